@@ -1,0 +1,1 @@
+"""The models: strings, numbers and pictures go in, frozen dataclasses of numpy come out."""

@@ -1,0 +1,89 @@
+"""CLIP as every tab uses it: texts and pictures become points of one space."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pipelines import models
+from pipelines.models import ModelEntry
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A loaded CLIP.
+
+    Attributes:
+        model: open_clip model in eval mode.
+        tokenize: `(texts) -> [batch, context_length]` token ids.
+        preprocess: `(picture) -> [3, y, x]` normalised pixels.
+        context_length: places for tokens, start and end included.
+        lock: held while the model runs; pipelines are not thread-safe.
+    """
+
+    model: open_clip.CLIP
+    tokenize: Callable[[Sequence[str]], Tensor]
+    preprocess: Callable[[Image.Image], Tensor]
+    context_length: int
+    lock: threading.Lock
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.logit_scale.device
+
+    @property
+    def logit_scale(self) -> float:
+        """The learned factor between cosine and logit: one over the temperature."""
+        return float(self.model.logit_scale.exp())
+
+
+def load_clip(e: ModelEntry, device: str) -> Clip:
+    """Load an open_clip model from a folder with `open_clip_config.json`, or from the hub."""
+    name = f"local-dir:{e.source}" if Path(e.source).is_dir() else f"hf-hub:{e.source}"
+    model, _, preprocess = open_clip.create_model_and_transforms(name, device=device)
+    tokenizer = open_clip.get_tokenizer(name)
+    return Clip(model.float().eval().requires_grad_(False), tokenizer, preprocess,
+                int(tokenizer.context_length), threading.Lock())  # fmt: skip
+
+
+def encode_texts(prompts: Sequence[str], model: str) -> np.ndarray:
+    """Texts as points of CLIP's space.
+
+    Args:
+        prompts: at least one text; tokens beyond the context length are cut off.
+        model: catalogue id of the role "clip".
+
+    Returns:
+        `[text, dim]` float32, each of length one.
+    """
+    clip: Clip = models.load(model)
+    with clip.lock, torch.inference_mode():
+        tokens = clip.tokenize(list(prompts)).to(clip.device)
+        return clip.model.encode_text(tokens, normalize=True).float().cpu().numpy()
+
+
+def encode_images(images: Sequence[Image.Image], model: str) -> np.ndarray:
+    """Pictures as points of CLIP's space.
+
+    Args:
+        images: at least one picture of any size.
+        model: catalogue id of the role "clip".
+
+    Returns:
+        `[image, dim]` float32, each of length one.
+    """
+    clip: Clip = models.load(model)
+    pixels = torch.stack([clip.preprocess(image.convert("RGB")) for image in images])
+    with clip.lock, torch.inference_mode():
+        return clip.model.encode_image(pixels.to(clip.device), normalize=True).float().cpu().numpy()
+
+
+def clip_scores(images: Sequence[Image.Image], prompts: Sequence[str], model: str) -> np.ndarray:
+    """Cosine of every picture with every text, `[image, text]`, -1..1."""
+    return encode_images(images, model) @ encode_texts(prompts, model).T

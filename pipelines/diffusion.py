@@ -1,0 +1,80 @@
+"""Loading the picture models: a diffusers folder, with CLIP's text tower put in where it is shared."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    AutoPipelineForText2Image,
+    DDIMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+
+from pipelines.convert import clip_tokenizer, text_encoder_of
+from pipelines.models import ASSETS, ModelEntry
+
+
+def classroom_scheduler() -> DDIMScheduler:
+    """The noise schedule of the classroom model.
+
+    Velocity prediction with zero terminal SNR: at the last timestep nothing of the picture is
+    left, so the model must read its brightness from the text. `clip_sample` must be off: latents
+    have unit deviation, and clipping them to -1..1 turns every picture to mush.
+
+    Source: Lin et al. 2023, arXiv:2305.08891, sections 3.1 to 3.3.
+    """
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )
+
+
+def _assemble(folder: Path) -> StableDiffusionPipeline:
+    """The classroom pipeline: its own autoencoder and U-Net, the classroom CLIP's text tower."""
+    import open_clip
+
+    clip, _, _ = open_clip.create_model_and_transforms(f"local-dir:{ASSETS / 'clip'}")
+    pipe = StableDiffusionPipeline(
+        vae=AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32),
+        text_encoder=text_encoder_of(clip.float()),
+        tokenizer=clip_tokenizer(),
+        unet=UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32),
+        scheduler=classroom_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    return pipe
+
+
+def load_diffusion(e: ModelEntry, device: str) -> Any:
+    """Load a diffusers text-to-image pipeline; safetensors only, never remote code.
+
+    Args:
+        e: a catalogue entry of the role "image".
+        device: "cpu" or "cuda"; on a GPU the weights are held in half precision.
+    """
+    folder = Path(e.source)
+    if folder.is_dir() and not (folder / "model_index.json").exists():
+        pipe: Any = _assemble(folder)
+    else:
+        pipe = AutoPipelineForText2Image.from_pretrained(
+            e.source,
+            torch_dtype=torch.float16 if device == "cuda" else torch.float32,
+            use_safetensors=True,
+            variant="fp16" if e.family == "hub" else None,
+            local_files_only=folder.is_dir(),
+        )
+    pipe.set_progress_bar_config(disable=True)
+    for part in (pipe.vae, pipe.unet, pipe.text_encoder):
+        part.eval().requires_grad_(False)
+    return pipe.to(device)

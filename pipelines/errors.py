@@ -1,0 +1,15 @@
+"""The one way a pipeline says that an input cannot be used."""
+
+
+class InputError(ValueError):
+    """An input that a visitor can mend.
+
+    Args:
+        key: name of the message in the texts of `components/texts/*/errors.toml`.
+        values: what the message says was required and what came.
+    """
+
+    def __init__(self, key: str, **values: object) -> None:
+        self.key = key
+        self.values = values
+        super().__init__(f"{key}: {values}" if values else key)

@@ -1,0 +1,183 @@
+"""The catalogue: the only place that knows a model's name, and the only place that loads one."""
+
+import os
+import threading
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.errors import InputError
+
+ASSETS = Path(__file__).parents[1] / "assets" / "models"
+ROLES = ("clip", "image")
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model that visitors can choose.
+
+    Attributes:
+        id: name used by the page and the API.
+        role: what it does, one of `ROLES`.
+        family: "classroom" (shipped), "hub" (downloaded by id) or "local" (added by whoever
+            starts the app).
+        title: name for people.
+        source: hub id, or path of a local folder.
+        licence: SPDX name or the publisher's own.
+        parameters: number of weights.
+        download_mb: size of the download in MB; 0 for models on disk.
+        distilled: whether it was distilled to run without an unconditional branch (turbo
+            models): its guidance views are approximations, and the page says so.
+    """
+
+    id: str
+    role: str
+    family: str
+    title: str
+    source: str
+    licence: str
+    parameters: int
+    download_mb: int = 0
+    distilled: bool = False
+
+
+_BUILT_IN = (
+    ModelEntry("classroom-clip", "clip", "classroom", "Classroom CLIP", str(ASSETS / "clip"), "Apache-2.0", 8_110_337),
+    ModelEntry("clip-vit-b-32", "clip", "hub", "OpenCLIP ViT-B/32 (LAION-2B)", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "MIT", 151_277_313, 605),
+    ModelEntry("clip-xlm-roberta-b-32", "clip", "hub", "OpenCLIP XLM-RoBERTa ViT-B/32 (LAION-5B, German too)", "laion/CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k", "MIT", 366_120_000, 1465),
+    ModelEntry("classroom-image", "image", "classroom", "Classroom diffusion", str(ASSETS / "image"), "Apache-2.0", 8_000_000),
+    ModelEntry("sd-turbo", "image", "hub", "SD-Turbo", "stabilityai/sd-turbo", "Stability AI Community", 1_290_000_000, 2580, distilled=True),
+    ModelEntry("stable-diffusion-v1-5", "image", "hub", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 1_066_000_000, 2740),
+    ModelEntry("sdxl-turbo", "image", "hub", "SDXL-Turbo", "stabilityai/sdxl-turbo", "Stability AI Community", 3_470_000_000, 6940, distilled=True),
+)  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _added() -> tuple[ModelEntry, ...]:
+    """Entries of the TOML file named by `STEUERVEKTOR_MODELS`, if whoever started the app gave one."""
+    path = os.environ.get("STEUERVEKTOR_MODELS")
+    if not path:
+        return ()
+    with open(path, "rb") as file:
+        rows = tomllib.load(file)["model"]
+    return tuple(
+        ModelEntry(
+            id=row["id"],
+            role=row["role"],
+            family="local" if Path(row["source"]).is_dir() else "hub",
+            title=row.get("title", row["id"]),
+            source=row["source"],
+            licence=row["licence"],
+            parameters=row.get("parameters", 0),
+            download_mb=row.get("download_mb", 0),
+            distilled=row.get("distilled", False),
+        )
+        for row in rows
+    )
+
+
+def catalogue(role: str | None = None) -> tuple[ModelEntry, ...]:
+    """All models, or those of one role; the classroom model comes first."""
+    return tuple(e for e in (*_BUILT_IN, *_added()) if role in (None, e.role))
+
+
+def entry(model: str, role: str | None = None) -> ModelEntry:
+    """The entry with this id.
+
+    Raises:
+        InputError: `model_unknown` if the catalogue has no such model of this role.
+    """
+    entries = catalogue(role)
+    for candidate in entries:
+        if candidate.id == model:
+            return candidate
+    raise InputError("model_unknown", received=model, known=", ".join(e.id for e in entries))
+
+
+def device() -> str:
+    """Where models run."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def default_id(role: str) -> str:
+    """The preselected model of a role.
+
+    `STEUERVEKTOR_FAMILY` ("classroom" or "hub") decides; without it, the hub's models are
+    preselected where there is a GPU and the app may go online, the classroom's elsewhere.
+    """
+    family = os.environ.get("STEUERVEKTOR_FAMILY") or (
+        "hub" if torch.cuda.is_available() and not os.environ.get("HF_HUB_OFFLINE") else "classroom"
+    )
+    return next((e for e in catalogue(role) if e.family == family), catalogue(role)[0]).id
+
+
+def _load_clip(e: ModelEntry) -> Any:
+    from pipelines.clip import load_clip
+
+    return load_clip(e, device())
+
+
+def _load_image(e: ModelEntry) -> Any:
+    from pipelines.diffusion import load_diffusion
+
+    return load_diffusion(e, device())
+
+
+_LOADERS: dict[str, Callable[[ModelEntry], Any]] = {"clip": _load_clip, "image": _load_image}
+_loaded: dict[str, Any] = {}
+_lock = threading.RLock()
+
+
+def load(model: str) -> Any:
+    """Load a model of the catalogue once; later calls return the same object.
+
+    Args:
+        model: id of a catalogue entry.
+
+    Returns:
+        For the role "clip" a `pipelines.clip.Clip`, for "image" a diffusers pipeline.
+
+    Raises:
+        InputError: `model_unknown`; `model_needs_network` if it must be downloaded and cannot;
+            `model_broken` if its files cannot be read.
+    """
+    e = entry(model)
+    with _lock:
+        if model not in _loaded:
+            try:
+                _loaded[model] = _LOADERS[e.role](e)
+            except InputError:
+                raise
+            except Exception as error:
+                if e.family == "hub":
+                    raise InputError(
+                        "model_needs_network", title=e.title, download_gb=round(e.download_mb / 1000, 1)
+                    ) from error
+                raise InputError("model_broken", title=e.title, reason=type(error).__name__) from error
+        return _loaded[model]
+
+
+def is_loaded(model: str) -> bool:
+    """Whether `load(model)` would return at once."""
+    return model in _loaded
+
+
+def unload(model: str) -> None:
+    """Forget a loaded model, so that its memory can be used for another."""
+    with _lock:
+        _loaded.pop(model, None)
+
+
+def warm_up() -> None:
+    """Load the preselected models in the background, so that the first click finds them ready."""
+
+    def work() -> None:
+        for role in ROLES:
+            load(default_id(role))
+
+    threading.Thread(target=work, name="warm-up", daemon=True).start()

@@ -1,0 +1,1 @@
+"""How each classroom model was made and is judged."""

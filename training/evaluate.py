@@ -1,0 +1,290 @@
+"""`make evaluate`: judge the classroom models by the table of the world, and write what came out.
+
+Run: `python -m training.evaluate [--only clip,pictures,…]`. Ends with one JSON object a line,
+`{"id", "value", "must", "n", "ci95", "ok"}`; writes docs/evaluation.json and docs/evaluation.md.
+"""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy import stats
+from tqdm import tqdm
+
+from pipelines import models
+from pipelines.clip import clip_scores
+from pipelines.world.captions import Facts, caption
+from pipelines.world.render import render
+from pipelines.world.scene import draw_scene
+from training.evaluation_prompts import (
+    GENEVAL,
+    LECTURE,
+    OWN,
+    EvalPrompt,
+    inviting,
+    prompts_of,
+    scene_for,
+    unseen_and_seen,
+)
+from training.scorers import Scorer, load_scorer, look_at
+
+STEPS, GUIDANCE_SCALE, SEEDS, BATCH = 20, 5.0, 4, 48
+DOCS = Path("docs")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: `must` is what it has to reach (at most, where `ok` says so by `below`)."""
+
+    id: str
+    value: float
+    must: float | None
+    n: int
+    ci95: tuple[float, float]
+    ok: bool
+
+
+def wilson(hits: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share. Source: Wilson 1927."""
+    z, p = 1.96, hits / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
+    return round(centre - half, 4), round(centre + half, 4)
+
+
+def share_row(name: str, hits: Sequence[bool], must: float | None) -> Row:
+    """A row for a share of successes."""
+    value = float(np.mean(hits))
+    return Row(name, round(value, 4), must, len(hits), wilson(sum(hits), len(hits)), must is None or value >= must)
+
+
+def draw(prompts: Sequence[str], seeds: Sequence[int], negative: Sequence[str] | None = None) -> list[Image.Image]:
+    """Pictures of the unchanged diffusers pipeline, in batches."""
+    pipe = models.load("classroom-image")
+    out: list[Image.Image] = []
+    for start in tqdm(range(0, len(prompts), BATCH), "drawing", mininterval=20):
+        part = slice(start, start + BATCH)
+        generators = [torch.Generator().manual_seed(s) for s in seeds[part]]
+        out += pipe(
+            list(prompts[part]),
+            negative_prompt=list(negative[part]) if negative is not None else None,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE_SCALE,
+            generator=generators,
+        ).images
+    return out
+
+
+def satisfied(images: Sequence[Image.Image], facts: Sequence[Facts], scorer: Scorer) -> list[dict[str, bool]]:
+    """For each picture, each demand of its prompt and whether it is met."""
+    verdicts = [v for i in range(0, len(images), 64) for v in look_at(images[i : i + 64], scorer)]
+    return [v.answers(f) for v, f in zip(verdicts, facts, strict=True)]
+
+
+def judge_prompts(prompts: Sequence[EvalPrompt], scorer: Scorer, seeds: int = SEEDS) -> list[bool]:
+    """Whether each picture (prompt by prompt, seed by seed) shows all that its prompt asks for."""
+    texts = [p.text for p in prompts for _ in range(seeds)]
+    facts = [p.facts for p in prompts for _ in range(seeds)]
+    images = draw(texts, [1000 * (i // seeds) + i % seeds for i in range(len(texts))])
+    return [all(a.values()) for a in satisfied(images, facts, scorer)]
+
+
+def evaluate_scorers(scorer: Scorer) -> list[Row]:
+    """The judge on fresh renders of the prompts it will judge: all demands met must be seen as met."""
+    rows = []
+    for category in (*GENEVAL, *OWN, "relation"):
+        rng = np.random.default_rng([5, *category.encode()])
+        prompts = prompts_of(category)
+        facts = [p.facts for p in prompts for _ in range(8)]
+        images = [render(scene_for(f, rng), rng)[0] for f in facts]
+        hits = [all(a.values()) for a in satisfied(images, facts, scorer)]
+        rows.append(share_row(f"scorers.{category}", hits, 0.95 if category in ("position", "relation") else 0.98))
+    return rows
+
+
+def evaluate_pictures(scorer: Scorer) -> list[Row]:
+    """GenEval's six categories, the world's own, and unseen against seen combinations."""
+    rows, means = [], []
+    for category in (*GENEVAL, *OWN, "relation"):
+        hits = judge_prompts(prompts_of(category), scorer)
+        must = 0.85 if category in OWN else None
+        rows.append(share_row(f"image.{category}", hits, must))
+        if category in GENEVAL:
+            means.append(rows[-1].value)
+    mean, n = float(np.mean(means)), 200 * len(means)
+    rows.append(Row("image.geneval_mean", round(mean, 4), 0.80, n, wilson(mean * n, n), mean >= 0.80))
+    unseen, seen = unseen_and_seen()
+    a, b = judge_prompts(unseen, scorer), judge_prompts(seen, scorer)
+    gap = float(np.mean(a) - np.mean(b))
+    half = 1.96 * float(np.sqrt(np.var(a) / len(a) + np.var(b) / len(b)))
+    rows += [share_row("image.unseen", a, None), share_row("image.seen", b, None)]
+    rows.append(Row("image.unseen_minus_seen", round(gap, 4), -0.15, len(a), (round(gap - half, 4), round(gap + half, 4)), gap >= -0.15))
+    return rows
+
+
+def evaluate_negative(scorer: Scorer) -> list[Row]:
+    """Defects drawn with the negative prompt that names them, against without it."""
+    pairs = inviting()
+    texts = [p.text for p, _ in pairs for _ in range(SEEDS)]
+    words = [w for _, w in pairs for _ in range(SEEDS)]
+    seeds = [1000 * (i // SEEDS) + i % SEEDS for i in range(len(texts))]
+
+    def drawn(negative: list[str] | None) -> float:
+        images = draw(texts, seeds, negative)
+        verdicts = [v for i in range(0, len(images), 64) for v in look_at(images[i : i + 64], scorer)]
+        return float(np.mean([v.looks["defect"] == w for v, w in zip(verdicts, words, strict=True)]))
+
+    without, with_it = drawn(None), drawn(words)
+    ratio = with_it / max(without, 1e-6)
+    n = len(texts)
+    low, high = wilson(with_it * n, n)
+    ci = (round(low / max(without, 1e-6), 4), round(high / max(without, 1e-6), 4))
+    return [
+        Row("image.defects_invited", round(without, 4), None, n, wilson(without * n, n), True),
+        Row("image.negative_ratio", round(ratio, 4), 0.3, n, ci, ratio <= 0.3),
+    ]
+
+
+def evaluate_lecture(scorer: Scorer) -> list[Row]:
+    """The lecture's three prompts, 32 seeds each. Of "cozy" and "dimm", either light counts."""
+    rows, everything = [], []
+    for k, text in enumerate(LECTURE):
+        images = draw([text] * 32, list(range(32)))
+        facts = parse_all(text)
+        answers = np.array([[all(a.values()) for a in satisfied(images, [f] * 32, scorer)] for f in facts])
+        hits = [bool(h) for h in answers.any(0)]
+        rows.append(share_row(f"image.lecture_{k + 1}", hits, None))
+        everything += hits
+    return [*rows, share_row("image.lecture", everything, 0.85)]
+
+
+def parse_all(text: str) -> list[Facts]:
+    """The facts of a text; one reading for each light it names, since a picture has one light."""
+    from dataclasses import replace
+
+    from pipelines.world.captions import parse
+
+    lights = [parse(part).atmosphere for part in text.split(".")]
+    readings = [replace(parse(text), atmosphere=light) for light in lights if light is not None]
+    return readings or [parse(text)]
+
+
+def evaluate_clip() -> list[Row]:
+    """Fresh 5 x 5 batches; and whether the score rises with the number of right facts."""
+    rng = np.random.default_rng(99)
+    hits = []
+    for _ in range(300):
+        scenes = [draw_scene(rng) for _ in range(5)]
+        scores = clip_scores([render(s, rng)[0] for s in scenes], [caption(s, rng) for s in scenes], "classroom-clip")
+        hits.append(bool((scores.argmax(1) == np.arange(5)).all() and (scores.argmax(0) == np.arange(5)).all()))
+    return [share_row("clip.five_by_five", hits, 0.97), _spearman(rng)]
+
+
+def _spearman(rng: np.random.Generator, n: int = 600) -> Row:
+    """Score of a prompt with renders that hold between none and all of its facts."""
+    counts, scores = [], []
+    for _ in range(n):
+        colour_prompt = prompts_of("colours")[int(rng.integers(50))].facts
+        look = draw_scene(rng)
+        facts = Facts(colour_prompt.things, place=look.place, atmosphere=look.atmosphere, style=look.style)
+        scene, image = _partly_right(facts, rng)
+        text = caption_of(facts)
+        scores.append(float(clip_scores([image], [text], "classroom-clip")[0, 0]))
+        counts.append(scene)
+    value = float(stats.spearmanr(counts, scores).statistic)
+    half = 1.96 / float(np.sqrt(n - 3))
+    low, high = np.tanh(np.arctanh(value) - half), np.tanh(np.arctanh(value) + half)
+    return Row("clip.spearman", round(value, 4), 0.5, n, (round(float(low), 4), round(float(high), 4)), value >= 0.5)
+
+
+def _partly_right(facts: Facts, rng: np.random.Generator) -> tuple[int, Image.Image]:
+    """A render in which a random part of five facts was replaced, and how many are right."""
+    from dataclasses import replace
+
+    other = scene_for(prompts_of("colours")[int(rng.integers(50))].facts, rng)
+    thing = facts.things[0]
+    keep = rng.random(5) < rng.random()
+    noun = thing.noun if keep[0] else other.things[0].noun
+    colour = thing.colour if keep[1] else other.things[0].colour
+    mixed = Facts(
+        (replace(thing, noun=noun, colour=colour),),
+        place=facts.place if keep[2] else other.place,
+        atmosphere=facts.atmosphere if keep[3] else other.atmosphere,
+        style=facts.style if keep[4] else other.style,
+    )
+    scene = replace(scene_for(mixed, rng), atmosphere=mixed.atmosphere, composition=None, defect=None)
+    from pipelines.world.scene import lay_out
+
+    right = (
+        (noun == thing.noun)
+        + (colour == thing.colour)
+        + (mixed.place == facts.place)
+        + (mixed.atmosphere == facts.atmosphere)
+        + (mixed.style == facts.style)
+    )
+    return int(right), render(lay_out(scene, rng), rng)[0]
+
+
+def caption_of(facts: Facts) -> str:
+    """A plain sentence that says all of the facts of one thing."""
+    from training.evaluation_prompts import _LIGHT, _WHERE
+
+    thing = facts.things[0]
+    text = f"a {thing.colour} {thing.noun} {_WHERE[facts.place or 'room']}"
+    light = f", {_LIGHT[facts.atmosphere]}" if facts.atmosphere else ""
+    return f"{text}{light}, {facts.style}"
+
+
+def weight_hashes() -> dict[str, str]:
+    """SHA-256 of every shipped weight file."""
+    root = models.ASSETS
+    return {
+        str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(root.rglob("*.safetensors"))
+    }
+
+
+def write(rows: list[Row]) -> None:
+    """docs/evaluation.json and docs/evaluation.md; rows of parts not run this time are kept."""
+    DOCS.mkdir(exist_ok=True)
+    path = DOCS / "evaluation.json"
+    old = json.loads(path.read_text())["rows"] if path.exists() else []
+    new = [asdict(r) for r in rows]
+    kept = [r for r in old if r["id"] not in {n["id"] for n in new}]
+    everything = sorted([*kept, *new], key=lambda r: r["id"])
+    path.write_text(json.dumps({"weights": weight_hashes(), "rows": everything}, indent=1) + "\n")
+    lines = ["# What the classroom models reach", "", "Written by `make evaluate`.", "",
+             "| what | value | must | n | 95 % interval | |", "|---|---|---|---|---|---|"]  # fmt: skip
+    for r in everything:
+        must = "" if r["must"] is None else r["must"]
+        mark = "" if r["must"] is None else ("reached" if r["ok"] else "**missed**")
+        low, high = r["ci95"]
+        lines.append(f"| {r['id']} | {r['value']} | {must} | {r['n']} | {low} … {high} | {mark} |")
+    (DOCS / "evaluation.md").write_text("\n".join(lines) + "\n")
+
+
+def main() -> None:
+    parts: dict[str, Callable[[Scorer], list[Row]]] = {
+        "scorers": evaluate_scorers,
+        "clip": lambda _: evaluate_clip(),
+        "pictures": evaluate_pictures,
+        "negative": evaluate_negative,
+        "lecture": evaluate_lecture,
+    }
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate")
+    parser.add_argument("--only", default=",".join(parts), help="comma-separated parts")
+    scorer = load_scorer()
+    rows = [row for name in parser.parse_args().only.split(",") for row in parts[name](scorer)]
+    write(rows)
+    for row in rows:
+        print(json.dumps(asdict(row)))
+
+
+if __name__ == "__main__":
+    main()

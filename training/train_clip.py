@@ -1,0 +1,126 @@
+"""Train the classroom CLIP with open_clip's own model and loss on freshly drawn scenes.
+
+Run: `python -m training.train_clip --minutes 15` (CPU or CUDA; goes on from its checkpoint).
+Source: Radford et al. 2021, arXiv:2103.00020, section 2.3.
+"""
+
+import json
+
+import numpy as np
+import open_clip
+import torch
+from torch import Tensor
+
+from training.common import (
+    MODELS,
+    Clock,
+    Pool,
+    Progress,
+    load_fp32,
+    parse_args,
+    report,
+    save_fp16,
+    set_lr,
+    to_tensor,
+)
+
+NAME = "clip"
+FOLDER = MODELS / "clip"
+CONFIG = {
+    "embed_dim": 128,
+    "vision_cfg": {"image_size": 64, "layers": 4, "width": 128, "head_width": 32, "patch_size": 8},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 4},
+}
+# Pictures are scaled to -1..1, like those of the diffusion model.
+PREPROCESS = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic", "resize_mode": "squash"}
+
+
+# Captions have at most some 28 tokens and the text tower is causal, so positions behind them would
+# get no gradient: training at half the context costs half and learns the same.
+TRAIN_CONTEXT = 32
+
+
+def tokenize(captions: list[str]) -> Tensor:
+    """Token ids `[batch, TRAIN_CONTEXT]`."""
+    return open_clip.tokenize(captions, context_length=TRAIN_CONTEXT)
+
+
+def build(context_length: int) -> open_clip.CLIP:
+    """The classroom CLIP with random weights."""
+    return open_clip.CLIP(**CONFIG | {"text_cfg": CONFIG["text_cfg"] | {"context_length": context_length}})
+
+
+@torch.no_grad()
+def five_by_five(model: open_clip.CLIP, pool: Pool, rounds: int = 60) -> float:
+    """Share of 5 x 5 batches of fresh scenes in which every picture finds its text."""
+    right = 0
+    for _ in range(rounds):
+        chunk = next(pool.source)[:5]
+        tokens = tokenize(pool.captions(chunk)).to(pool.args.device)
+        images = to_tensor([e.image for e in chunk]).to(pool.args.device)
+        scores = model.encode_image(images, normalize=True) @ model.encode_text(tokens, normalize=True).T
+        right += bool((scores.argmax(1) == torch.arange(5, device=scores.device)).all())
+    return right / rounds
+
+
+def export(weights: dict[str, Tensor]) -> None:
+    """Write the model as open_clip reads it: a config and safetensors."""
+    full = build(CONFIG["text_cfg"]["context_length"]).state_dict()
+    full["positional_embedding"][:TRAIN_CONTEXT] = weights["positional_embedding"]
+    weights = weights | {"positional_embedding": full["positional_embedding"]}
+    save_fp16(weights, FOLDER / "open_clip_model.safetensors")
+    config = {"model_cfg": CONFIG, "preprocess_cfg": PREPROCESS}
+    (FOLDER / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def main() -> None:
+    args = parse_args("train_clip", minutes=15, batch=256, lr=1e-3)
+    torch.manual_seed(args.seed)
+    model = build(TRAIN_CONTEXT).to(args.device)
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
+        betas=(0.9, 0.98),
+    )
+    shipped = load_fp32(FOLDER / "open_clip_model.safetensors")
+    if shipped is not None:
+        shipped["positional_embedding"] = shipped["positional_embedding"][:TRAIN_CONTEXT]
+    run = Progress.resume(NAME, model, optimizer, args, shipped)
+    step = run.step
+    loss_of = open_clip.ClipLoss()
+    pool = Pool(args)
+    clock = Clock(args.minutes, run.step)
+    losses, hits = [], []
+    for step in clock:
+        set_lr(optimizer, args.lr * clock.lr_scale)
+        images, examples = pool.sample()
+        tokens = tokenize(pool.captions(examples)).to(args.device)
+        with torch.autocast(args.device, torch.bfloat16):
+            image_features, text_features, scale = model(images.to(args.device), tokens)
+            loss = loss_of(image_features.float(), text_features.float(), scale.float())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, np.log(100))
+            hit = (image_features @ text_features.T).argmax(1) == torch.arange(len(tokens), device=args.device)
+        run.average.update(model, step)
+        losses.append(loss.item())
+        hits.append(hit.float().mean().item())
+        if step % 100 == 99:
+            report(NAME, step=step + 1, loss=float(np.mean(losses)), in_batch=float(np.mean(hits)),
+                   minutes=clock.elapsed / 60, scale=model.logit_scale.exp().item())
+            losses, hits = [], []
+        if step % 500 == 499:
+            run.save(step)
+            export(run.average.weights)
+    run.save(step)
+    export(run.average.weights)
+    model.load_state_dict(run.average.weights)
+    report(NAME, step=step + 1, five_by_five=five_by_five(model.eval(), pool))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Train the judge of classroom pictures on fresh renders, held-out combinations included.
+
+Run: `python -m training.train_scorers --minutes 15` (CPU or CUDA; goes on from its checkpoint).
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training.common import (
+    Clock,
+    Pool,
+    Progress,
+    load_fp32,
+    parse_args,
+    report,
+    save_fp16,
+    set_lr,
+)
+from training.scorers import FOLDER, Scorer, Seen, Truth, noun_maps, truth_of
+
+NAME = "scorers"
+
+
+def _stack(truths: list[Truth], name: str, device: str) -> Tensor:
+    return torch.from_numpy(np.stack([getattr(t, name) for t in truths])).to(device)
+
+
+def loss_of(scorer: Scorer, seen: Seen, truths: list[Truth], device: str) -> tuple[Tensor, dict[str, float]]:
+    """Sum of the cross-entropies of all heads, and their accuracies."""
+    nouns, colours = _stack(truths, "nouns", device), _stack(truths, "colours", device)
+    counts = _stack(truths, "counts", device)
+    first, second = _stack(truths, "first", device), _stack(truths, "second", device)
+    relation, size = _stack(truths, "relation", device), _stack(truths, "size", device)
+    # The maps are inputs here: geometry must not teach the network to draw maps it can read.
+    maps = noun_maps(seen).detach()
+    rows = torch.arange(len(truths), device=device)
+    other = maps[rows, second.clamp(min=0)] * (second >= 0)[:, None, None]
+    relation_logits, size_logits = scorer.judge_geometry(maps[rows, first], other)
+    parts = {
+        "nouns": 2 * F.cross_entropy(seen.nouns, nouns),
+        "colours": F.cross_entropy(seen.colours, colours, ignore_index=-1),
+        "counts": 4 * F.cross_entropy(seen.counts.flatten(0, 1), counts.flatten()),
+        "relation": 0.5 * F.cross_entropy(relation_logits, relation, ignore_index=-1),
+        "size": 0.5 * F.cross_entropy(size_logits, size, ignore_index=-1),
+    }
+    accuracy = {
+        "counts": (seen.counts.argmax(2) == counts).all(1),
+        "colours": (seen.colours.argmax(1) == colours)[colours >= 0],
+        "relation": (relation_logits.argmax(1) == relation)[relation >= 0],
+        "size": (size_logits.argmax(1) == size)[size >= 0],
+    }
+    for name, logits in seen.looks.items():
+        target = torch.tensor([t.looks[name] for t in truths], device=device)
+        parts[name] = 0.5 * F.cross_entropy(logits, target)
+        accuracy[name] = logits.argmax(1) == target
+    total = torch.stack(list(parts.values())).sum()
+    return total, {k: v.float().mean().item() for k, v in accuracy.items() if v.numel()}
+
+
+def main() -> None:
+    args = parse_args("train_scorers", minutes=15, batch=96, lr=3e-3)
+    args.seed, args.unseen = args.seed + 7777, True
+    torch.manual_seed(args.seed)
+    scorer = Scorer().to(args.device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(scorer.parameters(), weight_decay=0.02)
+    run = Progress.resume(NAME, scorer, optimizer, args, load_fp32(FOLDER / "scorer.safetensors"))
+    pool = Pool(args)
+    clock = Clock(args.minutes, run.step)
+    step = run.step
+    history: list[dict[str, float]] = []
+
+    for step in clock:
+        set_lr(optimizer, args.lr * clock.lr_scale)
+        images, examples = pool.sample()
+        images = images.to(args.device, memory_format=torch.channels_last)
+        truths = [truth_of(e.scene, e.masks) for e in examples]
+        with torch.autocast(args.device, torch.bfloat16):
+            seen = scorer(images)
+            loss, accuracy = loss_of(scorer, seen, truths, args.device)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(scorer.parameters(), 5.0)
+        optimizer.step()
+        run.average.update(scorer, step)
+        history.append({"loss": loss.item(), **accuracy})
+        if step % 100 == 99:
+            mean = {k: float(np.mean([h[k] for h in history if k in h])) for k in history[0]}
+            report(NAME, step=step + 1, minutes=clock.elapsed / 60, **mean)
+            history = []
+        if step % 500 == 499:
+            run.save(step)
+            save_fp16(run.average.weights, FOLDER / "scorer.safetensors")
+    run.save(step)
+    save_fp16(run.average.weights, FOLDER / "scorer.safetensors")
+
+
+if __name__ == "__main__":
+    main()

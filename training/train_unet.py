@@ -1,0 +1,166 @@
+"""Train the classroom picture model: a U-Net that removes noise from latents, steered by text.
+
+Run: `python -m training.train_unet --minutes 90 --compile` (CPU or CUDA; goes on from its
+checkpoint, or from the shipped weights). Needs the classroom CLIP and autoencoder.
+
+Sources: Rombach et al. 2022, arXiv:2112.10752; velocity prediction, Salimans & Ho 2022,
+arXiv:2202.00512, appendix D; zero terminal SNR, Lin et al. 2023, arXiv:2305.08891; classifier-
+free guidance, Ho & Salimans 2022, arXiv:2207.12598, algorithm 1.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+
+from pipelines.diffusion import _assemble, classroom_scheduler
+from training.common import (
+    MODELS,
+    Clock,
+    Pool,
+    Progress,
+    load_fp32,
+    parse_args,
+    report,
+    save_fp16,
+    set_lr,
+)
+
+NAME = "unet"
+FOLDER = MODELS / "image" / "unet"
+CONFIG = {
+    "sample_size": 16,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": (64, 128, 128),
+    "layers_per_block": 1,
+    "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    "cross_attention_dim": 128,
+    "attention_head_dim": 4,
+    "norm_num_groups": 16,
+    "resnet_time_scale_shift": "scale_shift",
+    "addition_embed_type": "text",
+    "addition_embed_type_num_heads": 8,
+}
+EMPTY_SHARE = 0.1
+STEPS = 1000
+
+
+class TextTower:
+    """Frozen CLIP text tower and its tokenizer, exactly as the pipeline calls them."""
+
+    def __init__(self, device: str) -> None:
+        pipe = _assemble(MODELS / "image")
+        self.tokenizer, self.encoder, self.device = pipe.tokenizer, pipe.text_encoder.to(device), device
+
+    @torch.no_grad()
+    def __call__(self, captions: list[str]) -> Tensor:
+        """`[batch, 77, dim]` contextual vectors."""
+        tokens = self.tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
+        return self.encoder(tokens.input_ids.to(self.device)).last_hidden_state
+
+
+def velocity_loss(
+    unet: torch.nn.Module, latents: Tensor, text: Tensor, noise: Tensor, timesteps: Tensor, alphas: Tensor
+) -> Tensor:
+    """Mean squared error of the predicted velocity for each sample, `[batch]`.
+
+    Args:
+        latents: `[batch, 4, 16, 16]`, unit deviation.
+        text: `[batch, 77, dim]`.
+        noise: like `latents`.
+        timesteps: `[batch]`, 0..999.
+        alphas: cumulative products of the schedule, `[1000]`.
+
+    Source: Salimans & Ho 2022, arXiv:2202.00512, eq. in appendix D: v = alpha * eps - sigma * x.
+    """
+    signal = alphas[timesteps].sqrt()[:, None, None, None]
+    sigma = (1 - alphas[timesteps]).sqrt()[:, None, None, None]
+    noised = signal * latents + sigma * noise
+    velocity = signal * noise - sigma * latents
+    predicted = unet(noised, timesteps, encoder_hidden_states=text, return_dict=False)[0]
+    return F.mse_loss(predicted.float(), velocity, reduction="none").mean((1, 2, 3))
+
+
+def spread_timesteps(batch: int, device: str) -> Tensor:
+    """One random timestep in each of `batch` equal strata: less noise in the gradient."""
+    places = (torch.arange(batch, device=device) + torch.rand(batch, device=device)) / batch
+    return (places * STEPS).long().clamp(max=STEPS - 1)
+
+
+@torch.no_grad()
+def text_use(unet: torch.nn.Module, text_of: TextTower, pool: Pool, alphas: Tensor) -> dict[str, float]:
+    """Loss at the last timestep with the right, a wrong and no caption: how much the text says."""
+    latents, examples = pool.sample()
+    latents = latents[:64].to(alphas.device)
+    right = text_of(pool.captions(examples)[:64])
+    noise = torch.randn_like(latents)
+    last = torch.full((len(latents),), STEPS - 1, device=alphas.device)
+    empty = text_of([""]).expand_as(right)
+    cases = {"right": right, "shuffled": right.roll(1, 0), "empty": empty}
+    return {k: velocity_loss(unet, latents, v, noise, last, alphas).mean().item() for k, v in cases.items()}
+
+
+def export(weights: dict[str, Tensor]) -> None:
+    """Write the averaged U-Net and the schedule in diffusers' format."""
+    unet = UNet2DConditionModel(**CONFIG)
+    unet.load_state_dict(weights)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    unet.save_config(FOLDER)
+    save_fp16(unet.state_dict(), FOLDER / "diffusion_pytorch_model.safetensors")
+    classroom_scheduler().save_config(FOLDER.parent / "scheduler")
+
+
+def main() -> None:
+    args = parse_args("train_unet", minutes=90, batch=32, lr=1e-3)
+    torch.manual_seed(args.seed)
+    if args.minutes == 0:
+        export(UNet2DConditionModel(**CONFIG).state_dict())
+        return
+    unet = UNet2DConditionModel(**CONFIG).to(args.device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(unet.parameters(), betas=(0.9, 0.99), weight_decay=1e-2)
+    run = Progress.resume(NAME, unet, optimizer, args, load_fp32(FOLDER / "diffusion_pytorch_model.safetensors"))
+    predict = torch.compile(unet) if args.compile else unet
+    vae = AutoencoderKL.from_pretrained(MODELS / "image" / "vae").to(args.device).eval()
+    text_of = TextTower(args.device)
+    alphas = classroom_scheduler().alphas_cumprod.to(args.device)
+
+    @torch.no_grad()
+    def encode(images: Tensor) -> Tensor:
+        latents = vae.encode(images).latent_dist.mean
+        return (latents * vae.config.scaling_factor).cpu()
+
+    pool = Pool(args, encode)
+    clock = Clock(args.minutes, run.step)
+    losses: list[float] = []
+    step = run.step
+    for step in clock:
+        set_lr(optimizer, args.lr * clock.lr_scale)
+        latents, examples = pool.sample()
+        captions = ["" if pool.rng.random() < EMPTY_SHARE else c for c in pool.captions(examples)]
+        latents = latents.to(args.device)
+        with torch.autocast(args.device, torch.bfloat16):
+            text = text_of(captions)
+            loss = velocity_loss(predict, latents, text, torch.randn_like(latents),
+                                 spread_timesteps(args.batch, args.device), alphas).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        optimizer.step()
+        run.average.update(unet, step)
+        losses.append(loss.item())
+        if step % 100 == 99:
+            report(NAME, step=step + 1, loss=float(np.mean(losses)), minutes=clock.elapsed / 60,
+                   **(text_use(unet, text_of, pool, alphas) if step % 500 == 499 else {}))
+            losses = []
+        if step % 250 == 249:
+            run.save(step)
+            export(run.average.weights)
+    run.save(step)
+    export(run.average.weights)
+
+
+if __name__ == "__main__":
+    main()
