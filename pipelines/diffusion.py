@@ -8,6 +8,7 @@ from diffusers import (
     AutoencoderKL,
     AutoPipelineForText2Image,
     DDIMScheduler,
+    DiffusionPipeline,
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
@@ -56,6 +57,28 @@ def _assemble(folder: Path) -> StableDiffusionPipeline:
     return pipe
 
 
+def _from_pretrained(source: str, device: str) -> Any:
+    """A published pipeline, from the hub or from a folder, in half precision where it is offered.
+
+    The safety checker is left out: pictures leave the stepper as latents, which it never sees, and
+    it is 1.2 GB. Autoencoders that overflow in half precision (SDXL's) are held in full precision.
+    """
+    config = DiffusionPipeline.load_config(source)
+    unchecked = {"safety_checker": None, "requires_safety_checker": False}
+    settings = {
+        "torch_dtype": torch.float16 if device == "cuda" else torch.float32,
+        "use_safetensors": True,
+        **(unchecked if "safety_checker" in config else {}),
+    }
+    try:
+        pipe = AutoPipelineForText2Image.from_pretrained(source, variant="fp16", **settings)
+    except (ValueError, OSError):  # not every publisher offers a half-size copy
+        pipe = AutoPipelineForText2Image.from_pretrained(source, **settings)
+    if device == "cuda" and hasattr(pipe, "upcast_vae"):
+        pipe.vae.to(torch.float32)
+    return pipe
+
+
 def load_diffusion(e: ModelEntry, device: str) -> Any:
     """Load a diffusers text-to-image pipeline; safetensors only, never remote code.
 
@@ -67,14 +90,9 @@ def load_diffusion(e: ModelEntry, device: str) -> Any:
     if folder.is_dir() and not (folder / "model_index.json").exists():
         pipe: Any = _assemble(folder)
     else:
-        pipe = AutoPipelineForText2Image.from_pretrained(
-            e.source,
-            torch_dtype=torch.float16 if device == "cuda" else torch.float32,
-            use_safetensors=True,
-            variant="fp16" if e.family == "hub" else None,
-            local_files_only=folder.is_dir(),
-        )
+        pipe = _from_pretrained(e.source, device)
     pipe.set_progress_bar_config(disable=True)
-    for part in (pipe.vae, pipe.unet, pipe.text_encoder):
-        part.eval().requires_grad_(False)
+    for part in pipe.components.values():
+        if isinstance(part, torch.nn.Module):
+            part.eval().requires_grad_(False)
     return pipe.to(device)

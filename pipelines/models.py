@@ -130,7 +130,7 @@ def _load_image(e: ModelEntry) -> Any:
 
 _LOADERS: dict[str, Callable[[ModelEntry], Any]] = {"clip": _load_clip, "image": _load_image}
 _loaded: dict[str, Any] = {}
-_lock = threading.RLock()
+_lock = threading.RLock()  # one load at a time: transformers builds models under a global setting
 
 
 def load(model: str) -> Any:
@@ -146,6 +146,8 @@ def load(model: str) -> Any:
         InputError: `model_unknown`; `model_needs_network` if it must be downloaded and cannot;
             `model_broken` if its files cannot be read.
     """
+    if model in _loaded:  # not behind the lock: another model's download must keep nobody waiting
+        return _loaded[model]
     e = entry(model)
     with _lock:
         if model not in _loaded:
@@ -169,8 +171,7 @@ def is_loaded(model: str) -> bool:
 
 def unload(model: str) -> None:
     """Forget a loaded model, so that its memory can be used for another."""
-    with _lock:
-        _loaded.pop(model, None)
+    _loaded.pop(model, None)
 
 
 def warm_up() -> None:

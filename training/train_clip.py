@@ -13,6 +13,7 @@ from torch import Tensor
 
 from training.common import (
     MODELS,
+    Average,
     Clock,
     Pool,
     Progress,
@@ -26,6 +27,7 @@ from training.common import (
 
 NAME = "clip"
 FOLDER = MODELS / "clip"
+WEIGHTS = "open_clip_model.safetensors"
 CONFIG = {
     "embed_dim": 128,
     "vision_cfg": {"image_size": 64, "layers": 4, "width": 128, "head_width": 32, "patch_size": 8},
@@ -65,16 +67,20 @@ def five_by_five(model: open_clip.CLIP, pool: Pool, rounds: int = 60) -> float:
 
 def export(weights: dict[str, Tensor]) -> None:
     """Write the model as open_clip reads it: a config and safetensors."""
-    full = build(CONFIG["text_cfg"]["context_length"]).state_dict()
-    full["positional_embedding"][:TRAIN_CONTEXT] = weights["positional_embedding"]
-    weights = weights | {"positional_embedding": full["positional_embedding"]}
-    save_fp16(weights, FOLDER / "open_clip_model.safetensors")
+    # A U-Net reads all 77 places, padding included: places behind the captions must never change.
+    known = load_fp32(FOLDER / WEIGHTS) or build(CONFIG["text_cfg"]["context_length"]).state_dict()
+    places = torch.cat([weights["positional_embedding"].cpu(), known["positional_embedding"][TRAIN_CONTEXT:]])
+    weights = weights | {"positional_embedding": places}
+    save_fp16(weights, FOLDER / WEIGHTS)
     config = {"model_cfg": CONFIG, "preprocess_cfg": PREPROCESS}
     (FOLDER / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def main() -> None:
-    args = parse_args("train_clip", minutes=15, batch=256, lr=1e-3)
+    args = parse_args(
+        "train_clip", minutes=15, batch=256, lr=1e-3,
+        lock_text="keep the text tower as it is: a U-Net was trained on it",
+    )
     torch.manual_seed(args.seed)
     model = build(TRAIN_CONTEXT).to(args.device)
     decayed = [p for p in model.parameters() if p.ndim >= 2]
@@ -83,10 +89,17 @@ def main() -> None:
         [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
         betas=(0.9, 0.98),
     )
-    shipped = load_fp32(FOLDER / "open_clip_model.safetensors")
+    shipped = load_fp32(FOLDER / WEIGHTS)
     if shipped is not None:
         shipped["positional_embedding"] = shipped["positional_embedding"][:TRAIN_CONTEXT]
     run = Progress.resume(NAME, model, optimizer, args, shipped)
+    if args.lock_text:
+        # The shipped (averaged) text tower is what the U-Net knows, not the checkpoint's.
+        model.load_state_dict(shipped or {})
+        run = Progress(NAME, model, optimizer, Average(model), run.step)
+        for part in (model.transformer, model.token_embedding, model.ln_final):
+            part.requires_grad_(False)
+        model.positional_embedding.requires_grad_(False)
     step = run.step
     loss_of = open_clip.ClipLoss()
     pool = Pool(args)

@@ -1,0 +1,76 @@
+# The two commands that matter: `make demo` and `make test`. Each sets up what it needs first.
+# A step that is done leaves a stamp in .venv, so that it is done again only when its list changes.
+
+HOST ?= 127.0.0.1
+PORT ?= 7860
+MCP ?=
+export HOST PORT MCP
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/.done
+CHECKED := app.py pipelines components training benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench evaluate train export clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+
+setup: $(DONE)/app $(DONE)/audiocraft $(DONE)/dev ## install everything but a browser
+
+demo: $(DONE)/app $(DONE)/audiocraft ## start the app (HOST, PORT; MCP=1 offers it to MCP clients)
+	$(BIN)/python app.py
+
+test: setup $(DONE)/chromium ## run every test, those in a browser included
+	$(BIN)/python -m pytest
+
+check: $(DONE)/app $(DONE)/dev ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CHECKED)
+
+format: $(DONE)/dev ## put all code into the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DONE)/app ## speed, as ratios within one run; ends with one JSON object a line
+	$(BIN)/python -m benchmarks
+
+evaluate: $(DONE)/app ## what the classroom models can do; writes docs/evaluation.*
+	$(BIN)/python -m training.evaluate
+
+train: $(DONE)/app ## train all classroom models in order; each goes on from its checkpoint
+	$(BIN)/python -m training.train_clip
+	$(BIN)/python -m training.train_autoencoder
+	$(BIN)/python -m training.train_unet
+	$(BIN)/python -m training.train_scorers
+	$(BIN)/python -m training.evaluate
+
+export: $(DONE)/app ## write the classroom picture model as a complete diffusers folder
+	$(BIN)/python -m training.export
+
+clean: ## forget the set-up
+	rm -rf $(VENV)
+
+$(DONE)/venv:
+	@python=$$(sh tools/find_python.sh) && $$python -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet pip==26.3
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/app: requirements.txt | $(DONE)/venv
+	$(BIN)/python -m pip install -r requirements.txt
+	@touch $@
+
+$(DONE)/audiocraft: requirements-audiocraft.txt | $(DONE)/app
+	$(BIN)/python -m pip install --no-deps -r requirements-audiocraft.txt
+	@touch $@
+
+$(DONE)/dev: requirements-dev.txt requirements.txt | $(DONE)/app
+	$(BIN)/python -m pip install -r requirements-dev.txt
+	@touch $@
+
+$(DONE)/chromium: | $(DONE)/dev
+	sh tools/install_chromium.sh $(BIN)/python
+	@touch $@

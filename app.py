@@ -1,0 +1,97 @@
+"""Steuervektor: a page that shows how text steers generative models.
+
+Builds the same page once per language ("/" English, "/de" German), wires what crosses tabs, and
+launches. `HOST`, `PORT` and `MCP=1` are read from the environment.
+"""
+
+import os
+
+# Read by Gradio and the hub client when they are imported: no statistics, no version checks.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from components import api, clip_matrix, embeddings, guidance, image, theme, tokens
+from components.address import wire_address
+from components.header import build_footer, build_header
+from components.language import load_texts
+from components.prompt_bar import build_prompt_bar
+from pipelines import models
+
+ASSETS = Path(__file__).parent / "assets"
+# The order of the tabs is the order in which a prompt travels, and so the order of a lecture.
+CHAPTERS = (
+    ("reading", {"tokens": tokens.build_tokens_tab, "embeddings": embeddings.build_embeddings_tab}),
+    ("pictures", {"clip_matrix": clip_matrix.build_clip_matrix_tab}),
+    ("steering", {"image": image.build_image_tab, "guidance": guidance.build_guidance_tab}),
+)
+ENDPOINTS = tokens.API | embeddings.API | clip_matrix.API | image.API | guidance.API
+
+
+def _build_page(page: gr.Blocks, language: str) -> None:
+    """All of one language: header, prompt bar, tabs, footer."""
+    t = load_texts(language)
+    build_header(t, [(chapter, list(tabs)) for chapter, tabs in CHAPTERS])
+    bar = build_prompt_bar(t)
+    with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
+        for _, builders in CHAPTERS:
+            for build_tab in builders.values():
+                build_tab(bar, t, public=language == "en")
+    build_footer(t)
+    wire_address(page, bar, tabs, [stem for _, builders in CHAPTERS for stem in builders])
+
+
+def build() -> gr.Blocks:
+    """The app: two pages, and the endpoints for programs once."""
+    with gr.Blocks(
+        title=load_texts("en")("common.page_title"),
+        analytics_enabled=False,
+        fill_width=True,
+        delete_cache=(3600, 3600),
+    ) as demo:
+        _build_page(demo, "en")
+        api.register(ENDPOINTS)
+    with demo.route("Deutsch", "/de", show_in_navbar=False):
+        _build_page(demo, "de")
+    return demo.queue(max_size=256, default_concurrency_limit=4)
+
+
+def launch_options() -> dict[str, Any]:
+    """Gradio's open doors, closed; the look; what the environment decides."""
+    return {
+        "server_name": os.environ.get("HOST", "127.0.0.1"),
+        "server_port": int(os.environ.get("PORT", "7860")),
+        "mcp_server": os.environ.get("MCP") == "1",
+        "allowed_paths": [str(ASSETS)],
+        "max_file_size": "20mb",
+        "max_threads": 96,
+        "state_session_capacity": 500,
+        "show_error": False,
+        "share": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "quiet": True,
+        "footer_links": [],
+        "theme": theme.theme(),
+        "head": theme.head(),
+    }
+
+
+def main() -> None:
+    """Launch, say where, load the preselected models behind the visitor's back, and serve."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    demo = build()
+    options = launch_options()
+    demo.launch(prevent_thread_lock=True, **options)
+    print(f"Steuervektor: http://{options['server_name']}:{options['server_port']}", flush=True)
+    models.warm_up()
+    demo.block_thread()
+
+
+if __name__ == "__main__":
+    main()

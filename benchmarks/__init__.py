@@ -1,0 +1,1 @@
+"""How fast the app is, as ratios against plain library calls within one run."""

@@ -1,0 +1,79 @@
+"""Speed of the app on this machine; `make bench`.
+
+Rivals take turns within one run and medians are compared, so that a busy machine slows both.
+The last lines are one JSON object each: {"id", "value", "must", "n", "ok"}; the ids stay stable.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+MUST = {
+    "image.trace_ratio": 1.10,  # fully traced picture / plain StableDiffusionPipeline call
+    "guidance.sweep_ratio": 0.5,  # sweep of eight scales / eight single runs
+    "stepper.sharing_ratio": 0.6,  # eight visitors together / one after the other
+    "page.interactive_ratio": 2.0,  # page ready to type / an empty Gradio page
+    "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
+    "image.whole_picture_s": 2.0,  # from the click to the finished picture on the page
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        id: stable name.
+        value: ratio or s.
+        must: upper bound.
+        n: repetitions of each rival.
+        ok: whether the bound holds.
+    """
+
+    id: str
+    value: float
+    must: float
+    n: int
+    ok: bool
+
+
+def row(name: str, value: float, n: int) -> Row:
+    """A figure judged against its bound."""
+    return Row(name, round(value, 3), MUST[name], n, value <= MUST[name])
+
+
+def medians(rivals: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
+    """Median seconds of each rival; they take turns, after one round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    for turn in range(repetitions + 1):
+        for name, work in rivals.items():
+            start = time.perf_counter()
+            work()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def main() -> None:
+    """Measure, tell what was measured, and end with the figures for programs."""
+    from benchmarks import engine, page
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=5, help="of every measurement")
+    parser.add_argument("--only", choices=("engine", "page"), help="leave the other part out")
+    options = parser.parse_args()
+    rows = [
+        line
+        for name, part in (("engine", engine), ("page", page))
+        if options.only in (None, name)
+        for line in part.measure(options.repetitions)
+    ]
+    for line in rows:
+        print(json.dumps(asdict(line)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The page in headless Chromium: until one can type, until the first preview, until the picture."""
+
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from benchmarks.bench import Row, medians, row
+
+ROOT = Path(__file__).parents[1]
+PATIENCE_MS = 120_000
+EMPTY = """
+import os, gradio as gr
+with gr.Blocks(analytics_enabled=False) as demo:
+    gr.Textbox(elem_id="prompt")
+_, address, _ = demo.launch(server_port=int(os.environ["PORT"]), prevent_thread_lock=True, quiet=True)
+print(address, flush=True)
+demo.block_thread()
+"""
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", "--no-first-run")  # fmt: skip
+# Times are taken in the page, at the frame after which the change is seen.
+CLICK_AND_WATCH = """
+() => new Promise((resolve) => {
+  const start = performance.now();
+  let preview = null;
+  const shows = (selector) => document.querySelector(`#image-trace ${selector}`);
+  const watch = () => {
+    if (preview === null && shows('.trace[data-state=running] img[data-row=guided]'))
+      preview = performance.now() - start;
+    if (preview !== null && shows('.trace[data-state=done]'))
+      resolve([preview / 1000, (performance.now() - start) / 1000]);
+    else requestAnimationFrame(watch);
+  };
+  document.querySelector('#generate').click();
+  watch();
+})
+"""
+
+
+@contextmanager
+def served(command: list[str]) -> Iterator[str]:
+    """A server of its own process, without a network; yields its address."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    env = os.environ | {
+        "HOST": "127.0.0.1", "PORT": str(port), "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False",
+        "STEUERVEKTOR_FAMILY": "classroom",
+    }  # fmt: skip
+    process = subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE)
+    try:
+        yield next(line.split()[-1] for line in process.stdout or () if "http://" in line)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def until_one_can_type(browser: Browser, address: str) -> None:
+    """Open a page with an empty cache and type a letter into its first text field."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.goto(address, wait_until="commit", timeout=PATIENCE_MS)
+    page.locator("#prompt textarea, #prompt input").first.type("a", timeout=PATIENCE_MS)
+    context.close()
+
+
+def click_to_picture(browser: Browser, address: str, repetitions: int) -> tuple[float, float]:
+    """Median seconds from the click on Generate to the first preview and to the picture."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#tab-image-button").click()
+    page.locator("#image-trace .trace[data-state=done]").wait_for()  # the first example
+    times = [page.evaluate(CLICK_AND_WATCH) for _ in range(repetitions + 1)][1:]
+    context.close()
+    preview, whole = zip(*times, strict=True)
+    return statistics.median(preview), statistics.median(whole)
+
+
+def measure(repetitions: int) -> Iterator[Row]:
+    """Figures of the page; the app has had time to load its models before they are taken."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with (
+        served([sys.executable, "-c", EMPTY]) as empty,
+        served([sys.executable, "app.py"]) as app,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        preview, whole = click_to_picture(browser, app, repetitions)
+        rivals = {"app": app, "empty": empty}
+        seconds = medians(
+            {name: lambda url=url: until_one_can_type(browser, url) for name, url in rivals.items()},
+            repetitions,
+        )
+        browser.close()
+    print("until one can type, s:", seconds)
+    yield row("page.interactive_ratio", seconds["app"] / seconds["empty"], repetitions)
+    yield row("image.first_preview_s", preview, repetitions)
+    yield row("image.whole_picture_s", whole, repetitions)

@@ -1,0 +1,334 @@
+"""The matrix tab: pictures along the top, texts down the side, and what CLIP makes of each pair."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from components import clip_matrix_view as draw
+from components.clip_matrix_bench import (
+    LABELS,
+    TEMPLATE,
+    Bench,
+    compare,
+    lines,
+    name,
+    open_uploads,
+    with_images,
+)
+from components.errors import explained, message
+from components.language import Texts
+from components.layout import html_escape, section, tab_frame
+from components.prompt_bar import PromptBar
+from pipelines import clip_matrix as pipeline
+from pipelines.errors import InputError
+from pipelines.image import Trace
+
+_HERE = Path(__file__).parent
+
+
+def clip_matrix(
+    images: list[gr.FileData],
+    prompts: list[str],
+    temperature: float | None = None,
+    labels: list[str] | None = None,
+    template: str = TEMPLATE,
+    model: str = "classroom-clip",
+) -> dict:
+    """Compare pictures with texts: cosines, softmax both ways, the best pairing, zero-shot labels.
+
+    Args:
+        images: 1 to 12 picture files (PNG, JPEG, WebP, GIF, BMP; at most 20 MB, 50 megapixels each).
+        prompts: 1 to 12 texts.
+        temperature: of both softmaxes, 0.001 or more; without it, the one the model learned.
+        labels: 1 to 12 names for zero-shot classification; without them, things of the classroom world.
+        template: text that each label is put into, with {label} where it goes.
+        model: id of a CLIP model in the catalogue.
+
+    Returns:
+        "similarity", "logits_per_image", "softmax_over_texts", "softmax_over_images": rows [image][text];
+        "pairing": pairs [image, text]; "zero_shot": "labels", "texts", "probabilities" [image][label] and
+        "best", a label for each image; "temperature", "logit_scale" and "model".
+    """
+    pictures = open_uploads(images)
+    matrix = pipeline.compute_clip_matrix(pictures, prompts, model)
+    tau = pipeline.learned_temperature(model) if temperature is None else temperature
+    zero_shot = pipeline.classify(pictures, LABELS if labels is None else labels, template, model)
+    return {
+        "similarity": matrix.similarity.tolist(),
+        "logits_per_image": matrix.logits_per_image.tolist(),
+        "softmax_over_texts": matrix.softmax_over_texts(tau).tolist(),
+        "softmax_over_images": matrix.softmax_over_images(tau).tolist(),
+        "pairing": [list(pair) for pair in matrix.pairing()],
+        "zero_shot": {
+            "labels": list(zero_shot.labels),
+            "texts": list(zero_shot.texts),
+            "probabilities": zero_shot.probabilities(tau).tolist(),
+            "best": list(zero_shot.best),
+        },
+        "temperature": tau,
+        "logit_scale": pipeline.learned_logit_scale(model),
+        "model": model,
+    }
+
+
+API: dict[str, Callable[..., Any]] = {"clip_matrix": clip_matrix}
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The tab's components."""
+
+    bench: gr.State
+    tau: gr.State  # the slider's temperature; None until somebody moves it: the model's own
+    view: gr.Radio
+    temperature: gr.HTML
+    matrix: gr.HTML
+    sources: gr.HTML
+    count: gr.Slider
+    draw: gr.Button
+    take: gr.Button
+    texts: gr.Textbox
+    labels: gr.Textbox
+    template: gr.Textbox
+    zero_shot: gr.HTML
+    score: gr.HTML
+
+
+def _html(value: str, elem_id: str) -> gr.HTML:
+    """A drawing of this tab, with its rules and its script."""
+    return gr.HTML(
+        value,
+        css_template=(_HERE / "clip_matrix.css").read_text("utf-8"),
+        js_on_load=(_HERE / "clip_matrix.js").read_text("utf-8"),
+        apply_default_css=False,  # Gradio's rules for running text recolour table cells
+        elem_id=elem_id,
+    )
+
+
+def _layout(t: Texts) -> _Parts:
+    images, prompts = pipeline.first_pairs()
+    bench = replace(with_images(Bench(), images), prompts=tuple(prompts))
+    with gr.Row(elem_id="clip-controls", equal_height=False):
+        with gr.Column(min_width=320):
+            choices = [(t(f"clip_matrix.view.{view}"), view) for view in draw.VIEWS]
+            view = gr.Radio(choices, value="cosine", label=t("clip_matrix.view_label"), elem_id="clip-view")
+        with gr.Column(min_width=320):
+            temperature = _html(draw.temperature_html(bench.learned, bench.learned, t), "clip-temperature")
+    _html(f'<p class="cm-hint">{html_escape(t("clip_matrix.temperature_hint"))}</p>', "clip-logit-scale")
+    matrix = _html(_matrix(bench, "cosine", bench.learned, t), "clip-matrix")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            texts = gr.Textbox(
+                "\n".join(prompts), lines=6, max_lines=12, elem_id="clip-texts", elem_classes="sv-text",
+                label=t("clip_matrix.texts"), info=t("clip_matrix.texts_info"),
+            )  # fmt: skip
+        with gr.Column(scale=2, min_width=320):
+            sources = _html(draw.sources_html(t), "clip-sources")
+            count = gr.Slider(1, pipeline.MOST, value=5, step=1, label=t("clip_matrix.count"), elem_id="clip-count")
+            with gr.Row():
+                fresh = gr.Button(t("clip_matrix.draw"), variant="primary", elem_id="clip-draw")
+                take = gr.Button(t("clip_matrix.take"), elem_id="clip-take")
+    section(t("clip_matrix.zero_title"), t("clip_matrix.zero_hint"))
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=1, min_width=240):
+            template = gr.Textbox(
+                TEMPLATE, label=t("clip_matrix.template"), max_lines=1, elem_id="clip-template", elem_classes="sv-text"
+            )
+            labels = gr.Textbox(
+                "\n".join(LABELS), lines=6, max_lines=12, label=t("clip_matrix.labels"),
+                info=t("clip_matrix.labels_info"), elem_id="clip-labels", elem_classes="sv-text",
+            )  # fmt: skip
+        with gr.Column(scale=3, min_width=320):
+            zero_shot = _html("", "clip-zero-shot")
+    section(t("clip_matrix.score_title"), t("clip_matrix.score_hint"))
+    score = _html("", "clip-score")
+    return _Parts(gr.State(bench), gr.State(None), view, temperature, matrix, sources, count, fresh, take, texts, labels, template,
+                  zero_shot, score)  # fmt: skip
+
+
+def _matrix(bench: Bench, view: str, tau: float, t: Texts) -> str:
+    if isinstance(bench.matrix, InputError):
+        return draw.strip_html(bench.thumbs, t) + draw.alert_html(message(bench.matrix, t))
+    return draw.matrix_html(bench.thumbs, bench.prompts, bench.matrix, view, tau, t)
+
+
+def _zero_shot(bench: Bench, tau: float, t: Texts) -> str:
+    if isinstance(bench.zero_shot, InputError):
+        return draw.alert_html(message(bench.zero_shot, t))
+    if bench.zero_shot is None:
+        return ""
+    return draw.zero_shot_html(bench.thumbs, bench.zero_shot, tau, t)
+
+
+def _score(bench: Bench, trace: Trace | None, prompts: tuple[str, ...], model: str, t: Texts) -> str:
+    """The last generated picture against the bar's texts; while there is none, the first of the bench."""
+    if trace is None and not bench.images:
+        return draw.alert_html(t("clip_matrix.score_nothing"))
+    names = ("prompt_a", "prompt_b", "negative")
+    rows = [(t(f"clip_matrix.{n}"), text) for n, text in zip(names, prompts, strict=True) if text.strip()]
+    image = bench.images[0] if trace is None else trace.image
+    try:
+        cosines = pipeline.compute_clip_matrix([image], [text for _, text in rows], model).similarity[0]
+    except InputError as error:
+        return draw.alert_html(message(error, t))
+    caption = t("clip_matrix.score_sample" if trace is None else "clip_matrix.score_generated")
+    scored = [(label, text, float(cosine)) for (label, text), cosine in zip(rows, cosines, strict=True)]
+    return draw.score_html(draw.thumbnail(image), scored, caption, t)
+
+
+def _accept(files: Any, t: Texts) -> list[Image.Image]:
+    """The usable ones among uploaded files, and a warning for each of the others.
+
+    Raises:
+        InputError: `pictures_count`, or the one reason why the only file cannot be used.
+    """
+    files = files if isinstance(files, list) else []
+    if not 1 <= len(files) <= pipeline.MOST:
+        raise InputError("pictures_count", received=len(files), most=pipeline.MOST)
+    opened = []
+    for file in files:
+        try:
+            opened += open_uploads([file])
+        except InputError as error:
+            if len(files) == 1:
+                raise
+            gr.Warning(html_escape(f"{Path(str(file)).name}: {message(error, t)}"))
+    return opened
+
+
+def _results(bench: Bench, view: str, temperature: float | None, t: Texts) -> tuple[str, str, str]:
+    """Slider, matrix and zero-shot cards of a bench."""
+    tau = bench.learned if temperature is None else temperature
+    return draw.temperature_html(tau, bench.learned, t), _matrix(bench, view, tau, t), _zero_shot(bench, tau, t)
+
+
+def _wire_bench(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
+    """What is computed when the tab opens, the model changes, or pictures come and go."""
+
+    def judged(bench: Bench, texts: str, labels: str, template: str, model: str, view: str, tau: float | None) -> Any:
+        bench = name(compare(bench, texts, model), labels, template, model)
+        return bench, *_results(bench, view, tau, t)
+
+    @explained(t)
+    def opened(bench: Bench, texts: str, labels: str, template: str, model: str, view: str, tau: float | None) -> Any:
+        if bench.matrix is not None and bench.model == model:
+            return (gr.skip(),) * 4
+        return judged(bench, texts, labels, template, model, view, tau)
+
+    @explained(t)
+    def model_changed(bench: Bench, texts: str, labels: str, template: str, model: str, view: str) -> Any:
+        if not bench.model:  # nobody has opened the tab yet
+            return (gr.skip(),) * 5
+        return None, *judged(bench, texts, labels, template, model, view, None)
+
+    @explained(t)
+    def sent(event: gr.EventData, bench: Bench, *rest: Any) -> Any:
+        return judged(with_images(bench, [*bench.images, *_accept(event.paths, t)]), *rest)
+
+    @explained(t)
+    def removed(event: gr.EventData, bench: Bench, *rest: Any) -> Any:
+        return judged(with_images(bench, [im for i, im in enumerate(bench.images) if i != event.index]), *rest)
+
+    @explained(t)
+    def drawn(count: float, bench: Bench, _texts: str, *rest: Any) -> Any:
+        images, captions = pipeline.draw_pairs(int(count), random.getrandbits(32))
+        texts = "\n".join(captions)
+        return texts, *judged(with_images(bench, images), texts, *rest)
+
+    @explained(t)
+    def taken(trace: Trace | None, bench: Bench, texts: str, *rest: Any) -> Any:
+        if trace is None:
+            raise InputError("nothing_generated")
+        prompts = lines(texts)
+        prompt = " ".join(trace.request.prompt.split())
+        texts = "\n".join(prompts if prompt in prompts else (*prompts, prompt))
+        return texts, *judged(with_images(bench, [*bench.images, trace.image]), texts, *rest)
+
+    shown = [p.bench, p.temperature, p.matrix, p.zero_shot]
+    given = [p.bench, p.texts, p.labels, p.template, bar.clip_model, p.view]
+    common: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1,
+                              "show_progress": "hidden"}  # fmt: skip
+    return [
+        tab.select(opened, [*given, p.tau], shown, **common),
+        bar.clip_model.change(model_changed, given, [p.tau, *shown], **common),
+        p.sources.upload(sent, [*given, p.tau], shown, **common),
+        p.matrix.upload(sent, [*given, p.tau], shown, **common),
+        p.matrix.delete(removed, [*given, p.tau], shown, **common),
+        p.draw.click(drawn, [p.count, *given, p.tau], [p.texts, *shown], **common),
+        p.take.click(taken, [bar.trace, *given, p.tau], [p.texts, *shown], **common),
+    ]
+
+
+def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:
+    """What follows while a visitor types, slides and chooses."""
+
+    @explained(t)
+    def typed(bench: Bench, texts: str, model: str, view: str, tau: float | None) -> Any:
+        if lines(texts) == bench.prompts:  # a button wrote them, and has compared them already
+            return gr.skip(), gr.skip()
+        bench = compare(bench, texts, model)
+        return bench, _results(bench, view, tau, t)[1]
+
+    @explained(t)
+    def named(bench: Bench, labels: str, template: str, model: str, tau: float | None) -> Any:
+        if not bench.model:  # nobody has opened the tab yet
+            return gr.skip(), gr.skip()
+        bench = name(bench, labels, template, model)
+        return bench, _results(bench, "cosine", tau, t)[2]
+
+    @explained(t)
+    def turned(event: gr.EventData, bench: Bench, view: str) -> Any:
+        tau = float(np.clip(float(event.temperature), draw.COLDEST, draw.HOTTEST))
+        return tau, *_results(bench, view, tau, t)[1:]
+
+    @explained(t)
+    def viewed(bench: Bench, view: str, tau: float | None) -> Any:
+        return _results(bench, view, tau, t)[1]
+
+    live: dict[str, Any] = {"api_visibility": "private", "trigger_mode": "always_last", "show_progress": "hidden"}
+    # .change, not .input: Gradio tells of typing by .input, but not of pasting.
+    model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+    p.texts.change(typed, [p.bench, p.texts, bar.clip_model, p.view, p.tau], [p.bench, p.matrix], **live, **model)
+    for box in (p.labels, p.template):
+        box.change(named, [p.bench, p.labels, p.template, bar.clip_model, p.tau], [p.bench, p.zero_shot], **live, **model)
+    p.temperature.input(turned, [p.bench, p.view], [p.tau, p.matrix, p.zero_shot], **live)
+    p.view.change(viewed, [p.bench, p.view, p.tau], p.matrix, **live)
+
+
+def _wire_score(bar: PromptBar, t: Texts, p: _Parts, after: list[Any]) -> None:
+    """The bar's texts against the last generated picture, whenever either changes."""
+
+    @explained(t)
+    def scored(bench: Bench, trace: Trace | None, prompt: str, prompt_b: str, negative: str, model: str) -> Any:
+        if not bench.model and trace is None:  # nobody has opened the tab yet
+            return gr.skip()
+        return _score(bench, trace, (prompt, prompt_b, negative), model, t)
+
+    given = [p.bench, bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt, bar.clip_model]
+    common: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1,
+                              "show_progress": "hidden", "trigger_mode": "always_last"}  # fmt: skip
+    for source in (bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt):
+        source.change(scored, given, p.score, **common)
+    for event in after:
+        event.success(scored, given, p.score, **common)
+
+
+def build_clip_matrix_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+    """Draw the tab and wire it.
+
+    Args:
+        bar: the bar above all tabs.
+        t: texts of the page.
+        public: whether this page lists endpoints; this tab's only one is in `API`, so nothing changes.
+    """
+    with tab_frame(t, "clip_matrix") as tab:
+        parts = _layout(t)
+    after = _wire_bench(bar, t, tab, parts)
+    _wire_live(bar, t, parts)
+    _wire_score(bar, t, parts, after)

@@ -1,0 +1,129 @@
+"""What one visitor has laid on the bench of the matrix tab, and what CLIP made of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from components.clip_matrix_view import thumbnail
+from pipelines import clip_matrix as pipeline
+from pipelines.clip_matrix import ClipMatrix, ZeroShot
+from pipelines.errors import InputError
+from pipelines.pictures import open_picture
+
+LABELS = ("cat", "dog", "rabbit", "bird", "fish", "house", "tree", "car", "boat", "bed", "flower", "guitar")
+TEMPLATE = "a {label}"
+KEPT_SIDE = 384  # px of a picture kept for a visitor; the largest CLIP of the catalogue reads 224
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Pictures, texts and results.
+
+    Attributes:
+        images: at most `KEPT_SIDE` px a side.
+        thumbs: a `data:` address for each picture.
+        prompts: the texts.
+        model: catalogue id that the results belong to; "" before the first.
+        learned: that model's own temperature.
+        matrix: pictures against texts, or why that cannot be; None before the first time.
+        zero_shot: pictures against labels, or why that cannot be; None before the first time.
+    """
+
+    images: tuple[Image.Image, ...] = ()
+    thumbs: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    model: str = ""
+    learned: float = 0.07  # what CLIP's training starts from; replaced when a model is there
+    matrix: ClipMatrix | InputError | None = None
+    zero_shot: ZeroShot | InputError | None = None
+
+
+def lines(text: str) -> tuple[str, ...]:
+    """The texts of a box: one a line, blank lines left out."""
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def with_images(bench: Bench, images: Sequence[Image.Image]) -> Bench:
+    """The bench with other pictures; its results are void.
+
+    Raises:
+        InputError: `pictures_count` if there are more than a matrix holds. None at all is allowed: a
+            visitor may clear the bench before laying other pictures on it.
+    """
+    if len(images) > pipeline.MOST:
+        raise InputError("pictures_count", received=len(images), most=pipeline.MOST)
+    kept = []
+    for image in images:
+        small = image.convert("RGB")
+        small.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
+        kept.append(small)
+    thumbs = tuple(thumbnail(image) for image in kept)
+    return replace(bench, images=tuple(kept), thumbs=thumbs, matrix=None, zero_shot=None)
+
+
+def _attempt(compute: Callable[..., Result], *args: Any) -> Result | InputError:
+    """A result, or the reason why there is none, to be shown in its place."""
+    try:
+        return compute(*args)
+    except InputError as error:
+        return error
+
+
+def _with_model(bench: Bench, model: str) -> Bench:
+    """The bench with this model and its temperature."""
+    learned = _attempt(pipeline.learned_temperature, model)
+    return replace(bench, model=model, learned=bench.learned if isinstance(learned, InputError) else learned)
+
+
+def compare(bench: Bench, texts: str, model: str) -> Bench:
+    """Compare the pictures with the texts of a box."""
+    bench = replace(_with_model(bench, model), prompts=lines(texts))
+    matrix = _attempt(pipeline.compute_clip_matrix, bench.images, bench.prompts, model)
+    return replace(bench, matrix=matrix)
+
+
+def name(bench: Bench, labels: str, template: str, model: str) -> Bench:
+    """Let the model choose a label of a box for each picture."""
+    bench = _with_model(bench, model)
+    zero_shot = _attempt(pipeline.classify, bench.images, lines(labels), template, model)
+    return replace(bench, zero_shot=zero_shot)
+
+
+def uploaded(file: Any) -> Path:
+    """Where a file lies that a program or the page sent.
+
+    Gradio checks the files that it recognises as such; a bare path or a look-alike reaches a
+    function unchecked, so the folder is checked here once more.
+
+    Args:
+        file: `gradio.FileData` as a dict, or the path that the page's own upload returned.
+
+    Raises:
+        InputError: `picture_not_uploaded` if it lies outside the folder of uploads.
+    """
+    path = file.get("path") if isinstance(file, dict) else file
+    try:
+        inside = Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+    except (TypeError, ValueError, OSError):  # no text at all, or a NUL or a loop in it
+        inside = False
+    if not inside:
+        raise InputError("picture_not_uploaded")
+    return Path(path)
+
+
+def open_uploads(files: Any) -> list[Image.Image]:
+    """Open a list of uploaded files; their number is checked before the first is touched.
+
+    Raises:
+        InputError: `pictures_count`, and those of `uploaded` and `open_picture`.
+    """
+    files = files if isinstance(files, list) else []
+    if not 1 <= len(files) <= pipeline.MOST:
+        raise InputError("pictures_count", received=len(files), most=pipeline.MOST)
+    return [open_picture(uploaded(file)) for file in files]

@@ -1,0 +1,250 @@
+"""How the matrix tab draws: thumbnails, the coloured grid, bars. Plain functions from data to HTML."""
+
+import base64
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+from plotly.colors import sample_colorscale, unlabel_rgb
+
+from components.colors import text_on
+from components.language import Texts
+from components.layout import html_escape
+from components.plots import DIVERGING, SEQUENTIAL
+from pipelines.clip_matrix import ClipMatrix, ZeroShot
+
+VIEWS = ("cosine", "texts", "images")
+THUMB = 192  # px; drawn at half of that at most, so it stays sharp on dense screens
+COLDEST, HOTTEST = 0.005, 1.0  # ends of the temperature slider
+
+
+def thumbnail(image: Image.Image) -> str:
+    """A small square version of a picture as a `data:` address; what sticks out is cut off."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    if side > THUMB:
+        square = square.resize((THUMB, THUMB), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    square.save(buffer, "WEBP", quality=88)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def number(value: float, t: Texts, digits: int = 2) -> str:
+    """A number as the language writes it, with a true minus sign."""
+    text = f"{value:z.{digits}f}".replace("-", "−")  # z: no minus before a zero
+    return text.replace(".", ",") if t.language == "de" else text
+
+
+def percent(share: float, t: Texts) -> str:
+    """A share as whole per cent; what rounds to nothing or to all without being it says so."""
+    gap = "\u202f" if t.language == "de" else ""
+    if 0 < share < 0.005:
+        return f"<1{gap}%"
+    if 0.995 <= share < 0.9995:
+        return f">99{gap}%"
+    return f"{share * 100:.0f}{gap}%"
+
+
+@lru_cache(maxsize=512)
+def _colour(view: str, step: int) -> tuple[str, str]:
+    """Background and text colour of a cell; `step` is its place on the scale, 0..200."""
+    scale = [list(stop) for stop in DIVERGING] if view == "cosine" else SEQUENTIAL
+    channels = unlabel_rgb(sample_colorscale(scale, step / 200)[0])
+    colour = "#" + "".join(f"{round(float(c)):02x}" for c in channels)
+    return colour, text_on(colour)
+
+
+def _cell(value: float, view: str, t: Texts, paired: bool, label: str) -> str:
+    share = (value + 1) / 2 if view == "cosine" else value  # fixed scales: -1..1 and 0..1
+    background, ink = _colour(view, round(200 * min(max(share, 0.0), 1.0)))
+    shown = number(value, t) if view == "cosine" else percent(value, t)
+    mark = f'<span class="sv-sr">{html_escape(t("clip_matrix.paired"))}</span>' if paired else ""
+    kind = "cm-cell cm-paired" if paired else "cm-cell"
+    return (
+        f'<td role="cell" class="{kind}" style="--cell:{background};--ink:{ink}" '
+        f'title="{html_escape(label)}"><span>{html_escape(shown)}</span>{mark}</td>'
+    )
+
+
+def _picture(place: int, uri: str, t: Texts) -> str:
+    """A thumbnail with the button that takes it away; `place` counts from 1."""
+    name = html_escape(t("clip_matrix.picture_name", number=place))
+    remove = html_escape(t("clip_matrix.remove", number=place))
+    return (
+        f'<img src="{uri}" alt="{name}"><b class="cm-number" aria-hidden="true">{place}</b><button type="button" class="cm-remove" data-remove="{place - 1}" '
+        f'aria-label="{remove}" title="{remove}">×</button>'
+    )
+
+
+def strip_html(thumbs: Sequence[str], t: Texts) -> str:
+    """The pictures alone, while there is no matrix to put them on."""
+    pictures = "".join(f"<li>{_picture(i, uri, t)}</li>" for i, uri in enumerate(thumbs, 1))
+    return f'<ul class="cm-strip">{pictures}</ul>' if pictures else ""
+
+
+def _values(matrix: ClipMatrix, view: str, temperature: float) -> np.ndarray:
+    """`[image, text]` numbers that a view shows."""
+    if view == "texts":
+        return matrix.softmax_over_texts(temperature)
+    if view == "images":
+        return matrix.softmax_over_images(temperature)
+    return matrix.similarity
+
+
+def _sum(kind: str, t: Texts) -> str:
+    return f'<td role="cell" class="cm-sum {kind}">Σ {percent(1.0, t)}</td>'
+
+
+def matrix_html(
+    thumbs: Sequence[str], prompts: Sequence[str], matrix: ClipMatrix | None, view: str, temperature: float, t: Texts
+) -> str:
+    """The matrix as a table: pictures along the top, texts down the side, a value in each cell.
+
+    Args:
+        thumbs: a `data:` address for each picture.
+        prompts: the texts, as typed.
+        matrix: `[image, text]`, or None while it is being computed.
+        view: "cosine", "texts" (softmax over texts, each picture's column sums to 1) or "images"
+            (softmax over pictures, each text's row sums to 1).
+        temperature: of the softmax.
+        t: texts of the page.
+    """
+    values = None if matrix is None else _values(matrix, view, temperature)
+    pairs = set() if matrix is None else set(matrix.pairing())
+    across = values is not None and view == "images"
+    head = "".join(
+        f'<th role="columnheader" scope="col" class="cm-picture">{_picture(i, uri, t)}</th>'
+        for i, uri in enumerate(thumbs, 1)
+    )
+    head += '<td role="cell" class="cm-corner"></td>' if across else ""
+    rows = []
+    for j, prompt in enumerate(prompts):
+        row = f'<th role="rowheader" scope="row" class="cm-text"><b class="cm-number">{j + 1}</b><span>{html_escape(prompt)}</span></th>'
+        for i in range(len(thumbs)):
+            if values is None:
+                row += '<td role="cell" class="cm-cell cm-waiting">…</td>'
+            else:
+                label = f"{t('clip_matrix.picture_name', number=i + 1)} · {prompt}"
+                row += _cell(float(values[i, j]), view, t, (i, j) in pairs, label)
+        rows.append(f'<tr role="row">{row}{_sum("", t) if across else ""}</tr>')
+    if values is not None and view == "texts":
+        sums = _sum("cm-below", t) * len(thumbs)
+        rows.append(f'<tr role="row" class="cm-sums"><td role="cell" class="cm-corner"></td>{sums}</tr>')
+    return (
+        f'<p class="cm-view">{html_escape(t("clip_matrix.view_hint." + view))}</p><div class="cm-scroll" tabindex="0" role="region" aria-label="{html_escape(t("clip_matrix.table_label"))}">'
+        f'<table role="table" class="cm-table{" cm-across" * across}{" cm-few" * (len(thumbs) <= 6)}{" cm-many" * (len(thumbs) > 9)}" style="--columns:{len(thumbs)}">'
+        f'<tbody role="rowgroup"><tr role="row"><td role="cell" class="cm-corner"></td>{head}</tr>{"".join(rows)}</tbody>'
+        f"</table></div>{_legend(view, t)}{summary_html(matrix, t)}"
+    )
+
+
+def _legend(view: str, t: Texts) -> str:
+    """The fixed colour scale, and what the ring means."""
+    low, middle, high = (("−1", "0", "1") if view == "cosine" else (percent(0, t), percent(0.5, t), percent(1, t)))
+    stops = ",".join(_colour(view, step)[0] for step in range(0, 201, 20))
+    return (
+        f'<div class="cm-legend"><span>{html_escape(t("clip_matrix.scale." + view))}</span>'
+        f'<span class="cm-scale"><i style="background:linear-gradient(90deg,{stops})"></i>'
+        f"<b>{low}</b><b>{middle}</b><b>{high}</b></span>"
+        f'<span class="cm-ring">{html_escape(t("clip_matrix.ring"))}</span></div>'
+    )
+
+
+def summary_html(matrix: ClipMatrix | None, t: Texts) -> str:
+    """One sentence on how many pairs stand on the diagonal; only a square matrix has one."""
+    if matrix is None or matrix.similarity.shape[0] != matrix.similarity.shape[1]:
+        return ""
+    pairs = matrix.pairing()
+    right = sum(i == j for i, j in pairs)
+    return f'<p class="cm-summary" role="status">{html_escape(t("clip_matrix.summary", right=right, total=len(pairs)))}</p>'
+
+
+def temperature_html(temperature: float, learned: float, t: Texts) -> str:
+    """A logarithmic slider for the temperature, with a mark where the model's own lies."""
+    low, high = np.log10(COLDEST), np.log10(HOTTEST)
+    place = float(np.clip((np.log10(learned) - low) / (high - low), 0, 1))
+    shown = number(temperature, t, 3)
+    mark = t("clip_matrix.learned", temperature=number(learned, t, 3), logit_scale=number(1 / learned, t, 1))
+    return (
+        f'<div class="cm-temperature" style="--learned:{place:.4f}"><label for="cm-tau">'
+        f'{html_escape(t("clip_matrix.temperature"))} <output class="cm-tau">{shown}</output></label>'
+        f'<div class="cm-rail"><input id="cm-tau" type="range" min="{low:.4f}" max="{high:.4f}" step="0.01" '
+        f'value="{np.log10(temperature):.4f}" data-learned="{np.log10(learned):.6f}" data-comma="{t.language == "de"}" '
+        f'aria-valuetext="{shown}"><i aria-hidden="true"></i></div>'
+        f'<div class="cm-ends"><span>{html_escape(t("clip_matrix.cold"))}</span>'
+        f'<button type="button" class="cm-reset">{html_escape(mark)}</button>'
+        f'<span>{html_escape(t("clip_matrix.hot"))}</span></div></div>'
+    )
+
+
+def sources_html(t: Texts) -> str:
+    """Where pictures come from: a field to drop them on, a file dialogue, the camera."""
+    said = {key: html_escape(t(f"clip_matrix.{key}")) for key in
+            ("drop", "choose", "camera", "shoot", "camera_off", "no_camera", "failed", "sources")}  # fmt: skip
+    return (
+        f'<div class="cm-sources" data-failed="{said["failed"]}" data-no-camera="{said["no_camera"]}">'
+        f'<p class="cm-label">{said["sources"]}</p><div class="cm-drop"><p>{said["drop"]}</p>'
+        f'<label class="cm-button">{said["choose"]}<input type="file" multiple class="sv-sr" '
+        f'accept="image/png,image/jpeg,image/webp,image/gif,image/bmp"></label>'
+        f'<button type="button" class="cm-button cm-camera">{said["camera"]}</button></div>'
+        f'<div class="cm-finder" hidden><video autoplay playsinline muted></video>'
+        f'<button type="button" class="cm-button cm-shoot">{said["shoot"]}</button>'
+        f'<button type="button" class="cm-button cm-off">{said["camera_off"]}</button></div>'
+        f'<p class="cm-said" role="status"></p></div>'
+    )
+
+
+def _bar(label: str, share: float, shown: str, kind: str = "") -> str:
+    return (
+        f'<li class="{kind}"><span class="cm-name">{html_escape(label)}</span>'
+        f'<span class="cm-bar"><i style="width:{100 * share:.1f}%"></i></span>'
+        f'<span class="cm-value">{html_escape(shown)}</span></li>'
+    )
+
+
+def zero_shot_html(thumbs: Sequence[str], result: ZeroShot, temperature: float, t: Texts, most: int = 4) -> str:
+    """A card for each picture: its likeliest labels as bars from 0 to 100 %."""
+    cards = []
+    for uri, shares in zip(thumbs, result.probabilities(temperature), strict=True):
+        order = np.argsort(-shares, kind="stable")[:most]
+        bars = "".join(
+            _bar(result.labels[k], float(shares[k]), percent(shares[k], t), "cm-top" if n == 0 else "")
+            for n, k in enumerate(order)
+        )
+        name = html_escape(t("clip_matrix.picture_name", number=len(cards) + 1))
+        cards.append(f'<li class="cm-card"><img src="{uri}" alt="{name}"><ol>{bars}</ol></li>')
+    read = html_escape(t("clip_matrix.zero_read", text=result.texts[0]))
+    return f'<ul class="cm-cards">{"".join(cards)}</ul><p class="cm-hint">{read}</p>'
+
+
+def score_html(uri: str, rows: Sequence[tuple[str, str, float]], caption: str, t: Texts) -> str:
+    """A picture and its cosine with each text, on one fixed scale from -1 to 1.
+
+    Args:
+        uri: the picture.
+        rows: name of the text ("Prompt A"), the text, and its cosine.
+        caption: where the picture comes from.
+        t: texts of the page.
+    """
+    bars = ""
+    for name, text, value in rows:
+        left, width = 50 + 50 * min(value, 0.0), 50 * abs(value)
+        kind = "cm-minus" if value < 0 else ""
+        bars += (
+            f'<li><span class="cm-name"><b>{html_escape(name)}</b> {html_escape(text)}</span>'
+            f'<span class="cm-bar cm-signed {kind}"><i style="left:{left:.1f}%;width:{width:.1f}%"></i></span>'
+            f'<span class="cm-value">{number(value, t)}</span></li>'
+        )
+    return (
+        f'<div class="cm-score"><figure><img src="{uri}" alt="{html_escape(caption)}">'
+        f"<figcaption>{html_escape(caption)}</figcaption></figure><div><ol>{bars}</ol>"
+        f'<div class="cm-axis"><span>−1</span><span>0</span><span>1</span></div></div></div>'
+    )
+
+
+def alert_html(text: str) -> str:
+    """A message in the place of what could not be computed."""
+    return f'<p class="cm-alert" role="alert">{html_escape(text)}</p>'

@@ -1,0 +1,140 @@
+"""Traces as pictures that travel inside the page: encoded once, then shown without the server."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from plotly.colors import get_colorscale, hex_to_rgb
+
+from components.plots import DIVERGING, SEQUENTIAL
+from pipelines import image
+from pipelines.guidance import guidance_difference
+from pipelines.image import DenoiseStep, Trace
+
+LATENT_RANGE = 3.0  # deviations: latents have unit deviation, so nearly all values lie within
+_SEAM = 1  # cells between the four channels of a tile
+
+
+def encode(picture: Image.Image) -> str:
+    """A preview as an address that holds the picture itself.
+
+    WebP, since a trace has some sixty of them and a class of thirty loads them over one network;
+    the picture for keeping is the PNG.
+    """
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=88)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _encode_exactly(picture: Image.Image) -> str:
+    """Like `encode` but lossless, for grids whose cells are numbers."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _colours(scale: Sequence[tuple[float, str]], values: np.ndarray) -> np.ndarray:
+    """Values 0..1 of any shape to RGB bytes with one more axis."""
+    places = [place for place, _ in scale]
+    stops = np.array([hex_to_rgb(colour) for _, colour in scale], dtype=float)
+    channels = [np.interp(values, places, stops[:, c]) for c in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+def signed_tile(latents: np.ndarray, limit: float) -> Image.Image:
+    """Four channels side by side as 2 × 2, blue below zero and orange above.
+
+    Args:
+        latents: `[4, y, x]`.
+        limit: value at which the colours are full, in both directions.
+
+    Returns:
+        RGBA, one px per latent cell; the seam between the channels is transparent.
+    """
+    _, height, width = latents.shape
+    colours = _colours(DIVERGING, latents / (2 * limit) + 0.5)
+    tile = np.zeros((2 * height + _SEAM, 2 * width + _SEAM, 4), np.uint8)
+    for channel in range(4):
+        row, column = divmod(channel, 2)
+        y, x = row * (height + _SEAM), column * (width + _SEAM)
+        tile[y : y + height, x : x + width, :3] = colours[channel]
+        tile[y : y + height, x : x + width, 3] = 255
+    return Image.fromarray(tile, "RGBA")
+
+
+def magnitude_picture(latents: np.ndarray, limit: float) -> Image.Image:
+    """Length of the vector at each latent cell, dark at 0 and light at `limit`.
+
+    Args:
+        latents: `[4, y, x]`.
+        limit: length that gets the lightest colour.
+    """
+    scale = [(place, colour) for place, colour in get_colorscale(SEQUENTIAL)]
+    return Image.fromarray(_colours(scale, np.linalg.norm(latents, axis=0) / limit), "RGB")
+
+
+def latents_uri(step: DenoiseStep) -> str:
+    """The noisy latents after a step, as their four channels."""
+    return _encode_exactly(signed_tile(step.latents, LATENT_RANGE))
+
+
+def guided_uri(step: DenoiseStep, model: str) -> str:
+    """The guided estimate of a step, decoded."""
+    return encode(image.preview(step.denoised_guided, model)[0])
+
+
+def _decoded(latents: Sequence[np.ndarray], model: str) -> tuple[str, ...]:
+    return tuple(encode(picture) for picture in image.preview(np.stack(latents), model))
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The pictures of a trace, one address per step in every row.
+
+    Attributes:
+        guided: the guided estimate, decoded.
+        prompt: the estimate with the prompt, decoded.
+        empty: the estimate without it, decoded; no entries where the model has no such branch.
+        latents: the noisy latents, four channels.
+        difference: with minus without, four channels; no entries without that branch.
+        magnitude: the difference's length per cell; no entries without that branch.
+        signed_limit: value of full colour in `difference`, the same for all steps.
+        length_limit: value of full colour in `magnitude`, the same for all steps.
+    """
+
+    guided: tuple[str, ...]
+    prompt: tuple[str, ...]
+    empty: tuple[str, ...]
+    latents: tuple[str, ...]
+    difference: tuple[str, ...]
+    magnitude: tuple[str, ...]
+    signed_limit: float
+    length_limit: float
+
+    @staticmethod
+    def of(trace: Trace, guided: Sequence[str] = ()) -> "Frames":
+        """Decode and encode a trace.
+
+        Args:
+            trace: of at least one step.
+            guided: the guided estimates, where the live view has decoded them already.
+        """
+        steps, model = trace.steps, trace.request.model
+        two_branches = steps[0].denoised_empty is not None
+        differences = [guidance_difference(step) for step in steps] if two_branches else []
+        signed = max((float(np.abs(d).max()) for d in differences), default=0.0) or 1.0
+        length = max((float(np.linalg.norm(d, axis=0).max()) for d in differences), default=0.0) or 1.0
+        empties = [step.denoised_empty for step in steps if step.denoised_empty is not None]
+        return Frames(
+            guided=tuple(guided) or _decoded([step.denoised_guided for step in steps], model),
+            prompt=_decoded([step.denoised_prompt for step in steps], model),
+            empty=_decoded(empties, model) if two_branches else (),
+            latents=tuple(latents_uri(step) for step in steps),
+            difference=tuple(_encode_exactly(signed_tile(d, signed)) for d in differences),
+            magnitude=tuple(_encode_exactly(magnitude_picture(d, length)) for d in differences),
+            signed_limit=signed,
+            length_limit=length,
+        )

@@ -1,0 +1,235 @@
+"""The image tab: how noise becomes a picture, step by step."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.processing_utils import save_bytes_to_cache
+
+from components.errors import explained
+from components.frames import Frames, guided_uri, latents_uri
+from components.language import Texts
+from components.layout import tab_frame
+from components.prompt_bar import BarValues, PromptBar
+from components.runs import RunSlot
+from components.trace_view import finished_view, running_view, trace_html
+from pipelines import image
+from pipelines.image import SCHEDULERS, DenoiseStep, ImageRequest, Trace
+
+STEPPER: dict[str, Any] = {
+    "concurrency_id": "stepper", "concurrency_limit": 64,
+    "api_visibility": "private", "show_progress": "hidden",
+}  # fmt: skip
+
+
+def example_request() -> ImageRequest:
+    """What the bar says when the page opens for the first time."""
+    bar = BarValues()
+    return ImageRequest(
+        prompt=bar.prompt,
+        negative_prompt=bar.negative_prompt,
+        seed=bar.seed,
+        guidance_scale=bar.guidance_scale,
+        num_inference_steps=bar.num_inference_steps,
+    ).validated()
+
+
+@lru_cache(maxsize=1)
+def compute_example() -> tuple[Trace, Frames]:
+    """Run the first example; the app does so once after start, and all visitors see that run."""
+    trace = image.run(example_request())
+    return trace, Frames.of(trace)
+
+
+def example_if_ready(request: ImageRequest) -> tuple[Trace, Frames] | None:
+    """The first example, if this is it and it has been computed."""
+    ready = compute_example.cache_info().currsize
+    return compute_example() if ready and request == example_request() else None
+
+
+def save_png(trace: Trace) -> str:
+    """Write a picture with its parameters where Gradio serves, and later deletes, files from.
+
+    Returns:
+        Path of the PNG; the folder's name is the hash of its bytes.
+    """
+    cache = os.environ.get("GRADIO_TEMP_DIR") or str(Path(tempfile.gettempdir()) / "gradio")
+    return save_bytes_to_cache(image.png_with_parameters(trace), f"seed-{trace.request.seed}.png", cache)
+
+
+def build_image_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+    """Draw the tab and wire it.
+
+    Args:
+        bar: prompt, seed, scale and steps come from it; the trace goes into it.
+        t: texts.
+        public: not used, as the endpoint in `API` belongs to no language's page.
+    """
+    with tab_frame(t, "image") as tab:
+        with gr.Row(elem_classes="image-actions", equal_height=True):
+            generate = gr.Button(t("image.generate"), variant="primary", elem_id="generate", scale=2)
+            stop = gr.Button(t("image.stop"), variant="stop", interactive=False, elem_id="stop")
+            reseed = gr.Button(t("image.reseed"), elem_id="reseed")
+            download = gr.DownloadButton(t("image.download"), interactive=False, elem_id="download")
+        view = trace_html("image-trace", t("image.title"))
+        scheduler = gr.Radio(
+            [(t(f"image.scheduler_{name.replace('+', 'p')}"), name) for name in SCHEDULERS],
+            value=SCHEDULERS[0], label=t("image.scheduler"), info=t("image.scheduler_info"),
+            elem_id="scheduler",
+        )  # fmt: skip
+        gr.Markdown(t("image.same_seed"), elem_classes="sv-hint")
+    inputs = [
+        bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
+        scheduler, bar.image_model, bar.trace, bar.run,
+    ]  # fmt: skip
+    outputs = [view, stop, download, bar.trace]
+    draw, enter = _handlers(t)
+    # A second click is not refused: it takes the place of the run under way.
+    again = {"inputs": inputs, "outputs": outputs, "trigger_mode": "multiple", **STEPPER}
+    gr.on([generate.click, bar.prompt.submit], draw, **again)
+    new_seed = "() => Math.floor(Math.random() * 4294967296)"
+    reseed.click(None, outputs=bar.seed, js=new_seed, api_visibility="private").then(draw, **again)
+    tab.select(enter, inputs=inputs, outputs=outputs, **STEPPER)
+    stop.click(_stop, inputs=bar.run, outputs=stop, queue=False, api_visibility="private")
+
+
+def _stop(slot: RunSlot) -> Any:
+    slot.stop()
+    return gr.update(interactive=False)
+
+
+def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What a click on Generate does, and what opening the tab does."""
+
+    def request_of(prompt: str, negative: str, seed: int, scale: float, steps: int,
+                   scheduler: str, model: str) -> ImageRequest:  # fmt: skip
+        return ImageRequest(prompt, negative or "", seed, scale, steps, scheduler, model).validated()
+
+    @explained(t)
+    def draw(*inputs: Any) -> Iterator[Any]:
+        *values, previous, slot = inputs
+        yield from draw_run(request_of(*values), previous, slot, t)
+
+    @explained(t)
+    def enter(*inputs: Any) -> Iterator[Any]:
+        *values, trace, slot = inputs
+        if slot.busy:
+            yield gr.skip()
+        elif trace is not None:
+            yield _show(trace, slot, t)
+        else:
+            request = request_of(*values)
+            example = example_if_ready(request)
+            if example is None:
+                yield from draw_run(request, None, slot, t)
+            else:
+                slot.shown = example
+                yield _show(example[0], slot, t, t("image.example"))
+
+    return draw, enter
+
+
+def draw_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Texts) -> Iterator[Any]:
+    """Draw a picture for one visitor, showing every step.
+
+    Args:
+        request: checked.
+        previous: this visitor's trace before, which comes back should the run fail.
+        slot: this visitor's; a run in it ends.
+        t: texts.
+
+    Yields:
+        Values for the view, the stop button, the download button and the trace.
+    """
+    run = slot.begin()
+    steps: list[DenoiseStep] = []
+    guided: list[str] = []
+    page = running_view(request, None, (), "", t)
+    yield page, gr.update(interactive=True), gr.update(interactive=False), gr.skip()
+    try:
+        with closing(run.steps(request)) as arriving:
+            for step in arriving:
+                steps.append(step)
+                guided.append(guided_uri(step, request.model))
+                page = running_view(request, step, guided, latents_uri(step), t)
+                yield page, gr.skip(), gr.skip(), gr.skip()
+        if run.superseded:
+            return
+        if not steps:
+            yield _restore(previous, slot, t)
+            return
+        trace = image.finish(request, steps)
+        slot.frames_of(trace, guided)
+    except Exception:
+        yield _restore(previous, slot, t)
+        raise
+    finally:
+        run.finished = True
+    if not run.superseded:
+        yield _show(trace, slot, t, _remark(trace, previous, t))
+
+
+def _show(trace: Trace, slot: RunSlot, t: Texts, remark: str = "") -> tuple[Any, ...]:
+    page = finished_view(trace, slot.frames_of(trace), remark, t)
+    whole = trace.steps[-1].index + 1 == trace.steps[-1].total
+    download = gr.update(value=save_png(trace) if whole else None, interactive=whole)
+    return page, gr.update(interactive=False), download, trace
+
+
+def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]:
+    """What was there before a run that drew nothing."""
+    if previous is not None:
+        return _show(previous, slot, t)
+    return "", gr.update(interactive=False), gr.update(interactive=False), gr.skip()
+
+
+def _remark(trace: Trace, previous: Trace | None, t: Texts) -> str:
+    """What is worth saying about this run: where it was stopped, or that it repeated the last one."""
+    last = trace.steps[-1]
+    if last.index + 1 < last.total:
+        return t("image.stopped", step=last.index + 1, total=last.total)
+    if previous is None or previous.request != trace.request or len(previous.steps) < last.total:
+        return ""
+    old, new = (np.asarray(each.image, dtype=int) for each in (previous, trace))
+    return t("image.repeated", difference=int(np.abs(old - new).max()))
+
+
+def generate_image(
+    prompt: str = BarValues.prompt,
+    negative_prompt: str = "",
+    seed: int = 0,
+    guidance_scale: float = 5.0,
+    num_inference_steps: int = 20,
+    scheduler: str = "ddim",
+    model: str = "classroom-image",
+) -> tuple[gr.FileData, dict[str, Any]]:
+    """Draw a picture from a text.
+
+    Args:
+        prompt: what the picture shall show, in English for the classroom model; up to 2000 characters.
+        negative_prompt: what to steer away from, such as "text, watermark, blur"; may be empty.
+        seed: 0 to 4294967295; the same seed and parameters give the same picture.
+        guidance_scale: 0 to 20; 0 ignores the prompt, 1 is the plain conditional model.
+        num_inference_steps: 1 to 100 steps from noise to picture.
+        scheduler: "ddim", "dpm++" or "euler".
+        model: id of a picture model in the catalogue.
+
+    Returns:
+        The picture as PNG, with its parameters in the text chunk "parameters", and those parameters.
+    """
+    request = ImageRequest(
+        prompt, negative_prompt, seed, guidance_scale, num_inference_steps, scheduler, model
+    )
+    trace = image.run(request)
+    path = save_png(trace)
+    file = gr.FileData(path=path, orig_name=Path(path).name, mime_type="image/png")
+    return file, image.read_parameters(Path(path).read_bytes())
+
+
+API: dict[str, Callable[..., Any]] = {"generate_image": generate_image}

@@ -1,0 +1,86 @@
+// What the page does outside Gradio: its language, its address, light and dark.
+// The address holds the whole state, so a link can be shared, bookmarked or opened in the other language.
+(function () {
+  "use strict";
+  const GERMAN = /\/de\/?$/;
+  const page = GERMAN.test(location.pathname) ? "de" : "en";
+  const query = new URLSearchParams(location.search);
+  document.documentElement.lang = page;
+
+  // German browsers that land on "/" without having chosen a language go to the German page.
+  function remembered() {
+    try { return localStorage.getItem("sv-language"); } catch { return null; }
+  }
+  const wanted = query.get("lang") || remembered() || (navigator.language || "en").slice(0, 2);
+  if (page === "en" && wanted === "de") {
+    query.delete("lang");
+    const rest = query.size ? "?" + query : "";
+    location.replace(location.pathname.replace(/\/?$/, "/de") + rest + location.hash);
+    return;
+  }
+
+  // Gradio's own words (upload areas, reset buttons) follow the browser; here they follow the page.
+  for (const [name, value] of [["language", page], ["languages", [page]]]) {
+    Object.defineProperty(navigator, name, { get: () => value, configurable: true });
+  }
+
+  // Gradio sets the title of the first page for all of them.
+  const title = window.svTitles[page];
+  document.title = title;
+  new MutationObserver(() => { if (document.title !== title) document.title = title; })
+    .observe(document.head, { subtree: true, childList: true, characterData: true });
+
+  let timer = 0;
+  function publish() {
+    clearTimeout(timer); // browsers limit how often an address may change
+    timer = setTimeout(() => history.replaceState(history.state, "", here()), 200);
+  }
+  function here() {
+    return location.pathname + (query.size ? "?" + query : "") + location.hash;
+  }
+  function keep(name, value) {
+    if (value === null || value === undefined || value === "") query.delete(name);
+    else query.set(name, String(value));
+  }
+  // Until the server has read the address, the bar still shows its defaults: they must not go into it.
+  let restored = false;
+  window.steuervektor = {
+    restored(values) {
+      restored = true;
+      this.remember(values);
+    },
+    remember(values) {
+      if (!restored) return;
+      for (const [name, value] of Object.entries(values)) keep(name, value);
+      publish();
+    },
+  };
+
+  function openTab() {
+    const tab = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
+    return tab ? tab.id.replace(/^tab-|-button$/g, "") : null;
+  }
+  function switchLanguage(link) {
+    const other = link.dataset.language;
+    try { localStorage.setItem("sv-language", other); } catch { /* the address says it as well */ }
+    keep("tab", openTab());
+    query.set("lang", other);
+    const root = location.pathname.replace(GERMAN, "/");
+    link.href = (other === "de" ? root.replace(/\/?$/, "/de") : root) + "?" + query;
+  }
+  function switchTheme() {
+    const dark = document.body.classList.toggle("dark");
+    keep("__theme", dark ? "dark" : "light");
+    publish();
+  }
+
+  document.addEventListener("click", (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    const link = target && target.closest("a[data-language]");
+    if (link) return switchLanguage(link);
+    if (target && target.closest("[data-theme-switch]")) return switchTheme();
+    if (target && target.closest('#tabs [role="tab"]')) {
+      setTimeout(() => { keep("tab", openTab()); publish(); });
+    }
+  }, true);
+})();

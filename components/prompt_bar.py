@@ -1,0 +1,176 @@
+"""The bar above all tabs: every tab is a view of what it says."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+
+import gradio as gr
+
+from components.language import Texts
+from components.runs import RunSlot
+from pipelines import models
+
+DEFAULT_PROMPT = "A small cat on a bed."
+# As spoken in the lecture, double blank, capital and "Dimm" included: what a tokenizer makes of
+# them is part of the lesson.
+EXAMPLES = (DEFAULT_PROMPT, "A  cat in front of a House.", "A cat. Cozy atmosphere. Dimm lighting.")
+MAX_SEED = 2**32 - 1
+GUIDANCE = (0.0, 20.0)
+STEPS = (1, 50)
+
+
+@dataclass(frozen=True)
+class BarValues:
+    """What the bar says, as plain values; the defaults are the first example."""
+
+    prompt: str = DEFAULT_PROMPT
+    prompt_b: str = ""
+    negative_prompt: str = ""
+    seed: int = 0
+    guidance_scale: float = 5.0
+    num_inference_steps: int = 20
+    clip_model: str = field(default_factory=partial(models.default_id, "clip"))
+    image_model: str = field(default_factory=partial(models.default_id, "image"))
+
+
+@dataclass(frozen=True)
+class PromptBar:
+    """The bar's components.
+
+    Attributes:
+        prompt: the text that steers.
+        prompt_b: a second text to compare with; may be empty.
+        negative_prompt: the text to steer away from; may be empty.
+        seed: decides the noise that a picture starts from.
+        guidance_scale: 0..20; 0 ignores the prompt, 1 is the plain conditional model.
+        num_inference_steps: steps from noise to picture.
+        clip_model: catalogue id of the role "clip".
+        image_model: catalogue id of the role "image".
+        trace: this visitor's last `pipelines.image.Trace`, or None.
+        run: this visitor's `components.runs.RunSlot`; a new run ends the one under way.
+    """
+
+    prompt: gr.Textbox
+    prompt_b: gr.Textbox
+    negative_prompt: gr.Textbox
+    seed: gr.Number
+    guidance_scale: gr.Slider
+    num_inference_steps: gr.Slider
+    clip_model: gr.Dropdown
+    image_model: gr.Dropdown
+    trace: gr.State
+    run: gr.State
+
+    @property
+    def values(self) -> list[gr.components.Component]:
+        """The components of `BarValues`, in its order."""
+        return [getattr(self, f.name) for f in fields(BarValues)]
+
+
+def _number(text: str, low: float, high: float, default: float) -> float:
+    """A number out of an address; what is none, or not finite, becomes the default."""
+    try:
+        value = float(text)
+    except ValueError:
+        return default
+    return min(max(value, low), high) if math.isfinite(value) else default
+
+
+def _model(text: str, role: str) -> str:
+    """A model out of an address; what the catalogue lacks becomes the preselected one."""
+    known = {entry.id for entry in models.catalogue(role)}
+    return text if text in known else models.default_id(role)
+
+
+def values_from_query(query: Mapping[str, str]) -> BarValues:
+    """The bar's values out of an address, for which nobody vouches.
+
+    Args:
+        query: names of `BarValues` to texts; missing names keep their default, numbers outside
+            their range are moved to its edge, models the catalogue lacks become the preselected ones.
+    """
+    default = BarValues()
+    return BarValues(
+        prompt=query.get("prompt", default.prompt)[:2000],
+        prompt_b=query.get("prompt_b", "")[:2000],
+        negative_prompt=query.get("negative_prompt", "")[:2000],
+        seed=int(_number(query.get("seed", ""), 0, MAX_SEED, default.seed)),
+        guidance_scale=_number(query.get("guidance_scale", ""), *GUIDANCE, default.guidance_scale),
+        num_inference_steps=round(
+            _number(query.get("num_inference_steps", ""), *STEPS, default.num_inference_steps)
+        ),
+        clip_model=_model(query.get("clip_model", ""), "clip"),
+        image_model=_model(query.get("image_model", ""), "image"),
+    )
+
+
+def _examples(prompt: gr.Textbox, t: Texts) -> None:
+    """One button per example; a click writes it into the prompt, without asking the server."""
+    with gr.Row(elem_classes="sv-examples"):
+        gr.HTML(
+            f'<span class="sv-examples-label">{t("prompt_bar.examples")}</span>',
+            apply_default_css=False,
+        )
+        for text in EXAMPLES:
+            button = gr.Button(text, size="sm", elem_classes="sv-chip")
+            button.click(fn=None, outputs=prompt, js=f"() => {json.dumps(text)}", api_visibility="private")
+
+
+def _model_choice(t: Texts, role: str) -> gr.Dropdown:
+    choices = [(entry.title, entry.id) for entry in models.catalogue(role)]
+    return gr.Dropdown(
+        choices,
+        value=models.default_id(role),
+        label=t(f"prompt_bar.{role}_model"),
+        info=t(f"prompt_bar.{role}_model_info"),
+        filterable=False,
+        elem_id=f"{role}-model",
+    )
+
+
+def _text(t: Texts, name: str, value: str = "", lines: int = 1) -> gr.Textbox:
+    return gr.Textbox(
+        value,
+        label=t(f"prompt_bar.{name}"),
+        placeholder=t(f"prompt_bar.{name}_placeholder"),
+        lines=lines,
+        max_lines=3,
+        elem_id=name.replace("_", "-"),
+        elem_classes="sv-text",
+    )
+
+
+def _numbers(t: Texts) -> tuple[gr.Number, gr.Slider, gr.Slider]:
+    """Seed, guidance scale and steps."""
+    default = BarValues()
+    seed = gr.Number(
+        default.seed, label=t("prompt_bar.seed"), info=t("prompt_bar.seed_info"),
+        precision=0, elem_id="seed",
+    )  # fmt: skip
+    scale = gr.Slider(
+        *GUIDANCE, value=default.guidance_scale, step=0.5, label=t("prompt_bar.guidance_scale"),
+        info=t("prompt_bar.guidance_scale_info"), elem_id="guidance-scale",
+    )  # fmt: skip
+    steps = gr.Slider(
+        *STEPS, value=default.num_inference_steps, step=1, label=t("prompt_bar.num_inference_steps"),
+        info=t("prompt_bar.num_inference_steps_info"), elem_id="num-inference-steps",
+    )  # fmt: skip
+    return seed, scale, steps
+
+
+def build_prompt_bar(t: Texts) -> PromptBar:
+    """Draw the bar: the prompt first, the rest one click away."""
+    with gr.Column(elem_id="prompt-bar"):
+        prompt = _text(t, "prompt", DEFAULT_PROMPT)
+        _examples(prompt, t)
+        with gr.Accordion(t("prompt_bar.more"), open=False, elem_id="prompt-bar-more"):
+            with gr.Row():
+                prompt_b, negative = _text(t, "prompt_b"), _text(t, "negative_prompt")
+            with gr.Row():
+                seed, scale, steps = _numbers(t)
+            with gr.Row():
+                clip_model, image_model = _model_choice(t, "clip"), _model_choice(t, "image")
+        trace, run = gr.State(None), gr.State(RunSlot())
+    return PromptBar(prompt, prompt_b, negative, seed, scale, steps, clip_model, image_model, trace, run)

@@ -1,0 +1,162 @@
+"""The tab that shows what a model reads instead of words."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from components.errors import explained, message
+from components.language import Texts, load_texts
+from components.layout import html_escape, tab_frame
+from components.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.tokens_compare import compare_html, table_html
+from components.tokens_html import limit_sentence, reading_html
+from pipelines import models
+from pipelines.errors import InputError
+from pipelines.token_pieces import Piece, Word
+from pipelines.tokens import TokenView, compare, other_readers, token_view
+
+HERE = Path(__file__).parent
+MAX_EXAMPLE = 1000  # characters; more than enough for the tokens that are compared
+# What the comparison changes until a second prompt is typed; the first that fits is taken. The
+# lecture's typo is mended, its double blank closed (no token changes), otherwise a word swapped.
+_SWAPS = (
+    (r"\bDimm\b", "Dim"),
+    (r" {2,}", " "),
+    (r"\bsmall\b", "large"),
+    (r"\bcat\b", "dog"),
+    (r"\ba\b", "the"),
+)
+
+
+def example_second(prompt: str) -> str:
+    """A prompt to compare with where none was typed: one thing changed."""
+    for pattern, other in _SWAPS:
+        changed = re.sub(pattern, other, prompt, count=1)
+        if changed != prompt:
+            return changed
+    return f"{prompt.rstrip(' .')} at night" if prompt.strip() else DEFAULT_PROMPT
+
+
+def render(prompt: str, prompt_b: str, model: str, t: Texts) -> str:
+    """The whole tab for two prompts and a model, as HTML; an input error becomes its message."""
+    try:
+        view = token_view(prompt, model)
+        is_example = not prompt_b.strip()
+        second = token_view(example_second(prompt[:MAX_EXAMPLE]) if is_example else prompt_b, model)
+        rows, missing = other_readers(view)
+    except InputError as error:
+        return f'<p class="tk-refused" role="alert">{html_escape(message(error, t))}</p>'
+    return (
+        reading_html(view, models.entry(model).title, t)
+        + compare_html(view, second, is_example, t)
+        + table_html(rows, missing, view, t)
+    )
+
+
+def build_tokens_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+    """Draw the tab and let it follow the bar while a visitor types.
+
+    Args:
+        bar: the prompt bar; the tab reads both prompts and both models.
+        t: texts of the page's language.
+        public: whether the page's events may be listed for programs; this tab's are drawing
+            only, programs use `tokens`.
+    """
+    with tab_frame(t, "tokens"):
+        choices = [(t(f"tokens.reader_{role}"), role) for role in models.ROLES]
+        role = gr.Radio(
+            choices, value="clip", show_label=False, label=t("tokens.reader"), elem_id="tokens-reader"
+        )
+        view = gr.HTML(
+            render(DEFAULT_PROMPT, "", models.default_id("clip"), t),
+            css_template=(HERE / "tokens.css").read_text("utf-8"),
+            js_on_load=(HERE / "tokens.js").read_text("utf-8"),
+            apply_default_css=False,
+            elem_id="tokens-view",
+        )
+
+    @explained(t)
+    def show(prompt: str, prompt_b: str, role: str, clip_model: str, image_model: str) -> str:
+        return render(prompt or "", prompt_b or "", clip_model if role == "clip" else image_model, t)
+
+    inputs = [bar.prompt, bar.prompt_b, role, bar.clip_model, bar.image_model]
+    gr.on(
+        [part.change for part in inputs], show, inputs, view, show_progress="hidden",
+        trigger_mode="always_last", concurrency_limit=None, api_visibility="private",
+    )  # fmt: skip
+
+
+def _piece_json(piece: Piece, place: int | None) -> dict[str, Any]:
+    return {
+        "id": piece.id,
+        "text": piece.text,
+        "symbol": piece.symbol,
+        "bytes": piece.data.hex(" ").upper(),
+        "place": place,
+        "word": piece.word if piece.word >= 0 else None,
+        "mark": piece.special or None,
+    }
+
+
+def _word_json(word: Word) -> dict[str, Any]:
+    merges = [
+        {"rank": m.rank, "left": m.left, "right": m.right, "symbols": list(m.symbols)} for m in word.merges
+    ]
+    return {"word": word.text, "symbols": list(word.symbols), "merges": merges}
+
+
+def _view_json(view: TokenView) -> dict[str, Any]:
+    return {
+        "model": view.model,
+        "tokenizer": view.reader,
+        "vocabulary": view.vocabulary,
+        "prompt": view.prompt,
+        "cleaned": view.cleaning[-1].text if view.cleaning else view.prompt,
+        "places": view.places,
+        "needed": view.needed,
+        "cut": view.cut,
+        "message": limit_sentence(view, load_texts("en")),
+        "ids": view.ids.tolist(),
+        "tokens": [_piece_json(piece, place) for place, piece in enumerate(view.fed)],
+        "cut_tokens": [_piece_json(piece, None) for piece in view.dropped],
+        "words": [_word_json(word) for word in view.words],
+    }
+
+
+def tokens(prompt: str = DEFAULT_PROMPT, prompt_b: str = "", model: str = "classroom-clip") -> dict[str, Any]:
+    """Show what a model reads instead of a prompt: tokens, ids, merges, and what is cut off.
+
+    Args:
+        prompt: the text; up to 20,000 characters. Empty leaves start, end and padding.
+        prompt_b: a second text to compare with; empty compares with nothing.
+        model: id of a model of the catalogue, such as "classroom-clip" or "classroom-image".
+
+    Returns:
+        `ids` as the model is fed them, padding included; `tokens` at their places; `cut_tokens`,
+        the first of those past the limit; `words` with every merge (`rank` counts from 0 = learned
+        first); `message`, which says how many are cut; `changes` against the second prompt;
+        `tokenizers`, the ids of the same prompt under the other tokenizers at hand.
+    """
+    view = token_view(prompt, model)
+    rows, missing = other_readers(view)
+    changes = compare(view, token_view(prompt_b, model)) if prompt_b else ()
+    return _view_json(view) | {
+        "changes": [
+            {"kind": c.kind, "a": [p.text for p in c.a], "b": [p.text for p in c.b], "place": c.a_place}
+            for c in changes
+        ],
+        "tokenizers": [
+            {
+                "models": list(row.models), "tokenizer": row.view.reader, "needed": row.view.needed,
+                "ids": row.view.ids.tolist(),
+            }
+            for row in rows
+        ],
+        "not_at_hand": list(missing),
+    }  # fmt: skip
+
+
+API: dict[str, Callable[..., Any]] = {"tokens": tokens}

@@ -1,0 +1,85 @@
+"""Take the pictures of the README from the running app.
+
+Run: `make demo` in one shell, `.venv/bin/python docs/take_screenshots.py` in another. Writes
+docs/images/<tab>-<language>-<screen>.webp for every tab, language and screen.
+"""
+
+import argparse
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FOLDER = Path(__file__).parent / "images"
+LANGUAGES = {"en": ("/", "en-GB"), "de": ("/de", "de-DE")}
+SCREENS = {"desktop": (1280, 800), "phone": (390, 844)}  # CSS px
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
+)  # fmt: skip
+PATIENCE = 60  # pictures of a page that keeps changing
+
+
+def still(page: Page) -> bytes:
+    """A PNG of the page once nothing moves any more: five pictures in a row are the same."""
+    page.evaluate("document.fonts.ready")
+    seen = [page.screenshot()]
+    while len(seen) < PATIENCE and (len(seen) < 5 or len(set(seen[-5:])) > 1):
+        page.wait_for_timeout(800)
+        seen.append(page.screenshot())
+    return seen[-1]
+
+
+def tabs_of(page: Page) -> list[str]:
+    """Stems of all tabs, in their order."""
+    ids = page.locator("#tabs [role=tab]").evaluate_all("tabs => tabs.map(t => t.id)")
+    return list(dict.fromkeys(i.removeprefix("tab-").removesuffix("-button") for i in ids if i))
+
+
+def shots(browser: Browser, address: str, only: set[str], dark: bool) -> Iterator[tuple[str, bytes]]:
+    """Name and PNG of every picture; tabs are chosen by the address, as a link would."""
+    for language, (path, locale) in LANGUAGES.items():
+        for screen, (width, height) in SCREENS.items():
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                locale=locale,
+                color_scheme="dark" if dark else "light",
+                reduced_motion="reduce",
+            )
+            context.set_default_timeout(120_000)
+            page = context.new_page()
+            page.goto(address + path)
+            page.locator("#prompt textarea").wait_for()
+            for stem in tabs_of(page):
+                if only and stem not in only:
+                    continue
+                page.goto(f"{address}{path}?tab={stem}")
+                page.locator(f"#tab-{stem}[role=tabpanel]").wait_for()
+                yield f"{stem}-{language}-{screen}{'-dark' if dark else ''}", still(page)
+            context.close()
+
+
+def main() -> None:
+    """Read the command line, open Chromium, write the pictures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("address", nargs="?", default="http://127.0.0.1:7860", help="of the running app")
+    parser.add_argument("--tabs", nargs="*", default=[], help="only these (stems); otherwise all")
+    parser.add_argument("--dark", action="store_true", help="dark theme; the names end in -dark")
+    args = parser.parse_args()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        for name, png in shots(browser, args.address.rstrip("/"), set(args.tabs), args.dark):
+            Image.open(io.BytesIO(png)).convert("RGB").save(FOLDER / f"{name}.webp", quality=86, method=6)
+            print(name)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

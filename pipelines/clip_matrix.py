@@ -1,0 +1,200 @@
+"""Which picture fits which text: CLIP's similarity matrix and what follows from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy.optimize import linear_sum_assignment
+from scipy.special import softmax
+
+from pipelines import models
+from pipelines.clip import Clip, clip_scores
+from pipelines.errors import InputError
+from pipelines.world.captions import caption
+from pipelines.world.render import render
+from pipelines.world.scene import Scene, Thing, draw_scene, lay_out
+
+MOST = 12  # pictures, texts or labels in one matrix
+LONGEST_TEXT = 2000  # characters
+LOWEST_TEMPERATURE = 0.001
+SAMPLE_SIZE = 128  # px; CLIP reads its own size, people like to see more
+
+
+@dataclass(frozen=True, eq=False)
+class ClipMatrix:
+    """How well every picture fits every text.
+
+    Attributes:
+        similarity: `[image, text]` cosine, -1..1.
+        logits_per_image: `[image, text]` logit_scale * cosine, what the model was trained on.
+    """
+
+    similarity: np.ndarray
+    logits_per_image: np.ndarray
+
+    def softmax_over_texts(self, temperature: float) -> np.ndarray:
+        """For each picture, how it divides 100 % among the texts: `[image, text]`, rows sum to 1.
+
+        Args:
+            temperature: the cosine is divided by it; CLIP's own is 1 / logit_scale.
+
+        Raises:
+            InputError: `temperature_range` unless it is a number above `LOWEST_TEMPERATURE`.
+        """
+        return softmax(self.similarity / _checked(temperature), axis=1)
+
+    def softmax_over_images(self, temperature: float) -> np.ndarray:
+        """For each text, how it divides 100 % among the pictures: `[image, text]`, columns sum to 1."""
+        return softmax(self.similarity / _checked(temperature), axis=0)
+
+    def pairing(self) -> tuple[tuple[int, int], ...]:
+        """The pairs (picture, text) that CLIP would choose if nobody may be chosen twice.
+
+        The sum of their cosines is the largest that any one-to-one pairing reaches. With more
+        pictures than texts, or the other way round, some stay alone.
+
+        Source: Kuhn 1955, "The Hungarian method for the assignment problem".
+        """
+        rows, columns = linear_sum_assignment(self.similarity, maximize=True)
+        return tuple((int(i), int(j)) for i, j in zip(rows, columns, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class ZeroShot:
+    """What CLIP takes pictures for when it only knows the names of the classes.
+
+    Attributes:
+        labels: the classes' names, as given.
+        texts: what CLIP read: the template with each label put in.
+        matrix: `[image, label]`, each label standing for its text.
+    """
+
+    labels: tuple[str, ...]
+    texts: tuple[str, ...]
+    matrix: ClipMatrix
+
+    def probabilities(self, temperature: float) -> np.ndarray:
+        """For each picture, how it divides 100 % among the labels: `[image, label]`."""
+        return self.matrix.softmax_over_texts(temperature)
+
+    @property
+    def best(self) -> tuple[str, ...]:
+        """The likeliest label of each picture; no temperature changes which one that is."""
+        return tuple(self.labels[i] for i in self.matrix.similarity.argmax(1))
+
+
+def compute_clip_matrix(images: Sequence[Image.Image], prompts: Sequence[str], model: str) -> ClipMatrix:
+    """Compare every picture with every text.
+
+    Args:
+        images: 1 to 12 pictures of any size.
+        prompts: 1 to 12 texts; tokens beyond the model's context are cut off.
+        model: catalogue id of the role "clip".
+
+    Raises:
+        InputError: `pictures_count`, `texts_count`, `text_empty`, `text_broken`, `text_too_long`; those of `models.load`.
+
+    Source: Radford et al. 2021, arXiv:2103.00020, figure 3.
+    """
+    _check_count("pictures_count", len(images))
+    _check_texts(prompts)
+    similarity = clip_scores(images, prompts, models.entry(model, "clip").id)
+    return ClipMatrix(similarity, similarity * learned_logit_scale(model))
+
+
+def classify(images: Sequence[Image.Image], labels: Sequence[str], template: str, model: str) -> ZeroShot:
+    """Zero-shot classification: each label becomes a text, and each picture chooses among them.
+
+    Args:
+        images: 1 to 12 pictures.
+        labels: 1 to 12 names of classes.
+        template: text with `{label}` where the name goes, such as "a {label}".
+        model: catalogue id of the role "clip".
+
+    Raises:
+        InputError: `template_without_label`, and those of `compute_clip_matrix`.
+
+    Source: Radford et al. 2021, arXiv:2103.00020, section 3.1.2.
+    """
+    _check_texts(labels)
+    if "{label}" not in template:
+        raise InputError("template_without_label", received=template[:60])
+    # Not str.format: a visitor's template must not reach into objects.
+    texts = tuple(template.replace("{label}", label.strip()) for label in labels)
+    return ZeroShot(tuple(labels), texts, compute_clip_matrix(images, texts, model))
+
+
+def learned_logit_scale(model: str) -> float:
+    """The factor that the model learned to put between cosine and logit."""
+    clip: Clip = models.load(models.entry(model, "clip").id)
+    return clip.logit_scale
+
+
+def learned_temperature(model: str) -> float:
+    """One over `learned_logit_scale`."""
+    return 1 / learned_logit_scale(model)
+
+
+def draw_pairs(count: int, seed: int) -> tuple[list[Image.Image], list[str]]:
+    """Fresh scenes of the classroom world and the captions that tell them apart.
+
+    Args:
+        count: 1 to 12.
+        seed: the same seed draws the same scenes.
+
+    Returns:
+        Pictures of `SAMPLE_SIZE` px, and a caption for each, no two alike.
+
+    Raises:
+        InputError: `pictures_count`.
+    """
+    _check_count("pictures_count", count)
+    rng = np.random.default_rng(seed)
+    images: list[Image.Image] = []
+    prompts: list[str] = []
+    while len(images) < count:
+        scene = draw_scene(rng)
+        text = caption(scene, rng)
+        if scene.defect is None and text not in prompts:
+            images.append(render(scene, rng, SAMPLE_SIZE)[0])
+            prompts.append(text)
+    return images, prompts
+
+
+_FIRST = (
+    ("A small cat on a bed.", Scene((Thing("cat", size="small"), Thing("bed")), "on", "room")),
+    ("A dog in front of a house.", Scene((Thing("dog"), Thing("house")), "in front of", "meadow")),
+    ("A blue car on the beach.", Scene((Thing("car", "blue"),), place="beach")),
+    ("Three red flowers in the snow.", Scene((Thing("flower", "red"),) * 3, place="snow")),
+    ("A boat on the sea. Dim lighting.", Scene((Thing("boat"),), place="sea", atmosphere="dim")),
+)
+
+
+def first_pairs() -> tuple[list[Image.Image], list[str]]:
+    """The five scenes and captions that the tab opens with, always the same."""
+    rng = np.random.default_rng(3)
+    images = [render(lay_out(scene, rng), rng, SAMPLE_SIZE)[0] for _, scene in _FIRST]
+    return images, [text for text, _ in _FIRST]
+
+
+def _checked(temperature: float) -> float:
+    if not LOWEST_TEMPERATURE <= temperature < np.inf:  # false for NaN as well
+        raise InputError("temperature_range", received=temperature, lowest=LOWEST_TEMPERATURE)
+    return temperature
+
+
+def _check_count(key: str, received: int) -> None:
+    if not 1 <= received <= MOST:
+        raise InputError(key, received=received, most=MOST)
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    _check_count("texts_count", len(texts))
+    for number, text in enumerate(texts, 1):
+        if not text.strip():
+            raise InputError("text_empty", number=number)
+        if any("\ud800" <= character <= "\udfff" for character in text):  # half a character; no tokenizer reads it
+            raise InputError("text_broken")
+        if len(text) > LONGEST_TEXT:
+            raise InputError("text_too_long", number=number, received=len(text), most=LONGEST_TEXT)

@@ -1,0 +1,73 @@
+"""Guidance: the model with the prompt, without it, and their difference amplified."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from pipelines import models, stepper
+from pipelines.clip import clip_scores
+from pipelines.errors import InputError
+from pipelines.image import decode
+from pipelines.trace import DenoiseStep, ImageRequest
+
+MAX_SCALES = 8
+
+
+@dataclass(frozen=True)
+class GuidanceSweep:
+    """The same noise and prompt at several guidance scales.
+
+    Attributes:
+        scales: `[scale]` as asked for.
+        images: one picture per scale.
+        clip_scores: `[scale]` cosine of each picture with the prompt, -1..1.
+        latents: `[scale, 4, y, x]` clean latents.
+    """
+
+    scales: np.ndarray
+    images: tuple[Image.Image, ...]
+    clip_scores: np.ndarray
+    latents: np.ndarray
+
+
+def guidance_sweep(
+    request: ImageRequest,
+    scales: Sequence[float],
+    on_step: Callable[[int, int], None] | None = None,
+) -> GuidanceSweep:
+    """Draw one prompt at several guidance scales, as one batch from the same noise.
+
+    Args:
+        request: its own guidance scale is not used.
+        scales: one to eight values, each 0..20.
+        on_step: called as `(steps done, steps in all)`; an exception it raises stops the sweep.
+
+    Raises:
+        InputError: `scales_count`, and what `pipelines.image.generate` raises.
+    """
+    if not 1 <= len(scales) <= MAX_SCALES:
+        raise InputError("scales_count", limit=MAX_SCALES, received=len(scales))
+    requests = [replace(request, guidance_scale=scale).validated() for scale in scales]
+    with ExitStack() as stack:
+        runs = [stack.enter_context(closing(run)) for run in stepper.submit_all(requests)]
+        for steps in zip(*runs, strict=True):
+            if on_step:
+                on_step(steps[0].index + 1, steps[0].total)
+    latents = np.stack([step.latents for step in steps])
+    images = decode(latents, requests[0].model)
+    scores = clip_scores(images, [request.prompt], models.default_id("clip"))[:, 0]
+    return GuidanceSweep(np.array(scales, dtype=float), tuple(images), scores, latents)
+
+
+def guidance_difference(step: DenoiseStep) -> np.ndarray:
+    """What the prompt changes in the estimate: with prompt minus without, `[4, y, x]`.
+
+    Raises:
+        InputError: `guidance_not_traced` if the model ran without its empty branch.
+    """
+    if step.denoised_empty is None:
+        raise InputError("guidance_not_traced")
+    return step.denoised_prompt - step.denoised_empty

@@ -1,0 +1,131 @@
+"""Text to picture: runs through the stepper, decoding, and pictures that carry their parameters."""
+
+import io
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from pipelines import models, stepper
+from pipelines.errors import InputError
+from pipelines.trace import SCHEDULERS, DenoiseStep, ImageRequest, Trace
+
+__all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "finish", "generate",
+           "png_with_parameters", "preview", "read_parameters", "run"]  # fmt: skip
+
+_CELLS_AT_ONCE = 8192  # latent cells decoded in one call: 32 classroom pictures or 2 of 512 px
+_PREVIEW_SIDE = 32  # latent cells; larger latents are averaged down to this for previews on a CPU
+_CHUNK = "parameters"  # name of the PNG text chunk
+
+# One decoding of a model at a time: thirty visitors' at once would only fight for memory.
+_decoding: dict[str, threading.Lock] = {}
+
+
+def generate(request: ImageRequest) -> stepper.Steps:
+    """Draw one picture, step by step.
+
+    Args:
+        request: checked here, before the first step.
+
+    Returns:
+        Iterator of `DenoiseStep`; `close()` stops the run at the next tick.
+
+    Raises:
+        InputError: a value cannot be used, the model cannot be loaded, or `queue_full`.
+    """
+    return stepper.submit(request)
+
+
+def decode(latents: np.ndarray, model: str) -> list[Image.Image]:
+    """Latents to pictures, exactly as the library's pipelines decode them.
+
+    Args:
+        latents: `[4, y, x]` or `[picture, 4, y, x]`, on the scale of clean latents.
+        model: catalogue id of the role "image".
+
+    Returns:
+        One picture each, 8 px per latent cell in Stable Diffusion, 4 px in the classroom model.
+    """
+    pipe = models.load(model)
+    batch = torch.tensor(latents if latents.ndim == 4 else latents[None], dtype=torch.float32)
+    at_once = max(1, _CELLS_AT_ONCE // (batch.shape[2] * batch.shape[3]))
+    with _decoding.setdefault(model, threading.Lock()), torch.inference_mode():
+        pixels = [_pixels(pipe, part) for part in batch.split(at_once)]
+        return pipe.image_processor.postprocess(torch.cat(pixels), output_type="pil")
+
+
+def _pixels(pipe: Any, latents: Tensor) -> Tensor:
+    """`[picture, 4, y, x]` latents to `[picture, 3, y, x]` pixels, -1..1."""
+    config = pipe.vae.config
+    latents = latents.to(pipe.device, pipe.vae.dtype)
+    mean, deviation = config.get("latents_mean"), config.get("latents_std")
+    if mean is not None and deviation is not None:
+        shift, spread = (latents.new_tensor(v).view(1, -1, 1, 1) for v in (mean, deviation))
+        latents = latents * spread / config.scaling_factor + shift
+    else:
+        latents = latents / config.scaling_factor
+    return pipe.vae.decode(latents, return_dict=False)[0]
+
+
+def preview(latents: np.ndarray, model: str) -> list[Image.Image]:
+    """Like `decode`, but quick enough for every step: large latents are averaged down first.
+
+    The classroom model's latents are small and decoded in full. A 512 px picture of Stable
+    Diffusion is shown at 256 px on a CPU, where decoding it in full would take longer than a step.
+    """
+    side = max(latents.shape[-2:])
+    if side > _PREVIEW_SIDE and models.device() == "cpu":
+        batch = torch.tensor(latents if latents.ndim == 4 else latents[None])
+        scale = _PREVIEW_SIDE / side
+        latents = torch.nn.functional.interpolate(batch, scale_factor=scale, mode="area").numpy()
+    return decode(latents, model)
+
+
+def finish(request: ImageRequest, steps: Sequence[DenoiseStep]) -> Trace:
+    """The picture at the end of a run, with all its steps.
+
+    Args:
+        request: the one the steps came from.
+        steps: at least one; of a run that was stopped early, the last guided estimate is shown.
+    """
+    request = request.validated()
+    last = steps[-1]
+    latents = last.latents if last.index + 1 == last.total else last.denoised_guided
+    return Trace(request, tuple(steps), decode(latents, request.model)[0])
+
+
+def run(request: ImageRequest) -> Trace:
+    """Draw one picture and keep its trace; see `generate`."""
+    return finish(request, tuple(generate(request)))
+
+
+def png_with_parameters(trace: Trace) -> bytes:
+    """The picture as PNG, with its request as JSON in the text chunk "parameters"."""
+    info = PngInfo()
+    info.add_text(_CHUNK, json.dumps(asdict(trace.request)))  # ASCII, as tEXt wants it
+    file = io.BytesIO()
+    trace.image.save(file, format="PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def read_parameters(png: bytes) -> dict[str, Any]:
+    """The parameters a PNG carries; `ImageRequest(**parameters)` draws the same picture again.
+
+    Only the header is read, so a picture of any size is safe.
+
+    Raises:
+        InputError: `parameters_missing` if the file is no PNG of this app.
+    """
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+            found = json.loads(picture.info[_CHUNK])
+        return asdict(ImageRequest(**found))
+    except Exception as error:  # Pillow and json raise many kinds for a broken file
+        raise InputError("parameters_missing") from error

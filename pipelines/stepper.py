@@ -1,0 +1,214 @@
+"""One engine, many visitors: a worker thread that moves all runs on together.
+
+At each tick the runs of the same model and shape go through one U-Net call, each at its own
+timestep and guidance scale; then each run's own scheduler object takes its step. Scheduler
+objects remember steps, so a shared one would mix visitors' pictures (diffusers #1606, #2916).
+"""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pipelines import denoise, models
+from pipelines.denoise import Conditioning, Run, SchedulerFactory
+from pipelines.errors import InputError
+from pipelines.schedulers import make_scheduler
+from pipelines.trace import DenoiseStep, ImageRequest
+
+MAX_BATCH = 16  # runs in one U-Net call
+MAX_RUNS = 256  # runs accepted and not yet finished
+
+
+class _Ticket:
+    """What a visitor's iterator and the worker share, and nobody else."""
+
+    def __init__(self, request: ImageRequest, pipe: Any) -> None:
+        self.request = request
+        self.pipe = pipe
+        self.closed = threading.Event()
+        # A step, or an error, or None at the end. It holds a run's steps at most, so an iterator
+        # that is read slowly delays nobody.
+        self.outbox: queue.SimpleQueue[DenoiseStep | Exception | None] = queue.SimpleQueue()
+
+
+class Steps(Iterator[DenoiseStep]):
+    """The steps of one run, for the visitor who asked; closing or dropping it stops the run."""
+
+    def __init__(self, ticket: _Ticket) -> None:
+        self._ticket = ticket
+
+    def __next__(self) -> DenoiseStep:
+        if self._ticket.closed.is_set():
+            raise StopIteration
+        item = self._ticket.outbox.get()
+        if isinstance(item, DenoiseStep):
+            return item
+        self._ticket.closed.set()
+        if item is None:
+            raise StopIteration
+        raise item
+
+    def close(self) -> None:
+        """Stop the run at the next tick; nobody else's."""
+        self._ticket.closed.set()
+        self._ticket.outbox.put(None)  # wakes a thread that waits for the next step
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Stepper:
+    """Runs under way and the thread that moves them on.
+
+    Args:
+        max_batch: runs in one U-Net call; more take turns.
+        max_runs: runs accepted at once; further ones are refused with `queue_full`.
+        make_scheduler: `(name, pipeline) -> new scheduler object`, called once per run.
+    """
+
+    def __init__(
+        self,
+        max_batch: int = MAX_BATCH,
+        max_runs: int = MAX_RUNS,
+        make_scheduler: SchedulerFactory = make_scheduler,
+    ) -> None:
+        self._max_batch = max_batch
+        self._max_runs = max_runs
+        self._make_scheduler = make_scheduler
+        self._changed = threading.Condition()  # guards the next three
+        self._inbox: deque[_Ticket] = deque()
+        self._unfinished = 0
+        self._thread: threading.Thread | None = None
+        self._active: deque[tuple[_Ticket, Run]] = deque()  # the worker's own
+
+    def submit(self, requests: Sequence[ImageRequest]) -> list[Steps]:
+        """Queue runs that start together at the next tick.
+
+        Args:
+            requests: at least one; checked here, in the caller's thread, where models load, too.
+
+        Raises:
+            InputError: what `ImageRequest.validated` and `models.load` raise, and `queue_full`.
+        """
+        checked = [request.validated() for request in requests]
+        tickets = [_Ticket(request, models.load(request.model)) for request in checked]
+        with self._changed:
+            if self._unfinished + len(tickets) > self._max_runs:
+                raise InputError("queue_full", waiting=self._unfinished, limit=self._max_runs)
+            self._inbox.extend(tickets)
+            self._unfinished += len(tickets)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="stepper", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        return [Steps(ticket) for ticket in tickets]
+
+    def queue_length(self) -> int:
+        """Runs accepted and not yet finished."""
+        return self._unfinished
+
+    def _work(self) -> None:
+        while True:
+            self._admit()
+            self._drop_closed()
+            group = self._next_group()
+            if group:
+                self._tick(group)
+            del group  # an idle worker holds nobody's pictures
+
+    def _admit(self) -> None:
+        """Start waiting runs, as many as fit a batch, so that those under way go on; or wait.
+
+        New runs come first, once: a visitor sees something soon, and then takes turns.
+        """
+        with self._changed:
+            while not self._inbox and not self._active:
+                self._changed.wait()
+            count = min(self._max_batch, len(self._inbox))
+            tickets = [self._inbox.popleft() for _ in range(count)]
+        read: dict[tuple[object, ...], Conditioning] = {}  # a sweep's eight runs share their texts
+        started = []
+        for ticket in tickets:
+            if ticket.closed.is_set():
+                self._retire(ticket, None)
+                continue
+            try:
+                started.append((ticket, self._start(ticket, read)))
+            except Exception as error:
+                self._retire(ticket, error)
+        self._active.extendleft(reversed(started))
+
+    def _start(self, ticket: _Ticket, read: dict[tuple[object, ...], Conditioning]) -> Run:
+        request = ticket.request
+        key = (request.model, request.prompt, request.negative_prompt, request.height, request.width,
+               denoise.wants_empty_branch(request))  # fmt: skip
+        if key not in read:
+            read[key] = denoise.encode(ticket.pipe, request)
+        return denoise.start(ticket.pipe, request, read[key], self._make_scheduler)
+
+    def _drop_closed(self) -> None:
+        for ticket, run in list(self._active):
+            if ticket.closed.is_set():
+                self._active.remove((ticket, run))
+                self._retire(ticket, None)
+
+    def _next_group(self) -> list[tuple[_Ticket, Run]]:
+        """The run that has waited longest, and others of its kind in order, taken off the queue."""
+        if not self._active:
+            return []
+        kind = self._active[0][1].kind
+        group = [pair for pair in self._active if pair[1].kind == kind][: self._max_batch]
+        chosen = {id(run) for _, run in group}
+        self._active = deque(pair for pair in self._active if id(pair[1]) not in chosen)
+        return group
+
+    def _tick(self, group: list[tuple[_Ticket, Run]]) -> None:
+        """One step for a group; whoever goes on stands in line again behind the others."""
+        try:
+            predictions = denoise.predict([run for _, run in group])
+        except Exception as error:
+            if len(group) == 1:
+                self._retire(group[0][0], error)
+            for pair in group if len(group) > 1 else ():  # alone, so that only the guilty one fails
+                self._tick([pair])
+            return
+        for (ticket, run), prediction in zip(group, predictions, strict=True):
+            try:
+                step = denoise.advance(run, prediction)
+            except Exception as error:
+                self._retire(ticket, error)
+                continue
+            ticket.outbox.put(step)
+            if run.finished:
+                self._retire(ticket, None)
+            else:
+                self._active.append((ticket, run))
+
+    def _retire(self, ticket: _Ticket, ending: Exception | None) -> None:
+        with self._changed:
+            self._unfinished -= 1
+        ticket.outbox.put(ending)
+
+
+_stepper = Stepper()
+
+
+def submit(request: ImageRequest) -> Steps:
+    """Run one request beside all others; see `Stepper.submit`.
+
+    Returns:
+        Iterator of steps, as they happen; `close()` stops the run at the next tick.
+    """
+    return _stepper.submit([request])[0]
+
+
+def submit_all(requests: Sequence[ImageRequest]) -> list[Steps]:
+    """Run several requests of one visitor as one batch; see `Stepper.submit`."""
+    return _stepper.submit(requests)
+
+
+def queue_length() -> int:
+    """Runs accepted and not yet finished."""
+    return _stepper.queue_length()

@@ -1,0 +1,143 @@
+"""What is asked of a picture model, and the trace that its run leaves behind."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from pipelines import models
+from pipelines.errors import InputError
+
+SCHEDULERS = ("ddim", "dpm++", "euler")
+MAX_CHARACTERS = 2000
+MAX_SEED = 2**32 - 1
+MAX_GUIDANCE_SCALE = 20
+MAX_STEPS = 100
+MIN_SIZE, MAX_SIZE, SIZE_UNIT = 32, 1024, 8  # px; the unit is one latent cell of Stable Diffusion
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """One picture, as the library's pipelines name its parameters.
+
+    Attributes:
+        prompt: what the picture shall show; tokens past the encoder's context are cut off.
+        negative_prompt: what guidance moves away from; empty means the empty prompt.
+        seed: 0..2**32-1, decides the noise that the run starts from.
+        guidance_scale: 0..20; 0 ignores the prompt, 1 is the plain conditional model.
+        num_inference_steps: 1..100.
+        scheduler: one of `SCHEDULERS`.
+        model: catalogue id of the role "image"; empty means the preselected one.
+        height: px, a multiple of 8; None means the model's own.
+        width: px, a multiple of 8; None means the model's own.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    seed: int = 0
+    guidance_scale: float = 5.0
+    num_inference_steps: int = 20
+    scheduler: str = "ddim"
+    model: str = ""
+    height: int | None = None
+    width: int | None = None
+
+    def validated(self) -> "ImageRequest":
+        """The same request with every value checked, typed and the model's id filled in.
+
+        Raises:
+            InputError: `prompt_empty`, `prompt_too_long`, `text_broken`, `seed_range`,
+                `guidance_scale_range`, `steps_range`, `scheduler_unknown`, `size_range` or
+                `model_unknown`.
+        """
+        if not isinstance(self.prompt, str) or not self.prompt.strip():
+            raise InputError("prompt_empty")
+        if self.scheduler not in SCHEDULERS:
+            raise InputError("scheduler_unknown", received=self.scheduler, known=", ".join(SCHEDULERS))
+        scale = _number(self.guidance_scale)
+        if not 0 <= scale <= MAX_GUIDANCE_SCALE:  # false for NaN, too
+            raise InputError("guidance_scale_range", high=MAX_GUIDANCE_SCALE, received=self.guidance_scale)
+        return replace(
+            self,
+            prompt=_text(self.prompt),
+            negative_prompt=_text(self.negative_prompt or ""),
+            seed=_whole("seed_range", self.seed, 0, MAX_SEED),
+            guidance_scale=scale,
+            num_inference_steps=_whole("steps_range", self.num_inference_steps, 1, MAX_STEPS),
+            model=models.entry(self.model or models.default_id("image"), "image").id,
+            height=_size(self.height),
+            width=_size(self.width),
+        )
+
+
+@dataclass(frozen=True)
+class DenoiseStep:
+    """What the model did in one step.
+
+    "Denoised" is the estimate of the clean latents at this step, for models that predict noise
+    or velocity alike. All arrays are float32, on the scale of the model's clean latents.
+
+    Attributes:
+        index: 0-based.
+        total: number of steps of the run.
+        timestep: noise level the step began at, 999 (only noise) to 0.
+        latents: `[4, y, x]` after the step, at unit deviation whatever the scheduler's own scale.
+        denoised_prompt: `[4, y, x]` estimate with the prompt.
+        denoised_empty: `[4, y, x]` estimate with the negative or empty prompt; None where a
+            distilled model ran without that branch.
+        denoised_guided: `[4, y, x]` guided estimate, the one the step went towards.
+    """
+
+    index: int
+    total: int
+    timestep: int
+    latents: np.ndarray
+    denoised_prompt: np.ndarray
+    denoised_empty: np.ndarray | None
+    denoised_guided: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A run from noise to picture; the views of the page all read the same trace."""
+
+    request: ImageRequest
+    steps: tuple[DenoiseStep, ...]
+    image: Image.Image
+
+
+def _number(value: object) -> float:
+    """A float, or NaN for whatever is none (text, None, true and false)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _whole(key: str, value: object, low: int, high: int) -> int:
+    """A whole number within bounds; JSON clients may send 20.0 for 20."""
+    number = _number(value)
+    if not (low <= number <= high and number == int(number)):
+        raise InputError(key, low=low, high=high, received=value)
+    return int(number)
+
+
+def _size(value: int | None) -> int | None:
+    if value is None:
+        return None
+    size = _whole("size_range", value, MIN_SIZE, MAX_SIZE)
+    if size % SIZE_UNIT:
+        raise InputError("size_range", low=MIN_SIZE, high=MAX_SIZE, received=value)
+    return size
+
+
+def _text(text: str) -> str:
+    """Text that a tokenizer can read: not endless, and no halves of UTF-16 pairs."""
+    if not isinstance(text, str) or any("\ud800" <= c <= "\udfff" for c in text[: MAX_CHARACTERS + 1]):
+        raise InputError("text_broken")
+    if len(text) > MAX_CHARACTERS:
+        raise InputError("prompt_too_long", limit=MAX_CHARACTERS, received=len(text))
+    return text

@@ -1,0 +1,81 @@
+"""Handlers' errors reach visitors translated, escaped and calm."""
+
+import inspect
+import logging
+
+import gradio as gr
+import pytest
+
+from components.errors import explained
+from components.language import Texts, load_texts
+from pipelines.errors import InputError
+
+T = Texts(
+    "en",
+    {
+        "errors.title": "No",
+        "errors.unexpected": "Calm.",
+        "errors.too_long": "At most {limit}; got “{received}”.",
+    },
+)
+
+
+def test_an_input_error_becomes_its_message_with_the_visitors_text_escaped() -> None:
+    @explained(T)
+    def handler() -> None:
+        raise InputError("too_long", limit=3, received="<img src=x onerror=alert(1)>")
+
+    with pytest.raises(gr.Error) as caught:
+        handler()
+    assert caught.value.message == "At most 3; got “&lt;img src=x onerror=alert(1)&gt;”."
+    assert caught.value.print_exception is False
+
+
+def test_each_language_has_its_own_message() -> None:
+    values = {"received": "nope", "known": "classroom-clip"}
+
+    def fails() -> None:
+        raise InputError("model_unknown", **values)
+
+    messages = []
+    for language in ("de", "en"):
+        with pytest.raises(gr.Error) as caught:
+            explained(load_texts(language))(fails)()
+        messages.append(caught.value.message)
+    assert "nope" in messages[0]
+    assert "nope" in messages[1]
+    assert messages[0] != messages[1]
+
+
+def test_a_generator_yields_until_its_error() -> None:
+    @explained(T)
+    def steps():  # type: ignore[no-untyped-def]
+        yield 1
+        raise InputError("too_long", limit=1, received="ab")
+
+    assert inspect.isgeneratorfunction(steps), "Gradio would not stream it"
+    run = steps()
+    assert next(run) == 1
+    with pytest.raises(gr.Error, match="At most 1"):
+        next(run)
+
+
+def test_an_unexpected_error_is_logged_in_full_and_told_calmly(caplog: pytest.LogCaptureFixture) -> None:
+    @explained(T)
+    def handler() -> None:
+        raise RuntimeError("secret path /srv/app")
+
+    with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as caught:
+        handler()
+    assert caught.value.message == "Calm."
+    assert "secret path /srv/app" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_a_handler_keeps_its_signature_and_result() -> None:
+    @explained(T)
+    def handler(prompt: str, request: gr.Request) -> str:
+        return prompt.upper()
+
+    assert list(inspect.signature(handler).parameters) == ["prompt", "request"]
+    assert handler("a", None) == "A"

@@ -1,0 +1,181 @@
+import base64
+import html
+import io
+import json
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.frames import Frames
+from components.guidance import SCALES, _sweep_handlers, compare_without_and_with, guidance_sweep, turn
+from components.guidance_view import change_between, dial_view, formula, sum_view, sweep_figure, sweep_row
+from components.language import load_texts
+from components.runs import RunSlot
+from pipelines import image, models
+from pipelines.clip import clip_scores
+from pipelines.errors import InputError
+from pipelines.guidance import GuidanceSweep
+from pipelines.image import ImageRequest, Trace
+
+T = load_texts("en")
+
+
+def request(**changes) -> ImageRequest:
+    values = {"prompt": "A small cat on a bed.", "num_inference_steps": 2, "model": "classroom-image"}
+    return ImageRequest(**(values | changes)).validated()
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    return image.run(request())
+
+
+def sweep_of(scales: tuple[float, ...]) -> GuidanceSweep:
+    """A sweep with made-up scores; what draws it takes any."""
+    pictures = tuple(Image.new("RGB", (8, 8), (int(12 * s), 0, 0)) for s in scales)
+    scores = np.linspace(0.1, 0.3, len(scales))
+    return GuidanceSweep(np.array(scales), pictures, scores, np.zeros((len(scales), 4, 2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("scale", "key"),
+    [(0, "scale_zero"), (0.5, "scale_below"), (1, "scale_one"), (5, "scale_usual"), (20, "scale_high")],
+)
+def test_formula_says_what_the_scale_means(scale, key):
+    text = formula(request(guidance_scale=scale), T)
+    assert f"<b>{scale}</b>" in text
+    assert html.escape(T(f"guidance.{key}")) in text
+
+
+def test_formula_names_the_negative_prompt_when_it_takes_the_empty_ones_place():
+    assert "negative" not in formula(request(), T)
+    assert "(with − negative)" in formula(request(negative_prompt="blur"), T)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 7.5])
+def test_the_sum_on_the_page_holds_for_the_trace(scale):
+    trace = image.run(request(guidance_scale=scale))
+    for step in trace.steps:
+        expected = step.denoised_empty + scale * (step.denoised_prompt - step.denoised_empty)
+        np.testing.assert_allclose(step.denoised_guided, expected, atol=2e-4)
+
+
+def test_sum_shows_every_step_with_one_scale_of_colours(trace):
+    frames = Frames.of(trace)
+    page = sum_view(trace, frames, T)
+    content = json.loads(html.unescape(re.search(r'data-frames="([^"]*)"', page)[1]))
+    assert set(content["rows"]) == {"prompt", "empty", "difference", "magnitude", "guided"}
+    assert all(len(row) == len(trace.steps) for row in content["rows"].values())
+    largest = max(np.abs(s.denoised_prompt - s.denoised_empty).max() for s in trace.steps)
+    assert frames.signed_limit == pytest.approx(largest)
+
+
+def test_a_model_without_the_empty_branch_says_so_instead_of_showing_a_sum(trace):
+    steps = tuple(replace(step, denoised_empty=None) for step in trace.steps)
+    distilled = replace(trace, steps=steps)
+    assert T("image.no_branch") in sum_view(distilled, Frames.of(distilled), T)
+
+
+def test_distilled_models_carry_a_note():
+    turbo = next(e for e in models.catalogue("image") if e.distilled)
+    assert turbo.title in dial_view(request(model=turbo.id), "", "", None, T)
+    assert "turbo" not in dial_view(request(), "", "", None, T).casefold()
+
+
+def test_turning_the_dial_puts_the_new_picture_beside_the_one_before(trace):
+    outputs = list(turn(request(guidance_scale=12), trace, RunSlot(), T))
+    page, equation, _, new = outputs[-1]
+    assert page.index(T("guidance.before", scale="5")) < page.index(T("guidance.now", scale="12"))
+    assert page.count("<img") == 2
+    assert new.request.guidance_scale == 12
+    assert "data-frames" in equation
+
+
+def test_stopping_the_dial_keeps_the_steps_so_far(trace):
+    slot = RunSlot()
+    outputs = turn(request(num_inference_steps=100), trace, slot, T)
+    next(outputs), next(outputs)
+    slot.stop()
+    page, _, _, kept = list(outputs)[-1]
+    assert 1 <= len(kept.steps) <= 2
+    assert T("guidance.run_stopped", step=len(kept.steps), total=100) in page
+
+
+def test_sweep_plot_has_a_point_under_every_picture_and_marks_zero_and_one():
+    sweep = sweep_of(SCALES)
+    figure = sweep_figure(sweep, T)
+    assert list(figure.data[0].x) == list(range(8))
+    np.testing.assert_array_equal(figure.data[0].y, sweep.clip_scores)
+    assert [shape.x0 for shape in figure.layout.shapes] == [0, 1]
+    assert [a.text for a in figure.layout.annotations] == [T("guidance.sweep_zero"), T("guidance.sweep_one")]
+    assert sweep_row(sweep, T).count("<img") == 8
+
+
+def test_sweep_plot_without_zero_and_one_has_no_marks():
+    assert not sweep_figure(sweep_of((2.0, 4.0)), T).layout.shapes
+
+
+def test_a_sweep_falls_silent_when_its_visitor_starts_something_else(trace):
+    slot = RunSlot()
+    sweep, _ = _sweep_handlers(T)
+
+    def starts_another_run(*_, **__):
+        slot.begin()
+
+    values = ("a cat", "", 0, 5.0, 50, "classroom-image")
+    updates = sweep(*values, trace, slot, None, progress=starts_another_run)
+    assert all("value" not in update for update in updates)
+
+
+def test_steering_away_from_nothing_changes_nothing_and_from_something_does():
+    same = list(compare_without_and_with(request(), RunSlot(), T))[-1]
+    assert T("guidance.negative_change", change="0") in same
+    steered = list(compare_without_and_with(request(negative_prompt="cat, bed"), RunSlot(), T))[-1]
+    assert T("guidance.negative_change", change="0") not in steered
+    assert steered.count("<img") == 2
+
+
+def test_change_between_pictures_is_the_mean_over_pixels_and_channels():
+    first, second = Image.new("RGB", (2, 1), (10, 20, 30)), Image.new("RGB", (2, 1), (10, 20, 30))
+    second.putpixel((0, 0), (16, 20, 30))
+    assert change_between(first, second) == pytest.approx(1.0)
+
+
+def test_endpoint_scores_its_own_pictures():
+    result = guidance_sweep("a red car", scales=[0, 1, 9], num_inference_steps=2)
+    pictures = [Image.open(io.BytesIO(base64.b64decode(text))) for text in result["images"]]
+    assert result["scales"] == [0, 1, 9]
+    expected = clip_scores(pictures, ["a red car"], models.default_id("clip"))[:, 0]
+    np.testing.assert_allclose(result["clip_scores"], expected, atol=1e-4)
+    plain = image.run(ImageRequest("a red car", guidance_scale=9, num_inference_steps=2))
+    difference = np.asarray(plain.image, dtype=int) - np.asarray(pictures[2], dtype=int)
+    assert np.abs(difference).max() <= 1
+    json.dumps(result)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"scales": []}, "scales_count"),
+        ({"scales": [1.0] * 9}, "scales_count"),
+        ({"scales": None}, "scales_count"),
+        ({"scales": "12"}, "scales_count"),
+        ({"scales": [math.nan]}, "guidance_scale_range"),
+        ({"scales": [-1]}, "guidance_scale_range"),
+        ({"scales": ["5"]}, "guidance_scale_range"),
+        ({"prompt": ""}, "prompt_empty"),
+        ({"prompt": "a" * 10_000}, "prompt_too_long"),
+        ({"seed": 1.5}, "seed_range"),
+        ({"model": "none"}, "model_unknown"),
+    ],
+)
+def test_bad_input_has_a_message_in_both_languages(changes, key):
+    with pytest.raises(InputError) as caught:
+        guidance_sweep(**({"prompt": "a cat"} | changes))
+    assert caught.value.key == key
+    for language in ("de", "en"):
+        assert load_texts(language)(f"errors.{key}", **caught.value.values)

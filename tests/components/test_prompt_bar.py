@@ -1,0 +1,61 @@
+"""The bar reads its values out of an address for which nobody vouches."""
+
+import gradio as gr
+import pytest
+
+from components.language import load_texts
+from components.prompt_bar import (
+    DEFAULT_PROMPT,
+    EXAMPLES,
+    MAX_SEED,
+    BarValues,
+    build_prompt_bar,
+    values_from_query,
+)
+
+
+def test_the_lectures_prompts_are_the_examples_letter_by_letter() -> None:
+    assert EXAMPLES == (
+        "A small cat on a bed.",
+        "A  cat in front of a House.",
+        "A cat. Cozy atmosphere. Dimm lighting.",
+    )
+    assert EXAMPLES[0] == DEFAULT_PROMPT
+
+
+def test_what_the_address_says_is_restored() -> None:
+    query = {"prompt": "Zwei Bären", "prompt_b": "b", "negative_prompt": "snow", "seed": "7",
+             "guidance_scale": "3.5", "num_inference_steps": "12"}  # fmt: skip
+    assert values_from_query(query) == BarValues("Zwei Bären", "b", "snow", 7, 3.5, 12)
+    assert values_from_query({}) == BarValues()
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "", "seven", "<script>", "1e999"])
+def test_what_is_no_finite_number_becomes_the_default(text: str) -> None:
+    values = values_from_query({"seed": text, "guidance_scale": text, "num_inference_steps": text})
+    assert values == BarValues()
+
+
+def test_numbers_out_of_range_are_moved_to_its_edge_and_texts_are_cut() -> None:
+    values = values_from_query(
+        {"seed": "-3", "guidance_scale": "900", "num_inference_steps": "0", "prompt": "a" * 9000}
+    )
+    assert (values.seed, values.guidance_scale, values.num_inference_steps) == (0, 20.0, 1)
+    assert len(values.prompt) == 2000
+    assert values_from_query({"seed": str(2**40)}).seed == MAX_SEED
+
+
+def test_models_that_the_catalogue_lacks_fall_back_to_the_preselected() -> None:
+    assert values_from_query({"clip_model": "clip-vit-b-32"}).clip_model == "clip-vit-b-32"
+    assert values_from_query({"clip_model": "evil/model"}) == BarValues()
+    assert values_from_query({"clip_model": "classroom-image"}) == BarValues(), "wrong role"
+
+
+def test_the_components_start_with_the_default_values() -> None:
+    with gr.Blocks():
+        bar = build_prompt_bar(load_texts("de"))
+    default = BarValues()
+    assert [component.value for component in bar.values] == [
+        default.prompt, default.prompt_b, default.negative_prompt, default.seed,
+        default.guidance_scale, default.num_inference_steps, default.clip_model, default.image_model,
+    ]  # fmt: skip

@@ -1,0 +1,38 @@
+"""The endpoints as `gradio_client` lists them."""
+
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+# What a caller has to bring: pictures and texts of one's own have no sensible default.
+REQUIRED = {("/clip_matrix", "images"), ("/clip_matrix", "prompts")}
+ENDPOINTS = {"/tokens", "/embeddings", "/clip_matrix", "/generate_image", "/guidance_sweep"}
+
+
+@pytest.fixture(scope="module")
+def listed(client: Client) -> dict[str, Any]:
+    return client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+
+
+def test_each_experiment_is_listed_once_and_nothing_else_is(listed: dict[str, Any]) -> None:
+    assert set(listed) == ENDPOINTS
+
+
+def test_every_parameter_is_named_typed_documented_and_has_its_default(listed: dict[str, Any]) -> None:
+    for name, endpoint in listed.items():
+        assert endpoint["description"].strip(), name
+        assert endpoint["parameters"], name
+        for parameter in endpoint["parameters"]:
+            where = f"{name} {parameter['parameter_name']}"
+            required = (name, parameter["parameter_name"]) in REQUIRED
+            assert parameter["parameter_has_default"] is not required, where
+            assert parameter["python_type"]["type"] not in ("", "Any"), where
+            assert parameter["parameter_name"] in endpoint["description"], where
+
+
+def test_an_unusable_input_is_explained_and_the_app_goes_on(client: Client) -> None:
+    with pytest.raises(AppError, match=r"model.*one from the list.*nonsense"):
+        client.predict(prompt="A cat.", model="nonsense", api_name="/tokens")
+    assert client.predict(prompt="A cat.", api_name="/tokens")

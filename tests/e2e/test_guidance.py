@@ -1,0 +1,86 @@
+"""The guidance tab in a browser."""
+
+from collections.abc import Callable
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from playwright.sync_api import Page, expect
+
+from components.language import load_texts
+
+WAIT = 120_000  # ms; a guard, not a measure: the machine may be busy with a training
+EN = load_texts("en")
+QUICK = "/?num_inference_steps=2"
+
+
+def open_guidance(page: Callable[..., Page], open_tab: Callable[[Page, str], None], path: str) -> Page:
+    opened = page(path)
+    open_tab(opened, "guidance")
+    opened.locator("#guidance-sweep img").nth(7).wait_for(timeout=WAIT)
+    return opened
+
+
+def turn_dial(page: Page, scale: str) -> None:
+    box = page.locator("#guidance-dial input[type=number]")
+    box.fill(scale)
+    box.blur()
+
+
+def test_tab_is_filled_without_a_click(
+    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
+) -> None:
+    opened = open_guidance(page, open_tab, QUICK)
+    expect(opened.locator("#guidance-live img")).to_have_count(1)
+    expect(opened.locator("#guidance-sum .sum img")).to_have_count(7)
+    expect(opened.locator("#guidance-sweep .js-plotly-plot")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_picture_of_the_sweep_stands_over_its_point(
+    page: Callable[..., Page], open_tab: Callable[[Page, str], None], width: int
+) -> None:
+    opened = page(QUICK, width=width)
+    open_tab(opened, "guidance")
+    opened.locator("#guidance-sweep .scatterlayer .point").nth(7).wait_for(timeout=WAIT)
+    centres = """selector => [...document.querySelectorAll(selector)].map(e => e.getBoundingClientRect())
+        .map(box => box.x + box.width / 2)"""
+    pictures = opened.evaluate(centres, "#guidance-sweep figure img")
+    points = opened.evaluate(centres, "#guidance-sweep .scatterlayer .point")
+    assert len(pictures) == len(points) == 8
+    for picture, point in zip(pictures, points, strict=True):
+        assert abs(picture - point) < 4
+
+
+def test_dial_draws_again_and_the_image_tab_shows_the_same_run(
+    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
+) -> None:
+    opened = open_guidance(page, open_tab, QUICK)
+    turn_dial(opened, "12")
+    live = opened.locator("#guidance-live")
+    expect(live.locator("figure")).to_have_count(2, timeout=WAIT)
+    expect(live.locator(".trace")).to_have_attribute("data-state", "done", timeout=WAIT)
+    expect(live).to_contain_text(EN("guidance.before", scale="5"))
+    expect(live).to_contain_text(EN("guidance.now", scale="12"))
+    expect(live.locator(".formula b")).to_have_text("12")
+    open_tab(opened, "image")
+    expect(opened.locator("#image-trace .facts")).to_contain_text("Guidance 12", timeout=WAIT)
+
+
+def test_steering_away_shows_two_pictures_of_one_seed(
+    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
+) -> None:
+    opened = open_guidance(page, open_tab, QUICK)
+    opened.locator("#away").click()
+    away = opened.locator("#guidance-away")
+    expect(away.locator("img")).to_have_count(2, timeout=WAIT)
+    expect(away).to_contain_text(EN("guidance.negative_with", text="text, watermark, blur"))
+
+
+def test_endpoint_sweeps_and_refuses_nine_scales(client: Client) -> None:
+    result = client.predict(
+        prompt="A red car.", scales=[0, 1, 5], num_inference_steps=2, api_name="/guidance_sweep"
+    )
+    assert len(result["images"]) == len(result["clip_scores"]) == 3
+    with pytest.raises(AppError, match="one to 8"):
+        client.predict(prompt="A red car.", scales=[1.0] * 9, api_name="/guidance_sweep")

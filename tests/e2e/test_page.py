@@ -1,0 +1,206 @@
+"""The page as a visitor meets it: both languages, its address, offline, narrow, hostile input."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from components.language import load_texts
+from components.prompt_bar import EXAMPLES
+
+Opener = Callable[..., Page]
+TabOpener = Callable[[Page, str], None]
+STEMS = ("tokens", "embeddings", "clip_matrix", "image", "guidance")
+HOSTILE = '<img src=x onerror="document.title=\'hacked\'"><script>document.title="hacked"</script>{{7*7}}'
+
+
+def strangers(requests: list[str], server: str) -> list[str]:
+    """Requests that leave the machine."""
+    own = urlsplit(server).netloc
+    return [
+        url
+        for url in requests
+        if urlsplit(url).scheme not in ("data", "blob") and urlsplit(url).netloc != own
+    ]
+
+
+def prompt_of(page: Page) -> str:
+    return page.locator("#prompt textarea").input_value()
+
+
+def test_no_request_leaves_the_machine(server: str, browser: Browser, open_tab: TabOpener) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(request.url))
+    page.on("websocket", lambda socket: seen.append(socket.url))
+    for path in ("/", "/de"):
+        page.goto(server + path)
+        page.locator("#prompt textarea").wait_for()
+        for stem in STEMS:
+            open_tab(page, stem)
+            expect(page.locator(f"#tab-{stem} .sv-note")).to_be_visible()
+    assert len(seen) > 20 and any("Inter-Regular.otf" in url for url in seen), "recorded too little"
+    assert strangers(seen, server) == []
+    # The record does see a stranger: this one is refused a connection, and noticed.
+    page.evaluate("fetch('http://127.0.0.1:9/font.woff2').catch(() => 0)")
+    assert strangers(seen, server) == ["http://127.0.0.1:9/font.woff2"]
+    context.close()
+
+
+@pytest.mark.parametrize(("path", "language"), [("/", "en"), ("/de", "de")])
+def test_everything_is_in_the_language_of_the_address(
+    page: Opener, open_tab: TabOpener, path: str, language: str
+) -> None:
+    t, other = load_texts(language), load_texts("de" if language == "en" else "en")
+    opened = page(path)
+    assert opened.evaluate("document.documentElement.lang") == language
+    expect(opened).to_have_title(t("common.page_title"))
+    for stem in STEMS:
+        open_tab(opened, stem)
+        expect(opened.locator(f"#tab-{stem} .sv-head h2")).to_have_text(t(f"{stem}.title"))
+        expect(opened.locator(f"#tab-{stem} .sv-note h3")).to_have_text(t("common.note_title"))
+        text = opened.locator(f"#tab-{stem}").inner_text()
+        foreign = [
+            key
+            for key, value in other.entries.items()
+            if len(value.split()) > 4 and value in text and value != t.entries[key]
+        ]
+        assert foreign == []
+
+
+def test_tabs_stand_in_their_chapters(page: Opener) -> None:
+    opened = page("/de")
+    t = load_texts("de")
+    for stem, chapter in (("tokens", "reading"), ("clip_matrix", "pictures"), ("image", "steering")):
+        content = opened.locator(f"#tab-{stem}-button").evaluate(
+            "tab => getComputedStyle(tab, '::before').content"
+        )
+        assert t(f"common.chapter.{chapter}") in content
+
+
+def test_german_browsers_are_sent_to_german_unless_they_chose(page: Opener) -> None:
+    opened = page("/?seed=5", locale="de-DE")
+    expect(opened.locator("html")).to_have_attribute("lang", "de")
+    assert urlsplit(opened.url).path == "/de"
+    assert parse_qs(urlsplit(opened.url).query)["seed"] == ["5"]
+
+    opened.locator('a[data-language="en"]').click()
+    expect(opened.locator("html")).to_have_attribute("lang", "en")
+    opened.locator("#prompt textarea").wait_for()
+    opened.goto(urlsplit(opened.url)._replace(query="").geturl())
+    opened.locator("#prompt textarea").wait_for()
+    assert opened.evaluate("document.documentElement.lang") == "en", "the choice was forgotten"
+
+    english = page("/", locale="fr-FR")
+    assert english.evaluate("document.documentElement.lang") == "en"
+
+
+def test_the_language_switch_keeps_all_of_the_state(page: Opener, open_tab: TabOpener) -> None:
+    opened = page("/")
+    opened.locator("#prompt textarea").fill("Ein Hund & 2 Äpfel?")
+    opened.locator("#prompt-bar-more button.label-wrap").click()
+    opened.locator("#prompt-b textarea").fill("zweiter + Text")
+    opened.locator("#negative-prompt textarea").fill("night")
+    opened.locator("#seed input").fill("42")
+    opened.locator("#guidance-scale input[type=number]").fill("7.5")
+    opened.locator("#guidance-scale input[type=number]").press("Tab")
+    opened.locator("#num-inference-steps input[type=number]").fill("9")
+    opened.locator("#num-inference-steps input[type=number]").press("Tab")
+    open_tab(opened, "image")
+    opened.locator('a[data-language="de"]').click()
+
+    expect(opened.locator("html")).to_have_attribute("lang", "de")
+    expect(opened.locator("#prompt textarea")).to_have_value("Ein Hund & 2 Äpfel?")
+    expect(opened.locator("#tab-image-button")).to_have_attribute("aria-selected", "true")
+    opened.locator("#prompt-bar-more button.label-wrap").click()
+    expect(opened.locator("#prompt-b textarea")).to_have_value("zweiter + Text")
+    expect(opened.locator("#negative-prompt textarea")).to_have_value("night")
+    expect(opened.locator("#seed input")).to_have_value("42")
+    expect(opened.locator("#guidance-scale input[type=number]")).to_have_value("7.5")
+    expect(opened.locator("#num-inference-steps input[type=number]")).to_have_value("9")
+
+
+def test_an_example_is_one_click_away(page: Opener) -> None:
+    opened = page("/")
+    assert prompt_of(opened) == EXAMPLES[0]
+    opened.locator("button.sv-chip").nth(2).click()
+    expect(opened.locator("#prompt textarea")).to_have_value(EXAMPLES[2])
+    opened.locator("button.sv-chip").nth(1).click()
+    expect(opened.locator("#prompt textarea")).to_have_value(EXAMPLES[1])
+
+
+def test_markup_in_every_field_stays_text(page: Opener, open_tab: TabOpener, server_log: Path) -> None:
+    opened = page("/")
+    dialogs: list[str] = []
+    opened.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    opened.locator("#prompt-bar-more button.label-wrap").click()
+    for field in ("prompt", "prompt-b", "negative-prompt"):
+        opened.locator(f"#{field} textarea").fill(HOSTILE)
+    for stem in STEMS:
+        open_tab(opened, stem)
+        expect(opened.locator(f"#tab-{stem} .sv-head h2")).to_be_visible()
+    # A tab has answered the hostile prompt once the next view of it is drawn: the tokens show it.
+    open_tab(opened, "tokens")
+    expect(opened.locator("#tab-tokens")).to_contain_text("onerror")
+    assert opened.locator("img[src='x']").count() == 0
+    assert opened.title() != "hacked"
+    assert dialogs == []
+    assert "unexpected error" not in server_log.read_text()
+
+
+def test_markup_in_the_address_stays_text(page: Opener) -> None:
+    opened = page(f"/de?prompt={quote(HOSTILE)}&seed=%3Cscript%3E&tab=%22%3E%3Cscript%3E&guidance_scale=nan")
+    expect(opened.locator("#prompt textarea")).to_have_value(HOSTILE)
+    assert opened.locator("img[src='x']").count() == 0
+    assert opened.title() != "hacked"
+    expect(opened.locator("#tab-tokens-button")).to_have_attribute("aria-selected", "true")
+
+
+@pytest.mark.parametrize("path", ["/", "/de"])
+def test_nothing_is_wider_than_a_phone(page: Opener, open_tab: TabOpener, path: str) -> None:
+    opened = page(path, width=390, height=844)
+    for stem in STEMS:
+        open_tab(opened, stem)
+        expect(opened.locator(f"#tab-{stem} .sv-note")).to_be_visible()
+        assert opened.evaluate("document.documentElement.scrollWidth") <= 390, stem
+    opened.locator("#prompt-bar-more button.label-wrap").click()
+    expect(opened.locator("#image-model")).to_be_visible()
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_body_text_reads_from_the_last_row(page: Opener) -> None:
+    opened = page("/")
+    small = opened.evaluate("""() => [...document.querySelectorAll('.gradio-container *')]
+        .filter(e => e.checkVisibility() && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
+        .filter(e => parseFloat(getComputedStyle(e).fontSize) < 14)
+        .map(e => e.tagName + '.' + e.className + ': ' + e.textContent.trim().slice(0, 30))""")
+    assert small == []
+    claim = opened.locator("#tab-tokens .sv-claim")
+    assert float(claim.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")) >= 18
+    assert "Inter" in claim.evaluate("e => getComputedStyle(e).fontFamily")
+    assert opened.evaluate("document.fonts.check('18px Inter')")
+
+
+def test_light_and_dark_follow_the_system_and_the_switch_which_the_address_keeps(page: Opener) -> None:
+    dark = "document.body.classList.contains('dark')"
+    assert page("/", color_scheme="dark").evaluate(dark) is True
+    opened = page("/", color_scheme="light")
+    assert opened.evaluate(dark) is False
+    opened.locator("[data-theme-switch]").click()
+    assert opened.evaluate(dark) is True
+    opened.locator('a[data-language="de"]').click()
+    expect(opened.locator("html")).to_have_attribute("lang", "de")
+    opened.locator("#prompt textarea").wait_for()
+    assert opened.evaluate(dark) is True
+
+
+def test_the_prompt_stays_in_view_while_one_scrolls(page: Opener) -> None:
+    opened = page("/", height=500)
+    expect(opened.locator("#tab-tokens .sv-note")).to_be_attached()
+    opened.evaluate("window.scrollTo(0, 600)")
+    expect(opened.locator("#prompt textarea")).to_be_in_viewport()
+    assert opened.evaluate("window.scrollY") > 100, "the page was too short to scroll"

@@ -1,0 +1,48 @@
+"""What may lie in the repository: nothing too large, nothing that runs on loading, no one's own paths."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MIB = 2**20
+PICKLES = {".bin", ".ckpt", ".joblib", ".npy", ".pickle", ".pkl", ".pt", ".pth"}
+TEXTS = {"", ".cfg", ".html", ".js", ".json", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml"}
+OWN_PATH = re.compile(r"""(?<![\w.:/-])/(home|root|Users|work|mnt)/\w|[A-Z]:\\Users""")
+
+
+@pytest.fixture(scope="module")
+def files() -> list[Path]:
+    """Everything that is committed or about to be."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [p for name in listing.split("\0") if name and (p := ROOT / name).is_file()]
+
+
+def test_no_file_is_too_large(files: list[Path]) -> None:
+    assert not [p for p in files if p.stat().st_size >= 48 * MIB]
+
+
+def test_the_weights_fit_their_budget(files: list[Path]) -> None:
+    sizes = {p: p.stat().st_size for p in files if p.is_relative_to(ROOT / "assets" / "models")}
+    assert sizes
+    assert sum(sizes.values()) <= 32 * MIB
+
+
+def test_no_weights_can_run_code(files: list[Path]) -> None:
+    assert not [p for p in files if p.suffix in PICKLES]
+
+
+def test_every_model_has_a_card_and_the_sprites_their_licence(files: list[Path]) -> None:
+    for weights in (p for p in files if p.suffix == ".safetensors"):
+        cards = [folder / "README.md" for folder in weights.parents if folder.is_relative_to(ROOT / "assets")]
+        assert any(card in files for card in cards), weights
+    assert "SIL OPEN FONT LICENSE" in (ROOT / "assets" / "world" / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_no_path_of_one_machine(files: list[Path]) -> None:
+    for path in (p for p in files if p.suffix in TEXTS and p != Path(__file__)):
+        found = OWN_PATH.search(path.read_text(encoding="utf-8"))
+        assert not found, f"{path}: {found and found.group()}"

@@ -1,0 +1,92 @@
+"""What the trainings minimise, against the library's own formulas."""
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from torch import nn
+
+from pipelines.diffusion import classroom_scheduler
+from training import train_autoencoder
+from training.train_autoencoder import edge_error, normalise
+from training.train_unet import spread_timesteps, velocity_loss
+
+TINY = train_autoencoder.CONFIG | {"block_out_channels": (16, 16, 16)}
+
+
+class Oracle(nn.Module):
+    """A U-Net that answers with a given velocity."""
+
+    def __init__(self, velocity: torch.Tensor) -> None:
+        super().__init__()
+        self.velocity = velocity
+
+    def forward(self, noised, timesteps, encoder_hidden_states, return_dict):
+        self.noised = noised
+        return (self.velocity,)
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    return torch.randn(6, 4, 16, 16), torch.randn(6, 4, 16, 16), torch.tensor([0, 1, 250, 500, 998, 999])
+
+
+def test_the_velocity_is_the_schedulers(batch) -> None:
+    latents, noise, timesteps = batch
+    scheduler = classroom_scheduler()
+    oracle = Oracle(scheduler.get_velocity(latents, noise, timesteps))
+    loss = velocity_loss(oracle, latents, torch.zeros(6, 77, 8), noise, timesteps, scheduler.alphas_cumprod)
+    torch.testing.assert_close(loss, torch.zeros(6))
+    torch.testing.assert_close(oracle.noised, scheduler.add_noise(latents, noise, timesteps))
+
+
+def test_a_wrong_velocity_costs_its_squared_error(batch) -> None:
+    latents, noise, timesteps = batch
+    scheduler = classroom_scheduler()
+    off = torch.arange(6.0)
+    oracle = Oracle(scheduler.get_velocity(latents, noise, timesteps) + off[:, None, None, None])
+    loss = velocity_loss(oracle, latents, torch.zeros(6, 77, 8), noise, timesteps, scheduler.alphas_cumprod)
+    torch.testing.assert_close(loss, off**2)
+
+
+def test_nothing_of_the_picture_is_left_at_the_last_timestep(batch) -> None:
+    latents, noise, _ = batch
+    scheduler = classroom_scheduler()
+    assert scheduler.alphas_cumprod[999] == 0
+    last = torch.full((6,), 999)
+    torch.testing.assert_close(scheduler.add_noise(latents, noise, last), noise)
+    assert not scheduler.config.clip_sample, "clipping unit latents turns pictures to mush"
+
+
+def test_timesteps_are_spread_evenly() -> None:
+    torch.manual_seed(0)
+    for _ in range(200):
+        timesteps = spread_timesteps(8, "cpu")
+        assert torch.equal(timesteps // 125, torch.arange(8))
+
+
+def test_normalised_latents_have_unit_deviation_and_decode_to_the_same_picture() -> None:
+    torch.manual_seed(0)
+    model = AutoencoderKL(**TINY).eval()
+    images = torch.rand(32, 3, 64, 64) * torch.linspace(0.2, 2, 32)[:, None, None, None] - 1
+    with torch.no_grad():
+        before = model.encode(images).latent_dist
+        decoded = model.decode(before.mean).sample
+        normalise(model, before.mean)
+        after = model.encode(images).latent_dist
+        again = model.decode(after.mean).sample
+    torch.testing.assert_close(after.mean.mean((0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(after.mean.std((0, 2, 3)), torch.ones(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(again, decoded, atol=1e-4, rtol=1e-4)
+    scale = before.mean.std((0, 2, 3))[None, :, None, None]
+    torch.testing.assert_close(after.std, before.std / scale, atol=1e-4, rtol=1e-4)
+    assert model.config.scaling_factor == 1.0
+
+
+def test_the_edge_error_sees_outlines_and_not_light() -> None:
+    torch.manual_seed(0)
+    picture = torch.rand(2, 3, 8, 8)
+    assert edge_error(picture + 0.3, picture) < 1e-6
+    line = torch.zeros(1, 1, 4, 4)
+    line[..., 2:] = 1  # one jump in each row of three steps, none downwards
+    torch.testing.assert_close(edge_error(line, torch.zeros_like(line)), torch.tensor(1 / 3))
