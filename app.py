@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
-from components import api, clip_matrix, embeddings, guidance, image, theme, tokens
+from components import api, clip_matrix, embeddings, examples, guidance, image, theme, tokens
 from components.address import wire_address
+from components.document import Document
 from components.header import build_footer, build_header
 from components.language import load_texts
 from components.prompt_bar import build_prompt_bar
@@ -78,7 +80,7 @@ def launch_options() -> dict[str, Any]:
         "quiet": True,
         "footer_links": [],
         "theme": theme.theme(),
-        "head": theme.head(),
+        "app_kwargs": {"middleware": [Middleware(Document)]},
     }
 
 
@@ -90,6 +92,7 @@ def main() -> None:
     demo.launch(prevent_thread_lock=True, **options)
     print(f"Steuervektor: http://{options['server_name']}:{options['server_port']}", flush=True)
     models.warm_up()
+    examples.warm_up()
     demo.block_thread()
 
 

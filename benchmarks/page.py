@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -98,7 +99,7 @@ def measure(repetitions: int) -> Iterator[Row]:
         preview, whole = click_to_picture(browser, app, repetitions)
         rivals = {"app": app, "empty": empty}
         seconds = medians(
-            {name: lambda url=url: until_one_can_type(browser, url) for name, url in rivals.items()},
+            {name: partial(until_one_can_type, browser, url) for name, url in rivals.items()},
             repetitions,
         )
         browser.close()

@@ -17,8 +17,11 @@ from components.clip_matrix_bench import (
     Bench,
     compare,
     lines,
+    matrix_panel,
     name,
     open_uploads,
+    panels,
+    score_panel,
     with_images,
 )
 from components.errors import explained, message
@@ -121,7 +124,7 @@ def _layout(t: Texts) -> _Parts:
         with gr.Column(min_width=320):
             temperature = _html(draw.temperature_html(bench.learned, bench.learned, t), "clip-temperature")
     _html(f'<p class="cm-hint">{html_escape(t("clip_matrix.temperature_hint"))}</p>', "clip-logit-scale")
-    matrix = _html(_matrix(bench, "cosine", bench.learned, t), "clip-matrix")
+    matrix = _html(matrix_panel(bench, "cosine", bench.learned, t), "clip-matrix")
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             texts = gr.Textbox(
@@ -130,7 +133,9 @@ def _layout(t: Texts) -> _Parts:
             )  # fmt: skip
         with gr.Column(scale=2, min_width=320):
             sources = _html(draw.sources_html(t), "clip-sources")
-            count = gr.Slider(1, pipeline.MOST, value=5, step=1, label=t("clip_matrix.count"), elem_id="clip-count")
+            count = gr.Slider(
+                1, pipeline.MOST, value=5, step=1, label=t("clip_matrix.count"), elem_id="clip-count"
+            )
             with gr.Row():
                 fresh = gr.Button(t("clip_matrix.draw"), variant="primary", elem_id="clip-draw")
                 take = gr.Button(t("clip_matrix.take"), elem_id="clip-take")
@@ -138,7 +143,11 @@ def _layout(t: Texts) -> _Parts:
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=240):
             template = gr.Textbox(
-                TEMPLATE, label=t("clip_matrix.template"), max_lines=1, elem_id="clip-template", elem_classes="sv-text"
+                TEMPLATE,
+                label=t("clip_matrix.template"),
+                max_lines=1,
+                elem_id="clip-template",
+                elem_classes="sv-text",
             )
             labels = gr.Textbox(
                 "\n".join(LABELS), lines=6, max_lines=12, label=t("clip_matrix.labels"),
@@ -148,38 +157,10 @@ def _layout(t: Texts) -> _Parts:
             zero_shot = _html("", "clip-zero-shot")
     section(t("clip_matrix.score_title"), t("clip_matrix.score_hint"))
     score = _html("", "clip-score")
-    return _Parts(gr.State(bench), gr.State(None), view, temperature, matrix, sources, count, fresh, take, texts, labels, template,
-                  zero_shot, score)  # fmt: skip
-
-
-def _matrix(bench: Bench, view: str, tau: float, t: Texts) -> str:
-    if isinstance(bench.matrix, InputError):
-        return draw.strip_html(bench.thumbs, t) + draw.alert_html(message(bench.matrix, t))
-    return draw.matrix_html(bench.thumbs, bench.prompts, bench.matrix, view, tau, t)
-
-
-def _zero_shot(bench: Bench, tau: float, t: Texts) -> str:
-    if isinstance(bench.zero_shot, InputError):
-        return draw.alert_html(message(bench.zero_shot, t))
-    if bench.zero_shot is None:
-        return ""
-    return draw.zero_shot_html(bench.thumbs, bench.zero_shot, tau, t)
-
-
-def _score(bench: Bench, trace: Trace | None, prompts: tuple[str, ...], model: str, t: Texts) -> str:
-    """The last generated picture against the bar's texts; while there is none, the first of the bench."""
-    if trace is None and not bench.images:
-        return draw.alert_html(t("clip_matrix.score_nothing"))
-    names = ("prompt_a", "prompt_b", "negative")
-    rows = [(t(f"clip_matrix.{n}"), text) for n, text in zip(names, prompts, strict=True) if text.strip()]
-    image = bench.images[0] if trace is None else trace.image
-    try:
-        cosines = pipeline.compute_clip_matrix([image], [text for _, text in rows], model).similarity[0]
-    except InputError as error:
-        return draw.alert_html(message(error, t))
-    caption = t("clip_matrix.score_sample" if trace is None else "clip_matrix.score_generated")
-    scored = [(label, text, float(cosine)) for (label, text), cosine in zip(rows, cosines, strict=True)]
-    return draw.score_html(draw.thumbnail(image), scored, caption, t)
+    return _Parts(
+        gr.State(bench), gr.State(None), view, temperature, matrix, sources, count, fresh, take, texts,
+        labels, template, zero_shot, score,
+    )  # fmt: skip
 
 
 def _accept(files: Any, t: Texts) -> list[Image.Image]:
@@ -202,21 +183,19 @@ def _accept(files: Any, t: Texts) -> list[Image.Image]:
     return opened
 
 
-def _results(bench: Bench, view: str, temperature: float | None, t: Texts) -> tuple[str, str, str]:
-    """Slider, matrix and zero-shot cards of a bench."""
-    tau = bench.learned if temperature is None else temperature
-    return draw.temperature_html(tau, bench.learned, t), _matrix(bench, view, tau, t), _zero_shot(bench, tau, t)
-
-
 def _wire_bench(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
     """What is computed when the tab opens, the model changes, or pictures come and go."""
 
-    def judged(bench: Bench, texts: str, labels: str, template: str, model: str, view: str, tau: float | None) -> Any:
+    def judged(
+        bench: Bench, texts: str, labels: str, template: str, model: str, view: str, tau: float | None
+    ) -> Any:
         bench = name(compare(bench, texts, model), labels, template, model)
-        return bench, *_results(bench, view, tau, t)
+        return bench, *panels(bench, view, tau, t)
 
     @explained(t)
-    def opened(bench: Bench, texts: str, labels: str, template: str, model: str, view: str, tau: float | None) -> Any:
+    def opened(
+        bench: Bench, texts: str, labels: str, template: str, model: str, view: str, tau: float | None
+    ) -> Any:
         if bench.matrix is not None and bench.model == model:
             return (gr.skip(),) * 4
         return judged(bench, texts, labels, template, model, view, tau)
@@ -233,7 +212,9 @@ def _wire_bench(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
 
     @explained(t)
     def removed(event: gr.EventData, bench: Bench, *rest: Any) -> Any:
-        return judged(with_images(bench, [im for i, im in enumerate(bench.images) if i != event.index]), *rest)
+        return judged(
+            with_images(bench, [im for i, im in enumerate(bench.images) if i != event.index]), *rest
+        )
 
     @explained(t)
     def drawn(count: float, bench: Bench, _texts: str, *rest: Any) -> Any:
@@ -273,30 +254,42 @@ def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:
         if lines(texts) == bench.prompts:  # a button wrote them, and has compared them already
             return gr.skip(), gr.skip()
         bench = compare(bench, texts, model)
-        return bench, _results(bench, view, tau, t)[1]
+        return bench, panels(bench, view, tau, t)[1]
 
     @explained(t)
     def named(bench: Bench, labels: str, template: str, model: str, tau: float | None) -> Any:
         if not bench.model:  # nobody has opened the tab yet
             return gr.skip(), gr.skip()
         bench = name(bench, labels, template, model)
-        return bench, _results(bench, "cosine", tau, t)[2]
+        return bench, panels(bench, "cosine", tau, t)[2]
 
     @explained(t)
     def turned(event: gr.EventData, bench: Bench, view: str) -> Any:
         tau = float(np.clip(float(event.temperature), draw.COLDEST, draw.HOTTEST))
-        return tau, *_results(bench, view, tau, t)[1:]
+        return tau, *panels(bench, view, tau, t)[1:]
 
     @explained(t)
     def viewed(bench: Bench, view: str, tau: float | None) -> Any:
-        return _results(bench, view, tau, t)[1]
+        return panels(bench, view, tau, t)[1]
 
-    live: dict[str, Any] = {"api_visibility": "private", "trigger_mode": "always_last", "show_progress": "hidden"}
+    live: dict[str, Any] = {
+        "api_visibility": "private",
+        "trigger_mode": "always_last",
+        "show_progress": "hidden",
+    }
     # .change, not .input: Gradio tells of typing by .input, but not of pasting.
     model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
-    p.texts.change(typed, [p.bench, p.texts, bar.clip_model, p.view, p.tau], [p.bench, p.matrix], **live, **model)
+    p.texts.change(
+        typed, [p.bench, p.texts, bar.clip_model, p.view, p.tau], [p.bench, p.matrix], **live, **model
+    )
     for box in (p.labels, p.template):
-        box.change(named, [p.bench, p.labels, p.template, bar.clip_model, p.tau], [p.bench, p.zero_shot], **live, **model)
+        box.change(
+            named,
+            [p.bench, p.labels, p.template, bar.clip_model, p.tau],
+            [p.bench, p.zero_shot],
+            **live,
+            **model,
+        )
     p.temperature.input(turned, [p.bench, p.view], [p.tau, p.matrix, p.zero_shot], **live)
     p.view.change(viewed, [p.bench, p.view, p.tau], p.matrix, **live)
 
@@ -305,10 +298,12 @@ def _wire_score(bar: PromptBar, t: Texts, p: _Parts, after: list[Any]) -> None:
     """The bar's texts against the last generated picture, whenever either changes."""
 
     @explained(t)
-    def scored(bench: Bench, trace: Trace | None, prompt: str, prompt_b: str, negative: str, model: str) -> Any:
+    def scored(
+        bench: Bench, trace: Trace | None, prompt: str, prompt_b: str, negative: str, model: str
+    ) -> Any:
         if not bench.model and trace is None:  # nobody has opened the tab yet
             return gr.skip()
-        return _score(bench, trace, (prompt, prompt_b, negative), model, t)
+        return score_panel(bench, trace, (prompt, prompt_b, negative), model, t)
 
     given = [p.bench, bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt, bar.clip_model]
     common: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1,

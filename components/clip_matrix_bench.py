@@ -8,10 +8,14 @@ from typing import Any, TypeVar
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from components import clip_matrix_view as draw
 from components.clip_matrix_view import thumbnail
+from components.errors import message
+from components.language import Texts
 from pipelines import clip_matrix as pipeline
 from pipelines.clip_matrix import ClipMatrix, ZeroShot
 from pipelines.errors import InputError
+from pipelines.image import Trace
 from pipelines.pictures import open_picture
 
 LABELS = ("cat", "dog", "rabbit", "bird", "fish", "house", "tree", "car", "boat", "bed", "flower", "guitar")
@@ -107,7 +111,7 @@ def uploaded(file: Any) -> Path:
     Raises:
         InputError: `picture_not_uploaded` if it lies outside the folder of uploads.
     """
-    path = file.get("path") if isinstance(file, dict) else file
+    path: Any = file.get("path") if isinstance(file, dict) else file
     try:
         inside = Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
     except (TypeError, ValueError, OSError):  # no text at all, or a NUL or a loop in it
@@ -127,3 +131,45 @@ def open_uploads(files: Any) -> list[Image.Image]:
     if not 1 <= len(files) <= pipeline.MOST:
         raise InputError("pictures_count", received=len(files), most=pipeline.MOST)
     return [open_picture(uploaded(file)) for file in files]
+
+
+def matrix_panel(bench: Bench, view: str, tau: float, t: Texts) -> str:
+    """The matrix, or why there is none."""
+    if isinstance(bench.matrix, InputError):
+        return draw.strip_html(bench.thumbs, t) + draw.alert_html(message(bench.matrix, t))
+    return draw.matrix_html(bench.thumbs, bench.prompts, bench.matrix, view, tau, t)
+
+
+def zero_shot_panel(bench: Bench, tau: float, t: Texts) -> str:
+    """The zero-shot cards, or why there are none."""
+    if isinstance(bench.zero_shot, InputError):
+        return draw.alert_html(message(bench.zero_shot, t))
+    if bench.zero_shot is None:
+        return ""
+    return draw.zero_shot_html(bench.thumbs, bench.zero_shot, tau, t)
+
+
+def score_panel(bench: Bench, trace: Trace | None, prompts: tuple[str, ...], model: str, t: Texts) -> str:
+    """The last generated picture against the bar's texts; while there is none, the first of the bench."""
+    if trace is None and not bench.images:
+        return draw.alert_html(t("clip_matrix.score_nothing"))
+    names = ("prompt_a", "prompt_b", "negative")
+    rows = [(t(f"clip_matrix.{n}"), text) for n, text in zip(names, prompts, strict=True) if text.strip()]
+    image = bench.images[0] if trace is None else trace.image
+    try:
+        cosines = pipeline.compute_clip_matrix([image], [text for _, text in rows], model).similarity[0]
+    except InputError as error:
+        return draw.alert_html(message(error, t))
+    caption = t("clip_matrix.score_sample" if trace is None else "clip_matrix.score_generated")
+    scored = [(label, text, float(cosine)) for (label, text), cosine in zip(rows, cosines, strict=True)]
+    return draw.score_html(thumbnail(image), scored, caption, t)
+
+
+def panels(bench: Bench, view: str, temperature: float | None, t: Texts) -> tuple[str, str, str]:
+    """Slider, matrix and zero-shot cards of a bench."""
+    tau = bench.learned if temperature is None else temperature
+    return (
+        draw.temperature_html(tau, bench.learned, t),
+        matrix_panel(bench, view, tau, t),
+        zero_shot_panel(bench, tau, t),
+    )

@@ -16,6 +16,7 @@ from components.plots import DIVERGING, SEQUENTIAL
 from pipelines.clip_matrix import ClipMatrix, ZeroShot
 
 VIEWS = ("cosine", "texts", "images")
+_CORNER = '<td role="cell" class="cm-corner"></td>'
 THUMB = 192  # px; drawn at half of that at most, so it stays sharp on dense screens
 COLDEST, HOTTEST = 0.005, 1.0  # ends of the temperature slider
 
@@ -74,7 +75,8 @@ def _picture(place: int, uri: str, t: Texts) -> str:
     name = html_escape(t("clip_matrix.picture_name", number=place))
     remove = html_escape(t("clip_matrix.remove", number=place))
     return (
-        f'<img src="{uri}" alt="{name}"><b class="cm-number" aria-hidden="true">{place}</b><button type="button" class="cm-remove" data-remove="{place - 1}" '
+        f'<img src="{uri}" alt="{name}"><b class="cm-number" aria-hidden="true">{place}</b>'
+        f'<button type="button" class="cm-remove" data-remove="{place - 1}" '
         f'aria-label="{remove}" title="{remove}">×</button>'
     )
 
@@ -98,8 +100,38 @@ def _sum(kind: str, t: Texts) -> str:
     return f'<td role="cell" class="cm-sum {kind}">Σ {percent(1.0, t)}</td>'
 
 
+def _text_head(place: int, prompt: str) -> str:
+    """What stands before a row; `place` counts from 1."""
+    return (
+        f'<th role="rowheader" scope="row" class="cm-text"><b class="cm-number">{place}</b>'
+        f"<span>{html_escape(prompt)}</span></th>"
+    )
+
+
+def _rows(prompts: Sequence[str], matrix: ClipMatrix, view: str, temperature: float, t: Texts) -> str:
+    """One row per text, and below them the sums of the columns where those are the point."""
+    values, pairs = _values(matrix, view, temperature), set(matrix.pairing())
+    rows = ""
+    for j, prompt in enumerate(prompts):
+        row = _text_head(j + 1, prompt)
+        for i in range(len(values)):
+            label = f"{t('clip_matrix.picture_name', number=i + 1)} · {prompt}"
+            row += _cell(float(values[i, j]), view, t, (i, j) in pairs, label)
+        row += _sum("", t) if view == "images" else ""
+        rows += f'<tr role="row">{row}</tr>'
+    if view == "texts":
+        sums = _sum("cm-below", t) * len(values)
+        rows += f'<tr role="row" class="cm-sums">{_CORNER}{sums}</tr>'
+    return rows
+
+
 def matrix_html(
-    thumbs: Sequence[str], prompts: Sequence[str], matrix: ClipMatrix | None, view: str, temperature: float, t: Texts
+    thumbs: Sequence[str],
+    prompts: Sequence[str],
+    matrix: ClipMatrix | None,
+    view: str,
+    temperature: float,
+    t: Texts,
 ) -> str:
     """The matrix as a table: pictures along the top, texts down the side, a value in each cell.
 
@@ -112,38 +144,35 @@ def matrix_html(
         temperature: of the softmax.
         t: texts of the page.
     """
-    values = None if matrix is None else _values(matrix, view, temperature)
-    pairs = set() if matrix is None else set(matrix.pairing())
-    across = values is not None and view == "images"
     head = "".join(
         f'<th role="columnheader" scope="col" class="cm-picture">{_picture(i, uri, t)}</th>'
         for i, uri in enumerate(thumbs, 1)
     )
-    head += '<td role="cell" class="cm-corner"></td>' if across else ""
-    rows = []
-    for j, prompt in enumerate(prompts):
-        row = f'<th role="rowheader" scope="row" class="cm-text"><b class="cm-number">{j + 1}</b><span>{html_escape(prompt)}</span></th>'
-        for i in range(len(thumbs)):
-            if values is None:
-                row += '<td role="cell" class="cm-cell cm-waiting">…</td>'
-            else:
-                label = f"{t('clip_matrix.picture_name', number=i + 1)} · {prompt}"
-                row += _cell(float(values[i, j]), view, t, (i, j) in pairs, label)
-        rows.append(f'<tr role="row">{row}{_sum("", t) if across else ""}</tr>')
-    if values is not None and view == "texts":
-        sums = _sum("cm-below", t) * len(thumbs)
-        rows.append(f'<tr role="row" class="cm-sums"><td role="cell" class="cm-corner"></td>{sums}</tr>')
+    if matrix is None:
+        waiting = '<td role="cell" class="cm-cell cm-waiting">…</td>' * len(thumbs)
+        rows = "".join(
+            f'<tr role="row">{_text_head(j, prompt)}{waiting}</tr>' for j, prompt in enumerate(prompts, 1)
+        )
+    else:
+        rows = _rows(prompts, matrix, view, temperature, t)
+        head += _CORNER if view == "images" else ""
+    kind = "cm-table"
+    kind += " cm-across" if matrix is not None and view == "images" else ""
+    kind += " cm-few" if len(thumbs) <= 6 else " cm-many" if len(thumbs) > 9 else ""
+    name, hint = html_escape(t("clip_matrix.table_label")), html_escape(t(f"clip_matrix.view_hint.{view}"))
     return (
-        f'<p class="cm-view">{html_escape(t("clip_matrix.view_hint." + view))}</p><div class="cm-scroll" tabindex="0" role="region" aria-label="{html_escape(t("clip_matrix.table_label"))}">'
-        f'<table role="table" class="cm-table{" cm-across" * across}{" cm-few" * (len(thumbs) <= 6)}{" cm-many" * (len(thumbs) > 9)}" style="--columns:{len(thumbs)}">'
-        f'<tbody role="rowgroup"><tr role="row"><td role="cell" class="cm-corner"></td>{head}</tr>{"".join(rows)}</tbody>'
-        f"</table></div>{_legend(view, t)}{summary_html(matrix, t)}"
+        f'<p class="cm-view">{hint}</p><div class="cm-scroll" tabindex="0" role="region" aria-label="{name}">'
+        f'<table role="table" class="{kind}" style="--columns:{len(thumbs)}"><tbody role="rowgroup">'
+        f'<tr role="row">{_CORNER}{head}</tr>{rows}</tbody></table></div>'
+        f"{_legend(view, t)}{summary_html(matrix, t)}"
     )
 
 
 def _legend(view: str, t: Texts) -> str:
     """The fixed colour scale, and what the ring means."""
-    low, middle, high = (("−1", "0", "1") if view == "cosine" else (percent(0, t), percent(0.5, t), percent(1, t)))
+    low, middle, high = (
+        ("−1", "0", "1") if view == "cosine" else (percent(0, t), percent(0.5, t), percent(1, t))
+    )
     stops = ",".join(_colour(view, step)[0] for step in range(0, 201, 20))
     return (
         f'<div class="cm-legend"><span>{html_escape(t("clip_matrix.scale." + view))}</span>'
@@ -159,7 +188,8 @@ def summary_html(matrix: ClipMatrix | None, t: Texts) -> str:
         return ""
     pairs = matrix.pairing()
     right = sum(i == j for i, j in pairs)
-    return f'<p class="cm-summary" role="status">{html_escape(t("clip_matrix.summary", right=right, total=len(pairs)))}</p>'
+    sentence = t("clip_matrix.summary", right=right, total=len(pairs))
+    return f'<p class="cm-summary" role="status">{html_escape(sentence)}</p>'
 
 
 def temperature_html(temperature: float, learned: float, t: Texts) -> str:
@@ -171,19 +201,19 @@ def temperature_html(temperature: float, learned: float, t: Texts) -> str:
     return (
         f'<div class="cm-temperature" style="--learned:{place:.4f}"><label for="cm-tau">'
         f'{html_escape(t("clip_matrix.temperature"))} <output class="cm-tau">{shown}</output></label>'
-        f'<div class="cm-rail"><input id="cm-tau" type="range" min="{low:.4f}" max="{high:.4f}" step="0.01" '
-        f'value="{np.log10(temperature):.4f}" data-learned="{np.log10(learned):.6f}" data-comma="{t.language == "de"}" '
-        f'aria-valuetext="{shown}"><i aria-hidden="true"></i></div>'
+        f'<div class="cm-rail"><input id="cm-tau" type="range" min="{low:.4f}" max="{high:.4f}" step="any" '
+        f'value="{np.log10(temperature):.4f}" data-learned="{np.log10(learned):.6f}" '
+        f'data-comma="{t.language == "de"}" aria-valuetext="{shown}"><i aria-hidden="true"></i></div>'
         f'<div class="cm-ends"><span>{html_escape(t("clip_matrix.cold"))}</span>'
         f'<button type="button" class="cm-reset">{html_escape(mark)}</button>'
-        f'<span>{html_escape(t("clip_matrix.hot"))}</span></div></div>'
+        f"<span>{html_escape(t('clip_matrix.hot'))}</span></div></div>"
     )
 
 
 def sources_html(t: Texts) -> str:
     """Where pictures come from: a field to drop them on, a file dialogue, the camera."""
-    said = {key: html_escape(t(f"clip_matrix.{key}")) for key in
-            ("drop", "choose", "camera", "shoot", "camera_off", "no_camera", "failed", "sources")}  # fmt: skip
+    keys = ("drop", "choose", "camera", "shoot", "camera_off", "no_camera", "failed", "sources")
+    said = {key: html_escape(t(f"clip_matrix.{key}")) for key in keys}
     return (
         f'<div class="cm-sources" data-failed="{said["failed"]}" data-no-camera="{said["no_camera"]}">'
         f'<p class="cm-label">{said["sources"]}</p><div class="cm-drop"><p>{said["drop"]}</p>'
@@ -205,9 +235,11 @@ def _bar(label: str, share: float, shown: str, kind: str = "") -> str:
     )
 
 
-def zero_shot_html(thumbs: Sequence[str], result: ZeroShot, temperature: float, t: Texts, most: int = 4) -> str:
+def zero_shot_html(
+    thumbs: Sequence[str], result: ZeroShot, temperature: float, t: Texts, most: int = 4
+) -> str:
     """A card for each picture: its likeliest labels as bars from 0 to 100 %."""
-    cards = []
+    cards: list[str] = []
     for uri, shares in zip(thumbs, result.probabilities(temperature), strict=True):
         order = np.argsort(-shares, kind="stable")[:most]
         bars = "".join(
@@ -235,7 +267,8 @@ def score_html(uri: str, rows: Sequence[tuple[str, str, float]], caption: str, t
         kind = "cm-minus" if value < 0 else ""
         bars += (
             f'<li><span class="cm-name"><b>{html_escape(name)}</b> {html_escape(text)}</span>'
-            f'<span class="cm-bar cm-signed {kind}"><i style="left:{left:.1f}%;width:{width:.1f}%"></i></span>'
+            f'<span class="cm-bar cm-signed {kind}">'
+            f'<i style="left:{left:.1f}%;width:{width:.1f}%"></i></span>'
             f'<span class="cm-value">{number(value, t)}</span></li>'
         )
     return (

@@ -28,6 +28,12 @@ _FRAME = 4
 _ROW = 36  # px of one object's row in the figure of a direction
 
 
+def decimal(value: float, t: Texts, digits: int = 2) -> str:
+    """A number with a fixed count of decimals, as people of the language write it."""
+    text = f"{value:.{digits}f}".replace("-", "−")
+    return text.replace(".", ",") if t.language == "de" else text
+
+
 def values_of(grouping: str) -> tuple[str, ...]:
     """The values that captions can be grouped by."""
     return {"noun": tuple(NOUNS), "none": ()}.get(grouping, KINDS.get(grouping, ()))
@@ -102,18 +108,22 @@ def _prompt_scatters(coordinates: list[dict[str, list]], labels: Sequence[str]) 
     flat = "z" not in coordinates[0]
     kind = go.Scatter if flat else go.Scatter3d
     lines = [
-        kind(mode="lines", line={"color": colour, "width": 2.5 if flat else 4}, opacity=0.75, hoverinfo="skip", **c)
+        kind(
+            mode="lines", line={"color": colour, "width": 2.5 if flat else 4}, opacity=0.75,
+            hoverinfo="skip", **c,
+        )
         for colour, c in zip((COLOUR_A, COLOUR_B), coordinates, strict=False)
-    ]
+    ]  # fmt: skip
     between = kind(
         mode="lines", line={"color": TEXT, "width": 3, "dash": "dot"}, hoverinfo="skip", **coordinates[2]
     )
     marks = [
         kind(
-            mode="markers+text", text=[f"<b>{name}</b>"], textposition="middle center" if flat else "top center",
+            mode="markers+text", text=[f"<b>{name}</b>"],
+            textposition="middle center" if flat else "top center",
             textfont={"color": "#ffffff" if flat else colour, "size": 20 if flat else 34},
-            marker={"size": 34 if flat else 16, "color": colour, "opacity": 1, "line": {"width": 3, "color": "#ffffff"}},
-            hovertext=[html_escape(label)], hoverinfo="text", **c,
+            marker={"size": 34 if flat else 16, "color": colour, "line": {"width": 3, "color": "#ffffff"}},
+            opacity=1, hovertext=[html_escape(label)], hoverinfo="text", **c,
         )
         for name, colour, label, c in zip("AB", (COLOUR_A, COLOUR_B), labels, coordinates[3:], strict=True)
     ]  # fmt: skip
@@ -129,7 +139,8 @@ def _pictures(points: np.ndarray, grouping: str, only: str | None, side: float) 
         shown = only is None or value == only
         images.append({
             "source": thumb(world, _THUMB, "" if grouping == "none" else colours[value]),
-            "x": float(place[0]), "y": float(place[1]), "xref": "x", "yref": "y", "sizex": side, "sizey": side,
+            "x": float(place[0]), "y": float(place[1]), "xref": "x", "yref": "y",
+            "sizex": side, "sizey": side,
             "xanchor": "center", "yanchor": "middle", "layer": "below", "opacity": 1 if shown else 0.08,
         })  # fmt: skip
     # What the filter keeps is drawn last, on top of the faded rest.
@@ -192,9 +203,10 @@ def strip_figure(a: np.ndarray, b: np.ndarray, t: Texts) -> go.Figure:
     rows = np.round(np.stack([a, b, b - a]), 4)
     fig = go.Figure(
         go.Heatmap(
-            z=rows, y=["A", "B", "B − A"], x=np.arange(1, len(a) + 1), colorscale=DIVERGING, zmin=-limit, zmax=limit,
-            ygap=10, hovertemplate=t("embeddings.strip_hover"),
-            colorbar={"thickness": 14, "tickvals": [-limit, 0, limit], "tickformat": ".2f", "tickfont": {"size": 15}},
+            z=rows, y=["A", "B", "B − A"], x=np.arange(1, len(a) + 1), ygap=10,
+            colorscale=DIVERGING, zmin=-limit, zmax=limit, hovertemplate=t("embeddings.strip_hover"),
+            colorbar={"thickness": 14, "tickvals": [-limit, 0, limit], "tickformat": ".2f",
+                      "tickfont": {"size": 15}},
         )
     )  # fmt: skip
     style(fig, t, height=270)
@@ -211,18 +223,33 @@ def words_figure(difference: Difference, t: Texts, count: int = 5) -> go.Figure:
         go.Bar(
             x=[round(w.cosine, 3) for w in words], y=names, orientation="h", width=0.72,
             marker_color=[COLOUR_B if w.cosine > 0 else COLOUR_A for w in words],
-            texttemplate="%{x:+.2f}", textposition="outside", cliponaxis=False,
+            text=[decimal(w.cosine, t) for w in words], textposition="outside", cliponaxis=False,
             textfont={"size": 16},
             hovertext=[f"{t('embeddings.kind.' + w.kind)}: {w.value}" for w in words], hoverinfo="text",
         )
     )  # fmt: skip
     style(fig, t, height=420)
     fig.update_yaxes(autorange="reversed", tickfont_size=18, showgrid=False)
-    fig.update_xaxes(range=[-1.15, 1.15], tickvals=[-1, -0.5, 0, 0.5, 1], title=t("embeddings.words_axis"))
+    fig.update_xaxes(range=[-1.3, 1.3], tickvals=[-1, -0.5, 0, 0.5, 1], title=t("embeddings.words_axis"))
     return fig
 
 
-def direction_figure(direction: Direction, shorts: Sequence[tuple[ShortText, ShortText]], t: Texts) -> go.Figure:
+def _end_pictures(shorts: Sequence[tuple[ShortText, ShortText]], ends: np.ndarray, side: float) -> list[dict]:
+    """Each object's two pictures, outside the ends of its line."""
+    images = []
+    for i, pair in enumerate(shorts):
+        for short, x, other in ((pair[0], *ends[i]), (pair[1], *ends[i][::-1])):
+            anchor, offset = ("right", -0.25 * side) if x < other else ("left", 0.25 * side)
+            images.append({
+                "source": thumb(short.world, 48), "x": float(x) + offset, "y": i, "xref": "x", "yref": "y",
+                "sizex": side, "sizey": 0.9, "xanchor": anchor, "yanchor": "middle", "layer": "above",
+            })  # fmt: skip
+    return images
+
+
+def direction_figure(
+    direction: Direction, shorts: Sequence[tuple[ShortText, ShortText]], t: Texts
+) -> go.Figure:
     """Every object's two texts on the direction made from the others: a step right, or not.
 
     Args:
@@ -237,7 +264,8 @@ def direction_figure(direction: Direction, shorts: Sequence[tuple[ShortText, Sho
     for ok, colour in ((True, "#009e73"), (False, COLOUR_A)):
         rows = np.flatnonzero(right == ok)
         fig.add_scatter(
-            x=[v for i in rows for v in (*map(float, ends[i]), None)], y=[v for i in rows for v in (i, i, None)],
+            x=[v for i in rows for v in (*map(float, ends[i]), None)],
+            y=[v for i in rows for v in (int(i), int(i), None)],
             mode="lines+markers", line={"color": colour, "width": 5}, hoverinfo="skip",
             marker={"symbol": "arrow", "angleref": "previous", "size": 15},
             name=t(f"embeddings.direction_{'ordered' if ok else 'not_ordered'}"), showlegend=not right.all(),
@@ -245,21 +273,19 @@ def direction_figure(direction: Direction, shorts: Sequence[tuple[ShortText, Sho
     hover = [[s.world.text for s in pair] for pair in shorts]
     for end in (0, 1):
         fig.add_scatter(
-            x=ends[:, end].round(4), y=np.arange(len(ends)), mode="markers", marker={"size": 24, "opacity": 0},
-            text=[h[end] for h in hover], hovertemplate="%{text}: %{x:.2f}<extra></extra>", showlegend=False,
+            x=ends[:, end].round(4), y=np.arange(len(ends)), mode="markers",
+            marker={"size": 24, "opacity": 0}, text=[h[end] for h in hover], showlegend=False,
+            hovertemplate="%{text}: %{x:.2f}<extra></extra>",
         )  # fmt: skip
-    images = []
-    for i, pair in enumerate(shorts):
-        for short, x, other in ((pair[0], *ends[i]), (pair[1], *ends[i][::-1])):
-            anchor, offset = ("right", -0.25 * side) if x < other else ("left", 0.25 * side)
-            images.append({
-                "source": thumb(short.world, 48), "x": float(x) + offset, "y": i, "xref": "x", "yref": "y",
-                "sizex": side, "sizey": 0.9, "xanchor": anchor, "yanchor": "middle", "layer": "above",
-            })  # fmt: skip
+    images = _end_pictures(shorts, ends, side)
     style(fig, t, height=_ROW * len(ends) + 110)
-    fig.update_layout(images=images, legend={"y": -0.09, "yanchor": "top"}, hovermode="closest", dragmode=False)
-    fig.update_yaxes(tickvals=list(range(len(ends))), ticktext=list(direction.nouns), range=[len(ends) - 0.4, -0.6],
-                     showgrid=True, tickfont_size=17)  # fmt: skip
+    fig.update_layout(
+        images=images, legend={"y": -0.09, "yanchor": "top"}, hovermode="closest", dragmode=False
+    )
+    fig.update_yaxes(
+        tickvals=list(range(len(ends))), ticktext=list(direction.nouns), tickfont_size=17,
+        range=[len(ends) - 0.4, -0.6], showgrid=True,
+    )  # fmt: skip
     title = t("embeddings.direction_axis", plus=direction.plus, minus=direction.minus)
     fig.update_xaxes(range=[low - 1.6 * side, high + 1.6 * side], title=title, zeroline=False, nticks=5)
     return fig
@@ -286,10 +312,12 @@ def overview_figure(directions: Sequence[Direction], chosen: Direction, t: Texts
     )  # fmt: skip
     style(fig, t, height=300)
     fig.update_layout(showlegend=False, dragmode=False)
-    fig.update_yaxes(tickvals=list(range(len(kinds))), ticktext=[t(f"embeddings.kind.{k}") for k in kinds],
-                     range=[len(kinds) - 0.5, -0.5], gridcolor=LINE, zeroline=False)  # fmt: skip
-    fig.update_xaxes(range=[-0.3, 1.05], tickvals=[0, 0.5, 1], title=t("embeddings.overview_axis"), zeroline=False)
+    fig.update_yaxes(
+        tickvals=list(range(len(kinds))), ticktext=[t(f"embeddings.kind.{k}") for k in kinds],
+        range=[len(kinds) - 0.5, -0.5], gridcolor=LINE, zeroline=False,
+    )  # fmt: skip
+    fig.update_xaxes(
+        range=[-0.3, 1.05], tickvals=[0, 0.5, 1], title=t("embeddings.overview_axis"), zeroline=False
+    )
     fig.add_vline(x=0, line={"color": TEXT, "dash": "dot"})
     return fig
-
-

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.embedding_figures import COLOUR_A, COLOUR_B, group_colours, thumb, value_of, values_of
+from components.embedding_figures import (
+    COLOUR_A,
+    COLOUR_B,
+    decimal,
+    group_colours,
+    thumb,
+    value_of,
+    values_of,
+)
 from components.language import Texts
 from components.layout import html_escape
 from pipelines.directions import Direction
@@ -14,12 +22,6 @@ from pipelines.world.captions import Facts, parse
 
 _SHOWN = 8  # candidates of the arithmetic
 STYLE = f"<style>{(Path(__file__).parent / 'embeddings.css').read_text('utf-8')}</style>"
-
-
-def decimal(value: float, t: Texts, digits: int = 2) -> str:
-    """A number with a fixed count of decimals, as people of the language write it."""
-    text = f"{value:.{digits}f}".replace("-", "−")
-    return text.replace(".", ",") if t.language == "de" else text
 
 
 def percent(value: float, t: Texts) -> str:
@@ -34,7 +36,8 @@ def message_html(text: str) -> str:
 
 def _card(picture: str, text: str, below: str, classes: str = "") -> str:
     return (
-        f'<li class="em-card {classes}" title="{html_escape(text)}"><img src="{picture}" alt="" width="64" height="64">'
+        f'<li class="em-card {classes}" title="{html_escape(text)}">'
+        f'<img src="{picture}" alt="" width="64" height="64">'
         f"<b>{below}</b><span>{html_escape(text)}</span></li>"
     )
 
@@ -58,12 +61,16 @@ def neighbours_html(embeddings: Sequence[Embedding], suggested: bool, cosine: fl
     for letter, e in zip("AB", embeddings, strict=True):
         cards = "".join(_card(thumb(n.world), n.world.text, decimal(n.cosine, t)) for n in e.neighbours)
         label = html_escape(t("embeddings.neighbours_of", letter=letter))
-        made_up = f" <small>{html_escape(t('embeddings.suggestion'))}</small>" if suggested and letter == "B" else ""
+        made_up = f" <small>{html_escape(t('embeddings.suggestion'))}</small>"
+        made_up = made_up if suggested and letter == "B" else ""
         blocks.append(
             f'<p class="em-prompt">{badge(letter)}<span>{html_escape(e.prompt)}{made_up}</span></p>'
             f'<ol class="em-cards" aria-label="{label}">{cards}</ol>'
         )
-    number = f'<p class="em-number"><b>{decimal(cosine, t)}</b><span>{html_escape(t("embeddings.cosine_ab"))}</span></p>'
+    number = (
+        f'<p class="em-number"><b>{decimal(cosine, t)}</b>'
+        f"<span>{html_escape(t('embeddings.cosine_ab'))}</span></p>"
+    )
     intro = f'<p class="em-hint">{html_escape(t("embeddings.neighbours"))}</p>'
     return f'<div class="em-near">{intro}{"".join(blocks)}{number}</div>'
 
@@ -72,7 +79,7 @@ def legend_html(grouping: str, t: Texts) -> str:
     """What the frames of the pictures mean."""
     colours = group_colours(grouping)
     said = {value_of(w.facts, grouping) for w in map_texts()}
-    names = [(v, v) for v in values_of(grouping) if v in said]
+    names: list[tuple[str | None, str]] = [(v, v) for v in values_of(grouping) if v in said]
     if None in said and grouping != "none":
         names.append((None, t("embeddings.not_said")))
     chips = "".join(
@@ -128,10 +135,12 @@ def _pictured(text: str) -> ShortText | None:
     return next((s for s in short_texts() if facts != Facts() and s.world.facts == facts), None)
 
 
-def _term(text: str, label: str = "") -> str:
+def _term(text: str) -> str:
     short = _pictured(text)
-    image = f'<img src="{thumb(short.world)}" alt="" width="96" height="96">' if short else '<i class="em-blank"></i>'
-    return f"<figure>{image}<figcaption>{html_escape(label or text.strip())}</figcaption></figure>"
+    image = '<i class="em-blank"></i>'
+    if short is not None:
+        image = f'<img src="{thumb(short.world)}" alt="" width="96" height="96">'
+    return f"<figure>{image}<figcaption>{html_escape(text.strip())}</figcaption></figure>"
 
 
 def equation_html(terms: tuple[str, str, str], result: Arithmetic, t: Texts) -> str:
@@ -151,7 +160,7 @@ def equation_html(terms: tuple[str, str, str], result: Arithmetic, t: Texts) -> 
         cards.append(_card(thumb(candidate.short.world), candidate.short.world.text, below, classes))
     return (
         equation
-        + f'<h4>{html_escape(t("embeddings.ranking", count=len(result.candidates)))}</h4>'
+        + f"<h4>{html_escape(t('embeddings.ranking', count=len(result.candidates)))}</h4>"
         + f'<ol class="em-cards em-ranking">{"".join(cards)}</ol>'
         + f'<p class="em-result">{html_escape(_exclusion(terms, result, t))}</p>'
     )
@@ -161,6 +170,5 @@ def _exclusion(terms: tuple[str, str, str], result: Arithmetic, t: Texts) -> str
     """What leaving out the inputs did to the answer, and what no calculation would have answered."""
     first, answer = result.candidates[0], result.answer
     plain = t("embeddings.plain", plus=terms[2].strip(), plain=result.plain.world.text)
-    if first.is_input:
-        return t("embeddings.exclusion_mattered", first=first.short.world.text, answer=answer.short.world.text) + " " + plain
-    return t("embeddings.exclusion_idle", answer=answer.short.world.text) + " " + plain
+    key = "exclusion_mattered" if first.is_input else "exclusion_idle"
+    return f"{t(f'embeddings.{key}', first=first.short.world.text, answer=answer.short.world.text)} {plain}"

@@ -113,7 +113,6 @@ def _sweep_section(t: Texts) -> tuple[gr.Button, gr.HTML, gr.Plot, gr.HTML]:
             css_template=_ROW_CSS,
             apply_default_css=False,
             js_on_load=None,
-            min_height=120,
         )
         figure = plot(t("guidance.sweep_alt"))
     summary = trace_html("guidance-sweep-summary", t("guidance.sweep_title"))
@@ -131,8 +130,8 @@ def _away_section(t: Texts) -> tuple[gr.Button, gr.Textbox, gr.HTML]:
     return button, text, trace_html("guidance-away", t("guidance.negative_title"), away_idle(t))
 
 
-def _request(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
-             trace: Trace | None) -> ImageRequest:  # fmt: skip
+def _request(trace: Trace | None, prompt: str, negative: str, seed: int, scale: float, steps: int,
+             model: str) -> ImageRequest:  # fmt: skip
     """What the bar asks for; the scheduler stays the one of the picture that is shown."""
     scheduler = trace.request.scheduler if trace else SCHEDULERS[0]
     return ImageRequest(prompt, negative or "", seed, scale, steps, scheduler, model).validated()
@@ -144,7 +143,7 @@ def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     @explained(t)
     def rerun(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
-        yield from turn(_request(*values, trace), trace, slot, t)
+        yield from turn(_request(trace, *values), trace, slot, t)
 
     @explained(t)
     def enter(*inputs: Any) -> Iterator[Any]:
@@ -153,7 +152,7 @@ def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
             yield gr.skip()
             return
         if trace is None:
-            request = _request(*values, None)
+            request = _request(None, *values)
             example = example_if_ready(request)
             if example is None:
                 yield from turn(request, None, slot, t)
@@ -247,7 +246,7 @@ def _sweep_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def sweep(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
               trace: Trace | None, slot: RunSlot, swept: ImageRequest | None,
               progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008  # fmt: skip
-        return compute(_request(prompt, negative, seed, scale, steps, model, trace), slot, progress)
+        return compute(_request(trace, prompt, negative, seed, scale, steps, model), slot, progress)
 
     @explained(t)
     def sweep_first(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
@@ -266,7 +265,7 @@ def _away_handler(t: Texts) -> Callable[..., Any]:
     @explained(t)
     def compare(*inputs: Any) -> Iterator[str]:
         *values, trace, slot, away = inputs
-        request = replace(_request(*values, trace), negative_prompt=away or "").validated()
+        request = replace(_request(trace, *values), negative_prompt=away or "").validated()
         yield from compare_without_and_with(request, slot, t)
 
     return compare

@@ -59,8 +59,9 @@ def dial_view(
     entry = models.entry(request.model)
     note = f'<p class="remark">{html_escape(t("guidance.distilled", title=entry.title))}</p>'
     return (
-        f'<div class="trace" data-state="{"running" if status else "done"}">{formula(request, t)}'
-        f'<div class="pair">{left}{right}</div>{facts(request, t)}{note if entry.distilled else ""}</div>'
+        f'<div class="trace" data-state="{"running" if status else "done"}"><div class="dial">'
+        f'<div class="pair">{left}{right}</div><div class="words">{formula(request, t)}{facts(request, t)}'
+        f"{note if entry.distilled else ''}</div></div></div>"
     )
 
 
@@ -70,7 +71,7 @@ def _gradient(scale: Sequence[Sequence[object]]) -> str:
 
 
 def _sign(text: str) -> str:
-    return f'<div class="sign" aria-hidden="true">{text}</div>'
+    return f'<div class="sign" aria-hidden="true"><span>{text}</span></div>'
 
 
 def _measured(row: str, source: str, key: str, t: Texts) -> str:

@@ -25,8 +25,7 @@
   }
 
   // Gradio sets the title of the first page for all of them.
-  const title = window.svTitles[page];
-  document.title = title;
+  const title = window.svTitle;
   new MutationObserver(() => { if (document.title !== title) document.title = title; })
     .observe(document.head, { subtree: true, childList: true, characterData: true });
 

@@ -1,10 +1,10 @@
 """The one picture run that a visitor has under way, and how it is stopped."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from components.frames import Frames
-from pipelines import image
+from pipelines import image, stepper
 from pipelines.image import DenoiseStep, ImageRequest, Trace
 
 
@@ -21,13 +21,13 @@ class Run:
     stopped: bool = False
     superseded: bool = False
     finished: bool = False
-    _sources: list[Iterator[DenoiseStep]] = field(default_factory=list)
+    _sources: list[stepper.Steps] = field(default_factory=list)
 
     @property
     def ended(self) -> bool:
         return self.stopped or self.superseded
 
-    def steps(self, request: ImageRequest) -> Iterator[DenoiseStep]:
+    def steps(self, request: ImageRequest) -> Generator[DenoiseStep, None, None]:
         """The steps of a request, until they end or this run does.
 
         Closing the iterator, as Gradio does when a visitor leaves, frees the engine, too.

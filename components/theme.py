@@ -1,13 +1,10 @@
-"""Type, colours and the head of the page; the rules themselves stand in `style.css`."""
+"""Type and colours of the page; the rules for its parts stand in `style.css`."""
 
 from pathlib import Path
 
 import gradio as gr
 
-from components.language import load_texts
-
-HERE = Path(__file__).parent
-FONTS = HERE.parent / "assets" / "fonts"
+FONTS = Path(__file__).parents[1] / "assets" / "fonts"
 
 # Neutral greys of the page, light to dark, and the accent (Okabe–Ito blue) with its neighbours.
 _GREY = gr.themes.Color(
@@ -94,14 +91,10 @@ def _font_face(file: str, family: str, weight: str) -> str:
     return f"@font-face{{font-family:{family};font-weight:{weight};font-display:swap;src:{source}}}"
 
 
-def head() -> str:
-    """What goes into the page's `<head>`: fonts, rules and the script, all from this machine."""
-    faces = (
+def font_faces() -> str:
+    """The rules that name the bundled fonts; they come from this machine."""
+    return (
         _font_face("Inter-Regular.otf", "Inter", "400")
         + _font_face("Inter-SemiBold.otf", "Inter", "500 900")
         + _font_face("InterDisplay-Bold.otf", '"Inter Display"', "700")
     )
-    rules = (HERE / "style.css").read_text("utf-8")
-    script = (HERE / "page.js").read_text("utf-8")
-    titles = {code: load_texts(code)("common.page_title") for code in ("en", "de")}
-    return f"<style>{faces}\n{rules}</style>\n<script>window.svTitles={titles!r};\n{script}</script>"

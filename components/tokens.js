@@ -170,7 +170,8 @@ function picker(data, chosen) {
     if (seen.has(word.text)) continue;
     seen.add(word.text);
     const node = el("button", "tk-pick", undefined, { type: "button", "aria-pressed": word === chosen, dir: "auto" });
-    node.textContent = word.text.length > 24 ? word.text.slice(0, 24) + "…" : word.text;
+    const letters = Array.from(word.name);
+    node.textContent = letters.length > 24 ? letters.slice(0, 24).join("") + "…" : word.name;
     node.addEventListener("click", () => select(word.text));
     list.append(node);
   }

@@ -21,7 +21,7 @@ from pipelines.tokens import TokenView, compare, other_readers, token_view
 HERE = Path(__file__).parent
 MAX_EXAMPLE = 1000  # characters; more than enough for the tokens that are compared
 # What the comparison changes until a second prompt is typed; the first that fits is taken. The
-# lecture's typo is mended, its double blank closed (no token changes), otherwise a word swapped.
+# lecture's typo is mended, its double blank closed (no token changes), otherwise a word swapped or left out.
 _SWAPS = (
     (r"\bDimm\b", "Dim"),
     (r" {2,}", " "),
@@ -37,7 +37,7 @@ def example_second(prompt: str) -> str:
         changed = re.sub(pattern, other, prompt, count=1)
         if changed != prompt:
             return changed
-    return f"{prompt.rstrip(' .')} at night" if prompt.strip() else DEFAULT_PROMPT
+    return " ".join(prompt.split()[:-1]) or DEFAULT_PROMPT
 
 
 def render(prompt: str, prompt_b: str, model: str, t: Texts) -> str:

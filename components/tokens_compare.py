@@ -71,14 +71,18 @@ def compare_html(a: TokenView, b: TokenView, is_example: bool, t: Texts) -> str:
     changes = compare(a, b)
     pieces = [p for c in changes for p in c.a] + [p for c in changes for p in c.b]
     colours = token_colours(colour_keys(pieces))
-    first, second = (t(f"tokens.compare.{key}") for key in ("first", "second"))
+    names = [t(f"tokens.compare.{key}") for key in ("first", "second")]
     groups, at, bt = [], 0, sum(len(c.a) for c in changes)
     for c in changes:
-        upper = _side(first, c.a, colours[at : at + len(c.a)], c.a_place, t)
-        lower = _side(second, c.b, colours[bt : bt + len(c.b)], c.b_place, t)
+        upper, lower = colours[at : at + len(c.a)], colours[bt : bt + len(c.b)]
         at, bt = at + len(c.a), bt + len(c.b)
-        groups.append(f'<div class="tk-change tk-{c.kind}">{upper}{lower}</div>')
-    names = f"<span>{html_escape(first)}</span><span>{html_escape(second)}</span>"
+        # What is alike stands token under token, so that it stays so where the row wraps.
+        size = 1 if c.kind == "equal" else max(len(c.a), len(c.b))
+        for i in range(0, max(len(c.a), len(c.b)), size):
+            span = slice(i, i + size)
+            halves = _side(names[0], c.a[span], upper[span], c.a_place + i, t)
+            halves += _side(names[1], c.b[span], lower[span], c.b_place + i, t)
+            groups.append(f'<div class="tk-change tk-{c.kind}">{halves}</div>')
     note = ""
     if is_example:
         example = t("tokens.compare.example", text=_short(b.prompt), where=t("prompt_bar.more"))
@@ -86,8 +90,7 @@ def compare_html(a: TokenView, b: TokenView, is_example: bool, t: Texts) -> str:
     return (
         f'<div class="sv-section"><h3>{t("tokens.compare.title")}</h3>'
         f"<p>{html_escape(t('tokens.compare.hint'))}</p></div>{note}"
-        f'<div class="tk-compare"><div class="tk-names">{names}</div>'
-        f'<div class="tk-changes">{"".join(groups)}</div></div>{_summary(a, b, changes, t)}'
+        f'<div class="tk-changes">{"".join(groups)}</div>{_summary(a, b, changes, t)}'
     )
 
 

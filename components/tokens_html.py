@@ -10,9 +10,11 @@ from components.layout import html_escape
 from pipelines.token_pieces import MAX_WORD, Letter, Piece, Word, visible
 from pipelines.tokens import TokenView, colour_keys
 
-MAX_TEXT = 220  # characters of a prompt that are drawn one by one
+MAX_TEXT = 160  # characters of a prompt that are drawn one by one
+LONG = 80  # characters from which on they are drawn smaller
 MAX_OVERFLOW = 12  # cells of the meter past the limit
 _BLANKS = {" ": "·", "\n": "↵", "\t": "⇥"}
+_JOINERS = "\u200d\ufe0f"  # make one emoji of several; shown by what they do
 
 
 def number(value: int, t: Texts) -> str:
@@ -39,7 +41,7 @@ def _shown(text: str) -> str:
     out = []
     for char in text:
         if char in _BLANKS:
-            out.append(f'<span class="tk-blank">{_BLANKS[char]}</span>')
+            out.append(f'<span class="tk-blank">{_BLANKS[char]}</span><wbr>')
             continue
         label = visible(char)
         out.append(f'<span class="tk-code">{label}</span>' if label.startswith("U+") else html_escape(label))
@@ -47,10 +49,13 @@ def _shown(text: str) -> str:
 
 
 def _diff(before: str, after: str) -> str:
-    """A text with what a step of cleaning took away and put in."""
+    """The beginning of a text with what a step of cleaning took away and put in."""
+    is_cut = max(len(before), len(after)) > MAX_TEXT
+    before, after = before[:MAX_TEXT], after[:MAX_TEXT]
     parts = []
     for kind, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if kind == "equal":
+        shifted_out = is_cut and i2 == len(before) and j2 == len(after)
+        if kind == "equal" or shifted_out:
             parts.append(_shown(after[j1:j2]))
             continue
         if i2 > i1:
@@ -76,12 +81,13 @@ def _rest(length: int, t: Texts) -> str:
 def cleaning_html(view: TokenView, t: Texts) -> str:
     """The prompt as typed, then one line per step of cleaning that changed something."""
     typed = _shown(view.prompt[:MAX_TEXT]) or f'<span class="tk-soft">{t("tokens.story.nothing")}</span>'
-    lines = [_line(t("tokens.story.typed"), typed + _rest(len(view.prompt), t), "tk-text")]
+    kind = "tk-text tk-long" if len(view.prompt) > LONG else "tk-text"
+    lines = [_line(t("tokens.story.typed"), typed + _rest(len(view.prompt), t), kind)]
     before = view.prompt
     for step in view.cleaning:
         if step.text != before:
-            body = _diff(before[:MAX_TEXT], step.text[:MAX_TEXT]) + _rest(len(step.text), t)
-            lines.append(_line(t(f"tokens.story.{step.name}"), body, "tk-text"))
+            body = _diff(before, step.text) + _rest(len(step.text), t)
+            lines.append(_line(t(f"tokens.story.{step.name}"), body, kind))
         before = step.text
     return "".join(lines)
 
@@ -231,6 +237,7 @@ def _word_data(view: TokenView, word: Word, colours: Sequence[str]) -> dict[str,
     span = slice(word.first, word.first + word.count)
     return {
         "text": word.text,
+        "name": "".join(x.char if x.char in _JOINERS else x.label for x in word.letters),
         "letters": [[x.label, x.size] for x in word.letters],
         "bytes": b"".join(x.char.encode() for x in word.letters).hex(),
         "merges": [[m.rank, list(m.at), list(m.candidates)] for m in word.merges],
@@ -243,7 +250,7 @@ def _word_data(view: TokenView, word: Word, colours: Sequence[str]) -> dict[str,
 
 def _start_word(words: Sequence[Word]) -> int:
     """The word to begin with: the first that breaks into several tokens, else the longest."""
-    drawable = [i for i, word in enumerate(words) if word.symbols]
+    drawable = [i for i, word in enumerate(words) if word.merges]
     split = [i for i in drawable if words[i].count > 1 and any(x.char.isalpha() for x in words[i].letters)]
     if split:
         return split[0]

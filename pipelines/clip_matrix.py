@@ -12,8 +12,9 @@ from pipelines import models
 from pipelines.clip import Clip, clip_scores
 from pipelines.errors import InputError
 from pipelines.world.captions import caption
+from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
-from pipelines.world.scene import Scene, Thing, draw_scene, lay_out
+from pipelines.world.scene import Scene, Thing
 
 MOST = 12  # pictures, texts or labels in one matrix
 LONGEST_TEXT = 2000  # characters
@@ -93,7 +94,8 @@ def compute_clip_matrix(images: Sequence[Image.Image], prompts: Sequence[str], m
         model: catalogue id of the role "clip".
 
     Raises:
-        InputError: `pictures_count`, `texts_count`, `text_empty`, `text_broken`, `text_too_long`; those of `models.load`.
+        InputError: `pictures_count`, `texts_count`, `text_empty`, `text_broken`, `text_too_long`;
+            those of `models.load`.
 
     Source: Radford et al. 2021, arXiv:2103.00020, figure 3.
     """
@@ -194,7 +196,9 @@ def _check_texts(texts: Sequence[str]) -> None:
     for number, text in enumerate(texts, 1):
         if not text.strip():
             raise InputError("text_empty", number=number)
-        if any("\ud800" <= character <= "\udfff" for character in text):  # half a character; no tokenizer reads it
+        if any(
+            "\ud800" <= character <= "\udfff" for character in text
+        ):  # half a character; no tokenizer reads it
             raise InputError("text_broken")
         if len(text) > LONGEST_TEXT:
             raise InputError("text_too_long", number=number, received=len(text), most=LONGEST_TEXT)

@@ -147,8 +147,7 @@ def predict(runs: Sequence[Run]) -> Tensor:
     branches = runs[0].conditioning.branches
     noisy = [run.scheduler.scale_model_input(run.latents, run.timestep) for run in runs]
     added = {
-        name: torch.cat([run.conditioning.added[name] for run in runs])
-        for name in runs[0].conditioning.added
+        name: torch.cat([run.conditioning.added[name] for run in runs]) for name in runs[0].conditioning.added
     }
     out = runs[0].pipe.unet(
         torch.cat(noisy).repeat_interleave(branches, dim=0),

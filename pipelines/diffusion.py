@@ -39,7 +39,7 @@ def classroom_scheduler() -> DDIMScheduler:
     )
 
 
-def _assemble(folder: Path) -> StableDiffusionPipeline:
+def assemble(folder: Path) -> StableDiffusionPipeline:
     """The classroom pipeline: its own autoencoder and U-Net, the classroom CLIP's text tower."""
     import open_clip
 
@@ -88,7 +88,7 @@ def load_diffusion(e: ModelEntry, device: str) -> Any:
     """
     folder = Path(e.source)
     if folder.is_dir() and not (folder / "model_index.json").exists():
-        pipe: Any = _assemble(folder)
+        pipe: Any = assemble(folder)
     else:
         pipe = _from_pretrained(e.source, device)
     pipe.set_progress_bar_config(disable=True)

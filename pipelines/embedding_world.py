@@ -15,20 +15,9 @@ from PIL import Image
 
 from pipelines import clip
 from pipelines.world.captions import ATMOSPHERE_WORDS, PLACE_WORDS, STYLE_WORDS, Facts, caption, parse
+from pipelines.world.layout import EXTENT, draw_scene
 from pipelines.world.render import render
-from pipelines.world.scene import (
-    ATMOSPHERES,
-    COLOURABLE,
-    COLOURS,
-    EXTENT,
-    NOUNS,
-    PLACES,
-    SIZES,
-    STYLES,
-    Scene,
-    Thing,
-    draw_scene,
-)
+from pipelines.world.scene import ATMOSPHERES, COLOURABLE, COLOURS, NOUNS, PLACES, SIZES, STYLES, Scene, Thing
 
 MAP_SIZE = 240
 _SEED = 2

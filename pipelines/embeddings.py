@@ -200,7 +200,9 @@ def embed(prompts: list[str], model: str, count: int = NEIGHBOURS) -> list[Embed
     for text, vector, place in zip(texts, vectors, pca_position(vectors, model), strict=True):
         near = zip(*nearest(vector, map_vectors(model), count), strict=True)
         found.append(
-            Embedding(text, vector, place, tuple(Neighbour(int(i), map_texts()[i], float(c)) for i, c in near))
+            Embedding(
+                text, vector, place, tuple(Neighbour(int(i), map_texts()[i], float(c)) for i, c in near)
+            )
         )
     return found
 
@@ -251,7 +253,7 @@ def difference(first: np.ndarray, second: np.ndarray, model: str) -> Difference:
         names, directions = _words_of(model)
         cosines = directions @ (vector / length)
         order = np.argsort(-cosines, kind="stable")
-        words = tuple(WordAlong(*names[i], float(cosines[i])) for i in order)
+        words = tuple(WordAlong(names[i][0], names[i][1], float(cosines[i])) for i in order)
     return Difference(vector, length, float(first @ second), words)
 
 

@@ -96,7 +96,7 @@ class Reader:
 def _open_clip_cleaning(text: str, clean: Callable[[str], str]) -> tuple[Cleaned, ...]:
     """open_clip's cleaning taken apart: encoding mishaps and typographic quotes, HTML, space, case."""
     repaired = ftfy.fix_text(text)
-    unescaped = html.unescape(html.unescape(repaired)).strip()
+    unescaped = html.unescape(html.unescape(repaired))
     spaced = " ".join(unescaped.split())
     steps = [Cleaned("repair", repaired), Cleaned("html", unescaped), Cleaned("space", spaced)]
     final = clean(text)

@@ -156,11 +156,11 @@ def compare(a: TokenView, b: TokenView) -> tuple[Change, ...]:
     Source: Ratcliff & Metzener 1988, as in `difflib.SequenceMatcher`, over token ids.
     """
     sides = [tuple(p for p in view.fed if p.word >= 0) for view in (a, b)]
-    ids = [[p.id for p in side] for side in sides]
+    a_ids, b_ids = ([p.id for p in side] for side in sides)
     places = [next((i for i, p in enumerate(view.fed) if p.word >= 0), 0) for view in (a, b)]
     return tuple(
         Change(kind, sides[0][i1:i2], sides[1][j1:j2], places[0] + i1, places[1] + j1)
-        for kind, i1, i2, j1, j2 in SequenceMatcher(None, *ids, autojunk=False).get_opcodes()
+        for kind, i1, i2, j1, j2 in SequenceMatcher(None, a_ids, b_ids, autojunk=False).get_opcodes()
     )
 
 

@@ -71,7 +71,7 @@ class ImageRequest:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one by one, since arrays neither compare nor hash as a whole
 class DenoiseStep:
     """What the model did in one step.
 
@@ -98,7 +98,7 @@ class DenoiseStep:
     denoised_guided: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace:
     """A run from noise to picture; the views of the page all read the same trace."""
 

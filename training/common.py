@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from pipelines.world.captions import caption
+from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
-from pipelines.world.scene import Scene, draw_scene
+from pipelines.world.scene import Scene
 
 RUNS = Path("runs")  # checkpoints with optimiser state; never committed
 MODELS = Path("assets/models")
@@ -86,9 +87,7 @@ class Pool:
     def __init__(self, args: argparse.Namespace, prepare: Callable[[Tensor], Tensor] | None = None) -> None:
         self.args, self.prepare = args, prepare
         stream = SceneStream(args.seed, 16, unseen=getattr(args, "unseen", False))
-        self.source = iter(
-            DataLoader(stream, batch_size=None, num_workers=args.workers, prefetch_factor=8)
-        )
+        self.source = iter(DataLoader(stream, batch_size=None, num_workers=args.workers, prefetch_factor=8))
         self.rng = np.random.default_rng(args.seed)
         self.items: list[Example] = []
         self.values: list[Tensor] = []
@@ -98,8 +97,11 @@ class Pool:
 
     def _take(self) -> None:
         chunk = next(self.source)
-        values = list(to_tensor([e.image for e in chunk]) if self.prepare is None else
-                      self.prepare(to_tensor([e.image for e in chunk]).to(self.args.device)))
+        values = list(
+            to_tensor([e.image for e in chunk])
+            if self.prepare is None
+            else self.prepare(to_tensor([e.image for e in chunk]).to(self.args.device))
+        )
         for item, value in zip(chunk, values, strict=True):
             if len(self.items) < self.args.pool:
                 self.items.append(item)
@@ -207,7 +209,11 @@ class Progress:
 
     @classmethod
     def resume(
-        cls, name: str, model: nn.Module, optimizer: torch.optim.Optimizer, args: argparse.Namespace,
+        cls,
+        name: str,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        args: argparse.Namespace,
         shipped: dict[str, Tensor] | None = None,
     ) -> "Progress":
         state = load_checkpoint(name, args.restart, args.device)
@@ -224,8 +230,11 @@ class Progress:
     def save(self, step: int) -> None:
         """Write a checkpoint after `step`."""
         save_checkpoint(
-            self.name, model=self.model.state_dict(), optimizer=self.optimizer.state_dict(),
-            average=self.average.weights, step=step + 1,
+            self.name,
+            model=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            average=self.average.weights,
+            step=step + 1,
         )
 
 

@@ -8,7 +8,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,15 @@ from tqdm import tqdm
 
 from pipelines import models
 from pipelines.clip import clip_scores
-from pipelines.world.captions import Facts, caption
+from pipelines.world.captions import Facts, caption, parse
+from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
-from pipelines.world.scene import draw_scene
 from training.evaluation_prompts import (
     GENEVAL,
     LECTURE,
+    LIGHT_WORDS,
     OWN,
+    PLACE_WORDS,
     EvalPrompt,
     inviting,
     prompts_of,
@@ -61,10 +63,13 @@ def wilson(hits: float, n: int) -> tuple[float, float]:
 def share_row(name: str, hits: Sequence[bool], must: float | None) -> Row:
     """A row for a share of successes."""
     value = float(np.mean(hits))
-    return Row(name, round(value, 4), must, len(hits), wilson(sum(hits), len(hits)), must is None or value >= must)
+    ok = must is None or value >= must
+    return Row(name, round(value, 4), must, len(hits), wilson(sum(hits), len(hits)), ok)
 
 
-def draw(prompts: Sequence[str], seeds: Sequence[int], negative: Sequence[str] | None = None) -> list[Image.Image]:
+def draw(
+    prompts: Sequence[str], seeds: Sequence[int], negative: Sequence[str] | None = None
+) -> list[Image.Image]:
     """Pictures of the unchanged diffusers pipeline, in batches."""
     pipe = models.load("classroom-image")
     out: list[Image.Image] = []
@@ -104,7 +109,8 @@ def evaluate_scorers(scorer: Scorer) -> list[Row]:
         facts = [p.facts for p in prompts for _ in range(8)]
         images = [render(scene_for(f, rng), rng)[0] for f in facts]
         hits = [all(a.values()) for a in satisfied(images, facts, scorer)]
-        rows.append(share_row(f"scorers.{category}", hits, 0.95 if category in ("position", "relation") else 0.98))
+        must = 0.95 if category in ("position", "relation") else 0.98
+        rows.append(share_row(f"scorers.{category}", hits, must))
     return rows
 
 
@@ -124,8 +130,8 @@ def evaluate_pictures(scorer: Scorer) -> list[Row]:
     gap = float(np.mean(a) - np.mean(b))
     half = 1.96 * float(np.sqrt(np.var(a) / len(a) + np.var(b) / len(b)))
     rows += [share_row("image.unseen", a, None), share_row("image.seen", b, None)]
-    rows.append(Row("image.unseen_minus_seen", round(gap, 4), -0.15, len(a), (round(gap - half, 4), round(gap + half, 4)), gap >= -0.15))
-    return rows
+    ci95 = (round(gap - half, 4), round(gap + half, 4))
+    return [*rows, Row("image.unseen_minus_seen", round(gap, 4), -0.15, len(a), ci95, gap >= -0.15)]
 
 
 def evaluate_negative(scorer: Scorer) -> list[Row]:
@@ -157,8 +163,8 @@ def evaluate_lecture(scorer: Scorer) -> list[Row]:
     for k, text in enumerate(LECTURE):
         images = draw([text] * 32, list(range(32)))
         facts = parse_all(text)
-        answers = np.array([[all(a.values()) for a in satisfied(images, [f] * 32, scorer)] for f in facts])
-        hits = [bool(h) for h in answers.any(0)]
+        readings = [[all(a.values()) for a in satisfied(images, [f] * 32, scorer)] for f in facts]
+        hits = [any(right) for right in zip(*readings, strict=True)]
         rows.append(share_row(f"image.lecture_{k + 1}", hits, None))
         everything += hits
     return [*rows, share_row("image.lecture", everything, 0.85)]
@@ -166,10 +172,6 @@ def evaluate_lecture(scorer: Scorer) -> list[Row]:
 
 def parse_all(text: str) -> list[Facts]:
     """The facts of a text; one reading for each light it names, since a picture has one light."""
-    from dataclasses import replace
-
-    from pipelines.world.captions import parse
-
     lights = [parse(part).atmosphere for part in text.split(".")]
     readings = [replace(parse(text), atmosphere=light) for light in lights if light is not None]
     return readings or [parse(text)]
@@ -181,8 +183,10 @@ def evaluate_clip() -> list[Row]:
     hits = []
     for _ in range(300):
         scenes = [draw_scene(rng) for _ in range(5)]
-        scores = clip_scores([render(s, rng)[0] for s in scenes], [caption(s, rng) for s in scenes], "classroom-clip")
-        hits.append(bool((scores.argmax(1) == np.arange(5)).all() and (scores.argmax(0) == np.arange(5)).all()))
+        images, texts = [render(s, rng)[0] for s in scenes], [caption(s, rng) for s in scenes]
+        scores = clip_scores(images, texts, "classroom-clip")
+        right = [(scores.argmax(axis) == np.arange(5)).all() for axis in (0, 1)]
+        hits.append(bool(all(right)))
     return [share_row("clip.five_by_five", hits, 0.97), _spearman(rng)]
 
 
@@ -193,20 +197,18 @@ def _spearman(rng: np.random.Generator, n: int = 600) -> Row:
         colour_prompt = prompts_of("colours")[int(rng.integers(50))].facts
         look = draw_scene(rng)
         facts = Facts(colour_prompt.things, place=look.place, atmosphere=look.atmosphere, style=look.style)
-        scene, image = _partly_right(facts, rng)
-        text = caption_of(facts)
-        scores.append(float(clip_scores([image], [text], "classroom-clip")[0, 0]))
-        counts.append(scene)
+        right, image = _partly_right(facts, rng)
+        scores.append(float(clip_scores([image], [caption_of(facts)], "classroom-clip")[0, 0]))
+        counts.append(right)
     value = float(stats.spearmanr(counts, scores).statistic)
     half = 1.96 / float(np.sqrt(n - 3))
     low, high = np.tanh(np.arctanh(value) - half), np.tanh(np.arctanh(value) + half)
-    return Row("clip.spearman", round(value, 4), 0.5, n, (round(float(low), 4), round(float(high), 4)), value >= 0.5)
+    ci95 = (round(float(low), 4), round(float(high), 4))
+    return Row("clip.spearman", round(value, 4), 0.5, n, ci95, value >= 0.5)
 
 
 def _partly_right(facts: Facts, rng: np.random.Generator) -> tuple[int, Image.Image]:
     """A render in which a random part of five facts was replaced, and how many are right."""
-    from dataclasses import replace
-
     other = scene_for(prompts_of("colours")[int(rng.integers(50))].facts, rng)
     thing = facts.things[0]
     keep = rng.random(5) < rng.random()
@@ -219,8 +221,6 @@ def _partly_right(facts: Facts, rng: np.random.Generator) -> tuple[int, Image.Im
         style=facts.style if keep[4] else other.style,
     )
     scene = replace(scene_for(mixed, rng), atmosphere=mixed.atmosphere, composition=None, defect=None)
-    from pipelines.world.scene import lay_out
-
     right = (
         (noun == thing.noun)
         + (colour == thing.colour)
@@ -233,11 +233,9 @@ def _partly_right(facts: Facts, rng: np.random.Generator) -> tuple[int, Image.Im
 
 def caption_of(facts: Facts) -> str:
     """A plain sentence that says all of the facts of one thing."""
-    from training.evaluation_prompts import _LIGHT, _WHERE
-
     thing = facts.things[0]
-    text = f"a {thing.colour} {thing.noun} {_WHERE[facts.place or 'room']}"
-    light = f", {_LIGHT[facts.atmosphere]}" if facts.atmosphere else ""
+    text = f"a {thing.colour} {thing.noun} {PLACE_WORDS[facts.place or 'room']}"
+    light = f", {LIGHT_WORDS[facts.atmosphere]}" if facts.atmosphere else ""
     return f"{text}{light}, {facts.style}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipelines.world.captions import Facts, ThingFact, parse
+from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.scene import (
     ATMOSPHERES,
     COLOURABLE,
@@ -20,15 +21,14 @@ from pipelines.world.scene import (
     STYLES,
     Scene,
     Thing,
-    draw_scene,
     held_out_combinations,
     is_held_out_colour,
     is_held_out_look,
     is_held_out_relation,
-    lay_out,
 )
 
 GENEVAL = ("single", "two", "counting", "colours", "position", "attribution")
+GENEVAL_RELATIONS = ("left of", "right of", "above", "below")
 OWN = ("size", "place", "atmosphere", "style", "composition")
 LECTURE = (
     "A small cat on a bed.",
@@ -36,7 +36,7 @@ LECTURE = (
     "A cat. Cozy atmosphere. Dimm lighting.",
 )
 NUMBERS = {2: "two", 3: "three", 4: "four"}
-_WHERE = {
+PLACE_WORDS = {
     "room": "in a room",
     "meadow": "in a meadow",
     "street": "on a street",
@@ -45,7 +45,7 @@ _WHERE = {
     "sea": "in the sea",
     "night sky": "in the night sky",
 }
-_LIGHT = {
+LIGHT_WORDS = {
     "cozy": "cozy atmosphere",
     "dim": "dim lighting",
     "warm": "warm light",
@@ -100,7 +100,8 @@ def _one(category: str, i: int, rng: np.random.Generator) -> str:
         colour, noun = _seen_colour(rng)
         return f"a {colour} {noun}"
     if category in ("position", "relation"):
-        relation = ("left of", "right of", "above", "below")[i % 4] if category == "position" else RELATIONS[i % 9]
+        relations = GENEVAL_RELATIONS if category == "position" else RELATIONS
+        relation = relations[i % len(relations)]
         a, b = _seen_pair(rng, relation)
         return f"a {a} {relation} a {b}"
     if category == "attribution":
@@ -110,12 +111,12 @@ def _one(category: str, i: int, rng: np.random.Generator) -> str:
     if category == "size":
         return f"a {SIZES[i % 2]} {NOUNS[i // 2 % len(NOUNS)]}"
     if category == "place":
-        return f"a {str(rng.choice(NOUNS))} {_WHERE[PLACES[i % len(PLACES)]]}"
+        return f"a {rng.choice(NOUNS)!s} {PLACE_WORDS[PLACES[i % len(PLACES)]]}"
     if category == "atmosphere":
-        return f"a {str(rng.choice(NOUNS))}, {_LIGHT[ATMOSPHERES[i % len(ATMOSPHERES)]]}"
+        return f"a {rng.choice(NOUNS)!s}, {LIGHT_WORDS[ATMOSPHERES[i % len(ATMOSPHERES)]]}"
     if category == "style":
-        return f"a {str(rng.choice(NOUNS))}, {STYLES[i % len(STYLES)]}"
-    return f"a {str(rng.choice(NOUNS))}, {COMPOSITIONS[i % len(COMPOSITIONS)]}"
+        return f"a {rng.choice(NOUNS)!s}, {STYLES[i % len(STYLES)]}"
+    return f"a {rng.choice(NOUNS)!s}, {COMPOSITIONS[i % len(COMPOSITIONS)]}"
 
 
 def prompts_of(category: str, count: int = 50) -> list[EvalPrompt]:
@@ -142,10 +143,10 @@ def unseen_and_seen(count: int = 50) -> tuple[list[EvalPrompt], list[EvalPrompt]
             seen.append(f"a {a} {pick[1]} a {b}")
         else:
             noun = str(rng.choice(NOUNS))
-            unseen.append(f"a {noun}, {_LIGHT[pick[0]]}, {pick[1]}")
+            unseen.append(f"a {noun}, {LIGHT_WORDS[pick[0]]}, {pick[1]}")
             looks = [(a, s) for a in ATMOSPHERES for s in STYLES if not is_held_out_look(a, s)]
             light, style = looks[int(rng.integers(len(looks)))]
-            seen.append(f"a {noun}, {_LIGHT[light]}, {style}")
+            seen.append(f"a {noun}, {LIGHT_WORDS[light]}, {style}")
     return [_prompt(t) for t in unseen], [_prompt(t) for t in seen]
 
 

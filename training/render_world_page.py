@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.world.captions import caption
+from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
 from pipelines.world.scene import (
     ATMOSPHERES,
@@ -24,8 +25,6 @@ from pipelines.world.scene import (
     STYLES,
     Scene,
     Thing,
-    draw_scene,
-    lay_out,
 )
 
 TARGET = Path("docs/images/world.webp")

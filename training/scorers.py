@@ -54,7 +54,8 @@ def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
 class _Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(_conv(width, width), nn.Conv2d(width, width, 3, 1, 1), nn.BatchNorm2d(width))
+        second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1), nn.BatchNorm2d(width))
+        self.body = nn.Sequential(_conv(width, width), second)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.body(x))
@@ -108,7 +109,8 @@ class Scorer(nn.Module):
         joined = self.join_middle(torch.cat([F.interpolate(coarse, scale_factor=2.0), middle], 1))
         joined = self.join_fine(torch.cat([F.interpolate(joined, scale_factor=2.0), fine], 1))
         dense = self.dense(joined)
-        pooled = torch.cat([f(x, (2, 3)) for x in (coarse, joined) for f in (torch.mean, torch.amax, torch.std)], 1)
+        pools = (torch.mean, torch.amax, torch.std)
+        pooled = torch.cat([pool(x, (2, 3)) for x in (coarse, joined) for pool in pools], 1)
         look = self.look(pooled)
         counts = self.count(self.squeeze(coarse).flatten(1)).unflatten(1, (len(NOUNS), MAX_COUNT + 1))
         split = 1 + len(NOUNS)
@@ -163,7 +165,7 @@ def truth_of(scene: Scene, masks: np.ndarray) -> Truth:
         nouns[cells] = 1 + NOUNS.index(thing.noun)
         colours[cells] = COLOUR_CLASSES.index(thing.colour)
         counts[NOUNS.index(thing.noun)] += 1
-    pair = len(set(t.noun for t in scene.things)) == 2
+    pair = len({t.noun for t in scene.things}) == 2
     return Truth(
         nouns,
         colours,

@@ -5,6 +5,7 @@ Source: Radford et al. 2021, arXiv:2103.00020, section 2.3.
 """
 
 import json
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -28,13 +29,18 @@ from training.common import (
 NAME = "clip"
 FOLDER = MODELS / "clip"
 WEIGHTS = "open_clip_model.safetensors"
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "embed_dim": 128,
     "vision_cfg": {"image_size": 64, "layers": 4, "width": 128, "head_width": 32, "patch_size": 8},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 4},
 }
 # Pictures are scaled to -1..1, like those of the diffusion model.
-PREPROCESS = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic", "resize_mode": "squash"}
+PREPROCESS = {
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "interpolation": "bicubic",
+    "resize_mode": "squash",
+}
 
 
 # Captions have at most some 28 tokens and the text tower is causal, so positions behind them would
@@ -49,7 +55,8 @@ def tokenize(captions: list[str]) -> Tensor:
 
 def build(context_length: int) -> open_clip.CLIP:
     """The classroom CLIP with random weights."""
-    return open_clip.CLIP(**CONFIG | {"text_cfg": CONFIG["text_cfg"] | {"context_length": context_length}})
+    text = {**CONFIG["text_cfg"], "context_length": context_length}
+    return open_clip.CLIP(**{**CONFIG, "text_cfg": text})
 
 
 @torch.no_grad()
@@ -78,7 +85,10 @@ def export(weights: dict[str, Tensor]) -> None:
 
 def main() -> None:
     args = parse_args(
-        "train_clip", minutes=15, batch=256, lr=1e-3,
+        "train_clip",
+        minutes=15,
+        batch=256,
+        lr=1e-3,
         lock_text="keep the text tower as it is: a U-Net was trained on it",
     )
     torch.manual_seed(args.seed)
@@ -118,13 +128,20 @@ def main() -> None:
         optimizer.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, np.log(100))
-            hit = (image_features @ text_features.T).argmax(1) == torch.arange(len(tokens), device=args.device)
+            found = (image_features @ text_features.T).argmax(1)
+            hit = found == torch.arange(len(tokens), device=args.device)
         run.average.update(model, step)
         losses.append(loss.item())
         hits.append(hit.float().mean().item())
         if step % 100 == 99:
-            report(NAME, step=step + 1, loss=float(np.mean(losses)), in_batch=float(np.mean(hits)),
-                   minutes=clock.elapsed / 60, scale=model.logit_scale.exp().item())
+            report(
+                NAME,
+                step=step + 1,
+                loss=float(np.mean(losses)),
+                in_batch=float(np.mean(hits)),
+                minutes=clock.elapsed / 60,
+                scale=model.logit_scale.exp().item(),
+            )
             losses, hits = [], []
         if step % 500 == 499:
             run.save(step)

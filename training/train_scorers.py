@@ -63,7 +63,7 @@ def main() -> None:
     args = parse_args("train_scorers", minutes=15, batch=96, lr=3e-3)
     args.seed, args.unseen = args.seed + 7777, True
     torch.manual_seed(args.seed)
-    scorer = Scorer().to(args.device, memory_format=torch.channels_last)
+    scorer = Scorer().to(args.device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(scorer.parameters(), weight_decay=0.02)
     run = Progress.resume(NAME, scorer, optimizer, args, load_fp32(FOLDER / "scorer.safetensors"))
     pool = Pool(args)

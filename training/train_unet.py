@@ -8,13 +8,16 @@ arXiv:2202.00512, appendix D; zero terminal SNR, Lin et al. 2023, arXiv:2305.088
 free guidance, Ho & Salimans 2022, arXiv:2207.12598, algorithm 1.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
-from pipelines.diffusion import _assemble, classroom_scheduler
+from pipelines.diffusion import assemble, classroom_scheduler
 from training.common import (
     MODELS,
     Clock,
@@ -52,18 +55,20 @@ class TextTower:
     """Frozen CLIP text tower and its tokenizer, exactly as the pipeline calls them."""
 
     def __init__(self, device: str) -> None:
-        pipe = _assemble(MODELS / "image")
+        pipe = assemble(MODELS / "image")
         self.tokenizer, self.encoder, self.device = pipe.tokenizer, pipe.text_encoder.to(device), device
 
     @torch.no_grad()
     def __call__(self, captions: list[str]) -> Tensor:
         """`[batch, 77, dim]` contextual vectors."""
-        tokens = self.tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
+        tokens = self.tokenizer(
+            captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+        )
         return self.encoder(tokens.input_ids.to(self.device)).last_hidden_state
 
 
 def velocity_loss(
-    unet: torch.nn.Module, latents: Tensor, text: Tensor, noise: Tensor, timesteps: Tensor, alphas: Tensor
+    unet: Callable[..., Any], latents: Tensor, text: Tensor, noise: Tensor, timesteps: Tensor, alphas: Tensor
 ) -> Tensor:
     """Mean squared error of the predicted velocity for each sample, `[batch]`.
 
@@ -121,7 +126,8 @@ def main() -> None:
         return
     unet = UNet2DConditionModel(**CONFIG).to(args.device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(unet.parameters(), betas=(0.9, 0.99), weight_decay=1e-2)
-    run = Progress.resume(NAME, unet, optimizer, args, load_fp32(FOLDER / "diffusion_pytorch_model.safetensors"))
+    shipped = load_fp32(FOLDER / "diffusion_pytorch_model.safetensors")
+    run = Progress.resume(NAME, unet, optimizer, args, shipped)
     predict = torch.compile(unet) if args.compile else unet
     vae = AutoencoderKL.from_pretrained(MODELS / "image" / "vae").to(args.device).eval()
     text_of = TextTower(args.device)
@@ -143,8 +149,14 @@ def main() -> None:
         latents = latents.to(args.device)
         with torch.autocast(args.device, torch.bfloat16):
             text = text_of(captions)
-            loss = velocity_loss(predict, latents, text, torch.randn_like(latents),
-                                 spread_timesteps(args.batch, args.device), alphas).mean()
+            loss = velocity_loss(
+                predict,
+                latents,
+                text,
+                torch.randn_like(latents),
+                spread_timesteps(args.batch, args.device),
+                alphas,
+            ).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
@@ -152,8 +164,13 @@ def main() -> None:
         run.average.update(unet, step)
         losses.append(loss.item())
         if step % 100 == 99:
-            report(NAME, step=step + 1, loss=float(np.mean(losses)), minutes=clock.elapsed / 60,
-                   **(text_use(unet, text_of, pool, alphas) if step % 500 == 499 else {}))
+            report(
+                NAME,
+                step=step + 1,
+                loss=float(np.mean(losses)),
+                minutes=clock.elapsed / 60,
+                **(text_use(unet, text_of, pool, alphas) if step % 500 == 499 else {}),
+            )
             losses = []
         if step % 250 == 249:
             run.save(step)

@@ -31,9 +31,9 @@ NOUN_WORDS = {
     "drum": ("drum",),
 }
 _PLURALS = {"puppy": "puppies", "bunny": "bunnies", "pony": "ponies", "fish": "fish"}
-COLOUR_WORDS = {
-    c: (c,) for c in ("red", "orange", "yellow", "green", "blue", "purple", "black", "white")
-} | {"purple": ("purple", "violet")}
+COLOUR_WORDS = {c: (c,) for c in ("red", "orange", "yellow", "green", "blue", "purple", "black", "white")} | {
+    "purple": ("purple", "violet")
+}
 SIZE_WORDS = {"small": ("small", "little", "tiny"), "large": ("large", "big", "huge")}
 COUNT_WORDS = {1: ("a", "one"), 2: ("two", "2"), 3: ("three", "3"), 4: ("four", "4")}
 RELATION_WORDS = {
@@ -210,10 +210,10 @@ def _lexicon() -> dict[str, tuple[str, object]]:
         ("defect", DEFECT_WORDS),
     ):
         table |= {phrase: (kind, value) for value, phrases in words.items() for phrase in phrases}
-    for noun, words in NOUN_WORDS.items():
-        for word in words:
+    for noun, names in NOUN_WORDS.items():
+        for word in names:
             table[word] = table[_plural(word)] = ("noun", noun)
-    table |= {w: ("count", n) for n, words in COUNT_WORDS.items() for w in words}
+    table |= {word: ("count", n) for n, names in COUNT_WORDS.items() for word in names}
     return table | {"an": ("count", 1), "the": ("count", 1)}
 
 
@@ -253,7 +253,7 @@ def parse(text: str) -> Facts:
             things.append(replace(pending, noun=str(value)))
             pending = ThingFact("")
         elif kind in ("colour", "size", "count"):
-            pending = replace(pending, **{kind: value})
+            pending = replace(pending, **{kind: value})  # type: ignore[arg-type]
         elif kind != "relation" or things:
             looks[kind] = value
     if len(things) < 2:

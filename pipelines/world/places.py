@@ -150,14 +150,16 @@ def _draw_from_above(place: str, rng: np.random.Generator, size: int) -> Canvas:
     canvas[:] = _GROUND[place]
     if place == "room":
         plank = max(3, size // 7)
-        canvas[:, :: plank] *= 0.75
+        canvas[:, ::plank] *= 0.75
         for k in range(0, size, plank):
             canvas[int(rng.integers(0, size)), k : k + plank] *= 0.75
         canvas[size // 5 : -size // 5, size // 6 : -size // 6] = (0.74, 0.30, 0.30)
         canvas[size // 4 : -size // 4, size // 5 : -size // 5] = (0.86, 0.74, 0.56)
     elif place == "street":
         canvas[:, size // 2 - size // 40 : size // 2 + max(1, size // 40)] = (0.95, 0.95, 0.90)
-        canvas[:: max(2, size // 6)] = np.where(canvas[:: max(2, size // 6)] > 0.8, 0.4, canvas[:: max(2, size // 6)])
+        canvas[:: max(2, size // 6)] = np.where(
+            canvas[:: max(2, size // 6)] > 0.8, 0.4, canvas[:: max(2, size // 6)]
+        )
         canvas[:, : size // 12] = canvas[:, -(size // 12) :] = (0.66, 0.66, 0.66)
     elif place == "sea":
         _waves(canvas, rng, -size // 10)

@@ -1,7 +1,6 @@
 """The matrix tab without a browser: what it draws, what it accepts, what it answers."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -12,13 +11,23 @@ from PIL import Image
 
 from components import clip_matrix as tab
 from components import clip_matrix_view as view
-from components.clip_matrix_bench import Bench, compare, lines, name, open_uploads, uploaded, with_images
+from components.clip_matrix_bench import (
+    Bench,
+    compare,
+    lines,
+    name,
+    open_uploads,
+    panels,
+    score_panel,
+    uploaded,
+    with_images,
+)
 from components.language import load_texts
 from pipelines.clip_matrix import MOST, ClipMatrix, compute_clip_matrix, draw_pairs
 from pipelines.errors import InputError
 
 EN, DE = load_texts("en"), load_texts("de")
-HOSTILE = '<img src=x onerror=alert(1)>"\' ${1+1} {{value}}'
+HOSTILE = "<img src=x onerror=alert(1)>\"' ${1+1} {{value}}"
 MODEL = "classroom-clip"
 
 
@@ -50,8 +59,8 @@ def upload(monkeypatch, tmp_path):
 
 
 def test_texts_run_down_and_pictures_across():
-    html = view.matrix_html(["data:a", "data:b"], ["one", "two", "three"], matrix([0.1, 0.2, 0.3], [0.4, 0.5, -0.6]),
-                            "cosine", 0.1, EN)  # fmt: skip
+    values = matrix([0.1, 0.2, 0.3], [0.4, 0.5, -0.6])
+    html = view.matrix_html(["data:a", "data:b"], ["one", "two", "three"], values, "cosine", 0.1, EN)
     assert cells(html) == ["0.10", "0.40", "0.20", "0.50", "0.30", "−0.60"]
     assert html.count('role="columnheader"') == 2 and html.count('role="rowheader"') == 3
     assert html.count("cm-paired") == 2 == html.count(EN("clip_matrix.paired"))
@@ -71,8 +80,12 @@ def test_a_value_keeps_its_colour_whatever_stands_beside_it():
     alone = colours(view.matrix_html(["a"], ["x"], matrix([0.3]), "cosine", 0.1, EN))
     beside = colours(view.matrix_html(["a", "b"], ["x"], matrix([0.3], [0.99]), "cosine", 0.1, EN))
     assert alone[0] == beside[0] != beside[1]
-    low, high = (colours(view.matrix_html(["a"], ["x"], matrix([v]), "cosine", 0.1, EN))[0] for v in (-0.5, 0.5))
-    assert int(low[5:], 16) > int(low[1:3], 16) and int(high[5:], 16) < int(high[1:3], 16)  # blue below, orange above
+    low, high = (
+        colours(view.matrix_html(["a"], ["x"], matrix([v]), "cosine", 0.1, EN))[0] for v in (-0.5, 0.5)
+    )
+    assert int(low[5:], 16) > int(low[1:3], 16) and int(high[5:], 16) < int(
+        high[1:3], 16
+    )  # blue below, orange above
 
 
 def test_numbers_follow_the_language_and_do_not_pretend():
@@ -84,10 +97,10 @@ def test_numbers_follow_the_language_and_do_not_pretend():
 
 
 def test_what_visitors_type_stays_text():
-    bench = replace(with_images(Bench(), draw_pairs(2, seed=1)[0]))
+    bench = with_images(Bench(), draw_pairs(2, seed=1)[0])
     bench = name(compare(bench, HOSTILE, MODEL), HOSTILE, HOSTILE + "{label}", MODEL)
-    drawn = tab._results(bench, "cosine", None, EN)
-    drawn += (tab._score(bench, None, (HOSTILE, HOSTILE, HOSTILE), MODEL, EN), view.alert_html(HOSTILE))
+    drawn = panels(bench, "cosine", None, EN)
+    drawn += (score_panel(bench, None, (HOSTILE, HOSTILE, HOSTILE), MODEL, EN), view.alert_html(HOSTILE))
     assert sum("onerror" in html for html in drawn) == 4
     assert not any("<img src=x" in html or 'onerror=alert(1)>"' in html for html in drawn)
 
@@ -116,11 +129,11 @@ def test_what_cannot_be_compared_is_said_in_its_place():
     images, _ = draw_pairs(1, seed=4)
     bench = with_images(Bench(), images)
     for texts, expected in (("", "got 0"), ("a\n" * (MOST + 1), "got 13"), ("x" * 10_000, "10000")):
-        html = tab._results(compare(bench, texts, MODEL), "cosine", None, EN)[1]
+        html = panels(compare(bench, texts, MODEL), "cosine", None, EN)[1]
         assert 'role="alert"' in html and expected in html and "data-remove" in html
     empty = compare(with_images(bench, []), "a cat", MODEL)
-    assert "0" in tab._results(empty, "texts", None, DE)[1] and empty.matrix.key == "pictures_count"
-    assert "{label}" in tab._results(name(bench, "cat", "a cat", MODEL), "cosine", None, DE)[2]
+    assert "0" in panels(empty, "texts", None, DE)[1] and empty.matrix.key == "pictures_count"
+    assert "{label}" in panels(name(bench, "cat", "a cat", MODEL), "cosine", None, DE)[2]
 
 
 def test_a_thirteenth_picture_is_refused_and_large_ones_are_kept_small():
@@ -132,10 +145,14 @@ def test_a_thirteenth_picture_is_refused_and_large_ones_are_kept_small():
 
 def test_the_score_needs_a_picture_and_a_text():
     bench = with_images(Bench(), draw_pairs(1, seed=4)[0])
-    assert EN("clip_matrix.score_nothing") in tab._score(Bench(), None, ("a cat", "", ""), MODEL, EN)
-    assert 'role="alert"' in tab._score(bench, None, ("", " ", ""), MODEL, EN)
-    both = tab._score(bench, None, ("a cat", "", "a dog"), MODEL, DE)
-    assert both.count("<li>") == 2 and DE("clip_matrix.negative") in both and DE("clip_matrix.prompt_b") not in both
+    assert EN("clip_matrix.score_nothing") in score_panel(Bench(), None, ("a cat", "", ""), MODEL, EN)
+    assert 'role="alert"' in score_panel(bench, None, ("", " ", ""), MODEL, EN)
+    both = score_panel(bench, None, ("a cat", "", "a dog"), MODEL, DE)
+    assert (
+        both.count("<li>") == 2
+        and DE("clip_matrix.negative") in both
+        and DE("clip_matrix.prompt_b") not in both
+    )
 
 
 def test_only_uploaded_files_are_opened(upload, tmp_path):
@@ -145,7 +162,16 @@ def test_only_uploaded_files_are_opened(upload, tmp_path):
     Image.new("RGB", (8, 8)).save(secret)
     link = Path(file["path"]).with_name("link.png")
     link.symlink_to(secret)
-    for path in (str(secret), f"{Path(file['path']).parent}/../secret.png", str(link), "a\0b", "", None, 7, ["x"]):
+    for path in (
+        str(secret),
+        f"{Path(file['path']).parent}/../secret.png",
+        str(link),
+        "a\0b",
+        "",
+        None,
+        7,
+        ["x"],
+    ):
         for form in (path, {"path": path}, {"path": path, "meta": {"_type": "gradio.FileData"}}):
             with pytest.raises(InputError, match="picture_not_uploaded"):
                 open_uploads([form])
@@ -186,7 +212,16 @@ def test_of_several_uploads_the_broken_ones_are_named_and_the_rest_is_taken(uplo
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_every_error_has_its_sentence(language):
     t = load_texts(language)
-    values = {"received": "9", "limit_mb": 20, "limit_megapixels": 50, "known": "PNG", "most": 12, "number": 3, "lowest": 0.001}
-    for key in ("picture_too_large", "picture_not_supported", "picture_broken", "picture_not_uploaded", "pictures_count",
-                "texts_count", "text_empty", "text_too_long", "template_without_label", "temperature_range"):  # fmt: skip
+    values = {
+        "received": "9",
+        "limit_mb": 20,
+        "limit_megapixels": 50,
+        "known": "PNG",
+        "most": 12,
+        "number": 3,
+        "lowest": 0.001,
+    }
+    keys = """picture_too_large picture_not_supported picture_broken picture_not_uploaded pictures_count
+        texts_count text_empty text_too_long template_without_label temperature_range nothing_generated"""
+    for key in keys.split():
         assert "{" not in t(f"errors.{key}", **values).replace("{label}", "")

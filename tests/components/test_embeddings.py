@@ -7,6 +7,7 @@ import pytest
 
 from components import embedding_figures as figures
 from components import embedding_html as html
+from components import embedding_map as tab_map
 from components import embeddings as tab
 from components.language import load_texts
 from pipelines import directions, projections
@@ -57,13 +58,13 @@ def test_three_dimensions_show_coloured_dots(pair):
 @pytest.mark.parametrize("axes", [2, 3])
 def test_what_moves_while_typing_is_what_a_fresh_map_would_show(pair, axes):
     fig = figures.map_figure(project(pair, axes), pair, "none", None, load_texts("en"))
-    moved = json.loads(json.dumps(tab._moved(*pair, MODEL, ("pca", axes))))
+    moved = json.loads(json.dumps(tab_map.moved(*pair, MODEL, ("pca", axes))))
     assert len(json.dumps(moved)) < 4000
     for trace, sent in zip(fig.data[1:], moved["coordinates"], strict=True):
         for axis, values in sent.items():
             drawn = [None if v is None or np.isnan(v) else v for v in trace[axis]]
             assert drawn == pytest.approx(values, abs=1e-3)
-    assert tab._moved(*pair, MODEL, ("tsne", 2)) == {"stale": True}
+    assert tab_map.moved(*pair, MODEL, ("tsne", 2)) == {"stale": True}
 
 
 def test_lines_lead_to_the_neighbours_of_the_original_space(pair):
@@ -83,7 +84,7 @@ def test_what_visitors_type_is_never_markup(pair):
         html.equation_html((EVIL, "dog", EVIL), sum_, t),
         html.message_html(EVIL),
         figures.map_figure(project(pair), pair, "noun", None, t).to_json(),
-        json.dumps(tab._moved(*pair, MODEL, ("pca", 2))),
+        json.dumps(tab_map.moved(*pair, MODEL, ("pca", 2))),
     ):
         assert "<img src=x" not in text
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
 from playwright.sync_api import expect
 
 from components.language import load_texts
@@ -49,9 +48,12 @@ def files(tmp_path):
 def test_a_program_gets_the_matrix(client, files):
     paths, images, prompts, _ = files
     answer = client.predict(
-        images=[handle_file(path) for path in paths], prompts=prompts, temperature=0.1, labels=["cat", "tree"],
+        images=[handle_file(path) for path in paths],
+        prompts=prompts,
+        temperature=0.1,
+        labels=["cat", "tree"],
         api_name="/clip_matrix",
-    )  # fmt: skip
+    )
     expected = compute_clip_matrix(images, prompts, "classroom-clip")
     np.testing.assert_allclose(answer["similarity"], expected.similarity, atol=1e-5)
     np.testing.assert_allclose(answer["softmax_over_images"], expected.softmax_over_images(0.1), atol=1e-4)
@@ -86,7 +88,8 @@ def test_a_program_hears_in_plain_words_what_is_wrong(client, files):
 def test_a_program_cannot_read_files_of_the_server(client, server, files, disguise):
     """A picture on the server's disk that nobody uploaded; this test runs on the same machine."""
     path = files[0][0]
-    form = {"text": path, "look-alike": {"path": path}, "file": {"path": path, "meta": {"_type": "gradio.FileData"}}}
+    checked = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    form = {"text": path, "look-alike": {"path": path}, "file": checked}
     if disguise == "file":  # the client would upload it; a rude caller would not
         import httpx
 
@@ -116,7 +119,9 @@ def test_a_visitor_types_slides_and_turns_the_softmax(page, open_tab):
     tab = page("/")
     open_tab(tab, "clip_matrix")
     cells = tab.locator("#clip-matrix .cm-cell > span:first-child")
-    tab.locator("#clip-texts textarea").fill("a red car\n<img src=x onerror=\"document.title='broken in'\"> ${1+1} {{value}}")
+    tab.locator("#clip-texts textarea").fill(
+        "a red car\n<img src=x onerror=\"document.title='broken in'\"> ${1+1} {{value}}"
+    )
     expect(tab.locator("#clip-matrix .cm-text")).to_have_count(2)
     expect(tab.locator("#clip-matrix .cm-text").nth(1)).to_contain_text("${1+1} {{value}}")
     assert "broken" not in tab.title() and tab.locator("#clip-matrix .cm-text img").count() == 0
@@ -143,7 +148,9 @@ def test_a_visitor_brings_takes_away_and_draws_pictures(page, open_tab, files):
     chooser.set_input_files(paths[:2])
     expect(pictures).to_have_count(7)
     chooser.set_input_files(hostile["text.png"])
-    expect(tab.get_by_text(t("errors.picture_not_supported", known="PNG, JPEG, WEBP, GIF, BMP"))).to_be_visible()
+    expect(
+        tab.get_by_text(t("errors.picture_not_supported", known="PNG, JPEG, WEBP, GIF, BMP"))
+    ).to_be_visible()
     expect(pictures).to_have_count(7)
     for left in range(6, -1, -1):
         tab.locator("#clip-matrix [data-remove='0']").click()
@@ -160,3 +167,17 @@ def test_the_generated_picture_is_missed_in_plain_words(page, open_tab):
     expect(tab.locator("#clip-matrix .cm-paired")).to_have_count(5)
     tab.locator("#clip-take").click()
     expect(tab.get_by_text(t("errors.nothing_generated"))).to_be_visible()
+
+
+def test_the_generated_picture_is_scored_and_can_be_laid_on_the_matrix(page, open_tab):
+    tab, t = page("/de"), load_texts("de")
+    open_tab(tab, "image")  # draws its first example by itself
+    expect(tab.locator("#download")).to_be_enabled()
+    open_tab(tab, "clip_matrix")
+    expect(tab.locator("#clip-score figcaption")).to_have_text(t("clip_matrix.score_generated"))
+    expect(tab.locator("#clip-matrix .cm-paired")).to_have_count(5)
+    tab.locator("#clip-texts textarea").fill("a dog")
+    expect(tab.locator("#clip-matrix .cm-text")).to_have_count(1)
+    tab.locator("#clip-take").click()
+    expect(tab.locator("#clip-matrix .cm-picture")).to_have_count(6)
+    assert tab.locator("#clip-texts textarea").input_value() == "a dog\nA small cat on a bed."

@@ -10,8 +10,8 @@ MAP = "document.querySelector('#embedding-map .js-plotly-plot')"
 def open_map(page, open_tab, path="/", **options):
     view = page(path, **options)
     open_tab(view, "embeddings")
-    view.locator("#embedding-map .js-plotly-plot").wait_for(timeout=60_000)
-    view.locator("#embedding-sum .em-answer").wait_for(timeout=60_000)
+    view.locator("#embedding-map .js-plotly-plot").wait_for(timeout=180_000)
+    view.locator("#embedding-sum .em-answer").wait_for(timeout=180_000)
     return view
 
 
@@ -33,7 +33,7 @@ def test_tsne_waits_for_its_button_and_says_when_it_is_out_of_date(page, open_ta
     view = open_map(page, open_tab, "/de")
     view.locator("#embedding-method label", has_text="t-SNE").click()
     view.locator("#embedding-compute").click()
-    view.locator("#embedding-note", has_text="t-SNE").wait_for(timeout=60_000)
+    view.locator("#embedding-note", has_text="t-SNE").wait_for(timeout=180_000)
     view.locator("#embedding-compute").wait_for(state="hidden")
     view.locator("#prompt textarea").fill("a drum")
     view.locator("#embedding-compute").wait_for(state="visible")
@@ -79,7 +79,7 @@ def test_tab_fits_a_phone(page, open_tab):
 
 def test_tab_opened_by_its_address_is_not_empty(page):
     view = page("/?tab=embeddings")
-    view.locator("#embedding-map .js-plotly-plot").wait_for(timeout=60_000)
+    view.locator("#embedding-map .js-plotly-plot").wait_for(timeout=180_000)
 
 
 def test_program_gets_vector_neighbours_and_place(client: Client):

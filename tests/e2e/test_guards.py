@@ -25,6 +25,14 @@ def test_two_addresses_serve_the_page_and_no_third_does(server: str) -> None:
     assert httpx.get(f"{server}/fr").status_code == 404
 
 
+def test_language_and_look_are_in_the_document_before_any_script_of_gradios(server: str) -> None:
+    for path, language in (("/", "en"), ("/de", "de")):
+        html = httpx.get(server + path).text
+        assert f'lang="{language}"' in html[:100]
+        assert html.index("window.svTitle") < html.index("gradio_config")
+        assert "Inter-Regular.otf" in html[: html.index("</head>")]
+
+
 def test_the_page_tells_nobody_about_its_visitors(server: str) -> None:
     config = config_of(httpx.get(f"{server}/").text)
     assert config["analytics_enabled"] is False

@@ -67,9 +67,7 @@ def build_sd15(folder: Path, **unet: object) -> Path:
         text_encoder=CLIPTextModel(_text_config()),
         tokenizer=clip_tokenizer(),
         unet=UNet2DConditionModel(**settings | unet),
-        scheduler=PNDMScheduler(
-            **_schedule(), steps_offset=1, skip_prk_steps=True, set_alpha_to_one=False
-        ),
+        scheduler=PNDMScheduler(**_schedule(), steps_offset=1, skip_prk_steps=True, set_alpha_to_one=False),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

@@ -53,7 +53,9 @@ def test_equals_the_models_own_forward():
     np.testing.assert_allclose(matrix.logits_per_image, logits.numpy(), atol=2e-2)
     np.testing.assert_allclose(matrix.logits_per_image.T, logits_per_text.numpy(), atol=2e-2)
     assert learned_logit_scale(MODEL) == pytest.approx(float(reference.logit_scale.exp()), rel=1e-6)
-    np.testing.assert_allclose(matrix.similarity * learned_logit_scale(MODEL), matrix.logits_per_image, rtol=1e-6)
+    np.testing.assert_allclose(
+        matrix.similarity * learned_logit_scale(MODEL), matrix.logits_per_image, rtol=1e-6
+    )
     assert np.abs(matrix.similarity).max() <= 1
 
 
@@ -76,7 +78,10 @@ def test_softmax_both_ways_by_hand():
 
 def test_cold_takes_all_and_hot_makes_alike():
     matrix = of([[0.9, 0.8], [-1.0, 1.0]])
-    assert matrix.softmax_over_texts(0.001)[0, 0] == pytest.approx(1) and np.isfinite(matrix.softmax_over_texts(0.001)).all()
+    assert (
+        matrix.softmax_over_texts(0.001)[0, 0] == pytest.approx(1)
+        and np.isfinite(matrix.softmax_over_texts(0.001)).all()
+    )
     assert matrix.softmax_over_texts(1e6) == pytest.approx(0.5, abs=1e-5)
 
 

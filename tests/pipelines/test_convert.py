@@ -9,7 +9,7 @@ import torch
 
 from pipelines.convert import clip_tokenizer, same_features, text_encoder_of
 from pipelines.world.captions import caption
-from pipelines.world.scene import draw_scene
+from pipelines.world.layout import draw_scene
 
 ASSETS = Path(__file__).parents[2] / "assets" / "models" / "clip"
 TINY = {

@@ -49,7 +49,12 @@ def test_the_arrow_comes_from_one_set_of_texts_and_the_test_from_another():
 def test_measured_direction_equals_a_plain_loop(sentences):
     found = directions.direction("colour", "red", "blue", MODEL, sentences)
     assert set(found.nouns) == set(world.COLOURABLE)
-    texts = [f(n, "colour", c) for f in (world.phrase, world.sentence) for n in found.nouns for c in ("red", "blue")]
+    texts = [
+        f(n, "colour", c)
+        for f in (world.phrase, world.sentence)
+        for n in found.nouns
+        for c in ("red", "blue")
+    ]
     short, long = clip.encode_texts(texts, MODEL).reshape(2, len(found.nouns), 2, -1)
     read = dict(zip(found.nouns, short, strict=True))
     for i, noun in enumerate(found.nouns):
@@ -73,7 +78,9 @@ def test_every_pair_of_words_is_measured_once():
     assert len({(d.kind, frozenset((d.plus, d.minus))) for d in pairs}) == len(pairs) == expected
 
 
-@pytest.mark.parametrize("choice", [("size", "small", "small"), ("size", "small", "red"), ("weight", "a", "b")])
+@pytest.mark.parametrize(
+    "choice", [("size", "small", "small"), ("size", "small", "red"), ("weight", "a", "b")]
+)
 def test_directions_that_do_not_exist_are_explained(choice):
     with pytest.raises(InputError) as error:
         directions.direction(*choice, MODEL)

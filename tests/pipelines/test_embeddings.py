@@ -129,7 +129,7 @@ def test_word_directions_of_a_hand_built_space_point_along_their_own_axis():
 
 
 def test_combining_hand_built_vectors_gives_the_phrase_expected_by_hand():
-    axes, vectors = hand_built_space()
+    _, vectors = hand_built_space()
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     row = {s.world.text: i for i, s in enumerate(world.short_texts())}
     small_dog, dog, cat = (unit[row[f"a {p}"]] for p in ("small dog", "dog", "cat"))
@@ -152,12 +152,18 @@ def test_arithmetic_is_brute_force_over_all_phrases_without_the_inputs(reference
     result = start - minus + plus
     phrases = [s.world.text for s in world.short_texts()]
     cosines = reference(phrases) @ (result / np.linalg.norm(result))
-    assert [c.short.world.text for c in found.candidates[:10]] == [phrases[i] for i in np.argsort(-cosines)[:10]]
+    assert [c.short.world.text for c in found.candidates[:10]] == [
+        phrases[i] for i in np.argsort(-cosines)[:10]
+    ]
     left_out = {c.short.world.text for c in found.candidates if c.is_input}
-    assert left_out == {"a small dog", "a dog", "a cat"}, "inputs are known by what they say, not by their letters"
+    assert left_out == {"a small dog", "a dog", "a cat"}, (
+        "inputs are known by what they say, not by their letters"
+    )
     rest = [(c, p) for c, p in zip(cosines, phrases, strict=True) if p not in left_out]
     assert found.answer.short.world.text == max(rest)[1]
-    alone = [(float(v @ plus), p) for v, p in zip(reference(phrases), phrases, strict=True) if p not in left_out]
+    alone = [
+        (float(v @ plus), p) for v, p in zip(reference(phrases), phrases, strict=True) if p not in left_out
+    ]
     assert found.plain.world.text == max(alone)[1]
 
 
@@ -192,7 +198,12 @@ def test_counterpart_changes_one_word(prompt, expected):
 
 @pytest.mark.parametrize(
     ("prompt", "key"),
-    [("", "embedding_empty"), (" \n", "embedding_empty"), ("x" * 2001, "prompt_too_long"), ("\ud83d", "text_broken")],
+    [
+        ("", "embedding_empty"),
+        (" \n", "embedding_empty"),
+        ("x" * 2001, "prompt_too_long"),
+        ("\ud83d", "text_broken"),
+    ],
 )
 def test_prompts_that_cannot_be_read_are_explained(prompt, key):
     with pytest.raises(InputError) as error:
@@ -210,7 +221,9 @@ def test_number_of_neighbours_has_limits(count):
     assert error.value.key == "neighbours_range"
 
 
-@pytest.mark.parametrize("prompt", ["🐈‍⬛👍🏽", "שלום", "ß„“", "<script>alert(1)</script>", "x " * 900, "a\u0000b"])
+@pytest.mark.parametrize(
+    "prompt", ["🐈‍⬛👍🏽", "שלום", "ß„“", "<script>alert(1)</script>", "x " * 900, "a\u0000b"]
+)
 def test_hostile_texts_have_a_place(prompt):
     (found,) = emb.embed([prompt], MODEL)
     assert np.isfinite(found.vector).all()

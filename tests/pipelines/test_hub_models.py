@@ -98,7 +98,9 @@ def test_a_sweep_on_another_model_is_scored_by_the_classroom_clip():
 
 
 def test_an_open_clip_folder_scores_pictures():
-    scores = clip.clip_scores([Image.new("RGB", (90, 40), c) for c in ("red", "blue")], ["a", "b"], "tiny-clip")
+    scores = clip.clip_scores(
+        [Image.new("RGB", (90, 40), c) for c in ("red", "blue")], ["a", "b"], "tiny-clip"
+    )
     assert scores.shape == (2, 2)
     assert np.abs(scores).max() <= 1
     assert scores[0, 0] != scores[1, 0]

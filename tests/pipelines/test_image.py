@@ -197,6 +197,8 @@ def test_usable_values_are_typed():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("prompt", ["🐈‍⬛👩🏽‍🚀", "<script>alert(1)</script>", "\x00\x07", "قطة على سرير", "a " * 1000])
+@pytest.mark.parametrize(
+    "prompt", ["🐈‍⬛👩🏽‍🚀", "<script>alert(1)</script>", "\x00\x07", "قطة على سرير", "a " * 1000]
+)
 def test_strange_prompts_are_drawn(prompt):
     assert image.run(replace(REQUEST, prompt=prompt, num_inference_steps=1)).image.size == (64, 64)

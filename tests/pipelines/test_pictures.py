@@ -23,7 +23,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def black_png(width: int, height: int, rows: int) -> bytes:
-    """A one-bit PNG that claims `width` x `height` px and holds `rows` black rows, shrunk to almost nothing."""
+    """A one-bit PNG that claims `width` x `height` px and holds `rows` black rows."""
     packer = zlib.compressobj(1)
     row = bytes(1 + (width + 7) // 8)
     pixels = b"".join(packer.compress(row) for _ in range(rows)) + packer.flush()
@@ -51,7 +51,13 @@ def never_decoded(monkeypatch):
 
 @pytest.mark.parametrize(
     "kind, options",
-    [("PNG", {}), ("JPEG", {"quality": 95, "subsampling": 0}), ("WEBP", {"lossless": True}), ("BMP", {}), ("GIF", {})],
+    [
+        ("PNG", {}),
+        ("JPEG", {"quality": 95, "subsampling": 0}),
+        ("WEBP", {"lossless": True}),
+        ("BMP", {}),
+        ("GIF", {}),
+    ],
 )
 def test_every_allowed_format_opens(two_colours, kind, options):
     picture = open_picture(encoded(two_colours, kind, **options))
@@ -142,9 +148,10 @@ def test_any_byte_may_be_wrong_and_the_answer_stays_clear(two_colours):
             for at in rng.integers(0, len(data), 3):
                 data[at] = rng.integers(256)
             try:
-                assert open_picture(bytes(data)).mode == "RGB"
+                answer = open_picture(bytes(data)).mode
             except InputError as error:
-                assert error.key.startswith("picture_")
+                answer = error.key
+            assert answer == "RGB" or answer.startswith("picture_")
 
 
 def test_a_missing_file_is_broken(tmp_path):

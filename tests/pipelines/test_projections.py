@@ -46,7 +46,9 @@ def test_tsne_repeats_to_the_digit():
     assert np.array_equal(projections.project(vectors, MODEL, "tsne", 2).world, first.world)
 
 
-@pytest.mark.parametrize(("method", "axes", "key"), [("mds", 2, "projection_unknown"), ("pca", 4, "axes_unknown")])
+@pytest.mark.parametrize(
+    ("method", "axes", "key"), [("mds", 2, "projection_unknown"), ("pca", 4, "axes_unknown")]
+)
 def test_unknown_maps_are_explained(method, axes, key):
     with pytest.raises(InputError) as error:
         projections.project(world.map_vectors(MODEL)[:1], MODEL, method, axes)

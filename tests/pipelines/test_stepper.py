@@ -139,10 +139,9 @@ def test_a_lone_run_is_the_same_to_the_bit_every_time():
 
 
 def test_runs_of_one_kind_share_a_call_and_other_kinds_do_not():
-    stepper = Stepper()
-    sizes = [*[REQUEST] * 3, *[replace(REQUEST, height=96)] * 2]
+    requests = [replace(REQUEST, seed=seed, height=96 if seed > 2 else None) for seed in range(5)]
     with batch_sizes("tiny-sd") as seen:
-        for run in stepper.submit(sizes):
+        for run in Stepper().submit(requests):
             assert len(tuple(run)) == 4
     assert seen == [6, 4] * 4  # with and without the prompt
 

@@ -22,7 +22,8 @@ from pipelines.world.captions import (
     holds,
     parse,
 )
-from pipelines.world.scene import Scene, Thing, draw_scene
+from pipelines.world.layout import draw_scene
+from pipelines.world.scene import Scene, Thing
 
 LOOKS = {
     "place": PLACE_WORDS,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from pipelines.world.captions import NOUN_WORDS
+from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
 from pipelines.world.scene import (
     ATMOSPHERES,
@@ -21,8 +22,6 @@ from pipelines.world.scene import (
     STYLES,
     Scene,
     Thing,
-    draw_scene,
-    lay_out,
 )
 
 seeds = st.integers(0, 2**32 - 1)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.scene import (
     COLOURABLE,
     COMPOSITIONS,
@@ -18,9 +19,7 @@ from pipelines.world.scene import (
     STYLES,
     Scene,
     Thing,
-    draw_scene,
     held_out_combinations,
-    lay_out,
 )
 
 DRAWS = 6000

@@ -1,0 +1,292 @@
+"""The map, the neighbours, the vectors and their difference: what follows the prompts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from components.embedding_figures import (
+    GROUPINGS,
+    map_figure,
+    prompt_traces,
+    strip_figure,
+    values_of,
+    words_figure,
+)
+from components.embedding_html import difference_html, legend_html, map_note, message_html, neighbours_html
+from components.errors import explained, message
+from components.language import Texts
+from components.layout import html_escape, section
+from components.plots import plot
+from components.prompt_bar import PromptBar
+from pipelines import projections
+from pipelines.embedding_world import MAP_SIZE
+from pipelines.embeddings import Embedding, counterpart, difference, embed
+from pipelines.errors import InputError
+
+# Events that run the model take turns; while somebody types, only the last text counts.
+MODEL = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
+LIVE = MODEL | {"trigger_mode": "always_last", "show_progress": "hidden"}
+# Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
+IS_OPEN = """(_, ...rest) => [
+  document.querySelector('#tab-embeddings[role="tabpanel"]')?.offsetParent != null, ...rest]"""
+_MOVE = (Path(__file__).parent / "embeddings.js").read_text("utf-8")
+# On a touch screen a finger on the map scrolls the page instead of drawing a zoom box; on a narrow
+# one the map is square.
+# The figure is there a moment after the event says so.
+_FIT = """() => { const fit = (tries) => {
+  const map = document.querySelector('#embedding-map .js-plotly-plot');
+  if (!(map && map.data && window.Plotly)) return void (tries && setTimeout(fit, 100, tries - 1));
+  const flat = map.data[0].type === 'scatter', change = {};
+  if (flat && matchMedia('(pointer: coarse)').matches) change.dragmode = false;
+  if (innerWidth < 700) change.height = map.clientWidth;
+  if (Object.keys(change).length) window.Plotly.relayout(map, change);
+}; setTimeout(fit, 100, 30); }"""
+
+
+@dataclass(frozen=True)
+class MapView:
+    """The components of this part.
+
+    Attributes:
+        is_open: never seen; `IS_OPEN` sets it on the way to the server.
+        method, axes, grouping, only: the controls of the map.
+        compute: draws the maps that take a while.
+        map, legend, note: the map and what explains it.
+        near, strip, difference, words: what follows the prompts, beside the map.
+        drawn: method and axes of the map that is on the page.
+        moved: what the script needs to move the prompts.
+    """
+
+    is_open: gr.Checkbox
+    method: gr.Radio
+    axes: gr.Radio
+    grouping: gr.Dropdown
+    only: gr.Dropdown
+    compute: gr.Button
+    map: gr.Plot
+    legend: gr.HTML
+    note: gr.HTML
+    near: gr.HTML
+    strip: gr.Plot
+    difference: gr.HTML
+    words: gr.Plot
+    drawn: gr.State
+    moved: gr.JSON
+
+    @property
+    def texts(self) -> list[gr.components.Component]:
+        """What follows the prompts while somebody types, beside the map."""
+        return [self.near, self.strip, self.difference, self.words]
+
+    @property
+    def drawing(self) -> list[gr.components.Component]:
+        """What changes when the map is drawn anew."""
+        return [self.map, self.note, self.legend, self.drawn]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the bar and the controls of the map say, in the order of the components wired."""
+
+    prompt: str
+    prompt_b: str
+    model: str
+    method: str
+    axes: int
+    grouping: str
+    only: str
+
+
+def _pair(prompt: str, prompt_b: str, model: str) -> tuple[Embedding, Embedding, bool]:
+    """Prompt A, prompt B, and whether B is a suggestion because nobody has typed one."""
+    second = prompt_b if prompt_b.strip() else counterpart(prompt)
+    a, b = embed([prompt, second], model)
+    return a, b, not prompt_b.strip()
+
+
+def _texts(a: Embedding, b: Embedding, suggested: bool, model: str, t: Texts) -> list[Any]:
+    """Values of `MapView.texts`."""
+    found = difference(a.vector, b.vector, model)
+    return [
+        neighbours_html([a, b], suggested, found.cosine, t),
+        strip_figure(a.vector, b.vector, t),
+        difference_html(found, t),
+        words_figure(found, t),
+    ]
+
+
+def moved(a: Embedding, b: Embedding, model: str, drawn: tuple[str, int]) -> dict[str, Any]:
+    """What the script needs to move the prompts over the map that is on the page."""
+    method, axes = drawn
+    if method != "pca":
+        return {"stale": True}
+    world = projections.pca_world(model)[:, :axes]
+    near = [world[[n.index for n in e.neighbours]] for e in (a, b)]
+    coordinates = prompt_traces(np.stack([a.position, b.position])[:, :axes], near)
+    return {"coordinates": coordinates, "labels": [html_escape(e.prompt[:120]) for e in (a, b)]}
+
+
+def _drawing(t: Texts, a: Embedding, b: Embedding, asked: _Asked) -> list[Any]:
+    """Values of `MapView.drawing`."""
+    vectors = np.stack([a.vector, b.vector])
+    projection = projections.project(vectors, asked.model, asked.method, asked.axes)
+    figure = map_figure(projection, [a, b], asked.grouping, asked.only or None, t)
+    note, legend = map_note(projection, t), legend_html(asked.grouping, t)
+    return [figure, note, legend, (asked.method, asked.axes)]
+
+
+def _only_choices(grouping: str, t: Texts) -> list[tuple[str, str]]:
+    return [(t("embeddings.all"), ""), *((v, v) for v in values_of(grouping))]
+
+
+# Handlers. An input that cannot be read is explained in its place: a pop-up at every keystroke
+# would be rude.
+
+
+def _follow(
+    t: Texts, is_open: bool, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int]
+) -> list[Any]:
+    """The prompts have changed: everything but the map anew, and the way on the map."""
+    if not is_open:
+        return [gr.skip()] * 6
+    try:
+        a, b, suggested = _pair(prompt, prompt_b, model)
+    except InputError as error:
+        return [message_html(message(error, t)), *[gr.skip()] * 5]
+    again = gr.skip() if drawn[0] == "pca" else gr.Button(visible=True)
+    return [*_texts(a, b, suggested, model, t), moved(a, b, model, drawn), again]
+
+
+def _show(t: Texts, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int], *look: str) -> list[Any]:
+    """The tab is opened: everything."""
+    try:
+        a, b, suggested = _pair(prompt, prompt_b, model)
+    except InputError as error:
+        return [message_html(message(error, t)), *[gr.skip()] * 7]
+    asked = _Asked(prompt, prompt_b, model, *drawn, *look)
+    return [*_texts(a, b, suggested, model, t), *_drawing(t, a, b, asked)]
+
+
+def _other_model(t: Texts, is_open: bool, *values: Any) -> list[Any]:
+    """Another CLIP: everything, on the map that needs no waiting."""
+    asked = _Asked(*values)
+    shown = [gr.skip()] * 8
+    if is_open:
+        prompts = (asked.prompt, asked.prompt_b, asked.model)
+        shown = _show(t, *prompts, ("pca", asked.axes), asked.grouping, asked.only)
+    return [*shown, "pca", gr.Button(visible=False)]
+
+
+def _redraw(t: Texts, *values: Any) -> list[Any]:
+    """The map as the controls say, the slow ones too."""
+    asked = _Asked(*values)
+    a, b, _ = _pair(asked.prompt, asked.prompt_b, asked.model)
+    return [*_drawing(t, a, b, asked), gr.Button(visible=False)]
+
+
+def _choose(t: Texts, *values: Any) -> list[Any]:
+    """Another projection: the fixed axes are drawn at once, the others wait for the button."""
+    asked = _Asked(*values)
+    if asked.method == "pca":
+        return _redraw(t, *values)
+    return [*[gr.skip()] * 4, gr.Button(t(f"embeddings.compute_{asked.method}"), visible=True)]
+
+
+def _refilter(
+    t: Texts, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int], grouping: str, only: str
+) -> list[Any]:
+    """Other colours or another filter on the map that is on the page."""
+    return _redraw(t, prompt, prompt_b, model, *drawn, grouping, only)[:4]
+
+
+def _regroup(
+    t: Texts, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int], grouping: str
+) -> list[Any]:
+    choices = gr.Dropdown(_only_choices(grouping, t), value="", interactive=grouping != "none")
+    return [*_refilter(t, prompt, prompt_b, model, drawn, grouping, ""), choices]
+
+
+def _lay_out_controls(t: Texts) -> tuple[gr.Radio, gr.Radio, gr.Dropdown, gr.Dropdown]:
+    with gr.Row(equal_height=True, elem_id="embedding-controls"):
+        method = gr.Radio(
+            [(t(f"embeddings.{m}"), m) for m in projections.METHODS], value="pca", scale=3, min_width=330,
+            label=t("embeddings.method"), elem_id="embedding-method",
+        )  # fmt: skip
+        axes = gr.Radio(
+            [("2D", 2), ("3D", 3)], value=2, scale=2, min_width=200,
+            label=t("embeddings.axes"), elem_id="embedding-axes",
+        )  # fmt: skip
+        grouping = gr.Dropdown(
+            [(t(f"embeddings.kind.{g}"), g) for g in GROUPINGS], value="noun", scale=2, min_width=150,
+            filterable=False, label=t("embeddings.grouping"), elem_id="embedding-grouping",
+        )  # fmt: skip
+        only = gr.Dropdown(
+            _only_choices("noun", t), value="", scale=2, min_width=150,
+            filterable=False, label=t("embeddings.only"), elem_id="embedding-only",
+        )  # fmt: skip
+    return method, axes, grouping, only
+
+
+def lay_out_map(t: Texts) -> MapView:
+    """Draw this part of the tab; it is filled when the tab is opened."""
+    controls = _lay_out_controls(t)
+    compute = gr.Button(visible=False, variant="primary", elem_id="embedding-compute")
+    with gr.Row():
+        with gr.Column(scale=17, min_width=320):
+            picture = plot(t("embeddings.map_alt"), elem_id="embedding-map")
+            legend = gr.HTML(elem_id="embedding-legend")
+            gr.HTML(f'<p class="em-hint">{html_escape(t("embeddings.map_hint", count=MAP_SIZE))}</p>')
+            note = gr.HTML(elem_id="embedding-note")
+        with gr.Column(scale=9, min_width=320):
+            near = gr.HTML(message_html(t("embeddings.loading")), elem_id="embedding-neighbours")
+    section(t("embeddings.strip_title"), t("embeddings.strip_text"))
+    strip = plot(t("embeddings.strip_alt"), elem_id="embedding-strip")
+    section(t("embeddings.difference_title"), t("embeddings.difference_text"))
+    found = gr.HTML(elem_id="embedding-difference")
+    words = plot(t("embeddings.words_alt"), elem_id="embedding-words")
+    is_open, drawn = gr.Checkbox(True, visible=False), gr.State(("pca", 2))
+    way = gr.JSON(visible="hidden")
+    return MapView(is_open, *controls, compute, picture, legend, note, near, strip, found, words, drawn, way)
+
+
+def wire_map(bar: PromptBar, view: MapView, tab: gr.Tab, t: Texts) -> None:
+    """Let this part follow the prompts, the model and its controls."""
+
+    def handler(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        return explained(t)(partial(function, t))
+
+    prompts = [bar.prompt, bar.prompt_b, bar.clip_model]
+    look = [view.grouping, view.only]
+    asked = [*prompts, view.method, view.axes, *look]
+    tab.select(
+        handler(_show), [*prompts, view.drawn, *look], [*view.texts, *view.drawing],
+        show_progress="minimal", **MODEL,
+    )  # fmt: skip
+    gr.on(
+        [bar.prompt.change, bar.prompt_b.change], handler(_follow), [view.is_open, *prompts, view.drawn],
+        [*view.texts, view.moved, view.compute], js=IS_OPEN, **LIVE,
+    ).then(None, view.moved, js=_MOVE, api_visibility="private")  # fmt: skip
+    bar.clip_model.change(
+        handler(_other_model), [view.is_open, *asked],
+        [*view.texts, *view.drawing, view.method, view.compute], js=IS_OPEN, **MODEL,
+    )  # fmt: skip
+    gr.on(
+        [view.method.input, view.axes.input], handler(_choose), asked, [*view.drawing, view.compute],
+        show_progress="hidden", **MODEL,
+    )  # fmt: skip
+    view.compute.click(
+        handler(_redraw), asked, [*view.drawing, view.compute], show_progress_on=view.map, **MODEL
+    )
+    view.only.input(
+        handler(_refilter), [*prompts, view.drawn, *look], view.drawing, show_progress="hidden", **MODEL
+    )
+    view.grouping.input(
+        handler(_regroup), [*prompts, view.drawn, view.grouping], [*view.drawing, view.only],
+        show_progress="hidden", **MODEL,
+    )  # fmt: skip
+    view.map.change(None, js=_FIT, api_visibility="private")

@@ -1,0 +1,142 @@
+"""Two experiments with meaning space: directions that transfer, and vector arithmetic."""
+
+import json
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from components.embedding_figures import direction_figure, overview_figure
+from components.embedding_html import direction_html, equation_html, message_html
+from components.embedding_map import IS_OPEN, LIVE, MODEL
+from components.errors import explained, message
+from components.language import Texts
+from components.layout import html_escape, section
+from components.plots import plot
+from components.prompt_bar import PromptBar
+from pipelines import directions
+from pipelines.embedding_world import KINDS, short_texts
+from pipelines.embeddings import arithmetic
+from pipelines.errors import InputError
+
+_SUMS = (
+    ("small dog", "dog", "cat"),
+    ("red car", "car", "boat"),
+    ("a cat at night", "a cat", "a house"),
+    ("a horse in the snow", "snow", "beach"),
+)
+
+
+def _measure(t: Texts, model: str, kind: str, plus: str, minus: str, sentences: bool) -> list[Any]:
+    """Verdict, the figure of the chosen direction, the figure of all directions."""
+    try:
+        found = directions.direction(kind, plus, minus, model, sentences)
+        pairs = directions.all_directions(model, sentences)
+    except InputError as error:
+        return [message_html(message(error, t)), gr.skip(), gr.skip()]
+    said = {(s.noun, s.value): s for s in short_texts() if s.kind == kind}
+    shorts = [(said[noun, minus], said[noun, plus]) for noun in found.nouns]
+    verdict = direction_html(found, sentences, t)
+    return [verdict, direction_figure(found, shorts, t), overview_figure(pairs, found, t)]
+
+
+def _other_kind(t: Texts, model: str, kind: str, sentences: bool) -> list[Any]:
+    """The words of another attribute to choose from, and its first pair measured."""
+    values = list(KINDS[kind])
+    choices = [gr.Dropdown(values, value=value) for value in values[:2]]
+    return [*choices, *_measure(t, model, kind, values[0], values[1], sentences)]
+
+
+def _other_model(t: Texts, is_open: bool, *values: Any) -> list[Any]:
+    return _measure(t, *values) if is_open else [gr.skip()] * 3
+
+
+def _lay_out_direction(t: Texts) -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown, gr.Radio]:
+    kinds = [(t(f"embeddings.kind.{k}"), k) for k in KINDS]
+    settings = [(t("embeddings.short"), False), (t("embeddings.sentences"), True)]
+    with gr.Row(equal_height=True):
+        kind = gr.Dropdown(
+            kinds, value="size", label=t("embeddings.kind_label"), filterable=False, min_width=150,
+            elem_id="direction-kind",
+        )  # fmt: skip
+        plus, minus = (
+            gr.Dropdown(
+                list(KINDS["size"]), value=value, label=t(f"embeddings.{name}"), filterable=False,
+                min_width=150, elem_id=f"direction-{name}",
+            )
+            for name, value in (("plus", "small"), ("minus", "large"))
+        )  # fmt: skip
+        setting = gr.Radio(
+            settings, value=False, label=t("embeddings.setting"), scale=2, min_width=330,
+            elem_id="direction-setting",
+        )  # fmt: skip
+    return kind, plus, minus, setting
+
+
+def build_directions(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts) -> None:
+    """Is an attribute a direction? Drawn and wired.
+
+    Args:
+        bar: the prompt bar; its CLIP model is measured.
+        tab: measured when it is opened.
+        is_open: see `embedding_map.MapView`.
+        t: texts.
+    """
+    section(t("embeddings.direction_title"), t("embeddings.direction_text"))
+    kind, plus, minus, setting = _lay_out_direction(t)
+    verdict = gr.HTML(elem_id="direction-verdict")
+    with gr.Row():
+        with gr.Column(scale=3, min_width=320):
+            steps = plot(t("embeddings.direction_alt"), elem_id="direction-steps")
+        with gr.Column(scale=2, min_width=320):
+            gr.HTML(f"<h4>{html_escape(t('embeddings.overview_title'))}</h4>")
+            overview = plot(t("embeddings.overview_alt"), elem_id="direction-overview")
+            gr.HTML(f'<p class="em-hint">{html_escape(t("embeddings.overview_text"))}</p>')
+    measure, other_kind, other_model = (
+        explained(t)(partial(f, t)) for f in (_measure, _other_kind, _other_model)
+    )
+    inputs, outputs = [bar.clip_model, kind, plus, minus, setting], [verdict, steps, overview]
+    gr.on(
+        [tab.select, plus.input, minus.input, setting.input], measure, inputs, outputs,
+        show_progress="minimal", **MODEL,
+    )  # fmt: skip
+    kind.input(
+        other_kind, [bar.clip_model, kind, setting], [plus, minus, *outputs],
+        show_progress="hidden", **MODEL,
+    )  # fmt: skip
+    bar.clip_model.change(other_model, [is_open, *inputs], outputs, js=IS_OPEN, **MODEL)
+
+
+def _calculate(t: Texts, is_open: bool, model: str, start: str, minus: str, plus: str) -> Any:
+    """The sum in pictures with its ranking, or why it cannot be done."""
+    if not is_open:
+        return gr.skip()
+    try:
+        return equation_html((start, minus, plus), arithmetic(start, minus, plus, model), t)
+    except InputError as error:
+        return message_html(message(error, t))
+
+
+def build_arithmetic(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts) -> None:
+    """Calculating with meanings, drawn and wired; the arguments are those of `build_directions`."""
+    section(t("embeddings.arithmetic_title"), t("embeddings.arithmetic_text", count=len(short_texts())))
+    with gr.Row():
+        boxes = [
+            gr.Textbox(
+                value, label=t(f"embeddings.{name}"), max_lines=2, min_width=200,
+                elem_id=f"sum-{name}", elem_classes="sv-text",
+            )
+            for name, value in zip(("start", "take_away", "add"), _SUMS[0], strict=True)
+        ]  # fmt: skip
+    with gr.Row(elem_classes="sv-examples"):
+        for terms in _SUMS:
+            chip = gr.Button("{} − {} + {}".format(*terms), size="sm", elem_classes="sv-chip")
+            chip.click(None, outputs=boxes, js=f"() => {json.dumps(terms)}", api_visibility="private")
+    result = gr.HTML(elem_id="embedding-sum")
+    calculate = explained(t)(partial(_calculate, t))
+    inputs = [is_open, bar.clip_model, *boxes]
+    tab.select(calculate, inputs, result, show_progress="hidden", **MODEL)
+    gr.on(
+        [bar.clip_model.change, *(box.change for box in boxes)], calculate, inputs, result,
+        js=IS_OPEN, **LIVE,
+    )  # fmt: skip
