@@ -23,7 +23,6 @@ from components.document import Document
 from components.header import build_footer, build_header
 from components.language import load_texts
 from components.prompt_bar import build_prompt_bar
-from pipelines import models
 
 ASSETS = Path(__file__).parent / "assets"
 # The order of the tabs is the order in which a prompt travels, and so the order of a lecture.
@@ -66,7 +65,8 @@ def build() -> gr.Blocks:
 def launch_options() -> dict[str, Any]:
     """Gradio's open doors, closed; the look; what the environment decides."""
     return {
-        "server_name": os.environ.get("HOST", "127.0.0.1"),
+        # a Space says with Gradio's own variable that it must be reachable from outside
+        "server_name": os.environ.get("HOST") or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
         "server_port": int(os.environ.get("PORT", "7860")),
         "mcp_server": os.environ.get("MCP") == "1",
         "allowed_paths": [str(ASSETS)],
@@ -91,7 +91,6 @@ def main() -> None:
     options = launch_options()
     demo.launch(prevent_thread_lock=True, **options)
     print(f"Steuervektor: http://{options['server_name']}:{options['server_port']}", flush=True)
-    models.warm_up()
     examples.warm_up()
     demo.block_thread()
 

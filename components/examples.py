@@ -5,13 +5,14 @@ import threading
 
 from components.guidance import compute_example_sweep
 from components.image import compute_example
+from pipelines import embeddings, models
 from pipelines.errors import InputError
 
 log = logging.getLogger(__name__)
 
 
 def warm_up() -> threading.Thread:
-    """Draw the first picture and the first sweep behind the visitors' backs.
+    """Load the preselected models and draw the first examples behind the visitors' backs.
 
     Who opens the tabs sooner sees the same run live instead. A model that cannot be loaded
     explains itself there, in the visitor's language.
@@ -20,9 +21,10 @@ def warm_up() -> threading.Thread:
     def work() -> None:
         try:
             compute_example()
+            embeddings.warm_up(models.default_id("clip"))
             compute_example_sweep()
         except InputError as error:
-            log.warning("the first picture could not be drawn: %s", error)
+            log.warning("the first examples could not be computed: %s", error)
 
     thread = threading.Thread(target=work, name="examples", daemon=True)
     thread.start()

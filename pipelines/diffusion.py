@@ -36,6 +36,7 @@ def classroom_scheduler() -> DDIMScheduler:
         timestep_spacing="trailing",
         clip_sample=False,
         set_alpha_to_one=True,
+        steps_offset=1,  # unused by trailing timesteps; the pipeline warns of any other value
     )
 
 

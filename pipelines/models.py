@@ -172,13 +172,3 @@ def is_loaded(model: str) -> bool:
 def unload(model: str) -> None:
     """Forget a loaded model, so that its memory can be used for another."""
     _loaded.pop(model, None)
-
-
-def warm_up() -> None:
-    """Load the preselected models in the background, so that the first click finds them ready."""
-
-    def work() -> None:
-        for role in ROLES:
-            load(default_id(role))
-
-    threading.Thread(target=work, name="warm-up", daemon=True).start()

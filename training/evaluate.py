@@ -268,17 +268,16 @@ def write(rows: list[Row]) -> None:
 
 
 def main() -> None:
-    parts: dict[str, Callable[[Scorer], list[Row]]] = {
-        "scorers": evaluate_scorers,
-        "clip": lambda _: evaluate_clip(),
-        "pictures": evaluate_pictures,
-        "negative": evaluate_negative,
-        "lecture": evaluate_lecture,
+    parts: dict[str, Callable[[], list[Row]]] = {
+        "scorers": lambda: evaluate_scorers(load_scorer()),
+        "clip": evaluate_clip,
+        "pictures": lambda: evaluate_pictures(load_scorer()),
+        "negative": lambda: evaluate_negative(load_scorer()),
+        "lecture": lambda: evaluate_lecture(load_scorer()),
     }
     parser = argparse.ArgumentParser(prog="python -m training.evaluate")
     parser.add_argument("--only", default=",".join(parts), help="comma-separated parts")
-    scorer = load_scorer()
-    rows = [row for name in parser.parse_args().only.split(",") for row in parts[name](scorer)]
+    rows = [row for name in parser.parse_args().only.split(",") for row in parts[name]()]
     write(rows)
     for row in rows:
         print(json.dumps(asdict(row)))
