@@ -46,6 +46,7 @@
   window.steuervektor = {
     restored(values) {
       restored = true;
+      document.documentElement.dataset.restored = ""; // from here on the bar says what the address says
       this.remember(values);
     },
     remember(values) {

@@ -91,6 +91,7 @@ def page(server: str, browser: Browser) -> Iterator[Callable[..., Page]]:
         opened = context.new_page()
         opened.goto(server + path)
         opened.locator("#prompt textarea").wait_for()
+        opened.locator("html[data-restored]").wait_for(state="attached")  # the bar has read the address
         return opened
 
     yield open_page

@@ -40,7 +40,9 @@ def test_tab_shows_a_finished_run_without_a_click_and_scrubs_it_without_the_serv
         )
         slider.press("ArrowRight")
     assert len(seen) == 20, "every step has its own pictures"
-    assert not [url for url in requests if "/queue/" in url or "/run/" in url], "scrubbing asked the server"
+    assert not [url for url in requests if "/queue/join" in url or "/run/" in url], (
+        "scrubbing asked the server"
+    )
     opened.locator("#image-trace .film button").nth(4).click()
     expect(opened.locator("#image-trace .count")).to_have_text("5 / 20")
 
