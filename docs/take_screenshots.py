@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 FOLDER = Path(__file__).parent / "images"
 LANGUAGES = {"en": ("/", "en-GB"), "de": ("/de", "de-DE")}
-SCREENS = {"desktop": (1280, 800), "phone": (390, 844)}  # CSS px
+SCREENS = {"desktop": (1280, 1200), "phone": (390, 844)}  # CSS px
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
@@ -35,6 +35,7 @@ def still(page: Page) -> bytes:
 
 def tabs_of(page: Page) -> list[str]:
     """Stems of all tabs, in their order."""
+    page.locator("#tabs [role=tab]").first.wait_for(state="attached")
     ids = page.locator("#tabs [role=tab]").evaluate_all("tabs => tabs.map(t => t.id)")
     return list(dict.fromkeys(i.removeprefix("tab-").removesuffix("-button") for i in ids if i))
 

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipelines.world.captions import Facts, ThingFact
@@ -29,6 +28,7 @@ from pipelines.world.scene import (
     STYLES,
     Scene,
 )
+from training.common import load_fp32
 
 FOLDER = Path(__file__).parents[1] / "assets" / "models" / "scorers"
 # Index 0 stands for "none of them" where a scene need not have one.
@@ -180,9 +180,11 @@ def truth_of(scene: Scene, masks: np.ndarray) -> Truth:
 
 def load_scorer() -> Scorer:
     """The shipped scorer."""
+    weights = load_fp32(FOLDER / "scorer.safetensors")
+    if weights is None:
+        raise FileNotFoundError("the judges have no weights yet: run `python -m training.train_scorers`")
     scorer = Scorer()
-    scorer.load_state_dict({k: v.float() if v.is_floating_point() else v
-                            for k, v in load_file(FOLDER / "scorer.safetensors").items()})  # fmt: skip
+    scorer.load_state_dict(weights)
     return scorer.eval().requires_grad_(False)
 
 
