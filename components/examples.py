@@ -3,7 +3,7 @@
 import logging
 import threading
 
-from components.guidance import compute_example_sweep
+from components.guidance_sweep import compute_example_sweep
 from components.image import compute_example
 from pipelines import embeddings, models
 from pipelines.errors import InputError

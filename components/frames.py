@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
@@ -12,7 +12,7 @@ from plotly.colors import get_colorscale, hex_to_rgb
 from components.plots import DIVERGING, SEQUENTIAL
 from pipelines import image
 from pipelines.guidance import guidance_difference
-from pipelines.image import DenoiseStep, Trace
+from pipelines.image import DenoiseStep, ImageRequest, Trace
 
 LATENT_RANGE = 3.0  # deviations: latents have unit deviation, so nearly all values lie within
 _SEAM = 1  # cells between the four channels of a tile
@@ -81,15 +81,6 @@ def latents_uri(step: DenoiseStep) -> str:
     return _encode_exactly(signed_tile(step.latents, LATENT_RANGE))
 
 
-def guided_uri(step: DenoiseStep, model: str) -> str:
-    """The guided estimate of a step, decoded."""
-    return encode(image.preview(step.denoised_guided, model)[0])
-
-
-def _decoded(latents: Sequence[np.ndarray], model: str) -> tuple[str, ...]:
-    return tuple(encode(picture) for picture in image.preview(np.stack(latents), model))
-
-
 @dataclass(frozen=True)
 class Frames:
     """The pictures of a trace, one address per step in every row.
@@ -115,24 +106,52 @@ class Frames:
     length_limit: float
 
     @staticmethod
-    def of(trace: Trace, guided: Sequence[str] = ()) -> "Frames":
-        """Decode and encode a trace.
+    def of(trace: Trace) -> "Frames":
+        """Decode and encode a trace of at least one step."""
+        reel = Reel(trace.request)
+        reel.extend(trace.steps)
+        return reel.frames()
 
-        Args:
-            trace: of at least one step.
-            guided: the guided estimates, where the live view has decoded them already.
-        """
-        steps, model = trace.steps, trace.request.model
-        two_branches = steps[0].denoised_empty is not None
-        differences = [guidance_difference(step) for step in steps] if two_branches else []
+
+@dataclass
+class Reel:
+    """The pictures of a run while it goes on; each is decoded and encoded once.
+
+    Attributes:
+        request: of the run.
+        steps: those that have arrived.
+        guided, prompt, empty, latents: as in `Frames`, one address per step in `steps`.
+    """
+
+    request: ImageRequest
+    steps: list[DenoiseStep] = field(default_factory=list)
+    guided: list[str] = field(default_factory=list)
+    prompt: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    latents: list[str] = field(default_factory=list)
+
+    def extend(self, steps: Sequence[DenoiseStep]) -> None:
+        """Add steps that have arrived; all their pictures are decoded in one call."""
+        empties = [step.denoised_empty for step in steps if step.denoised_empty is not None]
+        estimates = [step.denoised_guided for step in steps] + [step.denoised_prompt for step in steps]
+        sources = [encode(p) for p in image.preview(np.stack([*estimates, *empties]), self.request.model)]
+        count = len(steps)
+        self.steps += steps
+        self.guided += sources[:count]
+        self.prompt += sources[count : 2 * count]
+        self.empty += sources[2 * count :]
+        self.latents += [latents_uri(step) for step in steps]
+
+    def frames(self) -> Frames:
+        """All pictures so far, and the differences in colours that all steps share."""
+        differences = [guidance_difference(step) for step in self.steps] if self.empty else []
         signed = max((float(np.abs(d).max()) for d in differences), default=0.0) or 1.0
         length = max((float(np.linalg.norm(d, axis=0).max()) for d in differences), default=0.0) or 1.0
-        empties = [step.denoised_empty for step in steps if step.denoised_empty is not None]
         return Frames(
-            guided=tuple(guided) or _decoded([step.denoised_guided for step in steps], model),
-            prompt=_decoded([step.denoised_prompt for step in steps], model),
-            empty=_decoded(empties, model) if two_branches else (),
-            latents=tuple(latents_uri(step) for step in steps),
+            guided=tuple(self.guided),
+            prompt=tuple(self.prompt),
+            empty=tuple(self.empty),
+            latents=tuple(self.latents),
             difference=tuple(_encode_exactly(signed_tile(d, signed)) for d in differences),
             magnitude=tuple(_encode_exactly(magnitude_picture(d, length)) for d in differences),
             signed_limit=signed,

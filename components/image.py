@@ -3,7 +3,6 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,14 @@ import numpy as np
 from gradio.processing_utils import save_bytes_to_cache
 
 from components.errors import explained
-from components.frames import Frames, guided_uri, latents_uri
+from components.frames import Frames, Reel
 from components.language import Texts
 from components.layout import tab_frame
 from components.prompt_bar import BarValues, PromptBar
-from components.runs import RunSlot
+from components.runs import RunSlot, RunViews, show_run
 from components.trace_view import finished_view, running_view, trace_html
 from pipelines import image
-from pipelines.image import SCHEDULERS, DenoiseStep, ImageRequest, Trace
+from pipelines.image import SCHEDULERS, ImageRequest, Trace
 
 STEPPER: dict[str, Any] = {
     "concurrency_id": "stepper", "concurrency_limit": 64,
@@ -38,6 +37,13 @@ def example_request() -> ImageRequest:
         guidance_scale=bar.guidance_scale,
         num_inference_steps=bar.num_inference_steps,
     ).validated()
+
+
+def request_like(trace: Trace | None, prompt: str, negative: str, seed: int, scale: float, steps: int,
+             model: str) -> ImageRequest:  # fmt: skip
+    """What the bar asks for; the scheduler stays the one of the picture that is shown."""
+    scheduler = trace.request.scheduler if trace else SCHEDULERS[0]
+    return ImageRequest(prompt, negative or "", seed, scale, steps, scheduler, model).validated()
 
 
 @lru_cache(maxsize=1)
@@ -136,7 +142,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def draw_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Texts) -> Iterator[Any]:
-    """Draw a picture for one visitor, showing every step.
+    """Draw a picture for one visitor, showing the steps as they come.
 
     Args:
         request: checked.
@@ -147,32 +153,19 @@ def draw_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Te
     Yields:
         Values for the view, the stop button, the download button and the trace.
     """
-    run = slot.begin()
-    steps: list[DenoiseStep] = []
-    guided: list[str] = []
-    page = running_view(request, None, (), "", t)
-    yield page, gr.update(interactive=True), gr.update(interactive=False), gr.skip()
-    try:
-        with closing(run.steps(request)) as arriving:
-            for step in arriving:
-                steps.append(step)
-                guided.append(guided_uri(step, request.model))
-                page = running_view(request, step, guided, latents_uri(step), t)
-                yield page, gr.skip(), gr.skip(), gr.skip()
-        if run.superseded:
-            return
-        if not steps:
-            yield _restore(previous, slot, t)
-            return
-        trace = image.finish(request, steps)
-        slot.frames_of(trace, guided)
-    except Exception:
-        yield _restore(previous, slot, t)
-        raise
-    finally:
-        run.finished = True
-    if not run.superseded:
-        yield _show(trace, slot, t, _remark(trace, previous, t))
+    views = RunViews(
+        running=lambda reel: _running(reel, t),
+        finished=lambda trace: _show(trace, slot, t, _remark(trace, previous, t)),
+        restored=lambda: _restore(previous, slot, t),
+    )
+    yield from show_run(request, slot, views)
+
+
+def _running(reel: Reel, t: Texts) -> tuple[Any, ...]:
+    page = running_view(reel, t)
+    if reel.steps:
+        return page, gr.skip(), gr.skip(), gr.skip()
+    return page, gr.update(interactive=True), gr.update(interactive=False), gr.skip()
 
 
 def _show(trace: Trace, slot: RunSlot, t: Texts, remark: str = "") -> tuple[Any, ...]:

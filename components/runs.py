@@ -1,9 +1,11 @@
-"""The one picture run that a visitor has under way, and how it is stopped."""
+"""The one picture run that a visitor has under way: how it is shown, and how it is stopped."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
-from components.frames import Frames
+from components.frames import Frames, Reel
 from pipelines import image, stepper
 from pipelines.image import DenoiseStep, ImageRequest, Trace
 
@@ -27,8 +29,8 @@ class Run:
     def ended(self) -> bool:
         return self.stopped or self.superseded
 
-    def steps(self, request: ImageRequest) -> Generator[DenoiseStep, None, None]:
-        """The steps of a request, until they end or this run does.
+    def arrivals(self, request: ImageRequest) -> Generator[list[DenoiseStep], None, None]:
+        """The steps of a request as they arrive (`Steps.arrivals`), until they end or this run does.
 
         Closing the iterator, as Gradio does when a visitor leaves, frees the engine, too.
 
@@ -39,15 +41,21 @@ class Run:
         self._sources.append(source)
         try:
             if not self.ended:  # ended while the model was loading
-                yield from self._until_ended(source)
+                yield from self._until_ended(source.arrivals())
         finally:
             source.close()
 
-    def _until_ended(self, source: Iterator[DenoiseStep]) -> Iterator[DenoiseStep]:
-        for step in source:
+    def steps(self, request: ImageRequest) -> Generator[DenoiseStep, None, None]:
+        """The same one by one."""
+        with closing(self.arrivals(request)) as arriving:
+            for steps in arriving:
+                yield from steps
+
+    def _until_ended(self, arrivals: Iterator[list[DenoiseStep]]) -> Iterator[list[DenoiseStep]]:
+        for steps in arrivals:
             if self.ended:
                 return
-            yield step
+            yield steps
 
     def close(self) -> None:
         """Free the engine; a thread that waits for the next step wakes up."""
@@ -86,8 +94,59 @@ class RunSlot:
             self.current.stopped = True
             self.current.close()
 
-    def frames_of(self, trace: Trace, guided: Sequence[str] = ()) -> Frames:
+    def frames_of(self, trace: Trace) -> Frames:
         """The encoded frames of a trace, computed once; see `Frames.of`."""
         if self.shown is None or self.shown[0] is not trace:
-            self.shown = (trace, Frames.of(trace, guided))
+            self.shown = (trace, Frames.of(trace))
         return self.shown[1]
+
+
+@dataclass(frozen=True)
+class RunViews:
+    """How a tab shows a run; each returns the values of all its outputs.
+
+    Attributes:
+        running: of the pictures so far, none at first.
+        finished: of the trace, at the end or where the run was stopped.
+        restored: what was there before, should the run draw nothing.
+    """
+
+    running: Callable[[Reel], tuple[Any, ...]]
+    finished: Callable[[Trace], tuple[Any, ...]]
+    restored: Callable[[], tuple[Any, ...]]
+
+
+def show_run(request: ImageRequest, slot: RunSlot, views: RunViews) -> Iterator[tuple[Any, ...]]:
+    """Draw a picture for one visitor, showing the steps as they arrive.
+
+    Args:
+        request: checked.
+        slot: this visitor's; a run in it ends, and the new run's trace and frames stay in it.
+        views: of the tab.
+
+    Yields:
+        Values for the tab's outputs; nothing more once another run has taken this one's place.
+    """
+    run = slot.begin()
+    reel = Reel(request)
+    yield views.running(reel)
+    try:
+        with closing(run.arrivals(request)) as arriving:
+            for steps in arriving:
+                reel.extend(steps)
+                yield views.running(reel)
+        if run.superseded:
+            return
+        if reel.steps:
+            trace = image.finish(request, reel.steps)
+            slot.shown = (trace, reel.frames())
+            last = views.finished(trace)
+        else:
+            last = views.restored()
+    except Exception:
+        yield views.restored()
+        raise
+    finally:
+        run.finished = True
+    if not run.superseded:
+        yield last

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from components.frames import Frames
+from components.frames import Frames, Reel
 from components.language import Texts
 from components.layout import html_escape
 from pipelines import models
@@ -195,32 +195,30 @@ def _page(state: str, lead: str, aside: Sequence[str], console: str, below: Sequ
     )
 
 
-def running_view(request: ImageRequest, step: DenoiseStep | None, guided: Sequence[str],
-                 latents: str, t: Texts) -> str:  # fmt: skip
-    """The view while a run draws.
-
-    Args:
-        request: what was asked for.
-        step: the last step done, or None before the first.
-        guided: its guided estimates so far.
-        latents: the noisy latents after that step.
-        t: texts.
-    """
-    total = request.num_inference_steps
-    later = t("image.later")
-    if step is None:
-        lead = hole(t("image.waiting"), t("image.guided"), t("image.guided_hint"))
-        noise = hole(t("image.waiting"), t("image.latents"), t("image.latents_hint"))
+def running_view(reel: Reel, t: Texts) -> str:
+    """The view while a run draws: its last step so far, or empty places before the first."""
+    request, total = reel.request, reel.request.num_inference_steps
+    without, waiting = _empty_caption(request, t), t("image.waiting")
+    if reel.steps:
+        lead, aside = _stage(reel, request, t)
     else:
-        lead = picture("guided", guided[-1], t("image.guided"), t("image.guided_hint"))
-        noise = picture("latents", latents, t("image.latents"), t("image.latents_hint"), crisp=True)
+        lead = hole(waiting, t("image.guided"), t("image.guided_hint"))
+        captions = ((t("image.prompt"), ""), (without, ""), (t("image.latents"), t("image.latents_hint")))
+        aside = [hole(waiting, caption, hint) for caption, hint in captions]
+    last = reel.steps[-1] if reel.steps else None
+    console = readout(last, total, t) + scrubber(last.index if last else -1, total, False, t)
+    return _page("running", lead, aside, console, [film(reel.guided, total, t), facts(request, t)])
+
+
+def _stage(frames: Reel | Frames, request: ImageRequest, t: Texts) -> tuple[str, list[str]]:
+    """The large picture and the three small ones, of the last step."""
+    without = _empty_caption(request, t)
     aside = [
-        hole(later, t("image.prompt")),
-        hole(later, _empty_caption(request, t)),
-        noise,
+        picture("prompt", frames.prompt[-1], t("image.prompt")),
+        picture("empty", frames.empty[-1], without) if frames.empty else hole(t("image.no_branch"), without),
+        picture("latents", frames.latents[-1], t("image.latents"), t("image.latents_hint"), crisp=True),
     ]
-    console = readout(step, total, t) + scrubber(step.index if step else -1, total, False, t)
-    return _page("running", lead, aside, console, [film(guided, total, t), facts(request, t)])
+    return picture("guided", frames.guided[-1], t("image.guided"), t("image.guided_hint")), aside
 
 
 def finished_view(trace: Trace, frames: Frames, remark: str, t: Texts) -> str:
@@ -233,12 +231,7 @@ def finished_view(trace: Trace, frames: Frames, remark: str, t: Texts) -> str:
         t: texts.
     """
     last, request = trace.steps[-1], trace.request
-    without = _empty_caption(request, t)
-    aside = [
-        picture("prompt", frames.prompt[-1], t("image.prompt")),
-        picture("empty", frames.empty[-1], without) if frames.empty else hole(t("image.no_branch"), without),
-        picture("latents", frames.latents[-1], t("image.latents"), t("image.latents_hint"), crisp=True),
-    ]
+    lead, aside = _stage(frames, request, t)
     console = readout(last, last.total, t) + scrubber(last.index, len(trace.steps), True, t)
     rows = {name: getattr(frames, name) for name in ("guided", "prompt", "empty", "latents")}
     below = [
@@ -247,5 +240,4 @@ def finished_view(trace: Trace, frames: Frames, remark: str, t: Texts) -> str:
         f'<p class="remark">{html_escape(remark)}</p>',
         store(trace, rows, last.index, t),
     ]
-    lead = picture("guided", frames.guided[-1], t("image.guided"), t("image.guided_hint"))
     return _page("stopped" if last.index + 1 < last.total else "done", lead, aside, console, below)

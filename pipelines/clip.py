@@ -1,6 +1,5 @@
 """CLIP as every tab uses it: texts and pictures become points of one space."""
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines import models
+from pipelines.compute import on_compute_thread
 from pipelines.models import ModelEntry
 
 
@@ -24,14 +24,12 @@ class Clip:
         tokenize: `(texts) -> [batch, context_length]` token ids.
         preprocess: `(picture) -> [3, y, x]` normalised pixels.
         context_length: places for tokens, start and end included.
-        lock: held while the model runs; pipelines are not thread-safe.
     """
 
     model: open_clip.CLIP
     tokenize: Callable[[Sequence[str]], Tensor]
     preprocess: Callable[[Image.Image], Tensor]
     context_length: int
-    lock: threading.Lock
 
     @property
     def device(self) -> torch.device:
@@ -48,8 +46,8 @@ def load_clip(e: ModelEntry, device: str) -> Clip:
     name = f"local-dir:{e.source}" if Path(e.source).is_dir() else f"hf-hub:{e.source}"
     model, _, preprocess = open_clip.create_model_and_transforms(name, device=device)
     tokenizer = open_clip.get_tokenizer(name)
-    return Clip(model.float().eval().requires_grad_(False), tokenizer, preprocess,
-                int(tokenizer.context_length), threading.Lock())  # fmt: skip
+    model = model.float().eval().requires_grad_(False)
+    return Clip(model, tokenizer, preprocess, int(tokenizer.context_length))
 
 
 def encode_texts(prompts: Sequence[str], model: str) -> np.ndarray:
@@ -62,10 +60,14 @@ def encode_texts(prompts: Sequence[str], model: str) -> np.ndarray:
     Returns:
         `[text, dim]` float32, each of length one.
     """
-    clip: Clip = models.load(model)
-    with clip.lock, torch.inference_mode():
-        tokens = clip.tokenize(list(prompts)).to(clip.device)
-        return clip.model.encode_text(tokens, normalize=True).float().cpu().numpy()
+    return _encode_texts(models.load(model), prompts)
+
+
+@on_compute_thread
+@torch.inference_mode()
+def _encode_texts(clip: Clip, prompts: Sequence[str]) -> np.ndarray:
+    tokens = clip.tokenize(list(prompts)).to(clip.device)
+    return clip.model.encode_text(tokens, normalize=True).float().cpu().numpy()
 
 
 def encode_images(images: Sequence[Image.Image], model: str) -> np.ndarray:
@@ -78,10 +80,14 @@ def encode_images(images: Sequence[Image.Image], model: str) -> np.ndarray:
     Returns:
         `[image, dim]` float32, each of length one.
     """
-    clip: Clip = models.load(model)
+    return _encode_images(models.load(model), images)
+
+
+@on_compute_thread
+@torch.inference_mode()
+def _encode_images(clip: Clip, images: Sequence[Image.Image]) -> np.ndarray:
     pixels = torch.stack([clip.preprocess(image.convert("RGB")) for image in images])
-    with clip.lock, torch.inference_mode():
-        return clip.model.encode_image(pixels.to(clip.device), normalize=True).float().cpu().numpy()
+    return clip.model.encode_image(pixels.to(clip.device), normalize=True).float().cpu().numpy()
 
 
 def clip_scores(images: Sequence[Image.Image], prompts: Sequence[str], model: str) -> np.ndarray:

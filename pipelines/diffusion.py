@@ -95,5 +95,5 @@ def load_diffusion(e: ModelEntry, device: str) -> Any:
     pipe.set_progress_bar_config(disable=True)
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
-            part.eval().requires_grad_(False)
+            part.eval().requires_grad_(False).to(memory_format=torch.channels_last)
     return pipe.to(device)

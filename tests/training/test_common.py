@@ -1,5 +1,6 @@
-"""What the training scripts share: averages, the learning rate's course, files, streams."""
+"""What the training scripts share: the loop, averages, the learning rate's course, files."""
 
+import json
 from argparse import Namespace
 from pathlib import Path
 
@@ -9,20 +10,17 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from pipelines.world.captions import holds, parse
-from pipelines.world.scene import is_held_out
 from training import common
 from training.common import (
     Average,
     Clock,
     Progress,
-    SceneStream,
-    draw_example,
     load_checkpoint,
+    means,
     save_checkpoint,
     save_fp16,
     set_lr,
-    to_tensor,
+    train,
 )
 
 
@@ -140,39 +138,6 @@ def test_a_checkpoint_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not list((tmp_path / "runs").glob("*.tmp"))
 
 
-def test_pictures_become_tensors_and_back() -> None:
-    images = [np.random.default_rng(s).integers(0, 256, (64, 64, 3), dtype=np.uint8) for s in (0, 1)]
-    batch = to_tensor(images)
-    assert batch.shape == (2, 3, 64, 64)
-    assert batch.dtype == torch.float32
-    assert batch.min() >= -1
-    assert batch.max() <= 1
-    back = ((batch + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    assert (back == np.stack(images)).all()
-
-
-def test_an_example_is_decided_by_its_seed() -> None:
-    one, same, other = (draw_example(np.random.default_rng(s)) for s in (1, 1, 2))
-    assert one.scene == same.scene
-    assert (one.image == same.image).all()
-    assert (one.masks == same.masks).all()
-    assert one.scene != other.scene
-
-
-def test_the_training_stream_shows_nothing_that_is_held_out() -> None:
-    stream = iter(SceneStream(seed=3, chunk=50))
-    examples = [e for _ in range(8) for e in next(stream)]
-    assert len(examples) == 400
-    assert not any(is_held_out(e.scene) for e in examples)
-    assert all(e.image.shape == (64, 64, 3) and e.image.dtype == np.uint8 for e in examples)
-
-
-def test_captions_of_the_stream_are_true() -> None:
-    example = next(iter(SceneStream(seed=4, chunk=1)))[0]
-    rng = np.random.default_rng(0)
-    assert all(holds(parse(common.caption(example.scene, rng)), example.scene) for _ in range(50))
-
-
 def test_a_training_goes_on_from_its_checkpoint_else_from_the_shipped_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,3 +167,41 @@ def test_a_training_goes_on_from_its_checkpoint_else_from_the_shipped_weights(
     anew = start(restart=True)
     assert anew.step == 0
     assert (anew.model[0].weight != shipped["0.weight"]).any()
+
+
+def test_the_loop_learns_logs_saves_and_exports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hands: Hands
+) -> None:
+    monkeypatch.setattr(common, "RUNS", tmp_path)
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1)
+    run = Progress("toy", model, torch.optim.AdamW(model.parameters(), lr=0.1), Average(model))
+    inputs = torch.randn(64, 3)
+    targets = inputs @ torch.tensor([[1.0], [-2.0], [0.5]])
+    exported: list[dict[str, torch.Tensor]] = []
+
+    def compute() -> tuple[torch.Tensor, dict[str, float]]:
+        hands.now += 1
+        error = model(inputs) - targets
+        return error.square().mean(), {"worst": error.abs().max().item()}
+
+    def export(weights: dict[str, torch.Tensor]) -> dict[str, float]:
+        exported.append({k: v.clone() for k, v in weights.items()})
+        return {"exports": len(exported)}
+
+    args = Namespace(minutes=5, lr=0.1)
+    steps = train(run, args, compute, export=export, log_every=100, save_every=150,
+                  after=lambda: {"bias": model.bias.item()})  # fmt: skip
+    assert steps == 300
+    lines = [json.loads(line) for line in (tmp_path / "toy.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [100, 200, 300, 300]
+    assert lines[0]["loss"] > 100 * lines[2]["loss"]
+    assert {"worst", "bias", "minutes"} <= lines[1].keys()
+    assert lines[3]["exports"] == len(exported) == 3
+    assert load_checkpoint("toy", False, "cpu")["step"] == 300
+    torch.testing.assert_close(exported[-1], run.average.weights)
+    torch.testing.assert_close(model.weight.detach(), torch.tensor([[1.0, -2.0, 0.5]]), atol=0.05, rtol=0)
+
+
+def test_means_are_over_the_steps_that_have_the_metric() -> None:
+    assert means([{"a": 1.0, "b": 4.0}, {"a": 3.0}]) == {"a": 2.0, "b": 4.0}

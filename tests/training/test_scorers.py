@@ -8,8 +8,8 @@ from PIL import Image
 from pipelines.world.captions import Facts, ThingFact, parse
 from pipelines.world.render import render
 from pipelines.world.scene import NOUNS, PLACES, Scene, Thing
-from training.common import draw_example, to_tensor
 from training.evaluate import parse_all, wilson
+from training.pool import draw_example, to_tensor
 from training.scorers import COLOUR_CLASSES, GRID, Scorer, Verdict, look_at, truth_of
 from training.train_scorers import loss_of
 

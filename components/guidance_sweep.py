@@ -1,0 +1,209 @@
+"""The sweep of the guidance tab: one text at eight scales, from the same noise, and what CLIP says of it."""
+
+import base64
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import gradio as gr
+
+from components.errors import explained
+from components.guidance_view import sweep_figure, sweep_row, sweep_summary
+from components.image import STEPPER, example_request, request_like
+from components.language import Texts
+from components.layout import section
+from components.plots import plot
+from components.prompt_bar import BarValues
+from components.runs import RunSlot
+from components.trace_view import trace_html
+from pipelines.guidance import GuidanceSweep
+from pipelines.guidance import guidance_sweep as run_sweep
+from pipelines.image import ImageRequest, Trace
+
+SCALES = (0.0, 1.0, 2.0, 3.5, 5.0, 8.0, 12.0, 20.0)
+# Eight pictures over their eight points need room: where there is too little, both scroll together.
+_ROW_HTML = """<style>
+#guidance-sweep { overflow-x: auto; display: block; }
+#guidance-sweep > *.block { min-width: 720px !important; }
+</style>${value}"""
+_ROW_CSS = """
+& .row { display: grid; gap: 0; box-sizing: border-box; }
+& .row figure { margin: 0 3px; text-align: center; }
+& .row img { width: 100%; aspect-ratio: 1; display: block; margin: 0; border-radius: 5px; }
+"""
+
+
+class _EndedError(Exception):
+    """A sweep whose visitor has started something else."""
+
+
+@lru_cache(maxsize=1)
+def compute_example_sweep() -> GuidanceSweep:
+    """The sweep of the first example; the app computes it once after start."""
+    return run_sweep(example_request(), SCALES)
+
+
+@dataclass(frozen=True)
+class SweepSection:
+    """The sweep's part of the tab.
+
+    Attributes:
+        start, stop: buttons.
+        row: the pictures.
+        figure: CLIP score against scale.
+        summary: what came out, for which run.
+        swept: the `ImageRequest` whose sweep is shown, or None.
+    """
+
+    start: gr.Button
+    stop: gr.Button
+    row: gr.HTML
+    figure: gr.Plot
+    summary: gr.HTML
+    swept: gr.State
+
+
+def build_sweep_section(t: Texts) -> SweepSection:
+    """Draw the sweep's part of the tab."""
+    section(t("guidance.sweep_title"), t("guidance.sweep_hint"))
+    with gr.Row(elem_classes="sweep-actions"):
+        button = gr.Button(t("guidance.sweep"), elem_id="sweep", scale=0, min_width=340)
+        stop = gr.Button(t("guidance.stop"), variant="stop", elem_id="sweep-stop", interactive=False, scale=0)
+    with gr.Column(elem_classes="sweep-scroll", elem_id="guidance-sweep"):
+        row = gr.HTML(
+            html_template=_ROW_HTML,
+            css_template=_ROW_CSS,
+            apply_default_css=False,
+            js_on_load=None,
+        )
+        figure = plot(t("guidance.sweep_alt"))
+    summary = trace_html("guidance-sweep-summary", t("guidance.sweep_title"))
+    return SweepSection(button, stop, row, figure, summary, gr.State(None))
+
+
+def wire_sweep(sweep: SweepSection, inputs: Sequence[Any], after: Sequence[Any], t: Texts) -> None:
+    """Let the buttons sweep and stop.
+
+    Args:
+        sweep: what `build_sweep_section` drew.
+        inputs: what `request_like` reads after the trace, then trace and run slot of the visitor.
+        after: events after which a tab without a sweep gets its first one.
+        t: texts.
+    """
+    on_click, on_enter = _handlers(t)
+    call: dict[str, Any] = {
+        "inputs": [*inputs, sweep.swept],
+        "outputs": [sweep.row, sweep.figure, sweep.summary, sweep.swept, sweep.stop],
+        **STEPPER, "show_progress": "full", "show_progress_on": sweep.row,
+    }  # fmt: skip
+    sweep.start.click(on_click, trigger_mode="multiple", **call)
+    for event in after:
+        event.then(on_enter, **call)
+    slot = inputs[-1]
+    sweep.stop.click(lambda slot: slot.stop(), slot, queue=False, api_visibility="private")
+
+
+def sweep_run(
+    request: ImageRequest, slot: RunSlot, progress: gr.Progress, t: Texts
+) -> Iterator[tuple[Any, ...]]:
+    """Sweep for one visitor.
+
+    Args:
+        request: checked; its own scale is not used.
+        slot: this visitor's; a run in it ends.
+        progress: told after every step.
+        t: texts.
+
+    Yields:
+        Values for row, figure, summary, swept request and stop button; a sweep that was stopped
+        leaves what was there before.
+    """
+    run = slot.begin()
+
+    def on_step(done: int, total: int) -> None:
+        if run.ended:
+            raise _EndedError
+        progress((done, total), desc=t("guidance.sweep_progress", step=done, total=total))
+
+    yield *(gr.skip(),) * 4, gr.update(interactive=True)
+    try:
+        shown: tuple[Any, ...] = _views(request, run_sweep(request, SCALES, on_step), t)
+    except _EndedError:
+        shown = (gr.skip(),) * 4
+    except Exception:
+        yield *(gr.skip(),) * 4, gr.update(interactive=False)
+        raise
+    finally:
+        run.finished = True
+    yield *shown, gr.update(interactive=False)
+
+
+def _views(request: ImageRequest, sweep: GuidanceSweep, t: Texts) -> tuple[Any, ...]:
+    return sweep_row(sweep, t), sweep_figure(sweep, t), sweep_summary(request, sweep, t), request
+
+
+def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What the button does, and what happens when the tab has no sweep to show yet."""
+
+    # Gradio counts parameters to find the one for the progress bar, so they are spelt out.
+    @explained(t)
+    def on_click(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
+                 trace: Trace | None, slot: RunSlot, swept: ImageRequest | None,
+                 progress: gr.Progress = gr.Progress()) -> Iterator[Any]:  # noqa: B008  # fmt: skip
+        request = request_like(trace, prompt, negative, seed, scale, steps, model)
+        yield from sweep_run(request, slot, progress, t)
+
+    @explained(t)
+    def on_enter(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
+                 trace: Trace | None, slot: RunSlot, swept: ImageRequest | None,
+                 progress: gr.Progress = gr.Progress()) -> Iterator[Any]:  # noqa: B008  # fmt: skip
+        if swept is not None or trace is None or slot.busy:
+            yield (gr.skip(),) * 5
+        elif compute_example_sweep.cache_info().currsize and trace.request == example_request():
+            yield *_views(trace.request, compute_example_sweep(), t), gr.skip()
+        else:
+            yield from sweep_run(trace.request, slot, progress, t)
+
+    return on_click, on_enter
+
+
+def guidance_sweep(
+    prompt: str = BarValues.prompt,
+    negative_prompt: str = "",
+    seed: int = 0,
+    scales: list[float] = list(SCALES),  # noqa: B006  read only; shown to callers as the default
+    num_inference_steps: int = 20,
+    scheduler: str = "ddim",
+    model: str = "classroom-image",
+) -> dict[str, Any]:
+    """Draw one text at several guidance scales from the same noise, and score each picture with CLIP.
+
+    Args:
+        prompt: what the pictures shall show, in English for the classroom model; up to 2000 characters.
+        negative_prompt: what to steer away from, such as "text, watermark, blur"; may be empty.
+        seed: 0 to 4294967295; decides the noise that all pictures start from.
+        scales: one to eight guidance scales, each 0 to 20; 0 ignores the prompt, 1 is the plain
+            conditional model.
+        num_inference_steps: 1 to 100 steps from noise to picture.
+        scheduler: "ddim", "dpm++" or "euler".
+        model: id of a picture model in the catalogue.
+
+    Returns:
+        "scales", "clip_scores" (cosine, -1 to 1) and "images" (PNG, base64), in the order asked for.
+    """
+    own = 1.0  # a request has a scale of its own, which a sweep does not use
+    request = ImageRequest(prompt, negative_prompt, seed, own, num_inference_steps, scheduler, model)
+    sweep = run_sweep(request, scales if isinstance(scales, list) else [])
+    return {
+        "scales": sweep.scales.tolist(),
+        "clip_scores": [round(float(score), 6) for score in sweep.clip_scores],
+        "images": [_base64(picture) for picture in sweep.images],
+    }
+
+
+def _base64(picture: Any) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

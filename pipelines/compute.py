@@ -1,0 +1,57 @@
+"""The one thread that models compute on.
+
+Every thread that calls PyTorch gets a pool of OpenMP threads of its own. Once there are more of them than
+cores, each operation waits for its helpers to be woken: on two cores, the same U-Net call takes twice as
+long from the moment a second thread has called anything (docs/decisions.md). Visitors' requests come on
+some fifty threads. So all of them hand their work to this one, which also keeps pipelines, which are not
+thread-safe, from running beside themselves.
+"""
+
+import functools
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_here = threading.local()
+
+
+def _begin() -> None:
+    _here.computes = True
+
+
+_thread = ThreadPoolExecutor(
+    1, thread_name_prefix="compute", initializer=_begin
+)  # starts with its first work
+
+
+def on_compute_thread(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: calls run on the compute thread, in the order in which they come; the caller waits.
+
+    Nested calls run at once. Nothing that waits for other threads may run there.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        if getattr(_here, "computes", False):
+            return function(*args, **kwargs)
+        return _thread.submit(function, *args, **kwargs).result()
+
+    return wrapped
+
+
+def on_passing_thread(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: calls run on a thread that ends with them and takes its OpenMP pool along.
+
+    For what takes too long to keep all other visitors waiting, such as loading a model.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with ThreadPoolExecutor(1, thread_name_prefix="passing") as thread:
+            return thread.submit(function, *args, **kwargs).result()
+
+    return wrapped

@@ -1,0 +1,77 @@
+"""Models compute on one thread, whoever asks."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+from PIL import Image
+
+from pipelines import image, models
+from pipelines.clip import clip_scores
+from pipelines.compute import on_compute_thread, on_passing_thread
+from pipelines.trace import ImageRequest
+
+
+@on_compute_thread
+def name() -> str:
+    return threading.current_thread().name
+
+
+@on_compute_thread
+def nested() -> tuple[str, str]:
+    return threading.current_thread().name, name()
+
+
+def test_all_callers_share_one_thread_that_is_none_of_theirs() -> None:
+    with ThreadPoolExecutor(8, thread_name_prefix="visitor") as visitors:
+        names = set(visitors.map(lambda _: name(), range(40)))
+    assert len(names) == 1
+    assert not names.pop().startswith(("visitor", threading.main_thread().name))
+
+
+def test_nested_calls_do_not_wait_for_themselves() -> None:
+    outer, inner = nested()
+    assert outer == inner
+
+
+@pytest.mark.parametrize("decorator", [on_compute_thread, on_passing_thread])
+def test_errors_reach_the_caller(decorator) -> None:
+    @decorator
+    def fails(what: str) -> None:
+        raise ValueError(what)
+
+    with pytest.raises(ValueError, match="broken"):
+        fails("broken")
+
+
+def test_a_passing_thread_ends_with_its_work() -> None:
+    thread = on_passing_thread(threading.current_thread)()
+    assert thread is not threading.current_thread()
+    assert not thread.is_alive()
+
+
+def test_every_model_computes_there() -> None:
+    seen: dict[str, set[str]] = {}
+    pipe, clip = models.load("classroom-image"), models.load("classroom-clip")
+    parts = {
+        "text encoder": pipe.text_encoder, "unet": pipe.unet, "decoder": pipe.vae.decoder,
+        "clip text": clip.model.transformer, "clip picture": clip.model.visual,
+    }  # fmt: skip
+    with ExitStack() as hooks:
+        for part, module in parts.items():
+            seen[part] = set()
+
+            def note(*_: object, threads: set[str] = seen[part]) -> None:
+                threads.add(threading.current_thread().name)
+
+            hooks.callback(module.register_forward_pre_hook(note).remove)
+        with ThreadPoolExecutor(4) as visitors:
+            request = ImageRequest("a red car", num_inference_steps=2, model="classroom-image")
+            list(visitors.map(image.run, [request] * 4))
+            list(
+                visitors.map(
+                    lambda _: clip_scores([Image.new("RGB", (64, 64))], ["a"], "classroom-clip"), "ab"
+                )
+            )
+    assert seen == dict.fromkeys(parts, {name()})

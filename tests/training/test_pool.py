@@ -1,0 +1,56 @@
+"""Freshly drawn scenes: what a training sees."""
+
+from argparse import Namespace
+
+import numpy as np
+import torch
+
+from pipelines.world.captions import caption, holds, parse
+from pipelines.world.scene import is_held_out
+from training.pool import CHUNK, Pool, SceneStream, draw_example, to_tensor
+
+
+def test_pictures_become_tensors_and_back() -> None:
+    images = [np.random.default_rng(s).integers(0, 256, (64, 64, 3), dtype=np.uint8) for s in (0, 1)]
+    batch = to_tensor(images)
+    assert batch.shape == (2, 3, 64, 64)
+    assert batch.dtype == torch.float32
+    assert batch.min() >= -1
+    assert batch.max() <= 1
+    back = ((batch + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    assert (back == np.stack(images)).all()
+
+
+def test_an_example_is_decided_by_its_seed() -> None:
+    one, same, other = (draw_example(np.random.default_rng(s)) for s in (1, 1, 2))
+    assert one.scene == same.scene
+    assert (one.image == same.image).all()
+    assert (one.masks == same.masks).all()
+    assert one.scene != other.scene
+
+
+def test_the_training_stream_shows_nothing_that_is_held_out() -> None:
+    stream = iter(SceneStream(seed=3, chunk=50))
+    examples = [e for _ in range(8) for e in next(stream)]
+    assert len(examples) == 400
+    assert not any(is_held_out(e.scene) for e in examples)
+    assert all(e.image.shape == (64, 64, 3) and e.image.dtype == np.uint8 for e in examples)
+
+
+def test_captions_of_the_stream_are_true() -> None:
+    example = next(iter(SceneStream(seed=4, chunk=1)))[0]
+    rng = np.random.default_rng(0)
+    assert all(holds(parse(caption(example.scene, rng)), example.scene) for _ in range(50))
+
+
+def test_the_ring_is_renewed_at_the_rate_asked_for() -> None:
+    args = Namespace(seed=1, workers=0, pool=2 * CHUNK, fresh=4, batch=8, device="cpu")
+    pool = Pool(args, lambda images: images.mean((1, 2, 3)))
+    before = list(pool.items)
+    for step in range(1, 9):
+        values, examples = pool.sample()
+        assert values.shape == (8,)
+        means = [to_tensor([e.image]).mean() for e in examples]
+        torch.testing.assert_close(values, torch.stack(means), atol=1e-5, rtol=1e-4)
+        renewed = sum(new is not old for new, old in zip(pool.items, before, strict=True))
+        assert renewed == step * 4 // CHUNK * CHUNK

@@ -1,0 +1,101 @@
+"""Muon: momentum whose matrices are made orthogonal before they become steps; AdamW for the rest.
+
+The library's `torch.optim.Muon` takes matrices alone, iterates in bfloat16 (slow where the hardware has none)
+and one matrix at a time; a U-Net has its weights in convolutions and many small matrices.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+_ROUNDS = 5
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Bring all singular values near one (0.7 to 1.2), keeping the singular vectors.
+
+    Args:
+        matrices: `[batch, rows, columns]`.
+
+    Returns:
+        The same shape.
+
+    Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks" (Newton-Schulz).
+    """
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    a, b, c = _QUINTIC
+    for _ in range(_ROUNDS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.AdamW):
+    """AdamW whose hidden matrices (linear layers, convolutions as `[out, rest]`) step by Muon.
+
+    Matrices' steps are scaled to the size that AdamW's have, so that both share one learning rate
+    (Liu et al. 2025, arXiv:2502.16982, eq. 4).
+
+    Args:
+        model: all its parameters are trained.
+        outer: names of modules at the model's edges, which AdamW trains.
+        momentum: of the matrices.
+        weight_decay: decoupled, of matrices and convolutions alike; vectors have none.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        outer: tuple[str, ...] = (),
+        momentum: float = 0.95,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        hidden = [p for n, p in named if p.ndim >= 2 and not n.startswith(outer)]
+        edges = [p for n, p in named if p.ndim >= 2 and n.startswith(outer)]
+        vectors = [p for n, p in named if p.ndim < 2]
+        groups = [
+            {"params": hidden, "weight_decay": weight_decay, "momentum": momentum},
+            {"params": edges, "weight_decay": weight_decay, "momentum": None},
+            {"params": vectors, "weight_decay": 0.0, "momentum": None},
+        ]
+        super().__init__([g for g in groups if g["params"]], betas=(0.9, 0.99))
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Move every parameter that has a gradient."""
+        assert closure is None
+        gradients = {}
+        for group in (g for g in self.param_groups if g["momentum"] is not None):
+            self._step_matrices(group)
+            for p in group["params"]:  # AdamW passes over parameters without a gradient
+                gradients[p], p.grad = p.grad, None
+        super().step()
+        for p, gradient in gradients.items():
+            p.grad = gradient
+
+    def _step_matrices(self, group: dict) -> None:
+        same_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+        for p in group["params"]:
+            if p.grad is not None:
+                same_shape[tuple(p.shape)].append(p)
+        for shape, parameters in same_shape.items():
+            updates = torch.stack([self._momentum(p, group["momentum"]).flatten(1) for p in parameters])
+            steps = orthogonalised(updates) * (0.2 * max(updates.shape[1:]) ** 0.5)
+            for p, step in zip(parameters, steps, strict=True):
+                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(group["lr"] * step.view(shape))
+
+    def _momentum(self, p: Tensor, momentum: float) -> Tensor:
+        """Nesterov's look ahead, as in the source of `orthogonalised`."""
+        assert p.grad is not None
+        state = self.state[p]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(p)
+            state["step"] = torch.tensor(0.0)  # AdamW looks for it when a state comes back
+        state["momentum"].lerp_(p.grad, 1 - momentum)
+        return p.grad.lerp(state["momentum"], momentum)
