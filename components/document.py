@@ -22,10 +22,14 @@ def dress(html: str, language: str) -> str:
     The script goes first, so that it runs before Gradio's; the rules go last, so that they win.
     """
     title = json.dumps(load_texts(language)("common.page_title"))
+    gradios, own = (load_texts(name).many("common.gradio_words") for name in ("en", language))
+    words = json.dumps(list(zip(gradios, own, strict=True)))
     script = (HERE / "page.js").read_text("utf-8")
     rules = theme.font_faces() + (HERE / "style.css").read_text("utf-8")
     html = html.replace('lang="en"', f'lang="{language}"', 1)
-    html = html.replace("<head>", f"<head><script>window.svTitle={title};{script}</script>", 1)
+    html = html.replace(
+        "<head>", f"<head><script>window.svTitle={title};window.svWords={words};{script}</script>", 1
+    )
     return html.replace("</head>", f"<style>{rules}</style></head>", 1)
 
 

@@ -24,6 +24,22 @@
     Object.defineProperty(navigator, name, { get: () => value, configurable: true });
   }
 
+  // What it says to screen readers in English alone (`common.gradio_words`), in the page's language.
+  function translate(element) {
+    const label = element.getAttribute("aria-label");
+    const found = window.svWords.find(([english, own]) => english !== own && label.startsWith(english));
+    if (found) element.setAttribute("aria-label", found[1] + label.slice(found[0].length));
+  }
+  if (page !== "en") {
+    new MutationObserver((changes) => {
+      for (const node of changes.flatMap((change) => [...change.addedNodes])) {
+        if (node.nodeType !== Node.ELEMENT_NODE) continue;
+        if (node.hasAttribute("aria-label")) translate(node);
+        node.querySelectorAll("[aria-label]").forEach(translate);
+      }
+    }).observe(document, { subtree: true, childList: true });
+  }
+
   // Gradio sets the title of the first page for all of them.
   const title = window.svTitle;
   new MutationObserver(() => { if (document.title !== title) document.title = title; })

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from pipelines.errors import InputError
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA
 
-METHODS = ("pca", "umap", "tsne")
+METHODS = ("pca", "tsne")
 _NEIGHBOURS = 8
 
 
@@ -79,15 +79,6 @@ def pca_position(vectors: np.ndarray, model: str) -> np.ndarray:
     return _pca(model).transform(vectors)
 
 
-@lru_cache(maxsize=4)
-def _umap(model: str, axes: int) -> Any:
-    """UMAP of the world captions. Source: McInnes et al. 2018, arXiv:1802.03426."""
-    from umap import UMAP  # slow to import, and only one visitor in many asks for it
-
-    reducer = UMAP(n_components=axes, metric="cosine", n_neighbors=15, random_state=0, n_jobs=1)
-    return reducer.fit(map_vectors(model))
-
-
 @lru_cache(maxsize=16)
 def _tsne(model: str, axes: int, prompts: bytes) -> np.ndarray:
     """t-SNE of captions and prompts together, as it cannot place new points.
@@ -133,10 +124,6 @@ def project(vectors: np.ndarray, model: str, method: str = "pca", axes: int = 2)
         explained = float(_pca(model).explained_variance_ratio_[:axes].sum())
         return Projection(method, pca_world(model)[:, :axes], pca_position(vectors, model)[:, :axes],
                           explained, _kept_by_pca(model, axes))  # fmt: skip
-    if method == "umap":
-        reducer = _umap(model, axes)
-        places, prompts = reducer.embedding_, reducer.transform(vectors)
-    else:
-        both = _tsne(model, axes, vectors.astype(world.dtype).tobytes())
-        places, prompts = both[: len(world)], both[len(world) :]
+    both = _tsne(model, axes, vectors.astype(world.dtype).tobytes())
+    places, prompts = both[: len(world)], both[len(world) :]
     return Projection(method, places, prompts, None, kept_neighbours(world, places))

@@ -70,6 +70,12 @@ def test_everything_is_in_the_language_of_the_address(
             if len(value.split()) > 4 and value in text and value != t.entries[key]
         ]
         assert foreign == []
+    opened.locator("#prompt-bar-more .label-wrap").click()
+    expect(opened.locator("#guidance-scale input[type=range]")).to_be_visible()
+    labels = opened.locator("[aria-label]").evaluate_all("all => all.map(e => e.getAttribute('aria-label'))")
+    words = zip(t.many("common.gradio_words"), other.many("common.gradio_words"), strict=True)
+    assert any(label.startswith(t("common.gradio_words.1")) for label in labels)
+    assert not [label for _, foreign in words for label in labels if label.startswith(foreign)]
 
 
 def test_tabs_stand_in_their_chapters(page: Opener) -> None:

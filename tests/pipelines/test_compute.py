@@ -74,4 +74,4 @@ def test_every_model_computes_there() -> None:
                     lambda _: clip_scores([Image.new("RGB", (64, 64))], ["a"], "classroom-clip"), "ab"
                 )
             )
-    assert seen == dict.fromkeys(parts, {name()})
+    assert seen == {part: {name()} for part in parts}
