@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -248,22 +249,57 @@ def weight_hashes() -> dict[str, str]:
     }
 
 
+# Which weights a figure speaks of, by the first part of its id.
+_SPEAKS_OF = {"clip": ("clip",), "scorers": ("scorers",), "image": ("clip", "image", "scorers")}
+
+
+def still_true(row_id: str, then: dict[str, str], now: dict[str, str]) -> bool:
+    """Whether the weights that a figure speaks of are those it was measured with."""
+    folders = _SPEAKS_OF[row_id.split(".")[0]]
+    return all(then.get(f) == now.get(f) for f in then.keys() | now.keys() if f.startswith(folders))
+
+
+def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of pictures whose judge is too weak do not count: `ok` is false, `judge` names the judges."""
+    weak = {r["id"].removeprefix("scorers.") for r in rows if r["id"].startswith("scorers.") and not r["ok"]}
+    out = []
+    for row in rows:
+        name = row["id"].removeprefix("image.")
+        judges = sorted(weak & (set(GENEVAL) if name == "geneval_mean" else {name}))
+        doubtful = row["id"].startswith("image.") and row["must"] is not None and judges
+        out.append(row | {"ok": False, "judge": judges} if doubtful else row)
+    return out
+
+
+def _mark(row: dict[str, Any]) -> str:
+    if row["must"] is None:
+        return ""
+    if row.get("judge"):
+        return f"does not count: judge of {', '.join(row['judge'])} too weak"
+    return "reached" if row["ok"] else "**missed**"
+
+
 def write(rows: list[Row]) -> None:
-    """docs/evaluation.json and docs/evaluation.md; rows of parts not run this time are kept."""
+    """docs/evaluation.json and docs/evaluation.md.
+
+    Rows of parts that were not run this time are kept, as long as they speak of the same weights.
+    """
     DOCS.mkdir(exist_ok=True)
-    path = DOCS / "evaluation.json"
-    old = json.loads(path.read_text())["rows"] if path.exists() else []
+    path, weights = DOCS / "evaluation.json", weight_hashes()
+    old = json.loads(path.read_text()) if path.exists() else {"rows": [], "weights": {}}
     new = [asdict(r) for r in rows]
-    kept = [r for r in old if r["id"] not in {n["id"] for n in new}]
-    everything = sorted([*kept, *new], key=lambda r: r["id"])
-    path.write_text(json.dumps({"weights": weight_hashes(), "rows": everything}, indent=1) + "\n")
+    measured = {r["id"] for r in new}
+    kept = [
+        r for r in old["rows"] if r["id"] not in measured and still_true(r["id"], old["weights"], weights)
+    ]
+    everything = judged(sorted([*kept, *new], key=lambda r: r["id"]))
+    path.write_text(json.dumps({"weights": weights, "rows": everything}, indent=1) + "\n")
     lines = ["# What the classroom models reach", "", "Written by `make evaluate`.", "",
              "| what | value | must | n | 95 % interval | |", "|---|---|---|---|---|---|"]  # fmt: skip
     for r in everything:
         must = "" if r["must"] is None else r["must"]
-        mark = "" if r["must"] is None else ("reached" if r["ok"] else "**missed**")
         low, high = r["ci95"]
-        lines.append(f"| {r['id']} | {r['value']} | {must} | {r['n']} | {low} … {high} | {mark} |")
+        lines.append(f"| {r['id']} | {r['value']} | {must} | {r['n']} | {low} … {high} | {_mark(r)} |")
     (DOCS / "evaluation.md").write_text("\n".join(lines) + "\n")
 
 

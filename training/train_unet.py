@@ -48,6 +48,7 @@ CONFIG = {
 }
 EMPTY_SHARE = 0.1
 STEPS = 1000
+MIDDLE = 0.4  # 0 for uniform timesteps, up to 1
 
 
 class TextTower:
@@ -89,8 +90,14 @@ def velocity_loss(
 
 
 def spread_timesteps(batch: int, device: str) -> Tensor:
-    """One random timestep in each of `batch` equal strata: less noise in the gradient."""
-    places = (torch.arange(batch, device=device) + torch.rand(batch, device=device)) / batch
+    """One random timestep in each of `batch` strata of equal share, the middle ones drawn more often.
+
+    At the ends there is little to learn (only means, or only grain), in the middle outlines are made:
+    the density is 1.67 in the middle and 0.71 at the ends, that of uniform timesteps being 1.
+    Strata make for less noise in the gradient. Compare Esser et al. 2024, arXiv:2403.03206, section 3.1.
+    """
+    shares = (torch.arange(batch, device=device) + torch.rand(batch, device=device)) / batch
+    places = shares + MIDDLE * torch.sin(2 * torch.pi * shares) / (2 * torch.pi)
     return (places * STEPS).long().clamp(max=STEPS - 1)
 
 

@@ -58,11 +58,17 @@ def test_nothing_of_the_picture_is_left_at_the_last_timestep(batch) -> None:
     assert not scheduler.config.clip_sample, "clipping unit latents turns pictures to mush"
 
 
-def test_timesteps_are_spread_evenly() -> None:
+def test_timesteps_are_in_strata_and_the_middle_comes_more_often() -> None:
     torch.manual_seed(0)
-    for _ in range(200):
-        timesteps = spread_timesteps(8, "cpu")
-        assert torch.equal(timesteps // 125, torch.arange(8))
+    drawn = torch.stack([spread_timesteps(8, "cpu") for _ in range(4000)])
+    assert drawn.min() == 0
+    assert drawn.max() == 999
+    assert (drawn[:, 1:].amin(0) >= drawn[:, :-1].amax(0)).all(), "one in each stratum"
+    density = torch.histc(drawn.float(), 20, 0, 1000) / drawn.numel() * 20
+    torch.testing.assert_close(
+        density[[0, 9, 10, 19]], torch.tensor([0.72, 1.65, 1.65, 0.72]), atol=0.05, rtol=0
+    )
+    torch.testing.assert_close(density, density.flip(0), atol=0.07, rtol=0)
 
 
 def test_normalised_latents_have_unit_deviation_and_decode_to_the_same_picture() -> None:

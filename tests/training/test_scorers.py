@@ -1,14 +1,12 @@
 """The judge of pictures sees what is drawn, and says no to what is not."""
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
 from pipelines.world.captions import Facts, ThingFact, parse
 from pipelines.world.render import render
 from pipelines.world.scene import NOUNS, PLACES, Scene, Thing
-from training.evaluate import parse_all, wilson
 from training.pool import draw_example, to_tensor
 from training.scorers import COLOUR_CLASSES, GRID, Scorer, Verdict, look_at, truth_of
 from training.train_scorers import loss_of
@@ -85,16 +83,3 @@ def test_the_judge_learns_what_is_drawn() -> None:
 def test_a_neighbour_on_the_left_is_left_of() -> None:
     facts = parse("a cat left of a car")
     assert facts == Facts((ThingFact("cat"), ThingFact("car")), relation="left of")
-
-
-def test_two_lights_are_two_readings() -> None:
-    lights = [f.atmosphere for f in parse_all("A cat. Cozy atmosphere. Dimm lighting.")]
-    assert lights == ["cozy", "dim"]
-    assert [f.atmosphere for f in parse_all("A small cat on a bed.")] == [None]
-
-
-def test_interval_of_a_share() -> None:
-    # Worked example: 8 of 10, z = 1.96.
-    low, high = wilson(8, 10)
-    assert low == pytest.approx(0.4902, abs=1e-3)
-    assert high == pytest.approx(0.9433, abs=1e-3)
