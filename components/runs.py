@@ -1,5 +1,7 @@
 """The one picture run that a visitor has under way: how it is shown, and how it is stopped."""
 
+import math
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -8,6 +10,8 @@ from typing import Any
 from components.frames import Frames, Reel
 from pipelines import image, stepper
 from pipelines.image import DenoiseStep, ImageRequest, Trace
+
+PACE = 0.1  # s between two views of a run: more would keep server and browser from the picture itself
 
 
 @dataclass(eq=False)
@@ -130,11 +134,14 @@ def show_run(request: ImageRequest, slot: RunSlot, views: RunViews) -> Iterator[
     run = slot.begin()
     reel = Reel(request)
     yield views.running(reel)
+    shown = -math.inf
     try:
         with closing(run.arrivals(request)) as arriving:
             for steps in arriving:
                 reel.extend(steps)
-                yield views.running(reel)
+                if time.monotonic() - shown >= PACE:
+                    yield views.running(reel)
+                    shown = time.monotonic()
         if run.superseded:
             return
         if reel.steps:

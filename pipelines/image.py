@@ -21,7 +21,7 @@ __all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "fini
            "png_with_parameters", "preview", "read_parameters", "run"]  # fmt: skip
 
 _CELLS_AT_ONCE = 8192  # latent cells decoded in one call: 32 classroom pictures or 2 of 512 px
-_PREVIEW_SIDE = 32  # latent cells; larger latents are averaged down to this for previews on a CPU
+_PREVIEW_SIDE = 16  # latent cells; larger latents are averaged down to this for previews on a CPU
 _CHUNK = "parameters"  # name of the PNG text chunk
 
 
@@ -79,7 +79,7 @@ def preview(latents: np.ndarray, model: str) -> list[Image.Image]:
     """Like `decode`, but quick enough for every step: large latents are averaged down first.
 
     The classroom model's latents are small and decoded in full. A 512 px picture of Stable
-    Diffusion is shown at 256 px on a CPU, where decoding it in full would take longer than a step.
+    Diffusion is shown at 128 px on a CPU, where decoding it in full takes longer than a step.
     """
     side = max(latents.shape[-2:])
     if side > _PREVIEW_SIDE and models.device() == "cpu":
