@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from training import together
+
 RUNS = Path("runs")  # checkpoints with optimiser state; never committed
 MODELS = Path("assets/models")
 
@@ -36,7 +38,9 @@ def parse_args(
     parser.add_argument("--restart", action="store_true", help="ignore the checkpoint")
     for flag, text in flags.items():
         parser.add_argument("--" + flag.replace("_", "-"), action="store_true", help=text)
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.seed += 1000 * together.join()  # each process draws scenes of its own
+    return args
 
 
 class Average(nn.Module):
@@ -63,19 +67,16 @@ class Clock:
     def __init__(self, minutes: float, first_step: int = 0, warmup: int = 100) -> None:
         self.seconds, self.warmup, self.step = minutes * 60, warmup, first_step
         self.first_step = first_step
-        self.start = time.monotonic()
-        self.bar = tqdm(total=round(minutes * 60), unit="s", mininterval=10)
+        self.start, self.elapsed = time.monotonic(), 0.0
+        self.bar = tqdm(total=round(minutes * 60), unit="s", mininterval=10, disable=not together.is_first())
 
     def __iter__(self) -> Iterator[int]:
-        while self.elapsed < self.seconds:
+        while (elapsed := together.agreed(time.monotonic() - self.start)) < self.seconds:
+            self.elapsed = elapsed
             yield self.step
             self.step += 1
-            self.bar.update(round(self.elapsed) - self.bar.n)
+            self.bar.update(round(elapsed) - self.bar.n)
         self.bar.close()
-
-    @property
-    def elapsed(self) -> float:
-        return time.monotonic() - self.start
 
     @property
     def lr_scale(self) -> float:
@@ -141,6 +142,7 @@ class Progress:
         if state is None:
             if shipped is not None and not args.restart:
                 model.load_state_dict(shipped)
+            together.share_weights(model)
             return cls(name, model, optimizer, Average(model))
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -217,19 +219,21 @@ def train(
         loss, metrics = compute()
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        together.average_gradients(run.model)
         torch.nn.utils.clip_grad_norm_(run.model.parameters(), clip_norm)
         run.optimizer.step()
         run.average.update(run.model, step)
         history.append({"loss": loss.item(), **metrics})
-        if (step + 1) % log_every == 0:
+        if (step + 1) % log_every == 0 and together.is_first():
             extra = after() if after is not None else {}
             report(run.name, step=step + 1, minutes=clock.elapsed / 60, **means(history), **extra)
-            history = []
-        if (step + 1) % save_every == 0:
+            history.clear()
+        if (step + 1) % save_every == 0 and together.is_first():
             run.save(step)
             export(run.average.weights)
-    run.save(clock.step - 1)
-    report(run.name, step=clock.step, **(export(run.average.weights) or {}))
+    if together.is_first():
+        run.save(clock.step - 1)
+        report(run.name, step=clock.step, **(export(run.average.weights) or {}))
     return clock.step
 
 
