@@ -34,6 +34,7 @@ def parse_args(
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2))
     parser.add_argument("--pool", type=int, default=20_000, help="scenes held in memory")
     parser.add_argument("--fresh", type=float, default=fresh, help="new scenes a step")
+    parser.add_argument("--fall", type=float, default=0.25, help="share of the sitting in which --lr falls")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--restart", action="store_true", help="ignore the checkpoint")
     for flag, text in flags.items():
@@ -62,10 +63,10 @@ class Average(nn.Module):
 
 
 class Clock:
-    """Counts steps until the minutes are over; the learning rate falls in the last quarter."""
+    """Counts steps until the minutes are over; the learning rate falls in their last part."""
 
-    def __init__(self, minutes: float, first_step: int = 0, warmup: int = 100) -> None:
-        self.seconds, self.warmup, self.step = minutes * 60, warmup, first_step
+    def __init__(self, minutes: float, first_step: int = 0, warmup: int = 100, fall: float = 0.25) -> None:
+        self.seconds, self.warmup, self.step, self.fall = minutes * 60, warmup, first_step, fall
         self.first_step = first_step
         self.start, self.elapsed = time.monotonic(), 0.0
         self.bar = tqdm(total=round(minutes * 60), unit="s", mininterval=10, disable=not together.is_first())
@@ -80,9 +81,9 @@ class Clock:
 
     @property
     def lr_scale(self) -> float:
-        """Warm up, hold, then fall along a quarter cosine: a later sitting can simply go on."""
+        """Warm up, hold, then fall along a half cosine: a later sitting can simply go on."""
         rise = min(1.0, (self.step - self.first_step + 1) / self.warmup)
-        fall = max(0.0, (self.elapsed / self.seconds - 0.75) / 0.25)
+        fall = max(0.0, (self.elapsed / self.seconds - 1 + self.fall) / self.fall)
         return rise * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, fall))))
 
 
@@ -212,7 +213,7 @@ def train(
     Returns:
         Steps so far, those of earlier sittings included.
     """
-    clock = Clock(args.minutes, run.step)
+    clock = Clock(args.minutes, run.step, fall=args.fall)
     history: list[dict[str, float]] = []
     for step in clock:
         set_lr(run.optimizer, args.lr * clock.lr_scale)

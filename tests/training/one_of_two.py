@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
         inputs, targets = batch(next(steps), rank)
         return (model(inputs) - targets).square().mean(), {}
 
-    args = Namespace(minutes=(STEPS + 0.5) / 60, lr=0.1)
+    args = Namespace(minutes=(STEPS + 0.5) / 60, lr=0.1, fall=0.25)
     done = train(run, args, compute, export=lambda weights: None, log_every=2, save_every=100, clip_norm=1e9)
     torch.save({"steps": done, "weights": model.state_dict()}, folder / f"rank{rank}.pt")
 

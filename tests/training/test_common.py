@@ -102,6 +102,17 @@ def test_the_learning_rate_rises_holds_and_falls(hands: Hands) -> None:
     assert 0.02 < scales[-1] < 0.03
 
 
+def test_the_learning_rate_can_fall_from_the_start(hands: Hands) -> None:
+    clock = Clock(minutes=1, warmup=1, fall=1.0)
+    scales = []
+    for _ in clock:
+        scales.append(clock.lr_scale)
+        hands.now += 1
+    assert scales[0] == 1
+    assert scales[30] == pytest.approx(0.51)
+    assert (np.diff(scales) < 0).all()
+
+
 def test_the_learning_rate_reaches_every_group() -> None:
     model = tiny_model()
     optimizer = torch.optim.AdamW([{"params": model[0].parameters()}, {"params": model[1].parameters()}])
@@ -189,7 +200,7 @@ def test_the_loop_learns_logs_saves_and_exports(
         exported.append({k: v.clone() for k, v in weights.items()})
         return {"exports": len(exported)}
 
-    args = Namespace(minutes=5, lr=0.1)
+    args = Namespace(minutes=5, lr=0.1, fall=0.25)
     steps = train(run, args, compute, export=export, log_every=100, save_every=150,
                   after=lambda: {"bias": model.bias.item()})  # fmt: skip
     assert steps == 300
