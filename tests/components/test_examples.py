@@ -1,5 +1,5 @@
 from components import examples
-from components.guidance import SCALES, compute_example_sweep
+from components.guidance_sweep import SCALES, compute_example_sweep
 from components.image import compute_example, example_if_ready, example_request
 
 
