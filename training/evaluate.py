@@ -1,6 +1,6 @@
 """`make evaluate`: judge the classroom models by the table of the world, and write what came out.
 
-Run: `python -m training.evaluate [--only clip,pictures,…]`. Ends with one JSON object a line,
+Run: `python -m training.evaluate [--only clip,geneval,…]`. Ends with one JSON object a line,
 `{"id", "value", "must", "n", "ci95", "ok"}`; writes docs/evaluation.json and docs/evaluation.md.
 """
 
@@ -115,24 +115,33 @@ def evaluate_scorers(scorer: Scorer) -> list[Row]:
     return rows
 
 
-def evaluate_pictures(scorer: Scorer) -> list[Row]:
-    """GenEval's six categories, the world's own, and unseen against seen combinations."""
-    rows, means = [], []
-    for category in (*GENEVAL, *OWN, "relation"):
-        hits = judge_prompts(prompts_of(category), scorer)
-        must = 0.85 if category in OWN else None
-        rows.append(share_row(f"image.{category}", hits, must))
-        if category in GENEVAL:
-            means.append(rows[-1].value)
-    mean, n = float(np.mean(means)), 200 * len(means)
-    rows.append(Row("image.geneval_mean", round(mean, 4), 0.80, n, wilson(mean * n, n), mean >= 0.80))
+def evaluate_categories(scorer: Scorer, categories: Sequence[str]) -> list[Row]:
+    """The share of pictures that show all that their prompt asks for, by category."""
+    return [
+        share_row(f"image.{name}", judge_prompts(prompts_of(name), scorer), 0.85 if name in OWN else None)
+        for name in categories
+    ]
+
+
+def evaluate_geneval(scorer: Scorer) -> list[Row]:
+    """GenEval's six categories and their mean."""
+    rows = evaluate_categories(scorer, GENEVAL)
+    mean, n = float(np.mean([r.value for r in rows])), sum(r.n for r in rows)
+    return [*rows, Row("image.geneval_mean", round(mean, 4), 0.80, n, wilson(mean * n, n), mean >= 0.80)]
+
+
+def evaluate_unseen(scorer: Scorer) -> list[Row]:
+    """Combinations that training never showed, against combinations of the same kinds that it did."""
     unseen, seen = unseen_and_seen()
     a, b = judge_prompts(unseen, scorer), judge_prompts(seen, scorer)
     gap = float(np.mean(a) - np.mean(b))
     half = 1.96 * float(np.sqrt(np.var(a) / len(a) + np.var(b) / len(b)))
-    rows += [share_row("image.unseen", a, None), share_row("image.seen", b, None)]
     ci95 = (round(gap - half, 4), round(gap + half, 4))
-    return [*rows, Row("image.unseen_minus_seen", round(gap, 4), -0.15, len(a), ci95, gap >= -0.15)]
+    return [
+        share_row("image.unseen", a, None),
+        share_row("image.seen", b, None),
+        Row("image.unseen_minus_seen", round(gap, 4), -0.15, len(a), ci95, gap >= -0.15),
+    ]
 
 
 def evaluate_negative(scorer: Scorer) -> list[Row]:
@@ -307,7 +316,9 @@ def main() -> None:
     parts: dict[str, Callable[[], list[Row]]] = {
         "scorers": lambda: evaluate_scorers(load_scorer()),
         "clip": evaluate_clip,
-        "pictures": lambda: evaluate_pictures(load_scorer()),
+        "geneval": lambda: evaluate_geneval(load_scorer()),
+        "own": lambda: evaluate_categories(load_scorer(), (*OWN, "relation")),
+        "unseen": lambda: evaluate_unseen(load_scorer()),
         "negative": lambda: evaluate_negative(load_scorer()),
         "lecture": lambda: evaluate_lecture(load_scorer()),
     }
