@@ -1,5 +1,6 @@
 """What the trainings minimise, against the library's own formulas."""
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL
@@ -8,7 +9,7 @@ from torch import nn
 from pipelines.diffusion import classroom_scheduler
 from training import train_autoencoder
 from training.train_autoencoder import edge_error, normalise
-from training.train_unet import spread_timesteps, velocity_loss
+from training.train_unet import EMPHASIS, VISIBLE, spread_timesteps, thing_weights, velocity_loss
 
 TINY = train_autoencoder.CONFIG | {"block_out_channels": (16, 16, 16)}
 
@@ -47,6 +48,25 @@ def test_a_wrong_velocity_costs_its_squared_error(batch) -> None:
     oracle = Oracle(scheduler.get_velocity(latents, noise, timesteps) + off[:, None, None, None])
     loss = velocity_loss(oracle, latents, torch.zeros(6, 77, 8), noise, timesteps, scheduler.alphas_cumprod)
     torch.testing.assert_close(loss, off**2)
+
+
+def test_things_count_more_once_one_can_see_them(batch) -> None:
+    latents, noise, timesteps = batch
+    masks = [np.zeros((2, 64, 64), bool) for _ in range(6)]
+    for mask in masks:
+        mask[0, :4, :8] = mask[1, 4:8, 4:6] = True  # two whole cells of the first row, half of one below
+    weights = thing_weights(masks, timesteps)
+    assert weights.shape == (6, 1, 16, 16)
+    for weight, timestep in zip(weights[:, 0], timesteps.tolist(), strict=True):
+        more = EMPHASIS if timestep < VISIBLE else 0
+        assert weight[0, :3].tolist() == [1 + more, 1 + more, 1]
+        assert weight[1, :3].tolist() == [1, 1 + more / 2, 1]
+    scheduler = classroom_scheduler()
+    oracle = Oracle(scheduler.get_velocity(latents, noise, timesteps) + 2)
+    loss = velocity_loss(
+        oracle, latents, torch.zeros(6, 77, 8), noise, timesteps, scheduler.alphas_cumprod, weights
+    )
+    torch.testing.assert_close(loss, 4 * weights.mean((1, 2, 3)))
 
 
 def test_nothing_of_the_picture_is_left_at_the_last_timestep(batch) -> None:
