@@ -68,7 +68,7 @@ class SweepSection:
 def build_sweep_section(t: Texts) -> SweepSection:
     """Draw the sweep's part of the tab."""
     section(t("guidance.sweep_title"), t("guidance.sweep_hint"))
-    with gr.Row(elem_classes="sweep-actions"):
+    with gr.Row():
         button = gr.Button(t("guidance.sweep"), elem_id="sweep", scale=0, min_width=340)
         stop = gr.Button(t("guidance.stop"), variant="stop", elem_id="sweep-stop", interactive=False, scale=0)
     with gr.Column(elem_classes="sweep-scroll", elem_id="guidance-sweep"):

@@ -225,9 +225,10 @@ def train(
         run.optimizer.step()
         run.average.update(run.model, step)
         history.append({"loss": loss.item(), **metrics})
-        if (step + 1) % log_every == 0 and together.is_first():
-            extra = after() if after is not None else {}
-            report(run.name, step=step + 1, minutes=clock.elapsed / 60, **means(history), **extra)
+        if (step + 1) % log_every == 0:
+            if together.is_first():
+                extra = after() if after is not None else {}
+                report(run.name, step=step + 1, minutes=clock.elapsed / 60, **means(history), **extra)
             history.clear()
         if (step + 1) % save_every == 0 and together.is_first():
             run.save(step)

@@ -288,10 +288,13 @@ def _mark(row: dict[str, Any]) -> str:
     return "reached" if row["ok"] else "**missed**"
 
 
-def write(rows: list[Row]) -> None:
+def write(rows: list[Row]) -> list[dict[str, Any]]:
     """docs/evaluation.json and docs/evaluation.md.
 
     Rows of parts that were not run this time are kept, as long as they speak of the same weights.
+
+    Returns:
+        The new rows as they were written.
     """
     DOCS.mkdir(exist_ok=True)
     path, weights = DOCS / "evaluation.json", weight_hashes()
@@ -310,6 +313,7 @@ def write(rows: list[Row]) -> None:
         low, high = r["ci95"]
         lines.append(f"| {r['id']} | {r['value']} | {must} | {r['n']} | {low} … {high} | {_mark(r)} |")
     (DOCS / "evaluation.md").write_text("\n".join(lines) + "\n")
+    return [r for r in everything if r["id"] in measured]
 
 
 def main() -> None:
@@ -325,9 +329,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate")
     parser.add_argument("--only", default=",".join(parts), help="comma-separated parts")
     rows = [row for name in parser.parse_args().only.split(",") for row in parts[name]()]
-    write(rows)
-    for row in rows:
-        print(json.dumps(asdict(row)))
+    for row in write(rows):
+        print(json.dumps(row))
 
 
 if __name__ == "__main__":
