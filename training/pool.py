@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,11 +12,26 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from pipelines.world.captions import caption
-from pipelines.world.layout import draw_scene
+from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
-from pipelines.world.scene import Scene
+from pipelines.world.scene import Scene, is_held_out
 
 CHUNK = 16  # scenes that a worker draws at once
+LECTURE_PAIRS = (("cat", "on", "bed"), ("cat", "in front of", "house"))
+_PAIR_SIZES = (None, "small", "small", "large")
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How much of a training's scenes has to be of a kind; the rest is as `draw_scene` draws it.
+
+    Attributes:
+        lecture: two things as in the lecture's prompts (`LECTURE_PAIRS`), 0..1.
+        pairs: any two things in a relation, 0..1.
+    """
+
+    lecture: float = 0.0
+    pairs: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -31,22 +46,46 @@ class Example:
 class SceneStream(IterableDataset[list[Example]]):
     """Endless chunks of freshly drawn scenes; each worker process draws its own."""
 
-    def __init__(self, seed: int, chunk: int, unseen: bool = False) -> None:
-        self.seed, self.chunk, self.unseen = seed, chunk, unseen
+    def __init__(self, seed: int, chunk: int, unseen: bool = False, shares: Shares | None = None) -> None:
+        self.seed, self.chunk, self.unseen, self.shares = seed, chunk, unseen, shares or Shares()
 
     def __iter__(self) -> Iterator[list[Example]]:
         info = torch.utils.data.get_worker_info()
         torch.set_num_threads(1)
         rng = np.random.default_rng([self.seed, info.id if info else 0, time.time_ns() if info else 0])
         while True:
-            yield [draw_example(rng, unseen=self.unseen) for _ in range(self.chunk)]
+            yield [draw_example(rng, unseen=self.unseen, shares=self.shares) for _ in range(self.chunk)]
 
 
-def draw_example(rng: np.random.Generator, *, unseen: bool = False) -> Example:
+def draw_example(rng: np.random.Generator, *, unseen: bool = False, shares: Shares | None = None) -> Example:
     """Draw and render one scene."""
-    scene = draw_scene(rng, unseen=unseen)
+    scene = _draw(rng, unseen, shares or Shares())
     image, masks = render(scene, rng)
     return Example(scene, np.asarray(image), masks)
+
+
+def _draw(rng: np.random.Generator, unseen: bool, shares: Shares) -> Scene:
+    kind = rng.random()
+    if kind < shares.lecture:
+        return _as_in_the_lecture(rng, unseen)
+    while True:
+        scene = draw_scene(rng, unseen=unseen)
+        if kind >= shares.lecture + shares.pairs or scene.relation is not None:
+            return scene
+
+
+def _as_in_the_lecture(rng: np.random.Generator, unseen: bool) -> Scene:
+    """One of the lecture's pairs at any place, in any light, style, size and colour."""
+    noun, relation, other = LECTURE_PAIRS[rng.integers(len(LECTURE_PAIRS))]
+    while True:
+        scene = draw_scene(rng, unseen=unseen)
+        if scene.relation is None:
+            continue
+        a, b = (replace(t, noun=n) for t, n in zip(scene.things, (noun, other), strict=True))
+        a = replace(a, size=_PAIR_SIZES[rng.integers(len(_PAIR_SIZES))])
+        scene = lay_out(replace(scene, things=(a, b), relation=relation), rng)
+        if unseen or not is_held_out(scene):
+            return scene
 
 
 class Pool:
@@ -58,11 +97,17 @@ class Pool:
     Args:
         args: `seed`, `workers`, `pool` and `fresh` of the command line.
         prepare: turns `[batch, 3, y, x]` pictures (-1..1) into what the training keeps.
+        shares: kinds of scenes that this training needs more of.
     """
 
-    def __init__(self, args: argparse.Namespace, prepare: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        prepare: Callable[[Tensor], Tensor] | None = None,
+        shares: Shares | None = None,
+    ) -> None:
         self.args, self.prepare = args, prepare
-        stream = SceneStream(args.seed, CHUNK, unseen=getattr(args, "unseen", False))
+        stream = SceneStream(args.seed, CHUNK, unseen=getattr(args, "unseen", False), shares=shares)
         ahead = 8 if args.workers else None
         self.source = iter(
             DataLoader(stream, batch_size=None, num_workers=args.workers, prefetch_factor=ahead)

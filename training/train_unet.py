@@ -28,7 +28,7 @@ from training.common import (
     train,
 )
 from training.muon import Muon
-from training.pool import Pool
+from training.pool import Pool, Shares
 
 NAME = "unet"
 FOLDER = MODELS / "image" / "unet"
@@ -50,6 +50,7 @@ CONFIG = {
 EMPTY_SHARE = 0.1
 STEPS = 1000
 EMPHASIS, VISIBLE = 3.0, 600  # weight of things, and the timestep below which it holds
+SHARES = Shares(lecture=0.15, pairs=0.25)  # two things together are the hardest to learn
 MIDDLE = 0.4  # 0 for uniform timesteps, up to 1
 
 
@@ -173,7 +174,7 @@ def main() -> None:
         latents = vae.encode(images).latent_dist.mean
         return (latents * vae.config.scaling_factor).cpu()
 
-    pool = Pool(args, encode)
+    pool = Pool(args, encode, SHARES)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
         latents, examples = pool.sample()
