@@ -5,24 +5,19 @@ Run: `python -m training.evaluate [--only clip,geneval,…]`. Ends with one JSON
 """
 
 import argparse
-import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import torch
 from PIL import Image
 from scipy import stats
-from tqdm import tqdm
 
-from pipelines import models
 from pipelines.clip import clip_scores
 from pipelines.world.captions import Facts, caption, parse
 from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
+from training.drawing import draw
 from training.evaluation_prompts import (
     GENEVAL,
     LECTURE,
@@ -35,56 +30,10 @@ from training.evaluation_prompts import (
     scene_for,
     unseen_and_seen,
 )
+from training.figures import Row, share_row, wilson, write
 from training.scorers import Scorer, load_scorer, look_at
 
-STEPS, GUIDANCE_SCALE, SEEDS, BATCH = 20, 5.0, 4, 48
-DOCS = Path("docs")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure: `must` is what it has to reach (at most, where `ok` says so by `below`)."""
-
-    id: str
-    value: float
-    must: float | None
-    n: int
-    ci95: tuple[float, float]
-    ok: bool
-
-
-def wilson(hits: float, n: int) -> tuple[float, float]:
-    """95 % interval of a share. Source: Wilson 1927."""
-    z, p = 1.96, hits / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
-    return round(centre - half, 4), round(centre + half, 4)
-
-
-def share_row(name: str, hits: Sequence[bool], must: float | None) -> Row:
-    """A row for a share of successes."""
-    value = float(np.mean(hits))
-    ok = must is None or value >= must
-    return Row(name, round(value, 4), must, len(hits), wilson(sum(hits), len(hits)), ok)
-
-
-def draw(
-    prompts: Sequence[str], seeds: Sequence[int], negative: Sequence[str] | None = None
-) -> list[Image.Image]:
-    """Pictures of the unchanged diffusers pipeline, in batches."""
-    pipe = models.load("classroom-image")
-    out: list[Image.Image] = []
-    for start in tqdm(range(0, len(prompts), BATCH), "drawing", mininterval=20):
-        part = slice(start, start + BATCH)
-        generators = [torch.Generator().manual_seed(s) for s in seeds[part]]
-        out += pipe(
-            list(prompts[part]),
-            negative_prompt=list(negative[part]) if negative is not None else None,
-            num_inference_steps=STEPS,
-            guidance_scale=GUIDANCE_SCALE,
-            generator=generators,
-        ).images
-    return out
+SEEDS = 4
 
 
 def satisfied(images: Sequence[Image.Image], facts: Sequence[Facts], scorer: Scorer) -> list[dict[str, bool]]:
@@ -247,73 +196,6 @@ def caption_of(facts: Facts) -> str:
     text = f"a {thing.colour} {thing.noun} {PLACE_WORDS[facts.place or 'room']}"
     light = f", {LIGHT_WORDS[facts.atmosphere]}" if facts.atmosphere else ""
     return f"{text}{light}, {facts.style}"
-
-
-def weight_hashes() -> dict[str, str]:
-    """SHA-256 of every shipped weight file."""
-    root = models.ASSETS
-    return {
-        str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()
-        for p in sorted(root.rglob("*.safetensors"))
-    }
-
-
-# Which weights a figure speaks of, by the first part of its id.
-_SPEAKS_OF = {"clip": ("clip",), "scorers": ("scorers",), "image": ("clip", "image", "scorers")}
-
-
-def still_true(row_id: str, then: dict[str, str], now: dict[str, str]) -> bool:
-    """Whether the weights that a figure speaks of are those it was measured with."""
-    folders = _SPEAKS_OF[row_id.split(".")[0]]
-    return all(then.get(f) == now.get(f) for f in then.keys() | now.keys() if f.startswith(folders))
-
-
-def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of pictures whose judge is too weak do not count: `ok` is false, `judge` names the judges."""
-    weak = {r["id"].removeprefix("scorers.") for r in rows if r["id"].startswith("scorers.") and not r["ok"]}
-    out = []
-    for row in rows:
-        name = row["id"].removeprefix("image.")
-        judges = sorted(weak & (set(GENEVAL) if name == "geneval_mean" else {name}))
-        doubtful = row["id"].startswith("image.") and row["must"] is not None and judges
-        out.append(row | {"ok": False, "judge": judges} if doubtful else row)
-    return out
-
-
-def _mark(row: dict[str, Any]) -> str:
-    if row["must"] is None:
-        return ""
-    if row.get("judge"):
-        return f"does not count: judge of {', '.join(row['judge'])} too weak"
-    return "reached" if row["ok"] else "**missed**"
-
-
-def write(rows: list[Row]) -> list[dict[str, Any]]:
-    """docs/evaluation.json and docs/evaluation.md.
-
-    Rows of parts that were not run this time are kept, as long as they speak of the same weights.
-
-    Returns:
-        The new rows as they were written.
-    """
-    DOCS.mkdir(exist_ok=True)
-    path, weights = DOCS / "evaluation.json", weight_hashes()
-    old = json.loads(path.read_text()) if path.exists() else {"rows": [], "weights": {}}
-    new = [asdict(r) for r in rows]
-    measured = {r["id"] for r in new}
-    kept = [
-        r for r in old["rows"] if r["id"] not in measured and still_true(r["id"], old["weights"], weights)
-    ]
-    everything = judged(sorted([*kept, *new], key=lambda r: r["id"]))
-    path.write_text(json.dumps({"weights": weights, "rows": everything}, indent=1) + "\n")
-    lines = ["# What the classroom models reach", "", "Written by `make evaluate`.", "",
-             "| what | value | must | n | 95 % interval | |", "|---|---|---|---|---|---|"]  # fmt: skip
-    for r in everything:
-        must = "" if r["must"] is None else r["must"]
-        low, high = r["ci95"]
-        lines.append(f"| {r['id']} | {r['value']} | {must} | {r['n']} | {low} … {high} | {_mark(r)} |")
-    (DOCS / "evaluation.md").write_text("\n".join(lines) + "\n")
-    return [r for r in everything if r["id"] in measured]
 
 
 def main() -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from training import evaluate
-from training.evaluate import Row, judged, parse_all, share_row, still_true, wilson, write
+from training import figures
+from training.evaluate import parse_all
+from training.figures import Row, judged, share_row, still_true, wilson, write
 
 
 def test_two_lights_are_two_readings() -> None:
@@ -30,8 +31,8 @@ def test_figures_of_other_weights_are_dropped_and_those_of_the_same_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = {"clip/a.safetensors": "1", "image/unet/b.safetensors": "2", "scorers/c.safetensors": "3"}
-    monkeypatch.setattr(evaluate, "DOCS", tmp_path)
-    monkeypatch.setattr(evaluate, "weight_hashes", lambda: dict(weights))
+    monkeypatch.setattr(figures, "DOCS", tmp_path)
+    monkeypatch.setattr(figures, "weight_hashes", lambda: dict(weights))
     write([row("clip.spearman"), row("image.single"), row("scorers.single")])
     weights["image/unet/b.safetensors"] = "new"
     write([row("image.two")])
