@@ -1,6 +1,7 @@
 """One denoising step for many runs at once: a single U-Net call, then each run's own scheduler."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,28 +10,12 @@ from diffusers import SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-from pipelines import models
+from pipelines.attention import Desk, Subject, check_blocks, instruments, layout_of
+from pipelines.conditioning import Conditioning, picture_size
 from pipelines.schedulers import NoiseLevel, denoising_factors, noise_levels, set_timesteps
-from pipelines.trace import DenoiseStep, ImageRequest
+from pipelines.trace import DenoiseStep, ImageRequest, Inside
 
 SchedulerFactory = Callable[[str, Any], SchedulerMixin]
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """What the text encoders hand to the U-Net.
-
-    Attributes:
-        states: `[branch, token, dim]`; the branches are empty, prompt, or prompt alone.
-        added: further inputs of SDXL's U-Net, each `[branch, dim]`.
-    """
-
-    states: Tensor
-    added: dict[str, Tensor]
-
-    @property
-    def branches(self) -> int:
-        return len(self.states)
 
 
 @dataclass
@@ -38,6 +23,8 @@ class Run:
     """One picture under way; only the stepper's thread touches it.
 
     Attributes:
+        first: what steers it at the beginning.
+        later: what steers it from `request.steering.switch_at` on.
         latents: `[1, 4, y, x]` on the scheduler's own scale.
         levels: the noise level before each step and after the last.
         index: the next step, 0-based.
@@ -46,7 +33,8 @@ class Run:
     request: ImageRequest
     pipe: Any
     scheduler: SchedulerMixin
-    conditioning: Conditioning
+    first: Conditioning
+    later: Conditioning
     latents: Tensor
     levels: Sequence[NoiseLevel]
     index: int = 0
@@ -54,7 +42,17 @@ class Run:
     @property
     def kind(self) -> tuple[object, ...]:
         """Runs of the same kind share a U-Net call."""
-        return (id(self.pipe), self.latents.shape, self.conditioning.branches)
+        return (id(self.pipe), self.latents.shape, self.first.branches, self.needs_instruments)
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """What steers the next step."""
+        switch = self.request.steering.switch_at
+        return self.later if switch is not None and self.index >= switch else self.first
+
+    @property
+    def needs_instruments(self) -> bool:
+        return self.request.look_inside or self.request.steering.needs_instruments
 
     @property
     def timestep(self) -> Tensor:
@@ -65,62 +63,15 @@ class Run:
         return self.index == len(self.scheduler.timesteps)
 
 
-def picture_size(pipe: Any, request: ImageRequest) -> tuple[int, int]:
-    """Height and width in px: the request's, or the size the model was trained at."""
-    size = pipe.unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    scale = pipe.vae_scale_factor
-    return request.height or height * scale, request.width or width * scale
-
-
-def wants_empty_branch(request: ImageRequest) -> bool:
-    """Whether a run asks the model without the prompt, too.
-
-    The library leaves that branch out up to a scale of 1; here only distilled models do, because
-    the page shows what the model draws without the prompt at every scale.
-    """
-    return request.guidance_scale > 1 or not models.entry(request.model, "image").distilled
-
-
-@torch.inference_mode()
-def encode(pipe: Any, request: ImageRequest) -> Conditioning:
-    """Read a request's texts with the pipeline's own encoders.
-
-    Only the stepper's thread may do so: transformers' tokenizers keep the padding of the last call
-    as state, and two threads at once get each other's.
-    """
-    guided = wants_empty_branch(request)
-    encoded = pipe.encode_prompt(
-        prompt=request.prompt,
-        device=pipe.device,
-        num_images_per_prompt=1,
-        do_classifier_free_guidance=guided,
-        negative_prompt=request.negative_prompt or None,
-    )
-    prompt, empty = encoded[:2]
-    states = torch.cat([empty, prompt]) if guided else prompt
-    if len(encoded) == 2:
-        return Conditioning(states, {})
-    pooled, empty_pooled = encoded[2:]
-    size = picture_size(pipe, request)
-    ids = pipe._get_add_time_ids(
-        size, (0, 0), size, dtype=states.dtype,
-        text_encoder_projection_dim=pipe.text_encoder_2.config.projection_dim,
-    )  # fmt: skip
-    return Conditioning(
-        states,
-        {
-            "text_embeds": torch.cat([empty_pooled, pooled]) if guided else pooled,
-            "time_ids": ids.to(states.device).repeat(len(states), 1),
-        },
-    )
-
-
 @torch.inference_mode()
 def start(
-    pipe: Any, request: ImageRequest, conditioning: Conditioning, make_scheduler: SchedulerFactory
+    pipe: Any,
+    request: ImageRequest,
+    conditionings: tuple[Conditioning, Conditioning],
+    make_scheduler: SchedulerFactory,
 ) -> Run:
     """A run before its first step; the noise is drawn as the library's pipelines draw it."""
+    check_blocks(pipe.unet, request.steering.blocks_off)
     scheduler = make_scheduler(request.scheduler, pipe)
     set_timesteps(scheduler, request.num_inference_steps, pipe.device)
     height, width = (side // pipe.vae_scale_factor for side in picture_size(pipe, request))
@@ -128,45 +79,60 @@ def start(
         (1, pipe.unet.config.in_channels, height, width),
         generator=torch.Generator().manual_seed(request.seed),
         device=pipe.device,
-        dtype=conditioning.states.dtype,
+        dtype=conditionings[0].states.dtype,
     )
-    return Run(request, pipe, scheduler, conditioning, noise * scheduler.init_noise_sigma,
-               noise_levels(scheduler))  # fmt: skip
+    latents = noise * scheduler.init_noise_sigma
+    return Run(request, pipe, scheduler, *conditionings, latents, noise_levels(scheduler))
 
 
 @torch.inference_mode()
-def predict(runs: Sequence[Run]) -> Tensor:
+def predict(runs: Sequence[Run]) -> tuple[Tensor, list[Inside | None]]:
     """Ask the U-Net for all runs at once, each at its own timestep.
 
     Args:
         runs: at least one, all of the same kind.
 
     Returns:
-        `[run, branch, 4, y, x]` predictions.
+        `[run, branch, 4, y, x]` predictions, and for each run what happened inside, if it asks.
     """
-    branches = runs[0].conditioning.branches
+    conditionings = [run.conditioning for run in runs]
+    branches = conditionings[0].branches
     noisy = [run.scheduler.scale_model_input(run.latents, run.timestep) for run in runs]
-    added = {
-        name: torch.cat([run.conditioning.added[name] for run in runs]) for name in runs[0].conditioning.added
-    }
-    out = runs[0].pipe.unet(
-        torch.cat(noisy).repeat_interleave(branches, dim=0),
-        # float32 holds every timestep exactly; some schedulers count in whole numbers, some do not
-        torch.stack([run.timestep.float() for run in runs]).repeat_interleave(branches),
-        encoder_hidden_states=torch.cat([run.conditioning.states for run in runs]),
-        added_cond_kwargs=added or None,
-        return_dict=False,
-    )[0]
-    return out.unflatten(0, (len(runs), branches))
+    added = {name: torch.cat([c.added[name] for c in conditionings]) for name in conditionings[0].added}
+    states = torch.cat([c.states for c in conditionings])
+    unet = runs[0].pipe.unet
+    with _instruments(runs) as desk:
+        mask = desk.encoder_mask(states.shape[1]) if desk else None
+        out = unet(
+            torch.cat(noisy).repeat_interleave(branches, dim=0),
+            # float32 holds every timestep exactly; some schedulers count in whole numbers, some do not
+            torch.stack([run.timestep.float() for run in runs]).repeat_interleave(branches),
+            encoder_hidden_states=states,
+            added_cond_kwargs=added or None,
+            return_dict=False,
+            **({} if mask is None else {"encoder_attention_mask": mask.to(states.device)}),
+        )[0]
+    insides = [desk.inside_of(i, layout_of(unet).blocks) if desk else None for i in range(len(runs))]
+    return out.unflatten(0, (len(runs), branches)), insides
+
+
+def _instruments(runs: Sequence[Run]) -> AbstractContextManager[Desk | None]:
+    """Instruments where one of the runs needs them; the untouched U-Net elsewhere."""
+    if not runs[0].needs_instruments:
+        return nullcontext()
+    subjects = [Subject(r.conditioning.ends, r.request.steering, r.request.look_inside) for r in runs]
+    height, width = runs[0].latents.shape[-2:]
+    return instruments(runs[0].pipe.unet, subjects, (height, width))
 
 
 @torch.inference_mode()
-def advance(run: Run, prediction: Tensor) -> DenoiseStep:
+def advance(run: Run, prediction: Tensor, inside: Inside | None = None) -> DenoiseStep:
     """Guide one run's predictions, let its scheduler step, and note what happened.
 
     Args:
         run: moved on by one step.
         prediction: `[branch, 4, y, x]`.
+        inside: what happened inside the U-Net.
     """
     index, timestep, before = run.index, run.timestep, run.latents
     branches = prediction.split(1)
@@ -184,6 +150,7 @@ def advance(run: Run, prediction: Tensor) -> DenoiseStep:
         denoised_prompt=arrays[-2],
         denoised_empty=arrays[1] if len(branches) == 2 else None,
         denoised_guided=arrays[-1],
+        inside=inside,
     )
 
 

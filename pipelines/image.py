@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -114,7 +113,7 @@ def run(request: ImageRequest) -> Trace:
 def png_with_parameters(trace: Trace) -> bytes:
     """The picture as PNG, with its request as JSON in the text chunk "parameters"."""
     info = PngInfo()
-    info.add_text(_CHUNK, json.dumps(asdict(trace.request)))  # ASCII, as tEXt wants it
+    info.add_text(_CHUNK, json.dumps(trace.request.parameters()))  # ASCII, as tEXt wants it
     file = io.BytesIO()
     trace.image.save(file, format="PNG", pnginfo=info)
     return file.getvalue()
@@ -131,6 +130,6 @@ def read_parameters(png: bytes) -> dict[str, Any]:
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
             found = json.loads(picture.info[_CHUNK])
-        return asdict(ImageRequest(**found))
+        return ImageRequest(**found).validated().parameters()
     except Exception as error:  # Pillow and json raise many kinds for a broken file
         raise InputError("parameters_missing") from error

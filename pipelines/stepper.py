@@ -13,7 +13,8 @@ from typing import Any
 
 from pipelines import denoise, models
 from pipelines.compute import on_compute_thread
-from pipelines.denoise import Conditioning, Run, SchedulerFactory
+from pipelines.conditioning import Readings
+from pipelines.denoise import Run, SchedulerFactory
 from pipelines.errors import InputError
 from pipelines.schedulers import make_scheduler
 from pipelines.trace import DenoiseStep, ImageRequest
@@ -144,26 +145,22 @@ class Stepper:
                 self._changed.wait()
             count = min(self._max_batch, len(self._inbox))
             tickets = [self._inbox.popleft() for _ in range(count)]
-        read: dict[tuple[object, ...], Conditioning] = {}  # a sweep's eight runs share their texts
+        readings = Readings()
         started = []
         for ticket in tickets:
             if ticket.closed.is_set():
                 self._retire(ticket, None)
                 continue
             try:
-                started.append((ticket, self._start(ticket, read)))
+                started.append((ticket, self._start(ticket, readings)))
             except Exception as error:
                 self._retire(ticket, error)
         self._active.extendleft(reversed(started))
 
     @on_compute_thread
-    def _start(self, ticket: _Ticket, read: dict[tuple[object, ...], Conditioning]) -> Run:
-        request = ticket.request
-        key = (request.model, request.prompt, request.negative_prompt, request.height, request.width,
-               denoise.wants_empty_branch(request))  # fmt: skip
-        if key not in read:
-            read[key] = denoise.encode(ticket.pipe, request)
-        return denoise.start(ticket.pipe, request, read[key], self._make_scheduler)
+    def _start(self, ticket: _Ticket, readings: Readings) -> Run:
+        conditionings = readings.of(ticket.pipe, ticket.request)
+        return denoise.start(ticket.pipe, ticket.request, conditionings, self._make_scheduler)
 
     def _drop_closed(self) -> None:
         for ticket, run in list(self._active):
@@ -185,16 +182,16 @@ class Stepper:
     def _tick(self, group: list[tuple[_Ticket, Run]]) -> None:
         """One step for a group; whoever goes on stands in line again behind the others."""
         try:
-            predictions = denoise.predict([run for _, run in group])
+            predictions, insides = denoise.predict([run for _, run in group])
         except Exception as error:
             if len(group) == 1:
                 self._retire(group[0][0], error)
             for pair in group if len(group) > 1 else ():  # alone, so that only the guilty one fails
                 self._tick([pair])
             return
-        for (ticket, run), prediction in zip(group, predictions, strict=True):
+        for (ticket, run), prediction, inside in zip(group, predictions, insides, strict=True):
             try:
-                step = denoise.advance(run, prediction)
+                step = denoise.advance(run, prediction, inside)
             except Exception as error:
                 self._retire(ticket, error)
                 continue

@@ -1,13 +1,15 @@
 """What is asked of a picture model, and the trace that its run leaves behind."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from pipelines import models
 from pipelines.errors import InputError
+from pipelines.steering import Steering
 
 SCHEDULERS = ("ddim", "dpm++", "euler")
 MAX_CHARACTERS = 2000
@@ -31,6 +33,9 @@ class ImageRequest:
         model: catalogue id of the role "image"; empty means the preselected one.
         height: px, a multiple of 8; None means the model's own.
         width: px, a multiple of 8; None means the model's own.
+        steering: levers between text and picture; the default pulls none.
+        look_inside: note what happens inside the U-Net (`DenoiseStep.inside`); changes no picture, so
+            requests that differ in nothing else are equal.
     """
 
     prompt: str
@@ -42,14 +47,24 @@ class ImageRequest:
     model: str = ""
     height: int | None = None
     width: int | None = None
+    steering: Steering = field(default_factory=Steering)
+    look_inside: bool = field(default=False, compare=False)
+
+    def parameters(self) -> dict[str, Any]:
+        """What decides the picture, as plain values; `ImageRequest(**parameters)` asks for it again."""
+        found = asdict(self)
+        del found["look_inside"]
+        if self.steering == Steering():
+            del found["steering"]
+        return found
 
     def validated(self) -> "ImageRequest":
         """The same request with every value checked, typed and the model's id filled in.
 
         Raises:
             InputError: `prompt_empty`, `prompt_too_long`, `text_broken`, `seed_range`,
-                `guidance_scale_range`, `steps_range`, `scheduler_unknown`, `size_range` or
-                `model_unknown`.
+                `guidance_scale_range`, `steps_range`, `scheduler_unknown`, `size_range`,
+                `model_unknown`, or what `Steering.validated` raises.
         """
         if not isinstance(self.prompt, str) or not self.prompt.strip():
             raise InputError("prompt_empty")
@@ -58,17 +73,63 @@ class ImageRequest:
         scale = _number(self.guidance_scale)
         if not 0 <= scale <= MAX_GUIDANCE_SCALE:  # false for NaN, too
             raise InputError("guidance_scale_range", high=MAX_GUIDANCE_SCALE, received=self.guidance_scale)
+        steps = _whole("steps_range", self.num_inference_steps, 1, MAX_STEPS)
         return replace(
             self,
             prompt=_text(self.prompt),
             negative_prompt=_text(self.negative_prompt or ""),
             seed=_whole("seed_range", self.seed, 0, MAX_SEED),
             guidance_scale=scale,
-            num_inference_steps=_whole("steps_range", self.num_inference_steps, 1, MAX_STEPS),
+            num_inference_steps=steps,
             model=models.entry(self.model or models.default_id("image"), "image").id,
             height=_size(self.height),
             width=_size(self.width),
+            steering=_levers(self.steering, steps),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMaps:
+    """Where one cross-attention layer looked in one step, averaged over its heads.
+
+    Rows are the token places from start to end token and, last, all padding behind it together, so that
+    the rows of each cell sum to one.
+
+    Attributes:
+        layer: its name in the U-Net.
+        block: name of the block that it is in.
+        prompt: `[row, y, x]` float16 of the branch with the prompt.
+        empty: the same of the branch with the negative or empty prompt; None where there is none.
+    """
+
+    layer: str
+    block: str
+    prompt: np.ndarray
+    empty: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """What happened inside the U-Net in one step; one number per block in each array.
+
+    Attributes:
+        blocks: names, in the order of computation.
+        maps: of each cross-attention layer, in the order of computation.
+        text_effect: length of the difference that the prompt makes to a block's output, relative to that
+            output without the prompt; NaN without that branch.
+        attention_effect: length of what cross-attention adds to the activations, relative to them; NaN in
+            blocks without cross-attention.
+        time_effect: root mean square of what the time embedding hands to the block's ResNets.
+        text_in_time: root mean square of the difference that the prompt makes to that; 0 where text reaches
+            a model by cross-attention alone; NaN without the other branch.
+    """
+
+    blocks: tuple[str, ...]
+    maps: tuple[AttentionMaps, ...]
+    text_effect: np.ndarray
+    attention_effect: np.ndarray
+    time_effect: np.ndarray
+    text_in_time: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)  # one by one, since arrays neither compare nor hash as a whole
@@ -87,6 +148,7 @@ class DenoiseStep:
         denoised_empty: `[4, y, x]` estimate with the negative or empty prompt; None where a
             distilled model ran without that branch.
         denoised_guided: `[4, y, x]` guided estimate, the one the step went towards.
+        inside: what happened inside the U-Net, where the request asked for it.
     """
 
     index: int
@@ -96,6 +158,7 @@ class DenoiseStep:
     denoised_prompt: np.ndarray
     denoised_empty: np.ndarray | None
     denoised_guided: np.ndarray
+    inside: Inside | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +168,12 @@ class Trace:
     request: ImageRequest
     steps: tuple[DenoiseStep, ...]
     image: Image.Image
+
+
+def _levers(value: Any, steps: int) -> Steering:
+    """Checked levers, of a `Steering` or of the fields of one, as JSON brings them."""
+    steering = value if isinstance(value, Steering) else Steering(**value)
+    return replace(steering, prompt_b=_text(steering.prompt_b or "")).validated(steps)
 
 
 def _number(value: object) -> float:

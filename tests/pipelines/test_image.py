@@ -2,7 +2,7 @@
 
 import io
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from PIL import Image
 from pipelines import image, models
 from pipelines.errors import InputError
 from pipelines.image import SCHEDULERS, ImageRequest
+from pipelines.steering import Steering
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 
@@ -132,9 +133,18 @@ def test_a_png_carries_its_parameters_and_draws_itself_again():
     png = image.png_with_parameters(trace)
     assert Image.open(io.BytesIO(png)).info["parameters"].isascii()
     found = image.read_parameters(png)
-    assert found == asdict(trace.request)
+    assert found == trace.request.parameters()
     again = image.run(ImageRequest(**found))
     assert again.image.tobytes() == Image.open(io.BytesIO(png)).convert("RGB").tobytes()
+
+
+def test_a_png_of_a_steered_run_draws_itself_again():
+    levers = Steering("a blue bird", 0.25, 2, ((2, 0.5),), blocks_off=("down_blocks.0",), places_hidden=(3,))
+    trace = image.run(replace(REQUEST, steering=levers))
+    again = image.run(ImageRequest(**image.read_parameters(image.png_with_parameters(trace))))
+    assert again.request == trace.request
+    assert again.image.tobytes() == trace.image.tobytes()
+    assert again.image.tobytes() != image.run(REQUEST).image.tobytes()
 
 
 @pytest.mark.parametrize("data", [b"", b"\x89PNG\r\n\x1a\n", b"<svg/>", b"not a picture"])
