@@ -140,8 +140,8 @@ def test_a_deaf_time_embedding_hears_the_empty_prompt():
 def test_runs_with_different_levers_share_a_batch():
     levers = [
         Steering(), Steering(B.prompt, blend=0.3), Steering(B.prompt, switch_at=1),
-        Steering(pooled_only=True), Steering(blocks_off=("mid_block",)), Steering(text_in_time=False), Steering(places_hidden=(2,)),
-        Steering(token_weights=((2, 0.0),)),
+        Steering(pooled_only=True), Steering(blocks_off=("mid_block",)), Steering(text_in_time=False),
+        Steering(places_hidden=(2,)), Steering(token_weights=((2, 0.0),)),
     ]  # fmt: skip
     requests = [replace(A, steering=lever) for lever in levers]
     together = [list(run)[-1].latents for run in stepper.submit_all(requests)]
