@@ -17,7 +17,18 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from components import api, clip_matrix, embeddings, examples, guidance, image, theme, tokens
+from components import (
+    api,
+    clip_matrix,
+    conditioning,
+    cross_attention,
+    embeddings,
+    examples,
+    guidance,
+    image,
+    theme,
+    tokens,
+)
 from components.address import wire_address
 from components.document import Document
 from components.header import build_footer, build_header
@@ -29,9 +40,25 @@ ASSETS = Path(__file__).parent / "assets"
 CHAPTERS = (
     ("reading", {"tokens": tokens.build_tokens_tab, "embeddings": embeddings.build_embeddings_tab}),
     ("pictures", {"clip_matrix": clip_matrix.build_clip_matrix_tab}),
-    ("steering", {"image": image.build_image_tab, "guidance": guidance.build_guidance_tab}),
+    (
+        "steering",
+        {
+            "image": image.build_image_tab,
+            "guidance": guidance.build_guidance_tab,
+            "cross_attention": cross_attention.build_cross_attention_tab,
+            "conditioning": conditioning.build_conditioning_tab,
+        },
+    ),
 )
-ENDPOINTS = tokens.API | embeddings.API | clip_matrix.API | image.API | guidance.API
+ENDPOINTS = (
+    tokens.API
+    | embeddings.API
+    | clip_matrix.API
+    | image.API
+    | guidance.API
+    | cross_attention.API
+    | conditioning.API
+)
 
 
 def _build_page(page: gr.Blocks, language: str) -> None:

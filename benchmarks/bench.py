@@ -15,6 +15,7 @@ MUST = {
     "image.trace_ratio": 1.10,  # fully traced picture / plain StableDiffusionPipeline call
     "guidance.sweep_ratio": 0.5,  # sweep of eight scales / eight single runs
     "stepper.sharing_ratio": 0.6,  # eight visitors together / one after the other
+    "cross_attention.recording_ratio": 1.25,  # attention of every layer recorded / untraced run
     "page.interactive_ratio": 2.0,  # page ready to type / an empty Gradio page
     "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
     "image.whole_picture_s": 2.0,  # from the click to the finished picture on the page

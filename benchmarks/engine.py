@@ -48,6 +48,16 @@ def measure(repetitions: int) -> Iterator[Row]:
     print("one guided picture, 20 steps, s:", seconds)
     yield row("image.trace_ratio", seconds["traced"] / seconds["library"], repetitions)
 
+    seconds = medians(
+        {
+            "plain": lambda: image.run(REQUEST),
+            "looking": lambda: image.run(replace(REQUEST, look_inside=True)),
+        },
+        repetitions,
+    )
+    print("one guided picture, 20 steps, without and with recorded attention, s:", seconds)
+    yield row("cross_attention.recording_ratio", seconds["looking"] / seconds["plain"], repetitions)
+
     single = [replace(REQUEST, guidance_scale=scale) for scale in SCALES]
     seconds = medians(
         {

@@ -15,6 +15,7 @@ import resource
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -85,13 +86,15 @@ def measure(steps: int) -> dict[str, Any]:
     request = ImageRequest("A small cat on a bed.", num_inference_steps=steps, model="true-sd15")
     trace = list(image.generate(request))
     marks.append(_now())
+    looked = list(image.generate(replace(request, look_inside=True)))
+    marks.append(_now())
     shapes = {key: count // steps for key, count in sorted(seen.items(), reverse=True)}
     image.preview(trace[-1].denoised_guided, "true-sd15")
     marks.append(_now())
     image.finish(request, trace)
     marks.append(_now())
     spent = [tuple(round(b - a, 2) for a, b in zip(*pair, strict=True)) for pair in pairwise(marks)]
-    per_step = tuple(round(seconds / steps, 2) for seconds in spent[1])
+    per_step, looking = (tuple(round(seconds / steps, 2) for seconds in part) for part in spent[1:3])
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     gpu = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0
     return {
@@ -100,8 +103,10 @@ def measure(steps: int) -> dict[str, Any]:
         "seconds": "[on the clock, of all cores together]: on a busy machine only the second counts",
         "load": spent[0],
         "guided_step": per_step,
-        "preview": spent[2],
-        "decode": spent[3],
+        "guided_step_with_attention_recorded": looking,
+        "same_picture": bool((looked[-1].latents == trace[-1].latents).all()),
+        "preview": spent[3],
+        "decode": spent[4],
         "peak_ram_gib": round(rss, 1),
         "peak_gpu_gib": round(gpu, 1),
         "cross_attention": [

@@ -29,11 +29,16 @@ def encode(picture: Image.Image) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _encode_exactly(picture: Image.Image) -> str:
+def encode_exactly(picture: Image.Image) -> str:
     """Like `encode` but lossless, for grids whose cells are numbers."""
+    return "data:image/png;base64," + png_base64(picture)
+
+
+def png_base64(picture: Image.Image) -> str:
+    """A picture as the text of its PNG, as endpoints return it."""
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _colours(scale: Sequence[tuple[float, str]], values: np.ndarray) -> np.ndarray:
@@ -78,7 +83,7 @@ def magnitude_picture(latents: np.ndarray, limit: float) -> Image.Image:
 
 def latents_uri(step: DenoiseStep) -> str:
     """The noisy latents after a step, as their four channels."""
-    return _encode_exactly(signed_tile(step.latents, LATENT_RANGE))
+    return encode_exactly(signed_tile(step.latents, LATENT_RANGE))
 
 
 @dataclass(frozen=True)
@@ -152,8 +157,8 @@ class Reel:
             prompt=tuple(self.prompt),
             empty=tuple(self.empty),
             latents=tuple(self.latents),
-            difference=tuple(_encode_exactly(signed_tile(d, signed)) for d in differences),
-            magnitude=tuple(_encode_exactly(magnitude_picture(d, length)) for d in differences),
+            difference=tuple(encode_exactly(signed_tile(d, signed)) for d in differences),
+            magnitude=tuple(encode_exactly(magnitude_picture(d, length)) for d in differences),
             signed_limit=signed,
             length_limit=length,
         )

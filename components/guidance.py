@@ -11,7 +11,7 @@ import numpy as np
 from components.errors import explained
 from components.frames import Reel, encode
 from components.guidance_sweep import build_sweep_section, guidance_sweep, wire_sweep
-from components.guidance_view import away_idle, away_view, change_between, dial_view, sum_view
+from components.guidance_view import away_idle, away_view, dial_view, sum_view
 from components.image import STEPPER, example_if_ready, request_like
 from components.language import Texts
 from components.layout import section, tab_frame
@@ -185,7 +185,7 @@ def compare_without_and_with(request: ImageRequest, slot: RunSlot, t: Texts) -> 
         pictures = image.decode(np.stack([step.latents for step in pair]), request.model)
     finally:
         run.finished = True
-    remark = t("guidance.negative_change", change=number(change_between(*pictures), t))
+    remark = t("guidance.negative_change", change=number(image.picture_change(*pictures), t))
     yield away_view(request, (encode(pictures[0]), encode(pictures[1])), remark, t)
 
 

@@ -1,7 +1,5 @@
 """The sweep of the guidance tab: one text at eight scales, from the same noise, and what CLIP says of it."""
 
-import base64
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,13 +8,14 @@ from typing import Any
 import gradio as gr
 
 from components.errors import explained
+from components.frames import png_base64
 from components.guidance_view import sweep_figure, sweep_row, sweep_summary
 from components.image import STEPPER, example_request, request_like
 from components.language import Texts
 from components.layout import section
 from components.plots import plot
 from components.prompt_bar import BarValues
-from components.runs import RunSlot
+from components.runs import RunSlot, show_batch, told
 from components.trace_view import trace_html
 from pipelines.guidance import GuidanceSweep
 from pipelines.guidance import guidance_sweep as run_sweep
@@ -33,10 +32,6 @@ _ROW_CSS = """
 & .row figure { margin: 0 3px; text-align: center; }
 & .row img { width: 100%; aspect-ratio: 1; display: block; margin: 0; border-radius: 5px; }
 """
-
-
-class _EndedError(Exception):
-    """A sweep whose visitor has started something else."""
 
 
 @lru_cache(maxsize=1)
@@ -120,24 +115,11 @@ def sweep_run(
         Values for row, figure, summary, swept request and stop button; a sweep that was stopped
         leaves what was there before.
     """
-    run = slot.begin()
 
-    def on_step(done: int, total: int) -> None:
-        if run.ended:
-            raise _EndedError
-        progress((done, total), desc=t("guidance.sweep_progress", step=done, total=total))
+    def draw(on_step: Callable[..., None]) -> tuple[Any, ...]:
+        return _views(request, run_sweep(request, SCALES, on_step), t)
 
-    yield *(gr.skip(),) * 4, gr.update(interactive=True)
-    try:
-        shown: tuple[Any, ...] = _views(request, run_sweep(request, SCALES, on_step), t)
-    except _EndedError:
-        shown = (gr.skip(),) * 4
-    except Exception:
-        yield *(gr.skip(),) * 4, gr.update(interactive=False)
-        raise
-    finally:
-        run.finished = True
-    yield *shown, gr.update(interactive=False)
+    yield from show_batch(slot, told(progress, t), draw, outputs=5)
 
 
 def _views(request: ImageRequest, sweep: GuidanceSweep, t: Texts) -> tuple[Any, ...]:
@@ -199,11 +181,5 @@ def guidance_sweep(
     return {
         "scales": sweep.scales.tolist(),
         "clip_scores": [round(float(score), 6) for score in sweep.clip_scores],
-        "images": [_base64(picture) for picture in sweep.images],
+        "images": [png_base64(picture) for picture in sweep.images],
     }
-
-
-def _base64(picture: Any) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")

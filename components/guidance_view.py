@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from html import escape
 
 import plotly.graph_objects as go
-from PIL import Image, ImageChops, ImageStat
 from plotly.colors import get_colorscale
 
 from components.frames import Frames, encode
@@ -17,7 +16,7 @@ from pipelines.guidance import GuidanceSweep
 from pipelines.image import ImageRequest, Trace
 
 _HIGH = 12.0  # from here on, pictures of most models burn
-_LEFT, _RIGHT = 84, 12  # px beside the plot; the row of pictures above it keeps the same margins
+LEFT, RIGHT = 84, 12  # px beside the plot; the row of pictures above it keeps the same margins
 
 
 def formula(request: ImageRequest, t: Texts) -> str:
@@ -124,7 +123,7 @@ def sweep_row(sweep: GuidanceSweep, t: Texts) -> str:
         scale_text, score_text = number(scale, t), number(score, t, 2)
         alt = html_escape(t("guidance.sweep_picture", scale=scale_text, score=score_text))
         cells.append(f'<figure><img src="{encode(image)}" alt="{alt}"></figure>')
-    columns = f"grid-template-columns:repeat({len(cells)},minmax(0,1fr));padding:0 {_RIGHT}px 0 {_LEFT}px"
+    columns = f"grid-template-columns:repeat({len(cells)},minmax(0,1fr));padding:0 {RIGHT}px 0 {LEFT}px"
     return f'<div class="row" role="group" style="{columns}">{"".join(cells)}</div>'
 
 
@@ -155,7 +154,7 @@ def sweep_figure(sweep: GuidanceSweep, t: Texts) -> go.Figure:
             )
     figure = style(figure, t, height=330)
     figure.update_layout(
-        margin={"l": _LEFT, "r": _RIGHT, "t": 36, "b": 8}, showlegend=False,
+        margin={"l": LEFT, "r": RIGHT, "t": 36, "b": 8}, showlegend=False,
         xaxis={"tickvals": places, "ticktext": labels, "range": [-0.5, len(places) - 0.5],
                "side": "top", "automargin": False, "zeroline": False},
         yaxis={"title": {"text": t("guidance.sweep_y")}, "range": [low - 0.15 * room, high + 0.65 * room],
@@ -204,8 +203,3 @@ def away_idle(t: Texts) -> str:
     captions = (t("guidance.negative_without"), t("image.negative"))
     cells = "".join(hole(idle, caption) for caption in captions)
     return f'<div class="trace"><div class="pair">{cells}</div></div>'
-
-
-def change_between(first: Image.Image, second: Image.Image) -> float:
-    """Mean absolute difference of two pictures of one size, 0..255."""
-    return sum(ImageStat.Stat(ImageChops.difference(first, second)).mean) / 3

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from components.layout import tab_frame
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
 from components.trace_view import finished_view, running_view, trace_html
-from pipelines import image
+from pipelines import image, models
 from pipelines.image import SCHEDULERS, ImageRequest, Trace
 
 STEPPER: dict[str, Any] = {
@@ -46,10 +47,19 @@ def request_like(trace: Trace | None, prompt: str, negative: str, seed: int, sca
     return ImageRequest(prompt, negative or "", seed, scale, steps, scheduler, model).validated()
 
 
+def observed(request: ImageRequest) -> ImageRequest:
+    """The same request, looking inside where drawing again for that would take minutes.
+
+    The classroom model draws the same picture again in a second, when a tab asks what happened inside.
+    """
+    slow = models.entry(request.model).family != "classroom"
+    return replace(request, look_inside=request.look_inside or slow)
+
+
 @lru_cache(maxsize=1)
 def compute_example() -> tuple[Trace, Frames]:
     """Run the first example; the app does so once after start, and all visitors see that run."""
-    trace = image.run(example_request())
+    trace = image.run(replace(example_request(), look_inside=True))  # every tab shows this one
     return trace, Frames.of(trace)
 
 
@@ -158,7 +168,7 @@ def draw_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Te
         finished=lambda trace: _show(trace, slot, t, _remark(trace, previous, t)),
         restored=lambda: _restore(previous, slot, t),
     )
-    yield from show_run(request, slot, views)
+    yield from show_run(observed(request), slot, views)
 
 
 def _running(reel: Reel, t: Texts) -> tuple[Any, ...]:

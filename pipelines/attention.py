@@ -156,12 +156,10 @@ class Desk:
         return Inside(blocks=tuple(blocks), maps=maps, **per_block)
 
     def _maps_of(self, layer: str, index: int) -> AttentionMaps:
-        ends = self.subjects[index].ends
-        first = index * self.branches
-        found = [
-            _picture(self._maps[layer][first + branch], end, self.cells) for branch, end in enumerate(ends)
-        ]
-        return AttentionMaps(layer, block_of(layer), found[-1], found[0] if len(found) == 2 else None)
+        ends, looks = self.subjects[index].ends, self._maps[layer]
+        grid, first = _grid(looks.shape[1], self.cells), index * self.branches
+        found = [_picture(looks[first + branch], end, grid) for branch, end in enumerate(ends)]
+        return AttentionMaps(layer, block_of(layer), grid, found[-1], found[0] if len(found) == 2 else None)
 
     def _text_effect(self, block: str, index: int) -> float:
         if self.branches == 1:
@@ -188,9 +186,9 @@ class Desk:
         return float(torch.stack(values).mean()) if values else NAN
 
 
-def _picture(looks: Tensor, end: int, cells: tuple[int, int]) -> np.ndarray:
+def _picture(looks: Tensor, end: int, grid: tuple[int, int]) -> np.ndarray:
     """Attention of one branch as maps: `[y * x, key]` to `[end + 2, y, x]` float16, padding added up."""
-    height, width = _grid(len(looks), cells)
+    height, width = grid
     rows = torch.cat([looks[:, : end + 1], looks[:, end + 1 :].sum(1, keepdim=True)], 1)
     maps = rows.T.reshape(-1, height, width)
     factor = -(-max(height, width) // MAX_SIDE)

@@ -1,172 +1,151 @@
-"""What the text encoders hand to the U-Net, as it is or with its levers pulled."""
+"""How text and time modulate the blocks of a U-Net, and what a picture loses when one of them is cut off."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
+import numpy as np
+from PIL import Image
 
 from pipelines import models
-from pipelines.steering import check_places
-from pipelines.trace import ImageRequest
+from pipelines.attention import layout_of
+from pipelines.clip import clip_scores
+from pipelines.errors import InputError
+from pipelines.image import draw_together, picture_change
+from pipelines.steering import Steering
+from pipelines.trace import DenoiseStep, ImageRequest, Trace
+
+OnStep = Callable[[tuple[DenoiseStep, ...]], None]
+MAX_SWITCHES = 16
+NONE, ALL, TIME = "none", "all", "time"  # cuts that are no single block
 
 
-@dataclass(frozen=True)
-class Conditioning:
-    """What the text encoders hand to the U-Net.
+@dataclass(frozen=True, eq=False)
+class BlockEffects:
+    """How strongly text and time act on each block in each step; see `pipelines.trace.Inside`.
 
     Attributes:
-        states: `[branch, token, dim]`; the branches are empty, prompt, or prompt alone.
-        added: further inputs of SDXL's U-Net, each `[branch, dim]`.
-        ends: place of the end token in each branch; what follows is padding.
+        blocks: names, in the order of computation.
+        text_effect: `[block, step]` relative change of a block's output by the prompt.
+        attention_effect: `[block, step]` what cross-attention adds, relative to what it is added to.
+        time_effect: `[block, step]` strength of what the time embedding hands to the block.
+        text_in_time: `[block, step]` how much of that the prompt changes.
     """
 
-    states: Tensor
-    added: dict[str, Tensor]
-    ends: tuple[int, ...]
-
-    @property
-    def branches(self) -> int:
-        return len(self.states)
+    blocks: tuple[str, ...]
+    text_effect: np.ndarray
+    attention_effect: np.ndarray
+    time_effect: np.ndarray
+    text_in_time: np.ndarray
 
 
-def picture_size(pipe: Any, request: ImageRequest) -> tuple[int, int]:
-    """Height and width in px: the request's, or the size the model was trained at."""
-    size = pipe.unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    scale = pipe.vae_scale_factor
-    return request.height or height * scale, request.width or width * scale
-
-
-def wants_empty_branch(request: ImageRequest) -> bool:
-    """Whether a run asks the model without the prompt, too.
-
-    The library leaves that branch out up to a scale of 1; here only distilled models do, because
-    the page shows what the model draws without the prompt at every scale.
-    """
-    return request.guidance_scale > 1 or not models.entry(request.model, "image").distilled
-
-
-@torch.inference_mode()
-def encode(pipe: Any, request: ImageRequest) -> Conditioning:
-    """Read a request's prompt and negative prompt with the pipeline's own encoders.
-
-    Only the stepper's thread may do so: transformers' tokenizers keep the padding of the last call
-    as state, and two threads at once get each other's.
-    """
-    guided = wants_empty_branch(request)
-    encoded = pipe.encode_prompt(
-        prompt=request.prompt,
-        device=pipe.device,
-        num_images_per_prompt=1,
-        do_classifier_free_guidance=guided,
-        negative_prompt=request.negative_prompt or None,
-    )
-    prompt, empty = encoded[:2]
-    states = torch.cat([empty, prompt]) if guided else prompt
-    texts = [request.negative_prompt, request.prompt] if guided else [request.prompt]
-    ends = tuple(_end(pipe, text) for text in texts)
-    if len(encoded) == 2:
-        return Conditioning(states, {}, ends)
-    pooled, empty_pooled = encoded[2:]
-    size = picture_size(pipe, request)
-    ids = pipe._get_add_time_ids(
-        size, (0, 0), size, dtype=states.dtype,
-        text_encoder_projection_dim=pipe.text_encoder_2.config.projection_dim,
-    )  # fmt: skip
-    return Conditioning(
-        states,
-        {
-            "text_embeds": torch.cat([empty_pooled, pooled]) if guided else pooled,
-            "time_ids": ids.to(states.device).repeat(len(states), 1),
-        },
-        ends,
-    )
-
-
-def _end(pipe: Any, text: str) -> int:
-    """Place of the end token."""
-    length = pipe.tokenizer.model_max_length
-    return len(pipe.tokenizer(text, truncation=True, max_length=length).input_ids) - 1
-
-
-@dataclass
-class Readings:
-    """Texts read for runs that start together; a sweep's eight runs share theirs."""
-
-    _read: dict[tuple[object, ...], Conditioning] = field(default_factory=dict)
-
-    def of(self, pipe: Any, request: ImageRequest) -> tuple[Conditioning, Conditioning]:
-        """What steers a run before and from its switch on; the same twice where it has none."""
-        levers = request.steering
-        first = self._plain(pipe, request)
-        if levers.blend:
-            first = _between(first, self._second(pipe, request), levers.blend)
-        if levers.token_weights:
-            empty = self._plain(pipe, replace(request, prompt=""))
-            first = _weighted(first, empty, levers.token_weights)
-        if levers.pooled_only:
-            first = _pooled_everywhere(first)
-        if not levers.text_in_time:
-            first = _pooled_of_the_empty(first)
-        check_places(levers.places_hidden, first.states.shape[1])
-        return first, first if levers.switch_at is None else self._second(pipe, request)
-
-    def _second(self, pipe: Any, request: ImageRequest) -> Conditioning:
-        return self._plain(pipe, replace(request, prompt=request.steering.prompt_b))
-
-    def _plain(self, pipe: Any, request: ImageRequest) -> Conditioning:
-        key = (request.model, request.prompt, request.negative_prompt, request.height, request.width,
-               wants_empty_branch(request))  # fmt: skip
-        if key not in self._read:
-            self._read[key] = encode(pipe, request)
-        return self._read[key]
-
-
-def _with_prompt(read: Conditioning, states: Tensor, **added: Tensor) -> Conditioning:
-    """The same with other vectors in the prompt's branch, which is the last.
+def block_effects(trace: Trace) -> BlockEffects:
+    """The effects in every step of a run.
 
     Args:
-        read: not changed.
-        states: `[token, dim]`.
-        **added: `[dim]` each.
+        trace: of a run with `look_inside`.
+
+    Raises:
+        InputError: `attention_not_traced` if the run did not look inside.
     """
-    extra = {name: torch.cat([read.added[name][:-1], value[None]]) for name, value in added.items()}
-    return replace(read, states=torch.cat([read.states[:-1], states[None]]), added=read.added | extra)
+    insides = [step.inside for step in trace.steps if step.inside is not None]
+    if len(insides) < len(trace.steps):
+        raise InputError("attention_not_traced")
+    names = ("text_effect", "attention_effect", "time_effect", "text_in_time")
+    arrays = {name: np.stack([getattr(inside, name) for inside in insides], axis=1) for name in names}
+    return BlockEffects(insides[0].blocks, **arrays)
 
 
-@torch.inference_mode()
-def _between(a: Conditioning, b: Conditioning, share: float) -> Conditioning:
-    """A point on the straight line from one text's vectors to another's, place by place."""
-    names = a.added.keys() & {"text_embeds"}
-    pooled = {name: torch.lerp(a.added[name][-1], b.added[name][-1], share) for name in names}
-    mixed = _with_prompt(a, torch.lerp(a.states[-1], b.states[-1], share), **pooled)
-    return replace(mixed, ends=(*a.ends[:-1], max(a.ends[-1], b.ends[-1])))
+@dataclass(frozen=True, eq=False)
+class Cuts:
+    """One prompt and seed, with one way of the text into the picture cut off at a time.
+
+    Attributes:
+        names: what was cut: `NONE`, a block's name, `ALL` cross-attention, or the prompt in the time
+            embedding (`TIME`).
+        images: one picture each.
+        changes: `[cut]` mean absolute difference to the uncut picture, 0..255.
+        clip_scores: `[cut]` cosine of each picture with the prompt, -1..1.
+    """
+
+    names: tuple[str, ...]
+    images: tuple[Image.Image, ...]
+    changes: np.ndarray
+    clip_scores: np.ndarray
 
 
-@torch.inference_mode()
-def _weighted(
-    read: Conditioning, empty: Conditioning, weights: tuple[tuple[int, float], ...]
-) -> Conditioning:
-    """Each named place moved along the line from the empty prompt's vector there through the prompt's."""
-    states = read.states[-1].clone()
-    check_places([place for place, _ in weights], len(states))
-    for place, weight in weights:
-        states[place] = torch.lerp(empty.states[-1, place], states[place], weight)
-    return _with_prompt(read, states)
+def cut_blocks(request: ImageRequest, on_step: OnStep | None = None) -> Cuts:
+    """Draw a picture whole, with cross-attention off in each block and in all, and with time embedding deaf.
+
+    Args:
+        request: checked here; of its levers, those that cut are replaced.
+        on_step: called with the steps of all runs; an exception it raises stops them.
+
+    Raises:
+        InputError: what `pipelines.image.generate` raises.
+    """
+    request = request.validated()
+    unet = models.load(request.model).unet
+    blocks = layout_of(unet).steered_blocks
+    cuts: dict[str, Steering] = {NONE: replace(request.steering, blocks_off=(), text_in_time=True)}
+    cuts |= {block: replace(cuts[NONE], blocks_off=(block,)) for block in blocks}
+    cuts[ALL] = replace(cuts[NONE], blocks_off=blocks)
+    if hears_text(request.model):
+        cuts[TIME] = replace(cuts[NONE], text_in_time=False)
+    images, _ = draw_together([replace(request, steering=cut) for cut in cuts.values()], on_step)
+    return Cuts(
+        tuple(cuts),
+        tuple(images),
+        np.array([picture_change(image, images[0]) for image in images]),
+        clip_scores(images, [request.prompt], models.default_id("clip"))[:, 0],
+    )
 
 
-@torch.inference_mode()
-def _pooled_everywhere(read: Conditioning) -> Conditioning:
-    """The end token's vector, which has read the whole sentence, at every place."""
-    states = read.states[-1]
-    return _with_prompt(read, states[read.ends[-1]].expand_as(states))
+def hears_text(model: str) -> bool:
+    """Whether a picture model's time embedding hears the prompt, too."""
+    return models.load(model).unet.config.addition_embed_type in ("text", "text_time")
 
 
-def _pooled_of_the_empty(read: Conditioning) -> Conditioning:
-    """SDXL hands its pooled vector to the time embedding; here it gets the one without the prompt."""
-    if "text_embeds" not in read.added:
-        return read
-    pooled = read.added["text_embeds"]
-    kept = pooled[0] if read.branches == 2 else torch.zeros_like(pooled[0])
-    return _with_prompt(read, read.states[-1], text_embeds=kept)
+@dataclass(frozen=True, eq=False)
+class Switches:
+    """One seed, and a prompt that gives way to another at some step.
+
+    Attributes:
+        steps: `[switch]` the step from which the second prompt steers, 0-based; the number of steps: never.
+        images: one picture each.
+        clip_scores: `[switch, 2]` cosine of each picture with the first and the second prompt, -1..1.
+    """
+
+    steps: tuple[int, ...]
+    images: tuple[Image.Image, ...]
+    clip_scores: np.ndarray
+
+
+def switch_points(steps: int, most: int = 7) -> tuple[int, ...]:
+    """Up to `most` steps to switch at, from 0 (only the second prompt) to `steps` (only the first)."""
+    return tuple(sorted({round(i * steps / (most - 1)) for i in range(most)}))
+
+
+def switch_prompts(
+    request: ImageRequest, prompt_b: str, steps: Sequence[int], on_step: OnStep | None = None
+) -> Switches:
+    """Draw one seed with two prompts, the second taking over at different steps, as one batch.
+
+    Args:
+        request: checked here; its prompt is the first.
+        prompt_b: the second.
+        steps: when it takes over, each 0 to the number of steps.
+        on_step: called with the steps of all runs; an exception it raises stops them.
+
+    Raises:
+        InputError: `switches_count`, `prompt_b_empty`, `switch_range`, and what `pipelines.image.generate`
+            raises.
+    """
+    if not 1 <= len(steps) <= MAX_SWITCHES:
+        raise InputError("switches_count", limit=MAX_SWITCHES, received=len(steps))
+    requests = [
+        replace(request, steering=replace(request.steering, prompt_b=prompt_b, switch_at=step)).validated()
+        for step in steps
+    ]
+    images, _ = draw_together(requests, on_step)
+    scores = clip_scores(images, [request.prompt, prompt_b], models.default_id("clip"))
+    return Switches(tuple(steps), tuple(images), scores)

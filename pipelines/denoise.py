@@ -11,7 +11,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from pipelines.attention import Desk, Subject, check_blocks, instruments, layout_of
-from pipelines.conditioning import Conditioning, picture_size
+from pipelines.encoding import Conditioning, picture_size
 from pipelines.schedulers import NoiseLevel, denoising_factors, noise_levels, set_timesteps
 from pipelines.trace import DenoiseStep, ImageRequest, Inside
 

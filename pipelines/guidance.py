@@ -1,16 +1,15 @@
 """Guidance: the model with the prompt, without it, and their difference amplified."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
-from pipelines import models, stepper
+from pipelines import models
 from pipelines.clip import clip_scores
 from pipelines.errors import InputError
-from pipelines.image import decode
+from pipelines.image import draw_together
 from pipelines.trace import DenoiseStep, ImageRequest
 
 MAX_SCALES = 8
@@ -36,14 +35,14 @@ class GuidanceSweep:
 def guidance_sweep(
     request: ImageRequest,
     scales: Sequence[float],
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: Callable[[tuple[DenoiseStep, ...]], None] | None = None,
 ) -> GuidanceSweep:
     """Draw one prompt at several guidance scales, as one batch from the same noise.
 
     Args:
         request: its own guidance scale is not used.
         scales: one to eight values, each 0..20.
-        on_step: called as `(steps done, steps in all)`; an exception it raises stops the sweep.
+        on_step: called with the step of every run; an exception it raises stops the sweep.
 
     Raises:
         InputError: `scales_count`, and what `pipelines.image.generate` raises.
@@ -51,13 +50,7 @@ def guidance_sweep(
     if not 1 <= len(scales) <= MAX_SCALES:
         raise InputError("scales_count", limit=MAX_SCALES, received=len(scales))
     requests = [replace(request, guidance_scale=scale).validated() for scale in scales]
-    with ExitStack() as stack:
-        runs = [stack.enter_context(closing(run)) for run in stepper.submit_all(requests)]
-        for steps in zip(*runs, strict=True):
-            if on_step:
-                on_step(steps[0].index + 1, steps[0].total)
-    latents = np.stack([step.latents for step in steps])
-    images = decode(latents, requests[0].model)
+    images, latents = draw_together(requests, on_step)
     scores = clip_scores(images, [request.prompt], models.default_id("clip"))[:, 0]
     return GuidanceSweep(np.array(scales, dtype=float), tuple(images), scores, latents)
 

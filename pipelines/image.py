@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from pipelines.compute import on_compute_thread
 from pipelines.errors import InputError
 from pipelines.trace import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 
-__all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "finish", "generate",
-           "png_with_parameters", "preview", "read_parameters", "run"]  # fmt: skip
+__all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "draw_together", "finish",
+           "generate", "picture_change", "png_with_parameters", "preview", "read_parameters",
+           "run"]  # fmt: skip
 
 _CELLS_AT_ONCE = 8192  # latent cells decoded in one call: 32 classroom pictures or 2 of 512 px
 _PREVIEW_SIDE = 16  # latent cells; larger latents are averaged down to this for previews on a CPU
@@ -108,6 +110,36 @@ def finish(request: ImageRequest, steps: Sequence[DenoiseStep]) -> Trace:
 def run(request: ImageRequest) -> Trace:
     """Draw one picture and keep its trace; see `generate`."""
     return finish(request, tuple(generate(request)))
+
+
+def draw_together(
+    requests: Sequence[ImageRequest], on_step: Callable[[tuple[DenoiseStep, ...]], None] | None = None
+) -> tuple[list[Image.Image], np.ndarray]:
+    """Draw several pictures of one visitor as one batch.
+
+    Args:
+        requests: of one model, size and number of steps.
+        on_step: called with the step of every run; an exception it raises stops them all.
+
+    Returns:
+        The pictures, and their clean latents `[picture, 4, y, x]`.
+
+    Raises:
+        InputError: what `generate` raises.
+    """
+    with ExitStack() as stack:
+        runs = [stack.enter_context(closing(run)) for run in stepper.submit_all(requests)]
+        for steps in zip(*runs, strict=True):
+            if on_step:
+                on_step(steps)
+    latents = np.stack([step.latents for step in steps])
+    return decode(latents, requests[0].validated().model), latents
+
+
+def picture_change(picture: Image.Image, reference: Image.Image) -> float:
+    """Mean absolute difference of two pictures of one size, over pixels and channels, 0..255."""
+    a, b = (np.asarray(p.convert("RGB"), np.int16) for p in (picture, reference))
+    return float(np.abs(a - b).mean())
 
 
 def png_with_parameters(trace: Trace) -> bytes:

@@ -13,8 +13,8 @@ from typing import Any
 
 from pipelines import denoise, models
 from pipelines.compute import on_compute_thread
-from pipelines.conditioning import Readings
 from pipelines.denoise import Run, SchedulerFactory
+from pipelines.encoding import Readings
 from pipelines.errors import InputError
 from pipelines.schedulers import make_scheduler
 from pipelines.trace import DenoiseStep, ImageRequest

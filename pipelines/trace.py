@@ -98,12 +98,14 @@ class AttentionMaps:
     Attributes:
         layer: its name in the U-Net.
         block: name of the block that it is in.
+        grid: rows and columns of cells it works on; large maps are kept coarser than that.
         prompt: `[row, y, x]` float16 of the branch with the prompt.
         empty: the same of the branch with the negative or empty prompt; None where there is none.
     """
 
     layer: str
     block: str
+    grid: tuple[int, int]
     prompt: np.ndarray
     empty: np.ndarray | None
 

@@ -42,6 +42,14 @@ def share_row(name: str, hits: Sequence[bool], must: float | None) -> Row:
     return Row(name, round(value, 4), must, len(hits), wilson(sum(hits), len(hits)), ok)
 
 
+def mean_row(name: str, values: Sequence[float], must: float | None) -> Row:
+    """A row for a mean, with the interval of the normal distribution."""
+    mean = float(np.mean(values))
+    half = 1.96 * float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    ci95 = (round(mean - half, 4), round(mean + half, 4))
+    return Row(name, round(mean, 4), must, len(values), ci95, must is None or mean >= must)
+
+
 def weight_hashes() -> dict[str, str]:
     """SHA-256 of every shipped weight file."""
     root = models.ASSETS

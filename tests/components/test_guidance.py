@@ -13,7 +13,7 @@ from PIL import Image
 from components.frames import Frames
 from components.guidance import compare_without_and_with, turn
 from components.guidance_sweep import SCALES, guidance_sweep, sweep_run
-from components.guidance_view import change_between, dial_view, formula, sum_view, sweep_figure, sweep_row
+from components.guidance_view import dial_view, formula, sum_view, sweep_figure, sweep_row
 from components.language import load_texts
 from components.runs import RunSlot
 from pipelines import image, models
@@ -151,12 +151,6 @@ def test_steering_away_from_nothing_changes_nothing_and_from_something_does():
     steered = list(compare_without_and_with(request(negative_prompt="cat, bed"), RunSlot(), T))[-1]
     assert T("guidance.negative_change", change="0") not in steered
     assert steered.count("<img") == 2
-
-
-def test_change_between_pictures_is_the_mean_over_pixels_and_channels():
-    first, second = Image.new("RGB", (2, 1), (10, 20, 30)), Image.new("RGB", (2, 1), (10, 20, 30))
-    second.putpixel((0, 0), (16, 20, 30))
-    assert change_between(first, second) == pytest.approx(1.0)
 
 
 def test_endpoint_scores_its_own_pictures():

@@ -103,8 +103,10 @@ def test_no_difference_where_a_model_ran_without_its_empty_branch():
 def test_a_sweep_is_its_single_runs():
     scales = (0, 1, 3, 7.5, 20)
     told = []
-    sweep = guidance.guidance_sweep(REQUEST, scales, lambda done, total: told.append((done, total)))
-    assert told == [(i, 5) for i in range(1, 6)]
+    sweep = guidance.guidance_sweep(
+        REQUEST, scales, lambda steps: told.append((steps[0].index + 1, steps[0].total, len(steps)))
+    )
+    assert told == [(i, 5, 5) for i in range(1, 6)]
     assert sweep.scales.tolist() == list(scales)
     assert sweep.latents.shape == (5, 4, 16, 16)
     for scale, picture, latents in zip(scales, sweep.images, sweep.latents, strict=True):
@@ -143,7 +145,7 @@ def test_an_abandoned_sweep_frees_the_engine():
     class Leave(Exception):  # noqa: N818
         pass
 
-    def leave(done: int, total: int) -> None:
+    def leave(steps: object) -> None:
         raise Leave
 
     with pytest.raises(Leave):

@@ -212,3 +212,9 @@ def test_usable_values_are_typed():
 )
 def test_strange_prompts_are_drawn(prompt):
     assert image.run(replace(REQUEST, prompt=prompt, num_inference_steps=1)).image.size == (64, 64)
+
+
+def test_change_of_a_picture_is_the_mean_over_pixels_and_channels():
+    first, second = Image.new("RGB", (2, 1), (10, 20, 30)), Image.new("RGB", (2, 1), (10, 20, 30))
+    second.putpixel((0, 0), (16, 20, 30))
+    assert image.picture_change(first, second) == pytest.approx(1.0)

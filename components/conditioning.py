@@ -1,0 +1,278 @@
+"""The conditioning tab: how text and time modulate the network, and what is lost when a way is cut off."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from components.conditioning_view import cuts_view, effects_figure, switch_figure, switch_one, switch_row
+from components.errors import explained
+from components.frames import Reel, png_base64
+from components.image import STEPPER, example_if_ready, request_like
+from components.language import Texts
+from components.layout import html_escape, section, tab_frame
+from components.plots import plot
+from components.prompt_bar import BarValues, PromptBar
+from components.runs import RunSlot, RunViews, show_batch, show_run, told
+from components.trace_view import trace_html
+from pipelines import conditioning as pipeline
+from pipelines.cross_attention import has_maps
+from pipelines.image import ImageRequest, Trace
+from pipelines.steering import Steering
+
+OTHERS = ("A red car in the snow.", "A blue bird on the beach.")  # where no second prompt was typed
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The tab's components."""
+
+    effects: gr.Plot
+    status: gr.HTML
+    cut: gr.Button
+    cut_stop: gr.Button
+    cuts: gr.HTML
+    at: gr.Slider
+    switch: gr.Button
+    switch_stop: gr.Button
+    row: gr.HTML
+    scores: gr.Plot
+    one: gr.HTML
+
+
+def second_prompt(prompt: str, prompt_b: str) -> str:
+    """The prompt that takes over: the bar's second, or one about something else altogether."""
+    return prompt_b.strip() or next(other for other in OTHERS if other != prompt.strip())
+
+
+def build_conditioning_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+    """Draw the tab and wire it.
+
+    Args:
+        bar: prompts and numbers come from it; the trace is shared with the other tabs about pictures.
+        t: texts.
+        public: not used, as the endpoints in `API` belong to no language's page.
+    """
+    with tab_frame(t, "conditioning") as tab:
+        parts = _layout(t)
+    values = [
+        bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
+        bar.image_model,
+    ]  # fmt: skip
+    inputs = [*values, bar.trace, bar.run]
+    enter, cut, switch, one = _handlers(t)
+    tab.select(enter, inputs, [parts.effects, parts.status, bar.trace], **STEPPER)
+    shown = {"trigger_mode": "multiple", **STEPPER, "show_progress": "full"}
+    parts.cut.click(cut, inputs, [parts.cuts, parts.cut_stop], show_progress_on=parts.cuts, **shown)
+    parts.switch.click(
+        switch, [*inputs, bar.prompt_b], [parts.row, parts.scores, parts.switch_stop],
+        show_progress_on=parts.row, **shown,
+    )  # fmt: skip
+    parts.at.release(one, [*inputs, bar.prompt_b, parts.at], parts.one, trigger_mode="multiple", **STEPPER)
+    for stop in (parts.cut_stop, parts.switch_stop):
+        stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
+
+
+def _layout(t: Texts) -> _Parts:
+    section(t("conditioning.effects_title"), t("conditioning.effects_hint"))
+    status = trace_html("conditioning-status", t("conditioning.effects_title"))
+    effects = plot(t("conditioning.effects_alt"), elem_id="conditioning-effects")
+    section(t("conditioning.cut_title"), t("conditioning.cut_hint"))
+    with gr.Row():
+        cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=340)
+        cut_stop = _stop_button("conditioning-cut-stop", t)
+    cuts = trace_html("conditioning-cuts", t("conditioning.cut_title"))
+    section(t("conditioning.switch_title"), t("conditioning.switch_hint"))
+    at = gr.Slider(
+        0, BarValues.num_inference_steps, value=6, step=1, label=t("conditioning.at"),
+        info=t("conditioning.at_info"), elem_id="conditioning-at",
+    )  # fmt: skip
+    one = trace_html("conditioning-one", t("conditioning.switch_title"))
+    with gr.Row():
+        switch = gr.Button(t("conditioning.switch"), elem_id="conditioning-switch", scale=0, min_width=340)
+        switch_stop = _stop_button("conditioning-switch-stop", t)
+    with gr.Column(elem_classes="sweep-scroll"):
+        row = trace_html("conditioning-row", t("conditioning.switch_title"))
+        scores = plot(t("conditioning.switch_alt"), elem_id="conditioning-scores", visible=False)
+    return _Parts(effects, status, cut, cut_stop, cuts, at, switch, switch_stop, row, scores, one)
+
+
+def _stop_button(elem_id: str, t: Texts) -> gr.Button:
+    return gr.Button(t("image.stop"), variant="stop", interactive=False, scale=0, elem_id=elem_id)
+
+
+def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
+    """What opening the tab does, and what the two buttons and the slider do."""
+
+    @explained(t)
+    def enter(*inputs: Any) -> Iterator[Any]:
+        *values, trace, slot = inputs
+        if slot.busy:
+            yield gr.skip()
+            return
+        request = trace.request if trace is not None else request_like(None, *values)
+        if trace is None and (example := example_if_ready(request)):
+            slot.shown, trace = example, example[0]
+        if trace is not None and has_maps(trace):
+            yield _effects(trace, t)
+        else:  # the same picture once more, to the bit, this time with a look inside
+            yield from effects_run(request, slot, t)
+
+    # Gradio counts parameters to find the one for the progress bar, so they are spelt out.
+    @explained(t)
+    def cut(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str, trace: Trace | None,
+            slot: RunSlot, progress: gr.Progress = gr.Progress()) -> Iterator[Any]:  # noqa: B008  # fmt: skip
+        request = request_like(trace, prompt, negative, seed, scale, steps, model)
+
+        def draw(on_step: Callable[..., None]) -> tuple[Any, ...]:
+            return (cuts_view(request, pipeline.cut_blocks(request, on_step), t),)
+
+        yield from show_batch(slot, told(progress, t), draw, outputs=2)
+
+    @explained(t)
+    def switch(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
+               trace: Trace | None, slot: RunSlot, prompt_b: str,
+               progress: gr.Progress = gr.Progress()) -> Iterator[Any]:  # noqa: B008  # fmt: skip
+        request = request_like(trace, prompt, negative, seed, scale, steps, model)
+        other = second_prompt(request.prompt, prompt_b)
+
+        def draw(on_step: Callable[..., None]) -> tuple[Any, ...]:
+            points = pipeline.switch_points(request.num_inference_steps)
+            found = pipeline.switch_prompts(request, other, points, on_step)
+            figure = gr.update(value=switch_figure(found, request.prompt, other, t), visible=True)
+            return switch_row(found, t), figure
+
+        yield from show_batch(slot, told(progress, t), draw, outputs=3)
+
+    @explained(t)
+    def one(*inputs: Any) -> Iterator[Any]:
+        *values, trace, slot, prompt_b, at = inputs
+        request = request_like(trace, *values)
+        other = second_prompt(request.prompt, prompt_b)
+        levers = Steering(prompt_b=other, switch_at=min(int(at), request.num_inference_steps))
+        yield from switch_run(replace(request, steering=levers).validated(), slot, t)
+
+    return enter, cut, switch, one
+
+
+def effects_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:
+    """Draw a picture for one visitor and note how text and time act in it.
+
+    Args:
+        request: checked.
+        slot: this visitor's; a run in it ends.
+        t: texts.
+
+    Yields:
+        Values for the figure, the status and the trace.
+    """
+    views = RunViews(
+        running=lambda reel: (gr.skip(), _progress(reel, t), gr.skip()),
+        finished=lambda trace: _effects(trace, t),
+        restored=lambda: (gr.skip(), "", gr.skip()),
+    )
+    yield from show_run(replace(request, look_inside=True), slot, views)
+
+
+def _progress(reel: Reel, t: Texts) -> str:
+    total = reel.request.num_inference_steps
+    text = t("image.step", step=len(reel.steps), total=total) if reel.steps else t("image.waiting")
+    return f'<div class="trace"><p class="remark" role="status">{html_escape(text)}</p></div>'
+
+
+def _effects(trace: Trace, t: Texts) -> tuple[Any, ...]:
+    hears = pipeline.hears_text(trace.request.model)
+    return effects_figure(pipeline.block_effects(trace), hears, t), "", trace
+
+
+def switch_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:
+    """Draw one picture whose prompt gives way to another, showing its steps as they come.
+
+    Args:
+        request: checked, with `switch_at`.
+        slot: this visitor's; a run in it ends.
+        t: texts.
+
+    Yields:
+        The view of the picture. The visitor's trace stays the one of the prompt alone.
+    """
+    kept = slot.shown
+    views = RunViews(
+        running=lambda reel: (switch_one(request, reel.guided[-1] if reel.guided else "", reel, t),),
+        finished=lambda trace: (switch_one(request, slot.frames_of(trace).guided[-1], None, t),),
+        restored=lambda: (gr.skip(),),
+    )
+    for shown in show_run(request, slot, views):
+        yield shown[0]
+    slot.shown = kept
+
+
+def switch_prompts(
+    prompt: str = BarValues.prompt,
+    prompt_b: str = OTHERS[0],
+    switch_at: list[int] = [0, 5, 10, 15, 20],  # noqa: B006  read only; shown to callers as the default
+    seed: int = 0,
+    guidance_scale: float = 5.0,
+    num_inference_steps: int = 20,
+    model: str = "classroom-image",
+) -> dict[str, Any]:
+    """Draw one seed with two texts, of which the second takes over at some step.
+
+    Args:
+        prompt: the first text, in English for the classroom model.
+        prompt_b: the second text.
+        switch_at: one to sixteen steps from which the second steers, each 0 (it alone) to
+            num_inference_steps (never).
+        seed: 0 to 4294967295.
+        guidance_scale: 0 to 20.
+        num_inference_steps: 1 to 100.
+        model: id of a picture model in the catalogue.
+
+    Returns:
+        "switch_at", "images" (PNG, base64) and "clip_scores" (cosine with the first and the second text,
+        -1 to 1).
+    """
+    request = ImageRequest(prompt, "", seed, guidance_scale, num_inference_steps, model=model).validated()
+    found = pipeline.switch_prompts(request, prompt_b, switch_at if isinstance(switch_at, list) else [])
+    return {
+        "switch_at": list(found.steps),
+        "images": [png_base64(picture) for picture in found.images],
+        "clip_scores": found.clip_scores.round(6).tolist(),
+    }
+
+
+def cut_blocks(
+    prompt: str = BarValues.prompt,
+    negative_prompt: str = "",
+    seed: int = 0,
+    guidance_scale: float = 5.0,
+    num_inference_steps: int = 20,
+    model: str = "classroom-image",
+) -> dict[str, Any]:
+    """Draw a picture with one way of the text into the network cut off at a time.
+
+    Args:
+        prompt: what the picture shall show, in English for the classroom model.
+        negative_prompt: what to steer away from; may be empty.
+        seed: 0 to 4294967295.
+        guidance_scale: 0 to 20.
+        num_inference_steps: 1 to 100.
+        model: id of a picture model in the catalogue.
+
+    Returns:
+        "cuts" ("none", names of U-Net blocks whose cross-attention was off, "all" of them, "time" for a time
+        embedding that does not hear the prompt), "images" (PNG, base64), "changes" (mean absolute difference
+        to the uncut picture, 0 to 255) and "clip_scores" (cosine with the prompt, -1 to 1).
+    """
+    request = ImageRequest(prompt, negative_prompt, seed, guidance_scale, num_inference_steps, model=model)
+    found = pipeline.cut_blocks(request)
+    return {
+        "cuts": list(found.names),
+        "images": [png_base64(picture) for picture in found.images],
+        "changes": found.changes.round(4).tolist(),
+        "clip_scores": found.clip_scores.round(6).tolist(),
+    }
+
+
+API: dict[str, Callable[..., Any]] = {"switch_prompts": switch_prompts, "cut_blocks": cut_blocks}

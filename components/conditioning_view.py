@@ -1,0 +1,141 @@
+"""What the conditioning tab shows: heat maps of blocks and steps, cut pictures, prompts that give way."""
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from components.cross_attention_view import block_name
+from components.frames import Reel, encode
+from components.guidance_view import LEFT, RIGHT
+from components.language import Texts
+from components.layout import html_escape
+from components.plots import SEQUENTIAL, style
+from components.trace_view import hole, number, picture
+from pipelines.conditioning import ALL, NONE, TIME, BlockEffects, Cuts, Switches
+from pipelines.image import ImageRequest
+
+_COLOURS = ("#0072b2", "#d55e00")  # first and second prompt
+
+
+def effects_figure(effects: BlockEffects, hears: bool, t: Texts) -> go.Figure:
+    """Four heat maps, block by step: how strongly text and time act.
+
+    Args:
+        effects: of a run.
+        hears: whether the model's time embedding hears the prompt.
+        t: texts.
+    """
+    names = ("text_effect", "attention_effect", "time_effect", "text_in_time")
+    titles = [t(f"conditioning.{name}") for name in names]
+    if not hears:
+        titles[-1] = t("conditioning.text_in_time_none")
+    fig = make_subplots(2, 2, subplot_titles=titles, horizontal_spacing=0.16, vertical_spacing=0.2)
+    rows = [block_name(block, t) for block in effects.blocks]
+    steps = list(range(1, effects.text_effect.shape[1] + 1))
+    for place, name in enumerate(names):
+        row, column = divmod(place, 2)
+        values = getattr(effects, name)
+        most = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
+        fig.add_heatmap(
+            z=np.where(np.isfinite(values), values, np.nan), x=steps, y=rows, zmin=0, zmax=most or 1.0,
+            colorscale=SEQUENTIAL, row=row + 1, col=column + 1,
+            colorbar={
+                "x": 0.435 + 0.58 * column, "y": 0.8 - 0.6 * row, "len": 0.42, "thickness": 14,
+                "tickfont": {"size": 14}, "nticks": 4,
+            },
+            hovertemplate=t("conditioning.effects_hover"),
+        )  # fmt: skip
+    fig.update_yaxes(autorange="reversed", tickfont_size=16)
+    fig.update_xaxes(title_text=t("conditioning.steps"), row=2)
+    style(fig, t, height=720)
+    fig.update_annotations(font_size=18)
+    return fig.update_layout(margin_t=48)
+
+
+def cut_name(cut: str, t: Texts) -> str:
+    """What was cut off, in words."""
+    if cut in (NONE, ALL, TIME):
+        return t(f"conditioning.cut_{cut}")
+    return t("conditioning.cut_block", block=block_name(cut, t))
+
+
+def cuts_view(request: ImageRequest, found: Cuts, t: Texts) -> str:
+    """All pictures with what each lacks, and the largest loss in words."""
+    cells = []
+    for cut, image, change, score in zip(
+        found.names, found.images, found.changes, found.clip_scores, strict=True
+    ):
+        hint = t("conditioning.clip", score=number(score, t, 2))
+        if cut != NONE:
+            hint = t("conditioning.changed", change=number(change, t)) + " · " + hint
+        cells.append(picture("cut", encode(image), cut_name(cut, t), hint))
+    blocks = [i for i, cut in enumerate(found.names) if cut not in (NONE, ALL, TIME)]
+    worst = max(blocks, key=lambda i: found.changes[i])
+    remark = t(
+        "conditioning.worst", block=block_name(found.names[worst], t), change=number(found.changes[worst], t)
+    )
+    return (
+        f'<div class="trace"><div class="gallery">{"".join(cells)}</div>'
+        f'<p class="remark">{html_escape(remark)}</p></div>'
+    )
+
+
+def switch_row(found: Switches, t: Texts) -> str:
+    """The pictures, each over its point of the plot."""
+    cells = []
+    for step, image in zip(found.steps, found.images, strict=True):
+        alt = html_escape(t("conditioning.switch_picture", step=step))
+        cells.append(f'<figure><img src="{encode(image)}" alt="{alt}"></figure>')
+    columns = f"grid-template-columns:repeat({len(cells)},minmax(0,1fr));padding:0 {RIGHT}px 0 {LEFT}px"
+    return f'<div class="trace"><div class="over" role="group" style="{columns}">{"".join(cells)}</div></div>'
+
+
+def switch_figure(found: Switches, prompt: str, prompt_b: str, t: Texts) -> go.Figure:
+    """How well each picture fits either prompt, against the step of the change."""
+    fig = go.Figure()
+    for scores, text, colour in zip(found.clip_scores.T, (prompt, prompt_b), _COLOURS, strict=True):
+        fig.add_scatter(
+            x=list(range(len(found.steps))), y=scores, name=html_escape(_short(text)),
+            mode="lines+markers", line={"width": 4, "color": colour}, marker_size=11,
+            hovertemplate="%{y:.2f}<extra></extra>",
+        )  # fmt: skip
+    edge = 0.5
+    fig.update_layout(
+        xaxis={
+            "tickvals": list(range(len(found.steps))), "ticktext": [str(step) for step in found.steps],
+            "range": [-edge, len(found.steps) - 1 + edge], "title": {"text": t("conditioning.switch_x")},
+            "automargin": False,
+        },
+        yaxis={"title": {"text": t("guidance.sweep_y")}, "range": [-0.2, 0.9], "automargin": False},
+        legend={"y": -0.32},
+    )  # fmt: skip
+    style(fig, t, height=380)
+    return fig.update_layout(margin={"l": LEFT, "r": RIGHT, "t": 8, "b": 110})
+
+
+def _short(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def switch_one(request: ImageRequest, now: str, reel: Reel | None, t: Texts) -> str:
+    """One picture whose prompt gives way, and where it is.
+
+    Args:
+        request: with `switch_at` and the second prompt.
+        now: address of its picture; empty before the first step.
+        reel: of a run under way; None when it is done.
+        t: texts.
+    """
+    levers, total = request.steering, request.num_inference_steps
+    status = t("image.step", step=len(reel.steps), total=total) if reel else ""
+    caption = t("conditioning.one", step=levers.switch_at, total=total)
+    shown = picture("now", now, caption, status) if now else hole(t("image.waiting"), caption, status)
+    share = 100 * (levers.switch_at or 0) / total
+    texts = (
+        f'<p class="first"><b>{html_escape(t("conditioning.first"))}</b> {html_escape(request.prompt)}</p>'
+        f'<p class="second"><b>{html_escape(t("conditioning.then"))}</b> {html_escape(levers.prompt_b)}</p>'
+    )
+    return (
+        f'<div class="trace" data-state="{"running" if reel else "done"}"><div class="switch">{shown}'
+        f'<div class="words"><div class="bar" style="--share:{share:.1f}%"></div>{texts}</div></div></div>'
+    )

@@ -1,0 +1,174 @@
+"""The cross-attention tab: which word the model looks at, where and when."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from components.cross_attention_trials import (
+    build_hidden_section,
+    build_picture_section,
+    wire_hidden,
+    wire_picture,
+)
+from components.cross_attention_view import attention_html, trace_view
+from components.errors import explained
+from components.frames import Reel
+from components.image import STEPPER, example_if_ready, request_like
+from components.language import Texts
+from components.layout import html_escape, section, tab_frame
+from components.prompt_bar import BarValues, PromptBar
+from components.runs import RunSlot, RunViews, show_run
+from pipelines import cross_attention as pipeline
+from pipelines import image
+from pipelines.image import ImageRequest, Trace
+
+
+def build_cross_attention_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+    """Draw the tab and wire it.
+
+    Args:
+        bar: prompt and numbers come from it; the trace is shared with the other tabs about pictures.
+        t: texts.
+        public: not used, as the endpoint in `API` belongs to no language's page.
+    """
+    with tab_frame(t, "cross_attention") as tab:
+        with gr.Row(elem_classes="image-actions", equal_height=True):
+            look = gr.Button(t("cross_attention.look"), variant="primary", elem_id="attention-look", scale=2)
+            stop = gr.Button(t("image.stop"), variant="stop", elem_id="attention-stop", interactive=False)
+        view = attention_html("attention-view", t("cross_attention.title"))
+        section(t("cross_attention.hidden_title"), t("cross_attention.hidden_hint"))
+        hidden = build_hidden_section(t)
+        section(t("cross_attention.picture_title"), t("cross_attention.picture_hint"))
+        picture = build_picture_section(t)
+    inputs = [
+        bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
+        bar.image_model, bar.trace, bar.run,
+    ]  # fmt: skip
+    outputs = [view, stop, bar.trace]
+    draw, enter = _handlers(t)
+    look.click(draw, inputs, outputs, trigger_mode="multiple", **STEPPER)
+    tab.select(enter, inputs, outputs, **STEPPER)
+    stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
+    wire_hidden(hidden, inputs, t)
+    wire_picture(picture, bar, tab, t)
+
+
+def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What the button does, and what opening the tab does."""
+
+    @explained(t)
+    def draw(*inputs: Any) -> Iterator[Any]:
+        *values, trace, slot = inputs
+        yield from look_run(request_like(trace, *values), trace, slot, t)
+
+    @explained(t)
+    def enter(*inputs: Any) -> Iterator[Any]:
+        *values, trace, slot = inputs
+        if slot.busy:
+            yield gr.skip()
+            return
+        request = trace.request if trace is not None else request_like(None, *values)
+        if trace is None and (example := example_if_ready(request)):
+            slot.shown, trace = example, example[0]
+        if pipeline.has_maps(trace):
+            yield _show(trace, slot, t)
+        else:  # the same picture once more, to the bit, this time with a look inside
+            yield from look_run(request, trace, slot, t)
+
+    return draw, enter
+
+
+def look_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Texts) -> Iterator[Any]:
+    """Draw a picture for one visitor and note where the model looks.
+
+    Args:
+        request: checked.
+        previous: this visitor's trace before.
+        slot: this visitor's; a run in it ends.
+        t: texts.
+
+    Yields:
+        Values for the view, the stop button and the trace.
+    """
+    views = RunViews(
+        running=lambda reel: _running(reel, t),
+        finished=lambda trace: _show(trace, slot, t),
+        restored=lambda: _restore(previous, slot, t),
+    )
+    yield from show_run(replace(request, look_inside=True), slot, views)
+
+
+def _running(reel: Reel, t: Texts) -> tuple[Any, ...]:
+    total = reel.request.num_inference_steps
+    if not reel.steps:
+        page = f'<p class="waiting">{html_escape(t("image.waiting"))}</p>'
+        return _frame(page), gr.update(interactive=True), gr.skip()
+    where = t("image.step", step=len(reel.steps), total=total)
+    picture = f'<div class="heat plain"><img src="{reel.guided[-1]}" alt="{html_escape(where)}"></div>'
+    lead = f'<div class="lead">{picture}<p class="legend">{html_escape(where)}</p></div>'
+    page = f'<div class="stage">{lead}</div>'
+    return _frame(page), gr.skip(), gr.skip()
+
+
+def _frame(page: str) -> str:
+    return f'<div class="xa" data-state="running">{page}</div>'
+
+
+def _show(trace: Trace, slot: RunSlot, t: Texts) -> tuple[Any, ...]:
+    prompt = pipeline.trace_maps(trace)
+    two = trace.steps[0].denoised_empty is not None
+    empty = pipeline.trace_maps(trace, negative=True) if two else None
+    page = trace_view(trace, slot.frames_of(trace), prompt, empty, t)
+    return page, gr.update(interactive=False), trace
+
+
+def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]:
+    """What was there before a run that drew nothing."""
+    if previous is not None and pipeline.has_maps(previous):
+        return _show(previous, slot, t)
+    page = f'<p class="waiting">{html_escape(t("cross_attention.nothing"))}</p>'
+    return _frame(page), gr.update(interactive=False), gr.skip()
+
+
+def cross_attention(
+    prompt: str = BarValues.prompt,
+    negative_prompt: str = "",
+    seed: int = 0,
+    guidance_scale: float = 5.0,
+    num_inference_steps: int = 20,
+    scheduler: str = "ddim",
+    model: str = "classroom-image",
+) -> dict[str, Any]:
+    """Draw a picture and say where the model looked for each token while it drew.
+
+    Args:
+        prompt: what the picture shall show, in English for the classroom model; up to 2000 characters.
+        negative_prompt: what to steer away from; may be empty.
+        seed: 0 to 4294967295.
+        guidance_scale: 0 to 20.
+        num_inference_steps: 1 to 100.
+        scheduler: "ddim", "dpm++" or "euler".
+        model: id of a picture model in the catalogue.
+
+    Returns:
+        "tokens" from start to end; "shares" of all attention, one for each token and a last one for the
+        padding together; "maps" `[row][y][x]` of the same rows, averaged over steps and over the layers of
+        the finest grid (rows sum to one in each cell); "layers", their number.
+    """
+    request = ImageRequest(
+        prompt, negative_prompt, seed, guidance_scale, num_inference_steps, scheduler, model,
+        look_inside=True,
+    )  # fmt: skip
+    found = pipeline.trace_maps(image.run(request))
+    maps, everything = found.finest, found.groups[pipeline.ALL]
+    return {
+        "tokens": [piece.text for piece in maps.pieces],
+        "shares": [round(float(share), 5) for share in everything.shares],
+        "maps": maps.maps.mean(0).round(4).tolist(),
+        "layers": maps.layers,
+    }
+
+
+API: dict[str, Callable[..., Any]] = {"cross_attention": cross_attention}

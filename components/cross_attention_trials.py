@@ -1,0 +1,248 @@
+"""Two trials of what a heat map is worth: hiding tokens one by one, and pictures whose truth is known."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import plotly.graph_objects as go
+from PIL import Image
+
+from components.colors import token_colours
+from components.cross_attention_view import attention_html, still_view, token_rows
+from components.errors import explained
+from components.frames import encode
+from components.image import STEPPER, request_like
+from components.language import Texts
+from components.layout import html_escape
+from components.plots import plot, style
+from components.prompt_bar import PromptBar
+from components.runs import RunSlot, show_batch, told
+from components.trace_view import number
+from pipelines import cross_attention as pipeline
+from pipelines import picture_attention
+from pipelines.image import ImageRequest
+from pipelines.pictures import open_picture
+from pipelines.tokens import colour_keys
+
+
+@dataclass(frozen=True)
+class HiddenSection:
+    """The components of the first trial."""
+
+    start: gr.Button
+    stop: gr.Button
+    figure: gr.Plot
+    pictures: gr.HTML
+
+
+@dataclass(frozen=True)
+class PictureSection:
+    """The components of the second trial.
+
+    Attributes:
+        scene: picture, masks and nouns of the world picture that is shown, or the picture alone.
+    """
+
+    draw: gr.Button
+    upload: gr.UploadButton
+    text: gr.Textbox
+    ask: gr.Button
+    view: gr.HTML
+    scene: gr.State
+
+
+_FIRST = 13  # seed of the first world picture: two things that do not hide each other
+_APART = 0.3  # of the largest share and the largest change: from here on a map is said to mislead
+
+
+def build_hidden_section(t: Texts) -> HiddenSection:
+    """Draw the first trial."""
+    with gr.Row():
+        start = gr.Button(t("cross_attention.hide"), elem_id="attention-hide", scale=0, min_width=360)
+        stop = gr.Button(
+            t("image.stop"), variant="stop", elem_id="attention-hide-stop", interactive=False, scale=0
+        )
+    figure = plot(t("cross_attention.hidden_alt"), elem_id="attention-hidden-figure", visible=False)
+    return HiddenSection(
+        start, stop, figure, attention_html("attention-hidden", t("cross_attention.hidden_title"))
+    )
+
+
+def wire_hidden(part: HiddenSection, inputs: Sequence[Any], t: Texts) -> None:
+    """Let the button hide tokens one by one.
+
+    Args:
+        part: what `build_hidden_section` drew.
+        inputs: what `request_like` reads after the trace, then trace and run slot of the visitor.
+        t: texts.
+    """
+
+    # Gradio counts parameters to find the one for the progress bar, so they are spelt out.
+    @explained(t)
+    def hide(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str, trace: Any,
+             slot: RunSlot, progress: gr.Progress = gr.Progress()) -> Iterator[Any]:  # noqa: B008  # fmt: skip
+        request = request_like(trace, prompt, negative, seed, scale, steps, model)
+        yield from hidden_run(request, slot, progress, t)
+
+    part.start.click(
+        hide, inputs, [part.figure, part.pictures, part.stop], trigger_mode="multiple",
+        **STEPPER | {"show_progress": "full", "show_progress_on": part.pictures},
+    )  # fmt: skip
+    part.stop.click(lambda slot: slot.stop(), inputs[-1], queue=False, api_visibility="private")
+
+
+def hidden_run(request: ImageRequest, slot: RunSlot, progress: gr.Progress, t: Texts) -> Iterator[Any]:
+    """Hide each token for one visitor.
+
+    Args:
+        request: checked.
+        slot: this visitor's; a run in it ends.
+        progress: told after every step.
+        t: texts.
+
+    Yields:
+        Values for figure, pictures and stop button; a run that was stopped leaves what was there before.
+    """
+
+    def draw(on_step: Callable[..., None]) -> tuple[Any, ...]:
+        found = pipeline.hide_tokens(request, on_step)
+        return gr.update(value=hidden_figure(found, t), visible=True), hidden_pictures(found, t)
+
+    yield from show_batch(slot, told(progress, t), draw, outputs=3)
+
+
+def hidden_figure(found: pipeline.HiddenTokens, t: Texts) -> go.Figure:
+    """Attention and effect of every token, side by side."""
+    colours = token_colours(colour_keys(found.pieces))
+    names = [row["name"] for row in token_rows(found.pieces, t)[:-1]]
+    places = [f"{i} {html_escape(name)}" for i, name in zip(found.places, names, strict=True)]
+    fig = go.Figure()
+    sides = (
+        (found.shares * 100, "x", t("cross_attention.hidden_share")),
+        (found.changes, "x2", t("cross_attention.hidden_change")),
+    )
+    for values, axis, title in sides:
+        fig.add_bar(
+            x=values, y=places, orientation="h", xaxis=axis, marker_color=colours, showlegend=False,
+            text=[number(v, t) for v in values], textposition="outside", textfont_size=16,
+            cliponaxis=False, hovertemplate="%{y}: %{x:.1f}<extra></extra>",
+        )  # fmt: skip
+        fig.update_layout(
+            {f"{axis.replace('x', 'xaxis')}": {"title": {"text": title}, "rangemode": "tozero"}}
+        )
+    fig.update_layout(
+        xaxis={"domain": [0, 0.44]}, xaxis2={"domain": [0.56, 1], "anchor": "y"}, bargap=0.25,
+        yaxis={"autorange": "reversed", "ticklabelposition": "outside", "tickfont": {"size": 18}},
+    )  # fmt: skip
+    return style(fig, t, height=110 + 42 * len(places))
+
+
+def hidden_pictures(found: pipeline.HiddenTokens, t: Texts) -> str:
+    """The picture with all tokens and those without each, and what the comparison says."""
+    names = [row["name"] for row in token_rows(found.pieces, t)[:-1]]
+    captions = [
+        t("cross_attention.hidden_none"),
+        *(t("cross_attention.without_token", token=n) for n in names),
+    ]
+    figures = "".join(
+        f'<figure><img src="{encode(image)}" alt="{html_escape(caption)}">'
+        f"<figcaption>{html_escape(caption)}</figcaption></figure>"
+        for image, caption in zip([found.reference, *found.images], captions, strict=True)
+    )
+    verdict = "".join(f"<p>{html_escape(line)}</p>" for line in _verdict(found, names, t))
+    gallery = f'<div class="gallery">{figures}</div>'
+    return f'<div class="xa still"><div class="verdict">{verdict}</div>{gallery}</div>'
+
+
+def _verdict(found: pipeline.HiddenTokens, names: Sequence[str], t: Texts) -> list[str]:
+    """Where attention and effect part most: looked at much without need, and little though it matters."""
+    lines = []
+    if np.isfinite(found.rank_correlation):
+        rho = number(found.rank_correlation, t, 2)
+        lines.append(t("cross_attention.rank", rho=rho, count=len(names)))
+    apart = found.shares / found.shares.max() - found.changes / max(found.changes.max(), 1e-6)
+    for key, at in (("idle", int(apart.argmax())), ("quiet", int(apart.argmin()))):
+        if abs(apart[at]) >= _APART:
+            share, change = number(100 * found.shares[at], t), number(found.changes[at], t)
+            lines.append(t(f"cross_attention.{key}", token=names[at], share=share, change=change))
+    return lines
+
+
+def build_picture_section(t: Texts) -> PictureSection:
+    """Draw the second trial."""
+    with gr.Row(equal_height=False, elem_classes="dial-row"):
+        draw = gr.Button(t("cross_attention.world"), elem_id="attention-world", scale=2)
+        upload = gr.UploadButton(
+            t("cross_attention.upload"), file_types=["image"], type="filepath", elem_id="attention-upload",
+            scale=2,
+        )  # fmt: skip
+        text = gr.Textbox(
+            label=t("cross_attention.text"), elem_id="attention-text", elem_classes="sv-text", scale=4
+        )
+        ask = gr.Button(t("cross_attention.ask"), elem_id="attention-ask", scale=2)
+    view = attention_html("attention-picture", t("cross_attention.picture_title"))
+    return PictureSection(draw, upload, text, ask, view, gr.State(None))
+
+
+def wire_picture(part: PictureSection, bar: PromptBar, tab: gr.Tab, t: Texts) -> None:
+    """Let the buttons draw, take and ask about a picture; opening the tab does so once."""
+    fresh, taken, asked, entered = _picture_handlers(t)
+    model = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
+    outputs = [part.view, part.scene, part.text]
+    part.draw.click(fresh, bar.image_model, outputs, **model)
+    part.upload.upload(taken, [part.upload, part.text, bar.prompt, bar.image_model], outputs, **model)
+    gr.on(
+        [part.ask.click, part.text.submit], asked, [part.scene, part.text, bar.image_model], part.view,
+        show_progress_on=part.view, **model,
+    )  # fmt: skip
+    tab.select(entered, [part.scene, bar.image_model], outputs, show_progress="hidden", **model)
+
+
+def _picture_handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
+    def look(scene: picture_attention.Known, text: str, model: str) -> str:
+        return picture_page(scene, text, model, t)
+
+    @explained(t)
+    def fresh(model: str) -> Any:
+        seed = int(np.random.default_rng().integers(2**32))
+        scene, text = picture_attention.world_picture(seed)
+        return look(scene, text, model), scene, text
+
+    @explained(t)
+    def taken(path: str, text: str, prompt: str, model: str) -> Any:
+        scene = picture_attention.Known(open_picture(path), (), ())
+        words = text if text.strip() else prompt
+        return look(scene, words, model), scene, words
+
+    @explained(t)
+    def asked(scene: picture_attention.Known | None, text: str, model: str) -> Any:
+        return gr.skip() if scene is None else look(scene, text, model)
+
+    @explained(t)
+    def entered(scene: picture_attention.Known | None, model: str) -> Any:
+        if scene is not None:
+            return (gr.skip(),) * 3
+        known, text = picture_attention.world_picture(_FIRST)
+        return look(known, text, model), known, text
+
+    return fresh, taken, asked, entered
+
+
+def picture_page(scene: picture_attention.Known, text: str, model: str, t: Texts) -> str:
+    """Where the words of a text are looked at in a picture, and what is known of it.
+
+    Args:
+        scene: the picture, and its things if they are known.
+        text: what is said of it.
+        model: catalogue id of the role "image".
+        t: texts.
+
+    Raises:
+        InputError: what `picture_maps` raises.
+    """
+    found = picture_attention.picture_maps(scene.picture, text, model)
+    overlaps = picture_attention.overlaps(found, scene)
+    truths = [(noun, Image.fromarray(mask), value) for noun, mask, value in overlaps]
+    return still_view(found.picture, found.maps.finest, truths, t)
