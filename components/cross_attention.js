@@ -64,7 +64,7 @@ function heat(box, picture, cells, colour, label) {
 function fillChips() {
   const place = find("[data-chips]");
   if (!place) return;
-  const shares = group().shares, most = Math.max(...shares);
+  const shares = group().shares, most = Math.max(...shares), focused = place.contains(document.activeElement);
   place.replaceChildren(...branch().rows.map((row, i) => {
     const chip = document.createElement("button");
     chip.type = "button";
@@ -80,6 +80,7 @@ function fillChips() {
     chip.append(name, share);
     return chip;
   }));
+  if (focused) place.children[at.row].focus();
 }
 
 function figure(className, text) {
@@ -157,7 +158,6 @@ element.addEventListener("keydown", (event) => {
   if (!move || !event.target.closest("[data-chips]")) return;
   event.preventDefault();
   choose(at.row + move);
-  find(`[data-chips] [data-row="${at.row}"]`)?.focus();
 });
 element.addEventListener("input", (event) => {
   const input = event.target;

@@ -1,0 +1,102 @@
+"""The conditioning tab: four heat maps, cut pictures, prompts that give way."""
+
+import html
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.conditioning import OTHERS, cut_blocks, effects_run, second_prompt, switch_prompts, switch_run
+from components.conditioning_view import cuts_view, effects_figure, switch_figure, switch_row
+from components.language import load_texts
+from components.runs import RunSlot
+from pipelines import conditioning as pipeline
+from pipelines import image
+from pipelines.image import ImageRequest
+from pipelines.steering import Steering
+
+T, DE = load_texts("en"), load_texts("de")
+PICTURE = Image.new("RGB", (4, 4))
+
+
+def request(**changes) -> ImageRequest:
+    values = {"prompt": "a red cat", "num_inference_steps": 2, "model": "classroom-image"}
+    return ImageRequest(**(values | changes)).validated()
+
+
+@pytest.mark.parametrize(("hears", "texts"), [(True, T), (False, DE)])
+def test_the_figure_has_a_map_for_each_effect(hears, texts):
+    values = np.array([[0.1, 0.2, 0.3], [np.nan, np.nan, np.nan]])
+    effects = pipeline.BlockEffects(("down_blocks.0", "mid_block"), values, values, values, values)
+    fig = effects_figure(effects, hears, texts)
+    assert len(fig.data) == 4
+    assert list(fig.data[0].y) == [
+        texts("cross_attention.block_down", number=1),
+        texts("cross_attention.block_mid"),
+    ]
+    assert all(each.zmax == 0.3 for each in fig.data)
+    last = [annotation.text for annotation in fig.layout.annotations][3]
+    assert last == texts("conditioning.text_in_time" if hears else "conditioning.text_in_time_none")
+
+
+def test_a_figure_without_the_other_branch_can_be_drawn():
+    nothing = np.full((1, 2), np.nan)
+    effects_figure(pipeline.BlockEffects(("mid_block",), nothing, nothing, nothing, nothing), True, T)
+
+
+def test_a_run_leaves_figure_and_trace():
+    shown = list(effects_run(request(), RunSlot(), T))
+    figure, status, trace = shown[-1]
+    assert len(figure.data) == 4
+    assert status == ""
+    assert trace.steps[0].inside is not None
+
+
+def test_cuts_name_what_is_missed_most():
+    found = pipeline.Cuts(
+        ("none", "down_blocks.0", "mid_block", "all", "time"), (PICTURE,) * 5,
+        np.array([0, 2.0, 9.5, 30, 12]), np.array([0.5, 0.4, 0.3, 0.2, 0.1]),
+    )  # fmt: skip
+    page = cuts_view(request(), found, T)
+    assert page.count("<img") == 5
+    assert html.escape(T("conditioning.worst", block="middle", change="9.5")) in page
+    assert T("conditioning.changed", change="30") in page
+
+
+def test_switches_stand_over_their_points():
+    scores = np.array([[0.1, 0.6], [0.3, 0.4], [0.5, 0.1]])
+    found = pipeline.Switches((0, 7, 20), (PICTURE,) * 3, scores)
+    assert switch_row(found, T).count("<img") == 3
+    fig = switch_figure(found, "a <b>cat</b>", "x" * 99, T)
+    assert list(fig.data[0].y) == [0.1, 0.3, 0.5]
+    assert list(fig.layout.xaxis.ticktext) == ["0", "7", "20"]
+    assert fig.data[0].name == "a &lt;b&gt;cat&lt;/b&gt;"
+    assert len(fig.data[1].name) == 60
+
+
+def test_one_switch_leaves_the_visitors_trace_alone():
+    slot = RunSlot()
+    kept = (image.run(request()), None)
+    slot.shown = kept
+    levers = Steering(OTHERS[0], switch_at=1)
+    pages = list(switch_run(replace(request(), steering=levers), slot, T))
+    assert slot.shown is kept
+    assert 'data-state="running"' in pages[0]
+    assert 'data-state="done"' in pages[-1]
+    assert OTHERS[0] in pages[-1]
+
+
+def test_the_second_prompt_is_the_bars_or_another_one():
+    assert second_prompt("a cat", " a dog ") == "a dog"
+    assert second_prompt("a cat", "") == OTHERS[0]
+    assert second_prompt(OTHERS[0], " ") == OTHERS[1]
+
+
+def test_endpoints_return_pictures_and_numbers():
+    found = switch_prompts("a cat", "a car", [0, 2], num_inference_steps=2)
+    assert found["switch_at"] == [0, 2]
+    assert np.shape(found["clip_scores"]) == (2, 2)
+    cuts = cut_blocks("a cat", num_inference_steps=1)
+    assert cuts["cuts"][0] == "none"
+    assert len(cuts["images"]) == len(cuts["changes"]) == len(cuts["clip_scores"]) == 8

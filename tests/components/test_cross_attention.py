@@ -1,0 +1,166 @@
+"""The cross-attention tab: heat maps in the page, the trial of hiding, pictures whose truth is known."""
+
+import base64
+import html
+import io
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.cross_attention import cross_attention, look_run
+from components.cross_attention_trials import hidden_figure, hidden_pictures, hidden_run, picture_page
+from components.cross_attention_view import atlas, block_name, first_word, token_rows, trace_view
+from components.frames import Frames
+from components.language import load_texts
+from components.runs import RunSlot
+from pipelines import cross_attention as pipeline
+from pipelines import image
+from pipelines.errors import InputError
+from pipelines.image import ImageRequest, Trace
+from pipelines.picture_attention import Known, world_picture
+
+T, DE = load_texts("en"), load_texts("de")
+
+
+def request(**changes) -> ImageRequest:
+    values = {"prompt": "A small <b>cat</b>", "num_inference_steps": 2, "model": "classroom-image"}
+    return ImageRequest(**(values | changes)).validated()
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    return image.run(replace(request(), look_inside=True))
+
+
+def data_of(page: str) -> dict:
+    return json.loads(html.unescape(re.search(r'data-maps="([^"]*)"', page)[1]))
+
+
+def test_the_atlas_holds_every_map(trace):
+    maps = pipeline.trace_maps(trace).finest
+    source, peaks = atlas(maps)
+    tiles = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))), float) / 255
+    steps, rows, height, width = maps.maps.shape
+    assert tiles.shape == (rows * height, steps * width)
+    for step in range(steps):
+        for row in range(rows):
+            tile = tiles[row * height : (row + 1) * height, step * width : (step + 1) * width]
+            assert np.allclose(
+                tile * peaks[row], maps.maps[step, row], atol=peaks[row] / 255 + 1e-4
+            )  # peaks are rounded
+
+
+@pytest.mark.parametrize("texts", [T, DE])
+def test_the_view_holds_both_branches_and_escapes_the_prompt(trace, texts):
+    both = [pipeline.trace_maps(trace, negative) for negative in (False, True)]
+    page = trace_view(trace, Frames.of(trace), *both, texts)
+    assert "<b>cat</b>" not in page
+    data = data_of(page)
+    assert set(data["branches"]) == {"prompt", "empty"}
+    assert len(data["pictures"]) == len(data["labels"]) == 2
+    names = [row["name"] for row in data["branches"]["prompt"]["rows"]]
+    assert names[0] == texts("cross_attention.start")
+    assert names[-2:] == [texts("cross_attention.end"), texts("cross_attention.padding")]
+    assert "cat" in names
+    assert [row["name"] for row in data["branches"]["empty"]["rows"]] == [names[0], *names[-2:]]
+    assert data["layers"] == "16×16"
+    assert page.count('name="layers"') == len(both[0].groups)
+
+
+def test_it_begins_with_the_last_word(trace):
+    pieces = pipeline.read_pieces("A small cat on a bed.", "classroom-image")
+    assert pieces[first_word(pieces)].text == "bed"
+    assert first_word(pipeline.read_pieces("🐈", "classroom-image")) == 0
+    rows = token_rows(pieces, T)
+    assert rows[2]["colour"] != rows[3]["colour"]
+    assert rows[1]["colour"] == rows[5]["colour"], "the same word keeps its colour"
+
+
+def test_blocks_have_names_in_both_languages():
+    assert block_name("down_blocks.1", T) == "down 2"
+    assert block_name("mid_block", DE) == "Mitte"
+    assert block_name("up_blocks.0", DE) == "aufwärts 1"
+
+
+def test_a_run_shows_its_steps_and_leaves_a_trace_with_maps():
+    slot = RunSlot()
+    shown = list(look_run(request(), None, slot, T))
+    assert 'data-state="running"' in shown[0][0]
+    page, stop, trace = shown[-1]
+    assert 'data-state="done"' in page
+    assert stop["interactive"] is False
+    assert pipeline.has_maps(trace)
+    assert trace.image.tobytes() == image.run(request()).image.tobytes()
+
+
+def test_a_run_that_fails_leaves_what_was_there(trace):
+    slot = RunSlot()
+    shown: list[tuple] = []
+
+    def collect() -> None:
+        for each in look_run(replace(request(), scheduler="none"), trace, slot, T):
+            shown.append(each)
+
+    with pytest.raises(InputError, match="scheduler_unknown"):
+        collect()
+    assert 'data-state="done"' in shown[-1][0]
+    assert not slot.busy
+
+
+def test_hiding_names_the_tokens_that_mislead():
+    found = pipeline.HiddenTokens(
+        np.arange(3),
+        pipeline.read_pieces("cat", "classroom-image"),
+        np.array([0.6, 0.05, 0.1]),
+        np.array([1.0, 20.0, 2.0]),
+        (Image.new("RGB", (4, 4)),) * 3,
+        Image.new("RGB", (4, 4)),
+    )
+    page = hidden_pictures(found, T)
+    assert html.escape(T("cross_attention.idle", token="start", share="60", change="1")) in page
+    assert html.escape(T("cross_attention.quiet", token="cat", share="5", change="20")) in page
+    assert html.escape(T("cross_attention.rank", rho="-1", count=3)) in page
+    assert page.count("<img") == 4
+    shares, changes = hidden_figure(found, T).data
+    assert list(shares.x) == [60.0, 5.0, 10.0]
+    assert list(changes.x) == [1.0, 20.0, 2.0]
+    fair = replace(found, changes=np.array([20.0, 1.0, 2.0]))
+    assert "misleads" not in hidden_pictures(fair, T)
+
+
+def test_hiding_streams_progress_and_stops(monkeypatch):
+    told = []
+    shown = list(hidden_run(request(), RunSlot(), lambda *args, **kwargs: told.append(args[0]), T))
+    assert told == [(1, 2), (2, 2)]
+    assert shown[0][-1]["interactive"] is True
+    assert shown[-1][-1]["interactive"] is False
+    assert "gallery" in shown[-1][1]
+
+    slot = RunSlot()
+    stopped = list(hidden_run(request(), slot, lambda *args, **kwargs: slot.stop(), T))
+    assert len(stopped) == 2
+    assert "gallery" not in str(stopped[-1])
+
+
+def test_pictures_show_the_truth_where_it_is_known():
+    known, text = world_picture(13)
+    page = picture_page(known, text, "classroom-image", T)
+    assert T("cross_attention.truth", noun="drum") in page
+    assert page.count("<figure>") == 2
+    unknown = picture_page(Known(known.picture), "a <drum>", "classroom-image", T)
+    assert "<figure>" not in unknown
+    assert "<drum>" not in unknown
+    with pytest.raises(InputError, match="prompt_empty"):
+        picture_page(known, "", "classroom-image", T)
+
+
+def test_the_endpoint_returns_maps_that_sum_to_one():
+    found = cross_attention("a red cat", num_inference_steps=2)
+    assert found["tokens"][1:4] == ["a", "red", "cat"]
+    assert np.allclose(np.sum(found["maps"], axis=0), 1, atol=2e-3)
+    assert sum(found["shares"]) == pytest.approx(1, abs=1e-3)
+    assert found["layers"] == 3
