@@ -1,7 +1,8 @@
 """How tokens take on meaning from each other: attention, moving vectors, one word in two sentences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from pipelines.errors import InputError
 from pipelines.text_attention import TextRecord, blocks_of, is_causal, recorded, run_causal
 from pipelines.token_pieces import Piece
 from pipelines.tokens import TokenView, token_view
+from pipelines.world.scene import NOUNS
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(same, 1.0, np.clip(cosines, -1, 1))
 
 
-def _transformer(model: nn.Module) -> nn.Module | None:
+def _transformer(model: Any) -> nn.Module | None:
     """The part of a CLIP whose attention is recorded; None where this cannot be done."""
     tower = getattr(model, "text", model)
     transformer = getattr(tower, "transformer", None)
@@ -107,9 +109,7 @@ def _transformer(model: nn.Module) -> nn.Module | None:
 def _packed(record: TextRecord, view: TokenView) -> Context:
     attention = torch.cat(record.attention)  # a batch of one: layers take its place
     states = torch.cat(record.states)
-    return Context(
-        view, attention.float().cpu().numpy(), states.float().cpu().numpy(), is_causal(attention)
-    )
+    return Context(view, attention.float().cpu().numpy(), states.float().cpu().numpy(), is_causal(attention))
 
 
 @on_compute_thread
@@ -117,17 +117,16 @@ def _packed(record: TextRecord, view: TokenView) -> Context:
 def _run(clip: Clip, transformer: nn.Module, views: Sequence[TokenView]) -> list[Context]:
     tower = getattr(clip.model, "text", clip.model)
 
-    def pass_through() -> Iterator[Context]:
+    found = []
+    with recorded(transformer) as record:
         for view in views:
             ids: Tensor = torch.from_numpy(view.ids[None, : view.used]).to(clip.device)
             if hasattr(tower, "token_embedding"):
                 run_causal(tower, ids)
             else:
                 tower(ids)
-            yield _packed(record, view)
-
-    with recorded(transformer) as record:
-        return list(pass_through())
+            found.append(_packed(record, view))
+    return found
 
 
 def read_contexts(prompts: Sequence[str], model: str) -> list[Context]:
@@ -190,3 +189,23 @@ def shared_words(a: Context, b: Context) -> tuple[SharedWord, ...]:
         similarity = _cosines(a.states[:, at[-1]], b.states[:, there[-1]])
         found.append(SharedWord(text, nth, at[-1], there[-1], similarity, is_open))
     return tuple(found)
+
+
+def most_telling(words: Sequence[str]) -> int:
+    """Which word to look at first: a thing of the classroom world, else the longest.
+
+    Args:
+        words: at least one text.
+    """
+
+    def order(i: int) -> tuple[bool, int, int]:
+        return (False, 0, i) if words[i] in NOUNS else (True, -len(words[i]), i)
+
+    return min(range(len(words)), key=order)
+
+
+def first_choice(words: Sequence[SharedWord]) -> SharedWord | None:
+    """The shared word to begin with: one whose surroundings differ, if there is any."""
+    spoken = [word for word in words if word.text]
+    candidates = [word for word in spoken if word.is_open] or spoken or list(words)
+    return candidates[most_telling([word.text for word in candidates])] if candidates else None

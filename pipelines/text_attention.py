@@ -28,7 +28,7 @@ class TextRecord:
         self.states.clear()
 
 
-def blocks_of(transformer: nn.Module) -> list[nn.Module]:
+def blocks_of(transformer: Any) -> list[Any]:
     """The layers of an open_clip text transformer; empty if they do not attend in PyTorch's own way."""
     blocks = list(getattr(transformer, "resblocks", ()))
     usual = all(isinstance(getattr(block, "attn", None), nn.MultiheadAttention) for block in blocks)
@@ -96,7 +96,8 @@ def _eager_pass(record: TextRecord) -> Any:
         model.set_attn_implementation("eager")
         try:
             out = model.forward(
-                *args, **kwargs | {"output_attentions": True, "output_hidden_states": True, "return_dict": True}
+                *args,
+                **kwargs | {"output_attentions": True, "output_hidden_states": True, "return_dict": True},
             )
         finally:
             model.set_attn_implementation(before)
@@ -107,7 +108,7 @@ def _eager_pass(record: TextRecord) -> Any:
     return hook
 
 
-def run_causal(tower: nn.Module, ids: Tensor) -> None:
+def run_causal(tower: Any, ids: Tensor) -> None:
     """Run the layers of an open_clip text tower on as many tokens as there are.
 
     The tower's own `encode_text` always computes all places. In a causal model those after the
