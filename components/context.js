@@ -198,7 +198,7 @@ function paintTable(rows) {
   canvas.width = canvas.height = cell * n;
   const draw = canvas.getContext("2d");
   const gap = cell > 9 ? 1 : 0;
-  draw.font = `600 ${Math.round(Math.min(cell * 0.34, 18 * dots))}px Inter, system-ui, sans-serif`;
+  draw.font = `600 ${Math.round(Math.max(14 * dots, Math.min(cell * 0.34, 18 * dots)))}px Inter, system-ui, sans-serif`;
   draw.textAlign = "center";
   draw.textBaseline = "middle";
   rows.forEach((row, i) => row.forEach((w, j) => {
@@ -206,7 +206,7 @@ function paintTable(rows) {
     if (isClosed(i, j)) return hatch(draw, x, y, cell, gap);
     draw.fillStyle = colour(w);
     draw.fillRect(x, y, cell - gap, cell - gap);
-    if (cell / dots < 38) return;
+    if (cell / dots < 30) return;
     draw.fillStyle = w > 0.22 ? "#14171c" : "#ffffff";
     draw.fillText(w > 0 && w < 0.005 ? "0" : String(Math.round(100 * w)), x + cell / 2, y + cell / 2);
   }));
@@ -264,10 +264,10 @@ function drawArcs(from, row) {
 
 /** Why the tokens after this one are pale, above them, where there is room to say it. */
 function drawVeil(from) {
-  const { veil, chips } = parts.stage;
+  const { veil, chips, box, inner } = parts.stage;
   const last = chips.at(-1).node, left = chips[from].node.offsetLeft + chips[from].node.offsetWidth + 24;
   const room = last.offsetLeft + last.offsetWidth - left;
-  veil.hidden = !isClosed(from, chips.length - 1) || room < 200;
+  veil.hidden = !isClosed(from, chips.length - 1) || room < 200 || inner.scrollWidth > box.clientWidth;
   veil.style.left = `${left}px`;
   veil.style.width = `${room}px`;
 }

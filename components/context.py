@@ -157,9 +157,12 @@ def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
     section(t("context.pair_title"), t("context.pair_hint"))
     _trials(bar, chosen, t)
     said = _html("context-said")
-    word = gr.Dropdown([], label=t("context.word"), filterable=False, elem_id="context-word")
+    with gr.Row():
+        with gr.Column(scale=2, min_width=280):
+            word = gr.Dropdown([], label=t("context.word"), filterable=False, elem_id="context-word")
+        with gr.Column(scale=5, min_width=320):
+            verdict = _html("context-verdict")
     parted = plot(t("context.pair_alt"), elem_id="context-parted")
-    verdict = _html("context-verdict")
     return ContextView(is_open, hint, attention, moves, moved, said, word, parted, verdict, chosen)
 
 

@@ -1,12 +1,14 @@
 """The Plotly figures of the context tab: vectors on their way through the layers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from components.colors import token_colours
-from components.context_html import face, word_label
+from components.context_html import MARKS, names_of, word_label
 from components.language import Texts
 from components.layout import html_escape
 from components.plots import style
@@ -16,6 +18,9 @@ from pipelines.tokens import colour_keys
 MAX_NAMED = 18  # lines that are named at their end; more of them would not fit
 _HEIGHT = 440
 _LABEL = 23  # px from one name to the next
+_DOTTED = {"line": {"width": 3.5, "dash": "dot"}}
+_THIN = {"line": {"width": 2.5}, "marker": {"size": 7}, "opacity": 0.5}
+_THICK = {"line": {"width": 7}, "marker": {"size": 14}, "zorder": 1}
 
 
 def spread(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -43,59 +48,90 @@ def spread(values: Sequence[float], gap: float, low: float, high: float) -> list
     return heights
 
 
-def _named(fig: go.Figure, names: Sequence[str], colours: Sequence[str], ends: Sequence[float]) -> None:
-    """Each line's name beside its end, with a dot in its colour."""
-    last = fig.data[0].x[-1]
-    low, high = fig.layout.yaxis.range
+@dataclass(frozen=True)
+class _Line:
+    """One line of a figure.
+
+    Attributes:
+        name: plain text.
+        colour: hex.
+        values: `[layer + 1]`.
+        look: what differs from the other lines, as Plotly names it.
+        is_named: whether its name stands at its end.
+    """
+
+    name: str
+    colour: str
+    values: np.ndarray
+    look: dict[str, Any]
+    is_named: bool = True
+
+
+def _trace(line: _Line, hover: str) -> dict[str, Any]:
+    look: dict[str, Any] = {"line": {"width": 3.5}, "marker": {"size": 9}} | line.look
+    return look | {
+        "type": "scatter", "mode": "lines+markers", "name": html_escape(line.name), "hovertemplate": hover,
+        "x": list(range(len(line.values))), "y": np.round(line.values, 4).tolist(),
+        "line": look["line"] | {"color": line.colour},
+    }  # fmt: skip
+
+
+def _names(lines: Sequence[_Line], low: float, high: float) -> dict[str, Any]:
+    """Each line's name beside its end, with a dot in its colour; put in at once, which is fast."""
+    named = [line for line in lines if line.is_named]
+    ends = [float(line.values[-1]) for line in named]
     heights = spread(ends, (high - low) * _LABEL / (_HEIGHT - 90), low, high)
-    for name, colour, end, height in zip(names, colours, ends, heights, strict=True):
-        fig.add_shape(
-            type="line", x0=last, x1=last * 1.045, y0=end, y1=height, line={"color": colour, "width": 1.5}
-        )
-        fig.add_annotation(
-            x=last * 1.05, y=height, text=f'<span style="color:{colour}">●</span> {name}', showarrow=False,
-            xanchor="left", yanchor="middle", font={"size": 16},
+    shapes, notes = [], []
+    for line, end, height in zip(named, ends, heights, strict=True):
+        last = len(line.values) - 1
+        name = html_escape(line.name if len(line.name) <= 12 else line.name[:11] + "…")
+        name = f"<b>{name}</b>" if line.look.get("zorder") else name
+        shapes.append(
+            {"type": "line", "x0": last, "x1": last * 1.045, "y0": end, "y1": height,
+             "line": {"color": line.colour, "width": 1.5}}
         )  # fmt: skip
+        notes.append(
+            {"x": last * 1.05, "y": height, "text": f'<span style="color:{line.colour}">●</span> {name}',
+             "showarrow": False, "xanchor": "left", "yanchor": "middle", "font": {"size": 16}}
+        )  # fmt: skip
+    return {"shapes": shapes, "annotations": notes}
 
 
-def _layers(fig: go.Figure, layers: int, t: Texts) -> None:
-    """The axis of layers, with room for the names at its end."""
+def _figure(lines: Sequence[_Line], kind: str, low: float, high: float, t: Texts) -> go.Figure:
+    """Lines over the layers.
+
+    Args:
+        lines: at least one.
+        kind: end of the texts' names, "moves" or "pair".
+        low, high: ends of the upright axis.
+        t: texts.
+    """
+    layers = len(lines[0].values) - 1
     step = 1 if layers <= 6 else 2 if layers <= 14 else 4
     shown = list(range(0, layers + 1, step))
-    fig.update_xaxes(
-        title_text=t("context.axis_layer"), tickvals=shown, range=[-0.03 * layers, 1.32 * layers],
-        ticktext=[t("context.axis_start"), *map(str, shown[1:])], zeroline=False,
-    )  # fmt: skip
-
-
-def _short(name: str) -> str:
-    return html_escape(name if len(name) <= 12 else name[:11] + "…")
+    across: dict[str, Any] = {
+        "title": {"text": t("context.axis_layer")}, "tickvals": shown, "zeroline": False,
+        "ticktext": [t("context.axis_start"), *map(str, shown[1:])],
+        "range": [-0.03 * layers, 1.32 * layers],  # with room for the names
+    }  # fmt: skip
+    upright: dict[str, Any] = {"title": {"text": t(f"context.axis_{kind}")}, "range": [low, high]}
+    layout: dict[str, Any] = {"xaxis": across, "yaxis": upright, "showlegend": False} | _names(
+        lines, low, high
+    )
+    traces = [_trace(line, t(f"context.hover_{kind}")) for line in lines]
+    return style(go.Figure({"data": traces, "layout": layout}), t, _HEIGHT)
 
 
 def moves_figure(context: Context, t: Texts) -> go.Figure:
     """How far each token's vector is from its embedding after every layer: one line per token."""
-    distances = context.distances
-    names = [face(piece, t) for piece in context.tokens]
-    colours = token_colours(colour_keys(context.tokens))
-    layers = len(distances) - 1
-    fig = go.Figure()
-    for place, (name, colour) in enumerate(zip(names, colours, strict=True)):
-        is_mark = context.tokens[place].special in ("start", "end")
-        fig.add_scatter(
-            x=list(range(layers + 1)), y=np.round(distances[:, place], 4).tolist(), mode="lines+markers",
-            line={"color": colour, "width": 3.5, "dash": "dot" if is_mark else "solid"}, marker={"size": 9},
-            name=html_escape(name),
-            hovertemplate=t("context.hover_moves"),
-        )  # fmt: skip
-    style(fig, t, _HEIGHT)
-    fig.update_yaxes(
-        title_text=t("context.axis_distance"), range=[-0.03, max(1.2, float(distances.max()) + 0.05)]
-    )
-    _layers(fig, layers, t)
-    if len(names) <= MAX_NAMED:
-        _named(fig, [_short(n) for n in names], colours, distances[-1].tolist())
-    fig.update_layout(showlegend=False)
-    return fig
+    distances, tokens = context.distances, context.tokens
+    names, colours = names_of(tokens, t), token_colours(colour_keys(tokens))
+    few = len(tokens) <= MAX_NAMED
+    lines = [
+        _Line(names[i], colours[i], distances[:, i], _DOTTED if piece.special in MARKS else {}, few)
+        for i, piece in enumerate(tokens)
+    ]
+    return _figure(lines, "moves", -0.03, max(1.2, float(distances.max()) + 0.05), t)
 
 
 def pair_figure(a: Context, words: Sequence[SharedWord], chosen: SharedWord, t: Texts) -> go.Figure:
@@ -107,30 +143,14 @@ def pair_figure(a: Context, words: Sequence[SharedWord], chosen: SharedWord, t: 
         chosen: one of them.
         t: texts.
     """
-    of_tokens = token_colours(colour_keys(a.tokens))
-    colours = [of_tokens[word.a_place] for word in words]
-    names = [word_label(word, t) for word in words]
-    layers = len(chosen.similarity) - 1
-    fig = go.Figure()
-    for word, name, colour in sorted(zip(words, names, colours, strict=True), key=lambda x: x[0] is chosen):
-        is_chosen = word is chosen
-        fig.add_scatter(
-            x=list(range(layers + 1)), y=np.round(word.similarity, 4).tolist(), mode="lines+markers",
-            line={"color": colour, "width": 7 if is_chosen else 2.5}, opacity=1 if is_chosen else 0.5,
-            marker={"size": 14 if is_chosen else 7}, name=html_escape(name),
-            hovertemplate=t("context.hover_pair"),
-        )  # fmt: skip
-    style(fig, t, _HEIGHT)
+    colours = token_colours(colour_keys(a.tokens))
+    few = len(words) <= MAX_NAMED
+    lines = [
+        _Line(
+            word_label(word, t), colours[word.a_place], word.similarity,
+            _THICK if word is chosen else _THIN, few or word is chosen,
+        )
+        for word in words
+    ]  # fmt: skip
     lowest = min(float(word.similarity.min()) for word in words)
-    fig.update_yaxes(title_text=t("context.axis_similarity"), range=[-0.03 if lowest >= 0 else -1.03, 1.06])
-    _layers(fig, layers, t)
-    if len(names) <= MAX_NAMED:
-        labels = [
-            f"<b>{_short(n)}</b>" if w is chosen else _short(n) for n, w in zip(names, words, strict=True)
-        ]
-        _named(fig, labels, colours, [float(word.similarity[-1]) for word in words])
-    else:
-        place = list(words).index(chosen)
-        _named(fig, [f"<b>{_short(names[place])}</b>"], [colours[place]], [float(chosen.similarity[-1])])
-    fig.update_layout(showlegend=False)
-    return fig
+    return _figure(lines, "pair", -0.03 if lowest >= 0 else -1.03, 1.06, t)

@@ -18,6 +18,7 @@ from pipelines.context import Context, SharedWord, most_telling
 from pipelines.token_pieces import Piece
 from pipelines.tokens import colour_keys
 
+MARKS = ("start", "end")
 MAX_QUOTE = 120  # characters of a prompt that are repeated in a sentence
 _LABELS = (
     "layer", "of_layers", "head", "mean", "head_n", "tokens", "readout", "readout_mean", "weight", "self",
@@ -28,7 +29,7 @@ _LABELS = (
 
 def face(piece: Piece, t: Texts) -> str:
     """What to write on a token: its text, or what kind of mark it is."""
-    return t(f"context.{piece.special}") if piece.special in ("start", "end") else piece.text
+    return t(f"context.{piece.special}") if piece.special in MARKS else piece.text
 
 
 def quote(text: str) -> str:
@@ -57,7 +58,7 @@ def packed(attention: np.ndarray, causal: bool) -> str:
     return base64.b64encode(weights.tobytes()).decode("ascii")
 
 
-def _names(tokens: Sequence[Piece], t: Texts) -> list[str]:
+def names_of(tokens: Sequence[Piece], t: Texts) -> list[str]:
     """A name for every token by which it is found again after editing: its text and which of its like."""
     seen: dict[str, int] = {}
     names = []
@@ -80,8 +81,8 @@ def view_html(context: Context, t: Texts) -> str:
     start = spoken[most_telling([tokens[i].text for i in spoken])] if spoken else len(tokens) - 1
     data = {
         "tokens": [
-            [face(p, t), name, c, text_on(c), p.special in ("start", "end")]
-            for p, name, c in zip(tokens, _names(tokens, t), colours, strict=True)
+            [face(p, t), name, c, text_on(c), p.special in MARKS]
+            for p, name, c in zip(tokens, names_of(tokens, t), colours, strict=True)
         ],
         "layers": context.attention.shape[0],
         "heads": context.attention.shape[1],
@@ -133,7 +134,7 @@ def _sentence_html(name: str, context: Context, colours: Sequence[str], place: i
     chips = []
     for i, (piece, colour) in enumerate(zip(context.tokens, colours, strict=True)):
         kinds = ["cx-chip"]
-        if piece.special in ("start", "end"):
+        if piece.special in MARKS:
             kinds.append("cx-mark")
         if place is not None and i == place:
             kinds.append("cx-here")
