@@ -282,7 +282,7 @@ function sentence(from, row) {
   const key = state.head < 0 ? "readout_mean" : "readout";
   let text = fill(labels[key], { layer: state.layer + 1, head: state.head + 1, token: name(from), list: list.join(", ") });
   const closed = tokens.map((_, i) => i).filter((i) => isClosed(from, i)).map(name);
-  if (closed.length) text += " " + fill(labels.closed, { list: closed.slice(0, 6).join(", ") + (closed.length > 6 ? " …" : "") });
+  if (closed.length) text += " " + fill(labels.closed, { list: closed.slice(0, 6).join(", ") }) + (closed.length > 6 ? " …" : ".");
   return text;
 }
 function tell(from, to) {

@@ -13,7 +13,7 @@ from components.embedding_html import percent
 from components.language import Texts
 from components.layout import html_escape
 from components.plots import SEQUENTIAL
-from components.tokens_html import limit_sentence, style_of
+from components.tokens_html import number, style_of
 from pipelines.context import Context, SharedWord, most_telling
 from pipelines.token_pieces import Piece
 from pipelines.tokens import colour_keys
@@ -93,17 +93,20 @@ def view_html(context: Context, t: Texts) -> str:
         "language": t.language,
         "labels": {key: t.entries[f"context.{key}"] for key in _LABELS},
     }
-    return _cut_note(context, t) + (
+    return _cut_note("A", context, t) + (
         f'<div class="cx-host" data-context="{html_escape(json.dumps(data))}"></div>'
         f'<p class="cx-sentence">{html_escape(_sink(context, t))}</p>'
     )
 
 
-def _cut_note(context: Context, t: Texts) -> str:
+def _cut_note(name: str, context: Context, t: Texts) -> str:
     """What the model does not read of a prompt that is too long."""
-    if not context.view.cut:
+    view = context.view
+    if not view.cut:
         return ""
-    return message_html(limit_sentence(context.view, t), "cx-sentence cx-warn")
+    counts = {key: number(getattr(view, key), t) for key in ("needed", "places", "cut")}
+    key = "cut_one" if view.cut == 1 else "cut_many"
+    return message_html(t(f"context.{key}", name=name, **counts), "cx-sentence cx-warn")
 
 
 def _sink(context: Context, t: Texts) -> str:
@@ -166,8 +169,7 @@ def pair_html(
         shown = word_label(word, t) if word else ""
         key = "word_gone" if word else "word_gone_none"
         notes.append(message_html(t(f"context.{key}", word=gone, shown=shown), "cx-sentence cx-warn"))
-    if b.view.cut:
-        notes.append(message_html(limit_sentence(b.view, t), "cx-sentence cx-warn"))
+    notes.append(_cut_note("B", b, t))
     colours = token_colours(colour_keys([*a.tokens, *b.tokens]))
     split = len(a.tokens)
     rows = _sentence_html("A", a, colours[:split], word.a_place if word else None, t)
@@ -207,5 +209,6 @@ def verdict_html(
         ]
     else:
         key = "verdict_causal" if a.causal else "verdict_both_ways"
+        key += "" if word.a_place == word.b_place else "_moved"
         parts = [_start_sentence(word, t), t(f"context.{key}", **values)]
     return message_html(" ".join(parts), "cx-sentence cx-verdict")
