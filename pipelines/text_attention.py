@@ -44,7 +44,8 @@ def recorded(transformer: nn.Module) -> Iterator[TextRecord]:
 
     Args:
         transformer: open_clip's `Transformer`, or a text model of transformers (`CLIPTextModel`,
-            `XLMRobertaModel`, …). On leaving, it is as it was before, after an error too.
+            `XLMRobertaModel`, …). On leaving, it is as it was before, after an error too; the hooks
+            that transformers itself puts in once to report attention do nothing unless asked.
 
     Yields:
         The record; each pass replaces the one before.
