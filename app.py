@@ -21,6 +21,7 @@ from components import (
     api,
     clip_matrix,
     conditioning,
+    context,
     cross_attention,
     embeddings,
     examples,
@@ -38,7 +39,14 @@ from components.prompt_bar import build_prompt_bar
 ASSETS = Path(__file__).parent / "assets"
 # The order of the tabs is the order in which a prompt travels, and so the order of a lecture.
 CHAPTERS = (
-    ("reading", {"tokens": tokens.build_tokens_tab, "embeddings": embeddings.build_embeddings_tab}),
+    (
+        "reading",
+        {
+            "tokens": tokens.build_tokens_tab,
+            "embeddings": embeddings.build_embeddings_tab,
+            "context": context.build_context_tab,
+        },
+    ),
     ("pictures", {"clip_matrix": clip_matrix.build_clip_matrix_tab}),
     (
         "steering",
@@ -50,15 +58,17 @@ CHAPTERS = (
         },
     ),
 )
-ENDPOINTS = (
-    tokens.API
-    | embeddings.API
-    | clip_matrix.API
-    | image.API
-    | guidance.API
-    | cross_attention.API
-    | conditioning.API
+WITH_ENDPOINTS = (
+    tokens,
+    embeddings,
+    context,
+    clip_matrix,
+    image,
+    guidance,
+    cross_attention,
+    conditioning,
 )
+ENDPOINTS = {name: function for module in WITH_ENDPOINTS for name, function in module.API.items()}
 
 
 def _build_page(page: gr.Blocks, language: str) -> None:

@@ -1,0 +1,37 @@
+"""Views that follow while somebody types, against the bare model call."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from benchmarks.bench import Row, medians, row
+from pipelines import models
+from pipelines.compute import on_compute_thread
+from pipelines.context import read_contexts
+
+MODEL = "classroom-clip"
+PROMPT = "A small cat on a bed."
+CALLS = 40  # for each repetition: one takes but milliseconds, and rivals that alternate share disturbances
+
+
+@on_compute_thread
+@torch.inference_mode()
+def encode(ids: Tensor) -> Tensor:
+    """The text's vector as the unchanged library computes it from `[1, 77]` ids."""
+    return models.load(MODEL).model.encode_text(ids)
+
+
+def context_view() -> list[object]:
+    """All numbers that the context tab shows of a prompt."""
+    (found,) = read_contexts([PROMPT], MODEL)
+    return [found.attention, found.distances, found.start_share]
+
+
+def measure(repetitions: int) -> Iterator[Row]:
+    """Ratios of what a keystroke costs to a bare call of the text encoder."""
+    ids = models.load(MODEL).tokenize([PROMPT])
+    calls = CALLS * repetitions
+    seconds = medians({"bare": lambda: encode(ids), "context": context_view}, calls)
+    print("one prompt read, s:", seconds)
+    yield row("context.text_ratio", seconds["context"] / seconds["bare"], calls)

@@ -1,0 +1,232 @@
+"""The context tab: how tokens take on meaning from each other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from components.context_figures import moves_figure, pair_figure
+from components.context_html import message_html, moves_html, pair_html, verdict_html, view_html, word_label
+from components.errors import explained, message
+from components.language import Texts
+from components.layout import html_escape, section, tab_frame
+from components.plots import plot
+from components.prompt_bar import DEFAULT_PROMPT, PromptBar
+from pipelines.context import Context, SharedWord, first_choice, read_contexts, shared_words
+from pipelines.embeddings import counterpart
+from pipelines.errors import InputError
+
+_HERE = Path(__file__).parent
+# Pairs of prompts with the word to look at. The first two say the same in another order.
+TRIALS = {
+    "after": ("a cat on a bed", "a cat on a car", "cat·1"),
+    "before": ("on a bed, a cat", "on a car, a cat", "cat·1"),
+    "property": ("a small cat on a bed", "a large cat on a bed", "cat·1"),
+    "swapped": ("a red car next to a blue house", "a blue car next to a red house", "car·1"),
+}
+MODEL = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
+LIVE = MODEL | {"trigger_mode": "always_last", "show_progress": "hidden"}
+# Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
+IS_OPEN = """(_, ...rest) => [
+  document.querySelector('#tab-context[role="tabpanel"]')?.offsetParent != null, ...rest]"""
+
+
+@dataclass(frozen=True)
+class ContextView:
+    """The components of the tab.
+
+    Attributes:
+        is_open: never seen; `IS_OPEN` sets it on the way to the server.
+        attention: arcs, table and overview.
+        hint: what its section says; it differs for models that read in both directions.
+        moves, moved: how far each token moves, as a figure and in words.
+        said: the two sentences.
+        word: the words that both have.
+        parted: how alike their vectors are.
+        verdict: what became of the chosen word.
+        chosen: key of the word that the visitor chose; kept while it is not to be had.
+    """
+
+    is_open: gr.Checkbox
+    hint: gr.HTML
+    attention: gr.HTML
+    moves: gr.Plot
+    moved: gr.HTML
+    said: gr.HTML
+    word: gr.Dropdown
+    parted: gr.Plot
+    verdict: gr.HTML
+    chosen: gr.State
+
+    @property
+    def first(self) -> list[gr.components.Component]:
+        """What the first prompt decides."""
+        return [self.hint, self.attention, self.moves, self.moved]
+
+    @property
+    def pair(self) -> list[gr.components.Component]:
+        """What both prompts decide."""
+        return [self.said, self.word, self.parted, self.verdict]
+
+
+def _pick(words: tuple[SharedWord, ...], key: str) -> tuple[SharedWord | None, str]:
+    """The chosen word if both prompts still have it, else another, and the text of the missing one."""
+    kept = next((word for word in words if word.key == key), None)
+    return kept or first_choice(words), "" if kept else key.rpartition("·")[0]
+
+
+def _pair(t: Texts, a: Context, prompt_b: str, key: str) -> list[Any]:
+    """Values of `ContextView.pair`."""
+    is_example = not prompt_b.strip()
+    second = counterpart(a.view.prompt) if is_example else prompt_b
+    try:
+        b = read_contexts([second], a.view.model)[0]
+    except InputError as error:
+        return [message_html(message(error, t)), *[gr.skip()] * 3]
+    words = shared_words(a, b)
+    word, gone = _pick(words, key)
+    choices = [(word_label(w, t), w.key) for w in words]
+    figure = pair_figure(a, words, word, t) if word else None
+    return [
+        pair_html((a, b), word, is_example, gone, t),
+        gr.Dropdown(choices, value=word.key if word else None, interactive=bool(words)),
+        figure,
+        verdict_html((a, b), word, words, t),
+    ]
+
+
+def _hint_html(causal: bool, t: Texts) -> str:
+    text = t("context.attention_hint" if causal else "context.attention_hint_open")
+    title = html_escape(t("context.attention_title"))
+    return f'<div class="sv-section"><h3>{title}</h3><p>{html_escape(text)}</p></div>'
+
+
+def _show(t: Texts, prompt: str, prompt_b: str, model: str, key: str) -> list[Any]:
+    """Everything; an input that cannot be read is explained where its view would stand."""
+    try:
+        a = read_contexts([prompt or ""], model)[0]
+    except InputError as error:
+        return [gr.skip(), message_html(message(error, t)), *[gr.skip()] * 6]
+    first = [_hint_html(a.causal, t), view_html(a, t), moves_figure(a, t), moves_html(a, t)]
+    return [*first, *_pair(t, a, prompt_b or "", key)]
+
+
+def _follow(t: Texts, is_open: bool, *values: Any) -> list[Any]:
+    return _show(t, *values) if is_open else [gr.skip()] * 8
+
+
+def _choose(t: Texts, prompt: str, prompt_b: str, model: str, key: str) -> list[Any]:
+    """Another word of the two sentences."""
+    return [*_pair(t, read_contexts([prompt or ""], model)[0], prompt_b or "", key), key]
+
+
+def _html(elem_id: str, value: str = "", script: str | None = None) -> gr.HTML:
+    return gr.HTML(
+        value, css_template=(_HERE / "context.css").read_text("utf-8"), js_on_load=script,
+        apply_default_css=False, elem_id=elem_id,
+    )  # fmt: skip
+
+
+def _trials(bar: PromptBar, chosen: gr.State, t: Texts) -> None:
+    """Pairs of prompts to try; a click writes both into the bar and chooses the word."""
+    with gr.Row(elem_classes="sv-examples"):
+        gr.HTML(f'<span class="sv-examples-label">{t("context.try_out")}</span>', apply_default_css=False)
+        for name, values in TRIALS.items():
+            chip = gr.Button(
+                t(f"context.trial.{name}"), size="sm", elem_classes="sv-chip", elem_id=f"context-{name}"
+            )
+            chip.click(
+                lambda values=values: values, outputs=[bar.prompt, bar.prompt_b, chosen],
+                show_progress="hidden", api_visibility="private",
+            )  # fmt: skip
+
+
+def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
+    """Draw the tab; it is filled when it is opened."""
+    script = (_HERE / "context.js").read_text("utf-8")
+    is_open, chosen = gr.Checkbox(True, visible=False), gr.State("")
+    hint = gr.HTML(_hint_html(True, t), apply_default_css=False)
+    attention = _html("context-view", script=script)
+    section(t("context.moves_title"), t("context.moves_hint"))
+    moves = plot(t("context.moves_alt"), elem_id="context-moves")
+    moved = _html("context-moved")
+    section(t("context.pair_title"), t("context.pair_hint"))
+    _trials(bar, chosen, t)
+    said = _html("context-said")
+    with gr.Row():
+        with gr.Column(scale=2, min_width=280):
+            word = gr.Dropdown([], label=t("context.word"), filterable=False, elem_id="context-word")
+        with gr.Column(scale=5, min_width=320):
+            verdict = _html("context-verdict")
+    parted = plot(t("context.pair_alt"), elem_id="context-parted")
+    return ContextView(is_open, hint, attention, moves, moved, said, word, parted, verdict, chosen)
+
+
+def build_context_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+    """Draw the tab and let it follow the bar while a visitor types.
+
+    Args:
+        bar: the prompt bar; this tab reads its two prompts and its CLIP model.
+        t: texts.
+        public: whether this page is the one that programs see; all events here are private.
+    """
+    with tab_frame(t, "context") as tab:
+        view = _lay_out(bar, t)
+    show, follow, choose = (explained(t)(partial(f, t)) for f in (_show, _follow, _choose))
+    asked = [bar.prompt, bar.prompt_b, bar.clip_model]
+    shown = [*view.first, *view.pair]
+    tab.select(show, [*asked, view.chosen], shown, show_progress="hidden", **MODEL)
+    gr.on(
+        [part.change for part in asked], follow, [view.is_open, *asked, view.chosen], shown,
+        js=IS_OPEN, **LIVE,
+    )  # fmt: skip
+    view.word.input(choose, [*asked, view.word], [*view.pair, view.chosen], show_progress="hidden", **MODEL)
+
+
+def _context_json(context: Context) -> dict[str, Any]:
+    return {
+        "tokens": [{"id": p.id, "text": p.text, "mark": p.special or None} for p in context.tokens],
+        "cut": context.view.cut,
+        "causal": context.causal,
+        "attention": np.round(context.attention.mean(1), 4).tolist(),
+        "distances": np.round(context.distances, 4).tolist(),
+    }
+
+
+def context(
+    prompt: str = DEFAULT_PROMPT, prompt_b: str = "", model: str = "classroom-clip"
+) -> dict[str, Any]:
+    """Show how the tokens of a prompt take on meaning: attention, moving vectors, words in two prompts.
+
+    Args:
+        prompt: the text to read; tokens beyond the model's places are cut off.
+        prompt_b: a second text to compare with; empty compares with nothing.
+        model: id of a CLIP model of the catalogue.
+
+    Returns:
+        `tokens` from start to end; `cut`, how many the model does not read; `causal`, whether a
+        token sees only what comes before it; `attention` [layer][token][token], mean over heads, each
+        row adding up to 1; `distances` [layer + 1][token], the cosine distance of each vector
+        from its embedding. With a second prompt also `b`, the same of it, and `words`: those that both
+        have, with their places and the cosine `similarity` [layer + 1] of their vectors; the end
+        mark's `text` is empty.
+    """
+    found = read_contexts([prompt, prompt_b] if prompt_b.strip() else [prompt], model)
+    answer = {"model": model} | _context_json(found[0])
+    if len(found) == 1:
+        return answer
+    words = [
+        {
+            "text": w.text, "nth": w.nth, "place": w.a_place, "place_b": w.b_place,
+            "similarity": np.round(w.similarity, 6).tolist(),
+        }
+        for w in shared_words(*found)
+    ]  # fmt: skip
+    return answer | {"b": _context_json(found[1]), "words": words}
+
+
+API: dict[str, Callable[..., Any]] = {"context": context}

@@ -1,0 +1,214 @@
+"""The context tab's HTML: the sentence with its arcs, the table of attention, two sentences together."""
+
+import base64
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from plotly.colors import sequential
+
+from components.colors import text_on, token_colours
+from components.embedding_figures import decimal
+from components.embedding_html import percent
+from components.language import Texts
+from components.layout import html_escape
+from components.plots import SEQUENTIAL
+from components.tokens_html import number, style_of
+from pipelines.context import Context, SharedWord, most_telling
+from pipelines.token_pieces import Piece
+from pipelines.tokens import colour_keys
+
+MARKS = ("start", "end")
+MAX_QUOTE = 120  # characters of a prompt that are repeated in a sentence
+_LABELS = (
+    "layer", "of_layers", "head", "mean", "head_n", "tokens", "readout", "readout_mean", "weight", "self",
+    "nobody", "closed", "gone", "matrix", "rows", "columns", "triangle", "open_matrix", "legend", "overview",
+    "overview_hint", "cell", "cell_mean",
+)  # fmt: skip
+
+
+def face(piece: Piece, t: Texts) -> str:
+    """What to write on a token: its text, or what kind of mark it is."""
+    return t(f"context.{piece.special}") if piece.special in MARKS else piece.text
+
+
+def quote(text: str) -> str:
+    """A text short enough to stand in a sentence."""
+    return text if len(text) <= MAX_QUOTE else text[:MAX_QUOTE] + "…"
+
+
+def message_html(text: str, kind: str = "cx-refused") -> str:
+    """A calm sentence in the place of what cannot be shown."""
+    return f'<p class="{kind}" role="status">{html_escape(text)}</p>'
+
+
+def packed(attention: np.ndarray, causal: bool) -> str:
+    """Attention as base64 of one byte per weight, 255 for all of it.
+
+    Args:
+        attention: `[layer, head, token, token]`, 0..1.
+        causal: leave out what lies above the diagonal, which is closed.
+
+    Returns:
+        Layer by layer, head by head, row by row; a causal row ends at its own token.
+    """
+    weights = np.rint(attention * 255).astype(np.uint8)
+    if causal:
+        weights = weights[..., *np.tril_indices(weights.shape[-1])]
+    return base64.b64encode(weights.tobytes()).decode("ascii")
+
+
+def names_of(tokens: Sequence[Piece], t: Texts) -> list[str]:
+    """A name for every token by which it is found again after editing: its text and which of its like."""
+    seen: dict[str, int] = {}
+    names = []
+    for piece in tokens:
+        text = face(piece, t)
+        seen[text] = seen.get(text, 0) + 1
+        names.append(text if seen[text] == 1 else t("context.nth", word=text, nth=seen[text]))
+    return names
+
+
+def view_html(context: Context, t: Texts) -> str:
+    """The data of the arcs, the table and the overview, drawn by `context.js`, with what explains them.
+
+    The data: `tokens` [[text, name, colour, ink, is mark]], `layers`, `heads`, `causal`, `weights`
+    (see `packed`), `start` (the token to begin with), `scale` (colours from 0 to 1), `labels`.
+    """
+    tokens = context.tokens
+    colours = token_colours(colour_keys(tokens))
+    spoken = [i for i, piece in enumerate(tokens) if piece.word >= 0 and any(map(str.isalpha, piece.text))]
+    start = spoken[most_telling([tokens[i].text for i in spoken])] if spoken else len(tokens) - 1
+    data = {
+        "tokens": [
+            [face(p, t), name, c, text_on(c), p.special in MARKS]
+            for p, name, c in zip(tokens, names_of(tokens, t), colours, strict=True)
+        ],
+        "layers": context.attention.shape[0],
+        "heads": context.attention.shape[1],
+        "causal": context.causal,
+        "weights": packed(context.attention, context.causal),
+        "start": start,
+        "scale": getattr(sequential, SEQUENTIAL),
+        "language": t.language,
+        "labels": {key: t.entries[f"context.{key}"] for key in _LABELS},
+    }
+    return _cut_note("A", context, t) + (
+        f'<div class="cx-host" data-context="{html_escape(json.dumps(data))}"></div>'
+        f'<p class="cx-sentence">{html_escape(_sink(context, t))}</p>'
+    )
+
+
+def _cut_note(name: str, context: Context, t: Texts) -> str:
+    """What the model does not read of a prompt that is too long."""
+    view = context.view
+    if not view.cut:
+        return ""
+    counts = {key: number(getattr(view, key), t) for key in ("needed", "places", "cut")}
+    key = "cut_one" if view.cut == 1 else "cut_many"
+    return message_html(t(f"context.{key}", name=name, **counts), "cx-sentence cx-warn")
+
+
+def _sink(context: Context, t: Texts) -> str:
+    """Whether the start mark draws attention for want of something better, in numbers."""
+    share, even = context.start_share
+    key = "sink" if share > 1.25 * even else "no_sink"
+    return t(f"context.{key}", share=percent(share, t), even=percent(even, t))
+
+
+def moves_html(context: Context, t: Texts) -> str:
+    """How far the tokens have moved, in one sentence."""
+    means = [decimal(float(row.mean()), t) for row in context.distances]
+    return message_html(t("context.moves_read", first=means[1], last=means[-1]), "cx-sentence")
+
+
+# Two sentences -----------------------------------------------------------------------------------
+
+
+def word_label(word: SharedWord, t: Texts) -> str:
+    """A shared word for the list that one chooses from."""
+    if not word.text:
+        return t("context.end")
+    return word.text if word.nth == 1 else t("context.nth", word=word.text, nth=word.nth)
+
+
+def _sentence_html(name: str, context: Context, colours: Sequence[str], place: int | None, t: Texts) -> str:
+    """One prompt as a row of tokens, the chosen word framed, what it cannot see faded."""
+    chips = []
+    for i, (piece, colour) in enumerate(zip(context.tokens, colours, strict=True)):
+        kinds = ["cx-chip"]
+        if piece.special in MARKS:
+            kinds.append("cx-mark")
+        if place is not None and i == place:
+            kinds.append("cx-here")
+        if place is not None and context.causal and i > place:
+            kinds.append("cx-unseen")
+        text = html_escape(face(piece, t))
+        chips.append(f'<span class="{" ".join(kinds)}" style="{style_of(colour)}" dir="auto">{text}</span>')
+    return f'<div class="cx-said"><b>{name}</b><div class="cx-chips">{"".join(chips)}</div></div>'
+
+
+def pair_html(
+    pair: tuple[Context, Context], word: SharedWord | None, is_example: bool, gone: str, t: Texts
+) -> str:
+    """Both sentences, with remarks on what was typed.
+
+    Args:
+        pair: A and B.
+        word: the word that is compared; None where they share none.
+        is_example: B was made up, since nobody has typed a second prompt.
+        gone: key of a chosen word that no longer stands in both, or "".
+        t: texts.
+    """
+    a, b = pair
+    notes = []
+    if is_example:
+        text, where = quote(b.view.prompt), t("prompt_bar.more")
+        notes.append(message_html(t("context.example", text=text, where=where), "cx-soft"))
+    if gone:
+        shown = word_label(word, t) if word else ""
+        key = "word_gone" if word else "word_gone_none"
+        notes.append(message_html(t(f"context.{key}", word=gone, shown=shown), "cx-sentence cx-warn"))
+    notes.append(_cut_note("B", b, t))
+    colours = token_colours(colour_keys([*a.tokens, *b.tokens]))
+    split = len(a.tokens)
+    rows = _sentence_html("A", a, colours[:split], word.a_place if word else None, t)
+    rows += _sentence_html("B", b, colours[split:], word.b_place if word else None, t)
+    return f'{"".join(notes)}<div class="cx-pair">{rows}</div>'
+
+
+def _start_sentence(word: SharedWord, t: Texts) -> str:
+    """How alike the two are before the first layer, and why."""
+    if word.a_place == word.b_place:
+        return t("context.same_place", place=word.a_place + 1)
+    places = {"a": word.a_place + 1, "b": word.b_place + 1}
+    return t("context.other_place", similarity=decimal(float(word.similarity[0]), t), **places)
+
+
+def verdict_html(
+    pair: tuple[Context, Context], word: SharedWord | None, words: Sequence[SharedWord], t: Texts
+) -> str:
+    """What became of the word, in plain words."""
+    a, b = pair
+    if list(a.view.ids) == list(b.view.ids):
+        return message_html(t("context.same_prompts"), "cx-sentence")
+    if word is None:
+        return message_html(t("context.no_words"), "cx-sentence")
+    name = word_label(word, t)
+    values = {
+        "word": name,
+        "similarity": decimal(float(word.similarity[-1]), t),
+        "layers": len(word.similarity) - 1,
+    }
+    if not word.is_open:
+        parts = [t("context.verdict_closed", **values)]
+        parts += [
+            t("context.verdict_end", similarity=decimal(float(w.similarity[-1]), t))
+            for w in words
+            if not w.text
+        ]
+    else:
+        key = "verdict_causal" if a.causal else "verdict_both_ways"
+        key += "" if word.a_place == word.b_place else "_moved"
+        parts = [_start_sentence(word, t), t(f"context.{key}", **values)]
+    return message_html(" ".join(parts), "cx-sentence cx-verdict")
