@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from components import api, clip_matrix, embeddings, examples, guidance, image, theme, tokens
+from components import api, clip_matrix, control_vector, embeddings, examples, guidance, image, theme, tokens
 from components.address import wire_address
 from components.document import Document
 from components.header import build_footer, build_header
@@ -27,11 +27,18 @@ from components.prompt_bar import build_prompt_bar
 ASSETS = Path(__file__).parent / "assets"
 # The order of the tabs is the order in which a prompt travels, and so the order of a lecture.
 CHAPTERS = (
-    ("reading", {"tokens": tokens.build_tokens_tab, "embeddings": embeddings.build_embeddings_tab}),
+    (
+        "reading",
+        {
+            "tokens": tokens.build_tokens_tab,
+            "embeddings": embeddings.build_embeddings_tab,
+            "control_vector": control_vector.build_control_vector_tab,
+        },
+    ),
     ("pictures", {"clip_matrix": clip_matrix.build_clip_matrix_tab}),
     ("steering", {"image": image.build_image_tab, "guidance": guidance.build_guidance_tab}),
 )
-ENDPOINTS = tokens.API | embeddings.API | clip_matrix.API | image.API | guidance.API
+ENDPOINTS = tokens.API | embeddings.API | control_vector.API | clip_matrix.API | image.API | guidance.API
 
 
 def _build_page(page: gr.Blocks, language: str) -> None:
