@@ -15,6 +15,8 @@ MUST = {
     "image.trace_ratio": 1.10,  # fully traced picture / plain StableDiffusionPipeline call
     "guidance.sweep_ratio": 0.5,  # sweep of eight scales / eight single runs
     "stepper.sharing_ratio": 0.6,  # eight visitors together / one after the other
+    "control_vector.strip_ratio": 0.6,  # seven pictures from A to B / seven single runs
+    "control_vector.text_ratio": 1.5,  # all numbers of what is handed over / the library's encode_prompt
     "page.interactive_ratio": 2.0,  # page ready to type / an empty Gradio page
     "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
     "image.whole_picture_s": 2.0,  # from the click to the finished picture on the page
@@ -59,15 +61,15 @@ def medians(rivals: dict[str, Callable[[], object]], repetitions: int) -> dict[s
 
 def main() -> None:
     """Measure, tell what was measured, and end with the figures for programs."""
-    from benchmarks import engine, page
+    from benchmarks import engine, page, steering
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5, help="of every measurement")
-    parser.add_argument("--only", choices=("engine", "page"), help="leave the other part out")
+    parser.add_argument("--only", choices=("engine", "steering", "page"), help="leave the other parts out")
     options = parser.parse_args()
     rows = [
         line
-        for name, part in (("engine", engine), ("page", page))
+        for name, part in (("engine", engine), ("steering", steering), ("page", page))
         if options.only in (None, name)
         for line in part.measure(options.repetitions)
     ]

@@ -56,7 +56,7 @@ def build_control_vector_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         trials.build_blend(bar, tab, t)
         picker, chosen = trials.build_weight(bar, t)
         trials.build_pooled(bar, t)
-    is_open = gr.Checkbox(True, visible=False)
+        is_open = gr.Checkbox(True, visible=False)
     inputs = [is_open, bar.prompt, bar.image_model, show, chosen]
     outputs = [handed, table, picker, chosen]
     follow = _follow(t)

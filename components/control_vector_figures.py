@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from components.clip_matrix_view import number as fixed
 from components.embedding_figures import COLOUR_A, COLOUR_B
 from components.language import Texts
 from components.layout import html_escape
@@ -66,7 +67,7 @@ def label_of(lever: str, value: float, t: Texts) -> str:
 
 def scores_text(names: tuple[str, str], scores: Sequence[float], t: Texts) -> str:
     """CLIP's two cosines of one picture in a line."""
-    parts = (f"{name} {number(float(score), t, 2)}" for name, score in zip(names, scores, strict=True))
+    parts = (f"{name} {fixed(float(score), t)}" for name, score in zip(names, scores, strict=True))
     return "CLIP: " + " · ".join(parts)
 
 
@@ -145,8 +146,8 @@ def strip_view(lever: str, strip: Strip, at: float, extra: Extra | None, t: Text
     )
     words = (
         '<div class="lever-read" role="status" data-read></div><p class="lever-scores" data-scores></p>'
-        f'<p class="lever-note" data-note></p><p class="remark">{html_escape(strip.remark)}</p>'
-        f"{facts(strip.requests[0], t)}"
+        f'<p class="remark">{html_escape(strip.remark)}</p>{facts(strip.requests[0], t)}'
+        '<p class="lever-note" data-note></p>'
     )
     content = {
         "lever": lever,
@@ -188,7 +189,7 @@ def lever_figure(lever: str, strip: Strip | None, t: Texts) -> go.Figure:
         type="line", x0=places[0], x1=places[0], y0=bottom, y1=top, layer="below",
         line={"width": 2, "dash": "dot", "color": TEXT}, visible=strip is not None,
     )  # fmt: skip
-    figure = style(figure, t, height=260)
+    figure = style(figure, t, height=205)
     labels = [label_of(lever, value, t) for value in places]
     figure.update_layout(
         margin={"l": _LEFT, "r": _RIGHT, "t": 28, "b": 8}, hovermode="x",
@@ -219,7 +220,7 @@ def pooled_view(
     """
     rows = []
     for i, key in enumerate(("pooled_sequence", "pooled_only")):
-        score = t("control_vector.pooled_mean", score=number(means[i], t, 2), count=SEEDS) if means else ""
+        score = t("control_vector.pooled_mean", score=fixed(means[i], t), count=SEEDS) if means else ""
         alt = html_escape(t(f"control_vector.{key}"))
         pictures = "".join(
             f'<img alt="{alt}" src="{sources[i * SEEDS + k]}">' if sources else '<span class="hole"></span>'

@@ -84,29 +84,35 @@ class Lever:
         return [self.view, self.figure, self.stop, self.strip]
 
 
-def build_lever(name: str, t: Texts) -> Lever:
-    """Draw a lever's part of the tab."""
+def build_lever(name: str, first: gr.components.Component, t: Texts) -> Lever:
+    """Draw a lever's part of the tab.
+
+    Args:
+        name: "blend" or "weight".
+        first: not rendered yet; stands beside the buttons.
+        t: texts.
+    """
     places = LEVERS[name]
-    with gr.Row(equal_height=False, elem_classes="dial-row"):
-        slider = gr.Slider(
-            places[0], places[-1], value=places[0] if name == "blend" else 1.0,
-            step=0.01 if name == "blend" else 0.05, label=t(f"control_vector.{name}_slider"),
-            info=t(f"control_vector.{name}_slider_info"), elem_id=f"cv-{name}-slider", scale=4,
-        )  # fmt: skip
+    with gr.Row(equal_height=False, elem_classes="away-row"):
+        with gr.Column(scale=5, min_width=320):
+            first.render()
         start = gr.Button(
-            t(f"control_vector.{name}_start"), variant="primary", elem_id=f"cv-{name}-start", scale=2
+            t(f"control_vector.{name}_start"), variant="primary", elem_id=f"cv-{name}-start", scale=3
         )
         stop = gr.Button(
-            t("control_vector.stop"), variant="stop", elem_id=f"cv-{name}-stop", interactive=False
+            t("control_vector.stop"), variant="stop", elem_id=f"cv-{name}-stop", interactive=False, scale=1
         )
+    slider = gr.Slider(
+        places[0], places[-1], value=places[0] if name == "blend" else 1.0,
+        step=0.01 if name == "blend" else 0.05, label=t(f"control_vector.{name}_slider"),
+        info=t(f"control_vector.{name}_slider_info"), elem_id=f"cv-{name}-slider",
+    )  # fmt: skip
     view = gr.HTML(
         idle_view(name, t), elem_id=f"cv-{name}-view", label=t(f"control_vector.{name}_row"),
         css_template=STYLE, js_on_load=(HERE / "control_vector_lever.js").read_text("utf-8"),
         apply_default_css=False,
     )  # fmt: skip
-    figure = plot(
-        t(f"control_vector.{name}_alt"), value=lever_figure(name, None, t), elem_id=f"cv-{name}-figure"
-    )
+    figure = plot(t(f"control_vector.{name}_alt"), visible=False, elem_id=f"cv-{name}-figure")
     return Lever(name, slider, start, stop, view, figure, gr.State(None))
 
 
@@ -178,14 +184,16 @@ def draw_strip(
         page = running_view(name, first, sources, status, asked.remark, t)
         if done:
             return page, gr.skip(), gr.skip(), gr.skip()
-        return page, lever_figure(name, None, t), gr.update(interactive=True), gr.skip()
+        axes = gr.update(value=lever_figure(name, None, t), visible=True)
+        return page, axes, gr.update(interactive=True), gr.skip()
 
     def finished(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
         done, total = steps[0].index + 1, steps[0].total
         if done < total:
             status = t("control_vector.stopped", step=done, total=total)
             page = running_view(name, first, estimates(steps, first.model), status, asked.remark, t)
-            return page.replace("running", "stopped", 1), gr.skip(), gr.update(interactive=False), None
+            page = page.replace("running", "stopped", 1)
+            return page, gr.update(visible=False), gr.update(interactive=False), None
         strip = asked.strip(finish(asked.requests, steps, asked.texts))
         return *strip_values(name, strip, at, t), gr.update(interactive=False), strip
 
@@ -198,8 +206,10 @@ def draw_strip(
 
 def strip_values(name: str, strip: Strip | None, at: float, t: Texts) -> tuple[Any, Any]:
     """View and figure of a strip, or of none."""
-    page = idle_view(name, t) if strip is None else strip_view(name, strip, at, None, t)
-    return page, lever_figure(name, strip, t)
+    if strip is None:
+        return idle_view(name, t), gr.update(visible=False)
+    figure = gr.update(value=lever_figure(name, strip, t), visible=True)
+    return strip_view(name, strip, at, None, t), figure
 
 
 def draw_place(name: str, strip: Strip, at: float, slot: RunSlot, t: Texts) -> Iterator[tuple[Any, ...]]:

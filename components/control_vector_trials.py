@@ -95,9 +95,9 @@ def build_blend(bar: PromptBar, tab: gr.Tab, t: Texts) -> None:
     section(t("control_vector.blend_title"), t("control_vector.blend_hint"))
     second = gr.Textbox(
         label=t("control_vector.prompt_b"), placeholder=PARTNER, info=t("control_vector.prompt_b_info"),
-        elem_id="cv-prompt-b", elem_classes="sv-text", max_lines=3,
+        elem_id="cv-prompt-b", elem_classes="sv-text", max_lines=3, render=False,
     )  # fmt: skip
-    lever = build_lever("blend", t)
+    lever = build_lever("blend", second, t)
     gr.Markdown(t("control_vector.blend_honest"), elem_classes="sv-hint")
 
     def asked(*values: Any) -> Asked:
@@ -191,9 +191,10 @@ def build_weight(bar: PromptBar, t: Texts) -> tuple[gr.HTML, gr.State]:
     picker = gr.HTML(css_template=STYLE, js_on_load=_PICK, apply_default_css=False,
                      elem_id="cv-tokens", label=t("control_vector.choose"))  # fmt: skip
     onwards = gr.Checkbox(
-        label=t("control_vector.onwards"), info=t("control_vector.onwards_info"), elem_id="cv-onwards"
-    )
-    lever = build_lever("weight", t)
+        label=t("control_vector.onwards"), info=t("control_vector.onwards_info"), elem_id="cv-onwards",
+        render=False,
+    )  # fmt: skip
+    lever = build_lever("weight", onwards, t)
     chosen = gr.State(None)
 
     def asked(*values: Any) -> Asked:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
+from components.clip_matrix_view import number as fixed
 from components.colors import token_colours
 from components.language import Texts
 from components.layout import html_escape
@@ -86,9 +87,9 @@ def _data(vector: ControlVector, names: list[str], t: Texts) -> str:
     padding = t("control_vector.padding_name")
     content = {
         "names": [*names, *[padding] * (len(vector.sequence) - len(names))],
-        "lengths": [number(float(length), t) for length in vector.lengths],
+        "lengths": [fixed(float(length), t, 1) for length in vector.lengths],
         "nearest": vector.nearest.tolist(),
-        "cosines": [[number(float(c), t, 2) for c in row] for row in vector.cosines],
+        "cosines": [[fixed(float(c), t) for c in row] for row in vector.cosines],
         "start": vector.end,
         "texts": {key: t.entries[f"control_vector.{key}"] for key in ("detail_row", "detail_near")},
     }
@@ -135,6 +136,9 @@ def handed_view(vector: ControlVector, difference: bool, model: str, t: Texts) -
     names, (total, width) = names_of(vector.tokens, t), values.shape
     kind = "cv-tall" if vector.tokens.used <= _TALL else "cv-flat" if vector.tokens.used >= _SHORT else ""
     title = t("control_vector.sequence_title", places=total, width=width, title=models.entry(model).title)
+    why = _padding_sentence(vector, t)
+    if difference:
+        why = f"{t('control_vector.difference_why')} {why}"
     detail = html_escape(t("control_vector.detail_hint"))
     cut = (
         f'<p class="cv-cut">{html_escape(limit_sentence(vector.tokens, t))}</p>' if vector.tokens.cut else ""
@@ -149,7 +153,7 @@ def handed_view(vector: ControlVector, difference: bool, model: str, t: Texts) -
         f"{_rows(vector, names, t)}</div>{_key(vector, t)}</div>"
         f'<div class="cv-aside"><div class="cv-detail" aria-live="polite"><p>{detail}</p></div>'
         f"<div>{_pooled(vector, difference, t)}</div></div></div>"
-        f'<p class="cv-why">{html_escape(_padding_sentence(vector, t))}</p>{_data(vector, names, t)}</div>'
+        f'<p class="cv-why">{html_escape(why)}</p>{_data(vector, names, t)}</div>'
     )
 
 
