@@ -17,6 +17,8 @@ MUST = {
     "stepper.sharing_ratio": 0.6,  # eight visitors together / one after the other
     "cross_attention.recording_ratio": 1.25,  # attention of every layer recorded / untraced run
     "context.text_ratio": 1.5,  # all numbers of the context tab / a bare call of the text encoder
+    "control_vector.text_ratio": 1.5,  # all numbers of what is handed over / the library's encode_prompt
+    "control_vector.strip_ratio": 0.6,  # seven pictures from A to B / seven single runs
     "page.interactive_ratio": 2.0,  # page ready to type / an empty Gradio page
     "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
     "image.whole_picture_s": 2.0,  # from the click to the finished picture on the page
@@ -61,15 +63,18 @@ def medians(rivals: dict[str, Callable[[], object]], repetitions: int) -> dict[s
 
 def main() -> None:
     """Measure, tell what was measured, and end with the figures for programs."""
-    from benchmarks import engine, page, reading
+    from benchmarks import engine, page, reading, steering
 
+    parts = (("engine", engine), ("reading", reading), ("steering", steering), ("page", page))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5, help="of every measurement")
-    parser.add_argument("--only", choices=("engine", "reading", "page"), help="leave the other parts out")
+    parser.add_argument(
+        "--only", choices=("engine", "reading", "steering", "page"), help="leave the other parts out"
+    )
     options = parser.parse_args()
     rows = [
         line
-        for name, part in (("engine", engine), ("reading", reading), ("page", page))
+        for name, part in parts
         if options.only in (None, name)
         for line in part.measure(options.repetitions)
     ]

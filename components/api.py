@@ -14,7 +14,14 @@ from pipelines.errors import InputError
 
 log = logging.getLogger(__name__)
 # Runs of the image model share their steps; everything else that runs a model waits its turn.
-_STEPPED = {"generate_image", "guidance_sweep", "cross_attention", "switch_prompts", "cut_blocks"}
+_STEPPED = {
+    "generate_image",
+    "guidance_sweep",
+    "cross_attention",
+    "switch_prompts",
+    "cut_blocks",
+    "steer",
+}
 
 
 def _clear_errors(function: Callable[..., Any]) -> Callable[..., Any]:

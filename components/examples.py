@@ -3,6 +3,7 @@
 import logging
 import threading
 
+from components.control_vector_trials import compute_example_strip
 from components.guidance_sweep import compute_example_sweep
 from components.image import compute_example
 from pipelines import embeddings, models
@@ -23,6 +24,7 @@ def warm_up() -> threading.Thread:
             compute_example()
             embeddings.warm_up(models.default_id("clip"))
             compute_example_sweep()
+            compute_example_strip()
         except InputError as error:
             log.warning("the first examples could not be computed: %s", error)
 

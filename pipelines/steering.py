@@ -47,8 +47,8 @@ class Steering:
             steps: of the run.
 
         Raises:
-            InputError: `blend_range`, `switch_range`, `token_weight_range`, `prompt_b_empty`,
-                `token_place_unknown`.
+            InputError: `blend_range`, `switch_range`, `token_weights_shape`, `token_weight_range`,
+                `prompt_b_empty`, `token_place_unknown`.
         """
         if not 0 <= _finite(self.blend) <= 1:
             raise InputError("blend_range", received=self.blend)
@@ -60,7 +60,7 @@ class Steering:
             self,
             blend=float(self.blend),
             switch_at=None if self.switch_at is None else int(self.switch_at),
-            token_weights=tuple((_place(p), _weight(w)) for p, w in self.token_weights),
+            token_weights=tuple((_place(p), _weight(w)) for p, w in _pairs(self.token_weights)),
             blocks_off=tuple(self.blocks_off),
             places_hidden=tuple(sorted({_place(p) for p in self.places_hidden})),
         )
@@ -71,6 +71,16 @@ def _finite(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     return float(value)
+
+
+def _pairs(values: object) -> Sequence[Sequence[object]]:
+    """Pairs, which JSON brings as lists of two; `None` stands for none."""
+    pairs = [] if values is None else values
+    if not isinstance(pairs, list | tuple) or not all(
+        isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs
+    ):
+        raise InputError("token_weights_shape", received=values)
+    return pairs
 
 
 def _place(value: object) -> int:

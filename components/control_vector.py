@@ -1,0 +1,183 @@
+"""The control vector tab: what exactly is handed to the generator, and how one steers with it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from components import control_vector_trials as trials
+from components.control_vector_view import handed_view, names_of, table_html
+from components.embedding_map import LIVE
+from components.errors import explained, message
+from components.image import save_png
+from components.language import Texts, load_texts
+from components.layout import html_escape, section, tab_frame
+from components.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.tokens_html import limit_sentence
+from pipelines import control_vector as pipeline
+from pipelines import image
+from pipelines.clip import clip_scores
+from pipelines.control_vector import Choice
+from pipelines.errors import InputError
+from pipelines.models import default_id
+from pipelines.steering import Steering
+from pipelines.tokens import token_view
+from pipelines.trace import ImageRequest
+
+HERE = Path(__file__).parent
+# Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
+_IS_OPEN = """(_, ...rest) => [
+  document.querySelector('#tab-control_vector[role="tabpanel"]')?.offsetParent != null, ...rest]"""
+
+
+def build_control_vector_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+    """Draw the tab and wire it.
+
+    Args:
+        bar: prompts, numbers and picture model come from it.
+        t: texts.
+        public: not used, as the endpoints in `API` belong to no language's page.
+    """
+    style = (HERE / "control_vector.css").read_text("utf-8")
+    with tab_frame(t, "control_vector") as tab:
+        show = gr.Radio(
+            [(t(f"control_vector.show_{kind}"), kind) for kind in ("numbers", "difference")],
+            value="numbers", label=t("control_vector.show"), elem_id="cv-show",
+        )  # fmt: skip
+        handed = gr.HTML(
+            f'<p class="cv-refused">{html_escape(t("control_vector.loading"))}</p>', elem_id="cv-handed",
+            css_template=style, js_on_load=(HERE / "control_vector.js").read_text("utf-8"),
+            apply_default_css=False,
+        )  # fmt: skip
+        section(t("control_vector.table_title"), t("control_vector.table_hint"))
+        table = gr.HTML(css_template=style, js_on_load=None, apply_default_css=False, elem_id="cv-table")
+        trials.build_blend(bar, tab, t)
+        picker, chosen = trials.build_weight(bar, t)
+        trials.build_pooled(bar, t)
+        is_open = gr.Checkbox(True, visible=False)
+    inputs = [is_open, bar.prompt, bar.image_model, show, chosen]
+    outputs = [handed, table, picker, chosen]
+    follow = _follow(t)
+    tab.select(follow, inputs, outputs, **LIVE)
+    gr.on(
+        [bar.prompt.change, bar.image_model.change, show.change], follow, inputs, outputs, js=_IS_OPEN, **LIVE
+    )
+
+
+def _follow(t: Texts) -> Callable[..., Any]:
+    """Everything that needs no picture, anew; what cannot be read is explained in its place."""
+
+    @explained(t)
+    def follow(is_open: bool, prompt: str, model: str, show: str, chosen: Choice | None) -> Any:
+        if not is_open:
+            return (gr.skip(),) * 4
+        try:
+            vector = pipeline.control_vector(prompt or "", model)
+        except InputError as error:
+            refused = f'<p class="cv-refused" role="alert">{html_escape(message(error, t))}</p>'
+            return refused, gr.skip(), gr.skip(), gr.skip()
+        kept, note = trials.followed_choice(vector.tokens, chosen, t)
+        return (
+            handed_view(vector, show == "difference", model, t),
+            table_html(vector, model, t),
+            trials.tokens_html(vector.tokens, kept, note, t),
+            kept or chosen,
+        )
+
+    return follow
+
+
+def control_vector(prompt: str = DEFAULT_PROMPT, model: str = "classroom-image") -> dict[str, Any]:
+    """Show what exactly a picture model is handed for a text, and which parts of it the model reads.
+
+    Args:
+        prompt: the text; up to 2000 characters. Empty gives what "without prompt" means for guidance.
+        model: id of a picture model in the catalogue.
+
+    Returns:
+        `sequence_shape` (places, width) and `sequence`, one vector per token place; `tokens` at their places;
+        `pooled_place`, counted from 0, of the end token, and `pooled_vector`; `lengths` of the vectors;
+        `nearest`, for each place the places of the vectors most alike and their cosines; `reads`: `kind`,
+        `cross_attention_layers`, `pooled_size` (0 where the model reads no pooled vector), `text_in_time`;
+        `padding_differs_from_empty`: mean distance of the padding's vectors from the empty prompt's;
+        `message`: how full the model's places are.
+    """
+    vector = pipeline.control_vector(prompt, model)
+    tokens, reads = vector.tokens, vector.reads
+    gap = np.linalg.norm((vector.sequence - vector.empty)[tokens.used :], axis=1)
+    return {
+        "model": model,
+        "sequence_shape": list(vector.sequence.shape),
+        "sequence": [[round(float(v), 5) for v in row] for row in vector.sequence],
+        "tokens": names_of(tokens, load_texts("en")),
+        "pooled_place": vector.end,
+        "pooled_vector": [round(float(v), 5) for v in vector.pooled],
+        "pooled_is_row": vector.pooled_is_row,
+        "lengths": [round(float(v), 5) for v in vector.lengths],
+        "nearest": [
+            [{"place": int(p), "cosine": round(float(c), 5)} for p, c in zip(*row, strict=True)]
+            for row in zip(vector.nearest, vector.cosines, strict=True)
+        ],
+        "reads": {
+            "kind": reads.kind, "sequence": True, "cross_attention_layers": reads.layers,
+            "pooled_size": reads.pooled, "text_in_time": reads.kind != "sequence", "encoders": reads.encoders,
+        },
+        "padding_differs_from_empty": round(float(gap.mean()), 5) if len(gap) else None,
+        "message": limit_sentence(tokens, load_texts("en")),
+    }  # fmt: skip
+
+
+def steer(
+    prompt: str = DEFAULT_PROMPT,
+    prompt_b: str = trials.PARTNER,
+    blend: float = 0.5,
+    token_weights: list[list[float]] = [],  # noqa: B006  read only; shown to callers as the default
+    pooled_only: bool = False,
+    seed: int = 0,
+    guidance_scale: float = 5.0,
+    num_inference_steps: int = 20,
+    model: str = "classroom-image",
+) -> tuple[gr.FileData, dict[str, Any]]:
+    """Draw a picture from a changed control vector.
+
+    Args:
+        prompt: the text; up to 2000 characters.
+        prompt_b: a second text to steer towards; may be empty where blend is 0.
+        blend: place on the straight line from the prompt's vectors (0) to those of prompt_b (1).
+        token_weights: pairs of a token place, counted from 0 (the start token), and its weight from 0 to 2,
+            such as [[3, 0.5]]; 0 puts the empty prompt's vector there, 1 leaves the prompt's.
+        pooled_only: put the end token's vector at every place.
+        seed: 0 to 4294967295; decides the noise that the picture starts from.
+        guidance_scale: 0 to 20.
+        num_inference_steps: 1 to 100 steps from noise to picture.
+        model: id of a picture model in the catalogue.
+
+    Returns:
+        The picture as PNG, with its parameters in the text chunk "parameters"; and those parameters,
+        `clip_score` with the prompt, `clip_score_b` with prompt_b (none if it is empty), and `message`,
+        `message_b`: how full the model's places are with either text.
+    """
+    levers = Steering(prompt_b or "", blend, None, token_weights, bool(pooled_only))  # type: ignore[arg-type]
+    request = ImageRequest(
+        prompt, "", seed, guidance_scale, num_inference_steps, "ddim", model, steering=levers
+    ).validated()
+    second = request.steering.prompt_b
+    if request.steering.blend:
+        pipeline.check_pair(request.prompt, second, request.model)
+    trace = image.run(request)
+    texts = [text for text in (request.prompt, second) if text.strip()]
+    scores = [round(float(s), 6) for s in clip_scores([trace.image], texts, default_id("clip"))[0]]
+    said = [limit_sentence(token_view(text, request.model), load_texts("en")) for text in texts]
+    file = gr.FileData(path=save_png(trace), orig_name=f"seed-{request.seed}.png", mime_type="image/png")
+    return file, {
+        "parameters": trace.request.parameters(),
+        "clip_score": scores[0],
+        "clip_score_b": scores[1] if len(scores) > 1 else None,
+        "message": said[0],
+        "message_b": said[1] if len(said) > 1 else None,
+    }
+
+
+API: dict[str, Callable[..., Any]] = {"control_vector": control_vector, "steer": steer}

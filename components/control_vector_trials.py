@@ -1,0 +1,281 @@
+"""Three ways to steer with the control vector: towards another text, by one word, by one vector alone."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import gradio as gr
+
+from components.batches import BatchViews, show_batch
+from components.colors import token_colours
+from components.control_vector_figures import pooled_view
+from components.control_vector_lever import STYLE, Asked, Lever, build_lever, strip_values, wire_lever
+from components.errors import explained
+from components.frames import encode
+from components.image import STEPPER, example_request, request_like
+from components.language import Texts
+from components.layout import html_escape, section
+from components.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.runs import RunSlot
+from components.tokens_html import limit_sentence, style_of
+from pipelines.control_vector import (
+    SEEDS,
+    Choice,
+    Drawn,
+    choices,
+    draw,
+    finish,
+    keep_choice,
+    places_from,
+    pooled_requests,
+    strip_requests,
+    weight_requests,
+)
+from pipelines.tokens import TokenView, colour_keys, token_view
+from pipelines.trace import DenoiseStep, ImageRequest
+
+PARTNER = "A red car in the snow."  # to steer towards until a second prompt is typed
+_PICK = """element.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-place]");
+  if (button) trigger("select", { place: +button.dataset.place });
+});"""
+
+
+def partner_of(prompt: str) -> str:
+    """A text to steer towards where none was typed: an example that is not the prompt itself."""
+    return PARTNER if prompt.strip().casefold() != PARTNER.casefold() else DEFAULT_PROMPT
+
+
+def bar_inputs(bar: PromptBar) -> list[Any]:
+    """What `request_like` reads after the trace, and then the trace."""
+    return [
+        bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
+        bar.image_model, bar.trace,
+    ]  # fmt: skip
+
+
+def _request(values: Sequence[Any]) -> ImageRequest:
+    *own, trace = values
+    return request_like(trace, *own)
+
+
+# From A to B -----------------------------------------------------------------------------------
+
+
+def asked_blend(request: ImageRequest, prompt_b: str, t: Texts) -> Asked:
+    """The strip from a request's prompt to another; an empty one is replaced by an example.
+
+    Raises:
+        InputError: `prompts_equal`, and what `ImageRequest.validated` raises.
+    """
+    is_example = not prompt_b.strip()
+    second = partner_of(request.prompt) if is_example else prompt_b
+    requests = strip_requests(request, second)
+    remarks = [t("control_vector.blend_pair", a=request.prompt, b=second)]
+    if is_example:
+        remarks.append(t("control_vector.blend_example"))
+    for letter, text in (("A", request.prompt), ("B", second)):
+        tokens = token_view(text, request.model)
+        if tokens.cut:
+            remarks.append(f"{letter}: {limit_sentence(tokens, t)}")
+    names = (t("control_vector.name_a"), t("control_vector.name_b"))
+    return Asked(requests, (request.prompt, second), names, " ".join(remarks))
+
+
+@lru_cache(maxsize=1)
+def compute_example_strip() -> Drawn:
+    """From the first example to its partner; the app draws it once after start."""
+    request = example_request()
+    second = partner_of(request.prompt)
+    return draw(strip_requests(request, second), (request.prompt, second))
+
+
+def build_blend(bar: PromptBar, tab: gr.Tab, t: Texts) -> None:
+    """The slider from A to B: layout and wiring."""
+    section(t("control_vector.blend_title"), t("control_vector.blend_hint"))
+    second = gr.Textbox(
+        label=t("control_vector.prompt_b"), placeholder=PARTNER, info=t("control_vector.prompt_b_info"),
+        elem_id="cv-prompt-b", elem_classes="sv-text", max_lines=3, render=False,
+    )  # fmt: skip
+    lever = build_lever("blend", second, t)
+    gr.Markdown(t("control_vector.blend_honest"), elem_classes="sv-hint")
+
+    def asked(*values: Any) -> Asked:
+        *given, prompt_b = values
+        return asked_blend(_request(given), prompt_b or "", t)
+
+    wire_lever(lever, asked, [*bar_inputs(bar), bar.prompt_b], bar.run, t)
+    # This box and the bar's are one: `input` follows hands only, so they cannot chase each other.
+    same: dict[str, Any] = {"js": "(text) => text", "api_visibility": "private"}
+    second.input(None, second, bar.prompt_b, **same)
+    bar.prompt_b.change(None, bar.prompt_b, second, **same)
+    tab.select(_example_strip(lever, t), [*bar_inputs(bar), bar.prompt_b, lever.slider, lever.strip],
+               [lever.view, lever.figure, lever.strip], **STEPPER)  # fmt: skip
+
+
+def _example_strip(lever: Lever, t: Texts) -> Any:
+    """What opening the tab does: the first example's strip is there, if that is what the bar says."""
+
+    @explained(t)
+    def enter(*values: Any) -> Any:
+        *given, prompt_b, at, strip = values
+        ready = strip is None and not (prompt_b or "").strip() and compute_example_strip.cache_info().currsize
+        if not ready or not given[0] or _request(given) != example_request():
+            return (gr.skip(),) * 3
+        strip = asked_blend(example_request(), "", t).strip(compute_example_strip())
+        return *strip_values(lever.name, strip, at, t), strip
+
+    return enter
+
+
+# One word -----------------------------------------------------------------------------------------
+
+
+def tokens_html(tokens: TokenView, chosen: Choice | None, note: str, t: Texts) -> str:
+    """The prompt's tokens as buttons in their colours, the chosen one marked.
+
+    Args:
+        tokens: of the prompt.
+        chosen: one of them.
+        note: a sentence about the choice; may be empty.
+        t: texts.
+    """
+    colours = token_colours(colour_keys(tokens.fed))
+    buttons = "".join(
+        f'<button type="button" data-place="{c.place}" style="{style_of(colours[c.place])}" dir="auto" '
+        f'aria-pressed="{"true" if chosen and c.place == chosen.place else "false"}">'
+        f"{html_escape(c.text)}</button>"
+        for c in choices(tokens)
+    )
+    label = html_escape(t("control_vector.choose"))
+    buttons = buttons or f"<span>{html_escape(t('control_vector.no_tokens'))}</span>"
+    return (
+        f'<div class="cv-pick" role="group" aria-label="{label}"><b>{label}</b>{buttons}</div>'
+        f'<p class="cv-note" role="status">{html_escape(note)}</p>'
+    )
+
+
+def followed_choice(tokens: TokenView, before: Choice | None, t: Texts) -> tuple[Choice | None, str]:
+    """The choice in an edited prompt, and a sentence if the token is gone."""
+    kept = keep_choice(tokens, before)
+    if before is None or kept is None or kept.text == before.text:
+        return kept, ""
+    return kept, t("control_vector.choice_gone", gone=before.text, now=kept.text)
+
+
+def asked_weight(request: ImageRequest, chosen: Choice | None, onwards: bool, t: Texts) -> Asked:
+    """The strip of one token's weights.
+
+    Args:
+        request: checked.
+        chosen: the token; another is taken if the prompt no longer has it.
+        onwards: whether all places behind it are weighed, too.
+        t: texts.
+    """
+    tokens = token_view(request.prompt, request.model)
+    kept, note = followed_choice(tokens, chosen, t)
+    place, text, word = (kept.place, kept.text, kept.word) if kept else (1, "", request.prompt)
+    requests = weight_requests(request, places_from(tokens, place, onwards))
+    said = t("control_vector.weight_onwards" if onwards else "control_vector.weight_one", text=text)
+    names = (t("control_vector.name_prompt"), t("control_vector.name_word", word=word))
+    return Asked(requests, (request.prompt, word), names, f"{note} {said}".strip())
+
+
+def build_weight(bar: PromptBar, t: Texts) -> tuple[gr.HTML, gr.State]:
+    """The weight of one token: layout and wiring.
+
+    Returns:
+        The tokens' buttons and the state that holds the choice, which follow the prompt.
+    """
+    section(t("control_vector.weight_title"), t("control_vector.weight_hint"))
+    picker = gr.HTML(css_template=STYLE, js_on_load=_PICK, apply_default_css=False,
+                     elem_id="cv-tokens", label=t("control_vector.choose"))  # fmt: skip
+    onwards = gr.Checkbox(
+        label=t("control_vector.onwards"), info=t("control_vector.onwards_info"), elem_id="cv-onwards",
+        render=False,
+    )  # fmt: skip
+    lever = build_lever("weight", onwards, t)
+    chosen = gr.State(None)
+
+    def asked(*values: Any) -> Asked:
+        *given, choice, all_behind = values
+        return asked_weight(_request(given), choice, bool(all_behind), t)
+
+    wire_lever(lever, asked, [*bar_inputs(bar), chosen, onwards], bar.run, t)
+
+    @explained(t)
+    def pick(event: gr.EventData, prompt: str, model: str, before: Choice | None) -> Any:
+        tokens = token_view(prompt or "", model)
+        found = next((c for c in choices(tokens) if c.place == event.place), None)
+        kept, note = (found, "") if found else followed_choice(tokens, before, t)
+        return tokens_html(tokens, kept, note, t), kept
+
+    picker.select(pick, [bar.prompt, bar.image_model, chosen], [picker, chosen], show_progress="hidden",
+                  concurrency_limit=None, api_visibility="private")  # fmt: skip
+    return picker, chosen
+
+
+# One vector alone -----------------------------------------------------------------------------------
+
+
+def build_pooled(bar: PromptBar, t: Texts) -> None:
+    """The end token's vector at every place: layout and wiring."""
+    section(t("control_vector.ablation_title"), t("control_vector.ablation_hint", count=SEEDS))
+    with gr.Row():
+        start = gr.Button(t("control_vector.ablation_start", count=2 * SEEDS), variant="primary",
+                          elem_id="cv-pooled-start", scale=0, min_width=340)  # fmt: skip
+        stop = gr.Button(t("control_vector.stop"), variant="stop", elem_id="cv-pooled-stop",
+                         interactive=False, scale=0)  # fmt: skip
+    view = gr.HTML(
+        pooled_view(None, (), t("control_vector.ablation_idle"), None, t), elem_id="cv-pooled-view",
+        css_template=STYLE, js_on_load=None, apply_default_css=False,
+    )  # fmt: skip
+
+    @explained(t)
+    def on_click(*values: Any) -> Iterator[Any]:
+        *given, before, slot = values
+        yield from draw_pooled(_request(given), before, slot, t)
+
+    kept = gr.State(None)
+    start.click(on_click, [*bar_inputs(bar), kept, bar.run], [view, stop, kept], trigger_mode="multiple",
+                **STEPPER)  # fmt: skip
+    stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
+
+
+def draw_pooled(
+    request: ImageRequest, before: str | None, slot: RunSlot, t: Texts
+) -> Iterator[tuple[Any, ...]]:
+    """Draw a few seeds with the sequence and with one vector at every place, side by side.
+
+    Args:
+        request: checked.
+        before: the view so far, which comes back should the run draw nothing.
+        slot: this visitor's; a run in it ends.
+        t: texts.
+
+    Yields:
+        Values for view, stop button and the view to keep.
+    """
+    requests = pooled_requests(request)
+
+    def running(sources: Sequence[str], done: int) -> tuple[Any, ...]:
+        status = t("image.step", step=done, total=request.num_inference_steps) if done else t("image.waiting")
+        page = pooled_view(request, sources, status, None, t)
+        return page, gr.skip() if done else gr.update(interactive=True), gr.skip()
+
+    def finished(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
+        drawn = finish(requests, steps, [request.prompt])
+        means, status = None, t("control_vector.stopped", step=steps[0].index + 1, total=steps[0].total)
+        if steps[0].index + 1 == steps[0].total:
+            first, second = drawn.clip_scores[:SEEDS, 0], drawn.clip_scores[SEEDS:, 0]
+            means = (float(first.mean()), float(second.mean()))
+            better = int((first > second).sum())
+            status = t("control_vector.ablation_result", better=better, count=SEEDS)
+        page = pooled_view(request, [encode(p) for p in drawn.images], status, means, t)
+        return page, gr.update(interactive=False), page
+
+    def restored() -> tuple[Any, ...]:
+        idle = pooled_view(None, (), t("control_vector.ablation_idle"), None, t)
+        return before or idle, gr.update(interactive=False), gr.skip()
+
+    yield from show_batch(requests, slot, "pooled", BatchViews(running, finished, restored))
