@@ -28,6 +28,7 @@ from components import (
     examples,
     guidance,
     image,
+    journey,
     theme,
     tokens,
 )
@@ -38,7 +39,7 @@ from components.language import load_texts
 from components.prompt_bar import build_prompt_bar
 
 ASSETS = Path(__file__).parent / "assets"
-# The order of the tabs is the order in which a prompt travels, and so the order of a lecture.
+# After the journey, the order of the tabs is that in which a prompt travels, and so that of a lecture.
 CHAPTERS = (
     (
         "reading",
@@ -61,6 +62,7 @@ CHAPTERS = (
     ),
 )
 WITH_ENDPOINTS = (
+    journey,
     tokens,
     embeddings,
     context,
@@ -77,14 +79,15 @@ ENDPOINTS = {name: function for module in WITH_ENDPOINTS for name, function in m
 def _build_page(page: gr.Blocks, language: str) -> None:
     """All of one language: header, prompt bar, tabs, footer."""
     t = load_texts(language)
-    build_header(t, [(chapter, list(tabs)) for chapter, tabs in CHAPTERS])
+    build_header(t, [("journey", ["journey"]), *((chapter, list(tabs)) for chapter, tabs in CHAPTERS)])
     bar = build_prompt_bar(t)
+    builders = {stem: build_tab for _, tabs in CHAPTERS for stem, build_tab in tabs.items()}
     with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
-        for _, builders in CHAPTERS:
-            for build_tab in builders.values():
-                build_tab(bar, t, public=language == "en")
+        landing = journey.build_journey_tab(bar, t, public=language == "en")
+        for build_tab in builders.values():
+            build_tab(bar, t, public=language == "en")
     build_footer(t)
-    wire_address(page, bar, tabs, [stem for _, builders in CHAPTERS for stem in builders])
+    landing.open_after(wire_address(page, bar, tabs, ["journey", *builders]))
 
 
 def build() -> gr.Blocks:

@@ -68,9 +68,7 @@ def main() -> None:
     parts = (("engine", engine), ("reading", reading), ("steering", steering), ("page", page))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5, help="of every measurement")
-    parser.add_argument(
-        "--only", choices=("engine", "reading", "steering", "page"), help="leave the other parts out"
-    )
+    parser.add_argument("--only", choices=[name for name, _ in parts], help="leave the other parts out")
     options = parser.parse_args()
     rows = [
         line

@@ -1,0 +1,221 @@
+"""The landing tab: one prompt at all stations on its way to a picture, each a door to its tab."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.events import Dependency
+
+from components.errors import explained, message
+from components.frames import Reel
+from components.image import STEPPER, example_if_ready, request_like
+from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
+from components.language import Texts
+from components.layout import html_escape, tab_frame
+from components.prompt_bar import BarValues, PromptBar
+from components.runs import RunSlot, RunViews, show_run
+from pipelines import image, journey, models
+from pipelines.errors import InputError
+from pipelines.image import ImageRequest, Trace
+
+HERE = Path(__file__).parent
+# Enter in the prompt draws here, too: the image tab, which hears it as well, falls silent.
+_ON_ENTER = """() => { const open = document.querySelector('#tab-journey-button[aria-selected="true"]');
+if (open) setTimeout(() => document.querySelector("#journey-draw").click()); }"""
+
+
+_TEXT: dict[str, Any] = {
+    "concurrency_id": "text", "concurrency_limit": 4, "api_visibility": "private",
+    "show_progress": "hidden",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Landing:
+    """How the tab fills itself when the page opens at it.
+
+    Attributes:
+        follow, enter: handlers of the upper and of the lower row of stations.
+        read_inputs, draw_inputs, reading, outputs: their components.
+    """
+
+    follow: Callable[..., Any]
+    enter: Callable[..., Any]
+    read_inputs: list[Any]
+    draw_inputs: list[Any]
+    reading: gr.HTML
+    outputs: list[Any]
+
+    def open_after(self, event: Dependency) -> None:
+        """Fill the stations after an event of the page, unless its address names another tab."""
+
+        def enter(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
+                  trace: Trace | None, slot: RunSlot, request: gr.Request) -> Iterator[Any]:  # fmt: skip
+            if request.query_params.get("tab", "journey") == "journey":
+                yield from self.enter(prompt, negative, seed, scale, steps, model, trace, slot)
+            else:
+                yield gr.skip()
+
+        event.then(self.follow, self.read_inputs, self.reading, **_TEXT)
+        event.then(enter, self.draw_inputs, self.outputs, **STEPPER)
+
+
+def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
+    """Draw the tab and wire it.
+
+    Args:
+        bar: prompt and numbers come from it; the trace is shared with the tabs about pictures.
+        t: texts.
+        public: not used, as the endpoint in `API` belongs to no language's page.
+
+    Returns:
+        What to do when the page opens.
+    """
+    with tab_frame(t, "journey") as tab:
+        reading = _stations("journey-reading", t("journey.reading"), waiting_view(READING, t))
+        with gr.Row(elem_classes="journey-actions", equal_height=True):
+            start = gr.Button(
+                t("journey.draw"), variant="primary", elem_id="journey-draw", scale=0, min_width=320
+            )
+            stop = gr.Button(
+                t("image.stop"), variant="stop", interactive=False, elem_id="journey-stop", scale=0
+            )
+        steering = _stations("journey-steering", t("journey.steering"), waiting_view(STEERING, t))
+    read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
+    draw_inputs = [
+        bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
+        bar.image_model, bar.trace, bar.run,
+    ]  # fmt: skip
+    outputs = [steering, stop, bar.trace]
+    follow, draw, enter = _handlers(t)
+    changes = [part.change for part in read_inputs]
+    gr.on(changes, follow, read_inputs, reading, trigger_mode="always_last", **_TEXT)
+    start.click(draw, draw_inputs, outputs, trigger_mode="multiple", **STEPPER)
+    bar.prompt.submit(None, js=_ON_ENTER, api_visibility="private")
+    tab.select(enter, draw_inputs, outputs, **STEPPER)
+    stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
+    return Landing(follow, enter, read_inputs, draw_inputs, reading, outputs)
+
+
+def _stations(elem_id: str, label: str, value: str) -> gr.HTML:
+    return gr.HTML(
+        value,
+        elem_id=elem_id,
+        label=label,
+        css_template=(HERE / "journey.css").read_text("utf-8"),
+        js_on_load=(HERE / "journey.js").read_text("utf-8"),
+        apply_default_css=False,
+    )
+
+
+def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
+    """What typing, the button, and opening the tab do."""
+
+    @explained(t)
+    def follow(prompt: str, clip_model: str, image_model: str) -> str:
+        try:
+            return reading_view(journey.read(prompt or "", clip_model, image_model), t)
+        except InputError as error:
+            return f'<p class="refused" role="alert">{html_escape(message(error, t))}</p>'
+
+    @explained(t)
+    def draw(*inputs: Any) -> Iterator[Any]:
+        *values, trace, slot = inputs
+        yield from journey_run(request_like(trace, *values), trace, slot, t)
+
+    @explained(t)
+    def enter(*inputs: Any) -> Iterator[Any]:
+        *values, trace, slot = inputs
+        if slot.busy:
+            yield gr.skip()
+        elif trace is not None:
+            yield _show(trace, slot, t)
+        else:
+            request = request_like(None, *values)
+            example = example_if_ready(request)
+            if example is None:
+                yield from journey_run(request, None, slot, t)
+            else:
+                slot.shown = example
+                yield _show(example[0], slot, t)
+
+    return follow, draw, enter
+
+
+def journey_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Texts) -> Iterator[Any]:
+    """Draw a picture for one visitor, all stations of the lower row live.
+
+    Args:
+        request: checked.
+        previous: this visitor's trace before.
+        slot: this visitor's; a run in it ends.
+        t: texts.
+
+    Yields:
+        Values for the lower row, the stop button and the trace.
+    """
+    request = replace(request, look_inside=True)
+    views = RunViews(
+        running=lambda reel: _running(request, reel, t),
+        finished=lambda trace: _show(trace, slot, t),
+        restored=lambda: _restore(previous, slot, t),
+    )
+    yield from show_run(request, slot, views)
+
+
+def _running(request: ImageRequest, reel: Reel, t: Texts) -> tuple[Any, ...]:
+    return steering_view(request, reel, None, None, t), gr.update(interactive=True), gr.skip()
+
+
+def _show(trace: Trace, slot: RunSlot, t: Texts) -> tuple[Any, ...]:
+    page = steering_view(trace.request, slot.frames_of(trace), trace, journey.score(trace), t)
+    return page, gr.update(interactive=False), trace
+
+
+def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]:
+    """What was there before a run that drew nothing."""
+    if previous is not None:
+        return _show(previous, slot, t)
+    return waiting_view(STEERING, t), gr.update(interactive=False), gr.skip()
+
+
+def follow_prompt(
+    prompt: str = BarValues.prompt,
+    seed: int = 0,
+    guidance_scale: float = 5.0,
+    num_inference_steps: int = 20,
+    clip_model: str = "classroom-clip",
+    image_model: str = "classroom-image",
+) -> dict[str, Any]:
+    """Follow one prompt from its tokens to its picture, in numbers.
+
+    Args:
+        prompt: in English for the classroom models; up to 2000 characters.
+        seed: 0 to 4294967295.
+        guidance_scale: 0 to 20.
+        num_inference_steps: 1 to 100.
+        clip_model: id of a CLIP of the catalogue.
+        image_model: id of a picture model of the catalogue.
+
+    Returns:
+        "tokens" with their "ids"; "nearest" captions of the classroom world; "layers" and "heads" of the text
+        transformer; "sequence" `[places, width]`, the size of what the picture model is handed; "clip_score"
+        of the picture, a cosine.
+    """
+    reading = journey.read(prompt, models.entry(clip_model, "clip").id, image_model)
+    trace = image.run(ImageRequest(prompt, "", seed, guidance_scale, num_inference_steps, model=image_model))
+    context = reading.context
+    return {
+        "tokens": [piece.text for piece in context.tokens],
+        "ids": [piece.id for piece in context.tokens],
+        "nearest": [near.world.text for near in reading.neighbours],
+        "layers": context.attention.shape[0],
+        "heads": context.attention.shape[1],
+        "sequence": list(reading.vector.sequence.shape),
+        "clip_score": round(journey.score(trace), 6),
+    }
+
+
+API: dict[str, Callable[..., Any]] = {"follow_prompt": follow_prompt}

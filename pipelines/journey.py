@@ -1,0 +1,46 @@
+"""One prompt at every station on its way to a picture, each with the pipeline of its own tab."""
+
+from dataclasses import dataclass
+
+from pipelines import models
+from pipelines.clip import clip_scores
+from pipelines.context import Context, read_contexts
+from pipelines.control_vector import ControlVector, control_vector
+from pipelines.embeddings import Neighbour, embed
+from pipelines.trace import Trace
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """How a prompt is read, up to what the generator is handed.
+
+    Attributes:
+        context: tokens, their vectors from layer to layer, and who looks at whom.
+        neighbours: the nearest captions of the classroom world in CLIP's space.
+        vector: what the picture model is handed.
+    """
+
+    context: Context
+    neighbours: tuple[Neighbour, ...]
+    vector: ControlVector
+
+
+def read(prompt: str, clip_model: str, image_model: str) -> Reading:
+    """Read a prompt with a CLIP and with a picture model's own encoders.
+
+    Args:
+        prompt: at least one word.
+        clip_model: catalogue id of the role "clip".
+        image_model: catalogue id of the role "image".
+
+    Raises:
+        InputError: what the pipelines of the stations raise.
+    """
+    (found,) = embed([prompt], clip_model, count=3)
+    (context,) = read_contexts([prompt], clip_model)
+    return Reading(context, found.neighbours, control_vector(prompt, image_model))
+
+
+def score(trace: Trace) -> float:
+    """How well a run's picture fits its prompt according to the preselected CLIP, as a cosine, -1..1."""
+    return float(clip_scores([trace.image], [trace.request.prompt], models.default_id("clip"))[0, 0])
