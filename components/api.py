@@ -21,6 +21,7 @@ _STEPPED = {
     "switch_prompts",
     "cut_blocks",
     "steer",
+    "follow_prompt",
 }
 
 

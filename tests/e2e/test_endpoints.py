@@ -9,7 +9,7 @@ from gradio_client.exceptions import AppError
 # What a caller has to bring: pictures and texts of one's own have no sensible default.
 REQUIRED = {("/clip_matrix", "images"), ("/clip_matrix", "prompts")}
 ENDPOINTS = {
-    "/tokens", "/embeddings", "/context", "/control_vector", "/steer", "/clip_matrix",
+    "/follow_prompt", "/tokens", "/embeddings", "/context", "/control_vector", "/steer", "/clip_matrix",
     "/generate_image", "/guidance_sweep", "/cross_attention", "/switch_prompts", "/cut_blocks",
 }  # fmt: skip
 

@@ -1,0 +1,71 @@
+"""The landing tab: eight stations, each a door."""
+
+import re
+
+import pytest
+
+from components.frames import Frames, Reel
+from components.journey import follow_prompt, journey_run
+from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
+from components.language import load_texts
+from components.runs import RunSlot
+from pipelines import image, journey
+from pipelines.image import ImageRequest
+
+T, DE = load_texts("en"), load_texts("de")
+REQUEST = ImageRequest(
+    "a <b>red</b> car", num_inference_steps=2, model="classroom-image", look_inside=True
+).validated()
+
+
+def doors(page: str) -> tuple[str, ...]:
+    return tuple(re.findall(r'data-door="(\w+)"', page))
+
+
+@pytest.mark.parametrize("t", [T, DE])
+def test_each_station_is_a_door_before_and_after(t):
+    reading = reading_view(journey.read(REQUEST.prompt, "classroom-clip", "classroom-image"), t)
+    trace = image.run(REQUEST)
+    steering = steering_view(REQUEST, Frames.of(trace), trace, 0.25, t)
+    assert doors(reading) == doors(waiting_view(READING, t)) == READING
+    assert doors(steering) == doors(waiting_view(STEERING, t)) == STEERING
+    assert "<b>red</b>" not in reading + steering
+    assert 'class="hole"' not in reading + steering
+    assert ("0.25" if t is T else "0,25") in steering
+    assert [int(n) for n in re.findall(r"<i>(\d)</i>", reading + steering)] == list(range(1, 9))
+
+
+def test_many_tokens_are_counted():
+    page = reading_view(journey.read("a cat " * 15, "classroom-clip", "classroom-image"), T)
+    assert "+16" in page
+    assert T("journey.say_tokens", count=30) in page
+
+
+def test_a_run_fills_its_stations_and_looks_inside():
+    slot = RunSlot()
+    shown = list(journey_run(REQUEST, None, slot, T))
+    assert 'data-state="running"' in shown[0][0]
+    page, stop, trace = shown[-1]
+    assert 'data-state="done"' in page
+    assert 'class="over"' in page
+    assert trace.steps[0].inside is not None
+    assert stop["interactive"] is False
+
+
+def test_a_trace_without_a_look_inside_leaves_that_station_open():
+    trace = image.run(ImageRequest("a car", num_inference_steps=1, model="classroom-image"))
+    page = steering_view(trace.request, Frames.of(trace), trace, 0.1, T)
+    assert T("journey.say_attention_none") in page
+
+
+def test_before_the_first_step_all_stations_wait():
+    page = steering_view(REQUEST, Reel(REQUEST), None, None, T)
+    assert page.count('class="hole"') == 5  # two steps of the film, three others
+
+
+def test_the_endpoint_follows_a_prompt():
+    found = follow_prompt("a red car", num_inference_steps=1)
+    assert found["tokens"][1:4] == ["a", "red", "car"]
+    assert len(found["ids"]) == len(found["tokens"])
+    assert found["sequence"] == [77, 128]
+    assert -1 <= found["clip_score"] <= 1

@@ -1,0 +1,56 @@
+"""The landing tab in a browser."""
+
+from collections.abc import Callable
+
+import pytest
+from gradio_client import Client
+from playwright.sync_api import Page, expect
+
+from components.language import load_texts
+
+WAIT = 120_000  # ms; a guard, not a measure
+QUICK = "/?num_inference_steps=3"
+Opener = Callable[..., Page]
+
+
+@pytest.mark.parametrize(("path", "language"), [("/", "en"), ("/de", "de")])
+def test_the_page_opens_at_a_filled_journey(page: Opener, path: str, language: str) -> None:
+    opened, t = page(path), load_texts(language)
+    expect(opened.locator("#tab-journey-button")).to_have_attribute("aria-selected", "true")
+    expect(opened.locator("#journey-steering [data-state=done]")).to_be_visible(timeout=WAIT)
+    expect(opened.locator("#journey-reading .chips em")).to_have_count(7, timeout=WAIT)
+    expect(opened.locator("#journey-reading")).to_contain_text(t("journey.say_tokens", count=7))
+    assert opened.locator(".station .hole").count() == 0
+
+
+def test_the_text_stations_follow_typing_and_enter_draws(page: Opener) -> None:
+    opened = page(QUICK)
+    expect(opened.locator("#journey-steering [data-state=done]")).to_be_visible(timeout=WAIT)
+    opened.locator("#prompt textarea").fill("A red car")
+    expect(opened.locator("#journey-reading .chips em")).to_have_count(3, timeout=WAIT)
+    expect(opened.locator("#journey-steering .facts")).not_to_contain_text("A red car")
+    opened.locator("#prompt textarea").press("Enter")
+    expect(opened.locator("#journey-steering [data-state=done] .facts")).to_contain_text(
+        "A red car", timeout=WAIT
+    )
+    opened.locator("#prompt textarea").fill("")
+    expect(opened.locator("#journey-reading .refused")).to_be_visible(timeout=WAIT)
+    expect(opened.locator("#journey-steering [data-state=done]")).to_be_visible()
+
+
+def test_a_station_is_a_door(page: Opener) -> None:
+    opened = page(QUICK)
+    opened.locator('[data-door="context"]').click()
+    expect(opened.locator("#tab-context-button")).to_have_attribute("aria-selected", "true")
+    expect(opened.locator("#tab-context .sv-note")).to_be_visible()
+
+
+def test_it_fits_a_phone(page: Opener) -> None:
+    opened = page(QUICK, width=390)
+    expect(opened.locator("#journey-steering [data-state=done]")).to_be_visible(timeout=WAIT)
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_endpoint_follows_a_prompt(client: Client) -> None:
+    found = client.predict(prompt="a red car", num_inference_steps=1, api_name="/follow_prompt")
+    assert found["tokens"][1:4] == ["a", "red", "car"]
