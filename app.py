@@ -87,7 +87,8 @@ def _build_page(page: gr.Blocks, language: str) -> None:
         for build_tab in builders.values():
             build_tab(bar, t, public=language == "en")
     build_footer(t)
-    landing.open_after(wire_address(page, bar, tabs, ["journey", *builders]))
+    wire_address(page, bar, tabs, ["journey", *builders])
+    landing.open_at(page)
 
 
 def build() -> gr.Blocks:

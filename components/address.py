@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import astuple, fields
 
 import gradio as gr
-from gradio.events import Dependency
 
 from components.prompt_bar import BarValues, PromptBar, values_from_query
 
@@ -16,7 +15,7 @@ def _tell(what: str) -> str:
     return f"({_NAMES}) => {{ window.steuervektor?.{what}({{ {_NAMES} }}); }}"
 
 
-def wire_address(page: gr.Blocks, bar: PromptBar, tabs: gr.Tabs, stems: Sequence[str]) -> Dependency:
+def wire_address(page: gr.Blocks, bar: PromptBar, tabs: gr.Tabs, stems: Sequence[str]) -> None:
     """Write the bar into the address as it changes, and read it back when the page loads.
 
     Args:
@@ -24,9 +23,6 @@ def wire_address(page: gr.Blocks, bar: PromptBar, tabs: gr.Tabs, stems: Sequence
         bar: the prompt bar.
         tabs: the tabs, of which one is selected.
         stems: names of the tabs that exist.
-
-    Returns:
-        The event after which the bar says what the address says.
     """
 
     def restore(request: gr.Request) -> list[object]:
@@ -48,4 +44,3 @@ def wire_address(page: gr.Blocks, bar: PromptBar, tabs: gr.Tabs, stems: Sequence
         [component.change for component in bar.values],
         fn=None, inputs=bar.values, js=_tell("remember"), api_visibility="private",
     )  # fmt: skip
-    return loaded

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.events import Dependency
 
 from components.errors import explained, message
 from components.frames import Reel
@@ -14,7 +13,7 @@ from components.image import STEPPER, example_if_ready, request_like
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.language import Texts
 from components.layout import html_escape, tab_frame
-from components.prompt_bar import BarValues, PromptBar
+from components.prompt_bar import BarValues, PromptBar, values_from_query
 from components.runs import RunSlot, RunViews, show_run
 from pipelines import image, journey, models
 from pipelines.errors import InputError
@@ -38,28 +37,37 @@ class Landing:
 
     Attributes:
         follow, enter: handlers of the upper and of the lower row of stations.
-        read_inputs, draw_inputs, reading, outputs: their components.
+        draw_inputs, reading, outputs: their components.
     """
 
     follow: Callable[..., Any]
     enter: Callable[..., Any]
-    read_inputs: list[Any]
     draw_inputs: list[Any]
     reading: gr.HTML
     outputs: list[Any]
 
-    def open_after(self, event: Dependency) -> None:
-        """Fill the stations after an event of the page, unless its address names another tab."""
+    def open_at(self, page: gr.Blocks) -> None:
+        """Fill the stations when the page loads, unless its address names another tab.
 
-        def enter(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
-                  trace: Trace | None, slot: RunSlot, request: gr.Request) -> Iterator[Any]:  # fmt: skip
-            if request.query_params.get("tab", "journey") == "journey":
-                yield from self.enter(prompt, negative, seed, scale, steps, model, trace, slot)
-            else:
+        What the bar says is read from the address, too: the bar itself may not have been told yet.
+        """
+
+        def read(request: gr.Request) -> Any:
+            bar = values_from_query(request.query_params)
+            return self.follow(bar.prompt, bar.clip_model, bar.image_model)
+
+        def draw(trace: Trace | None, slot: RunSlot, request: gr.Request) -> Iterator[Any]:
+            if request.query_params.get("tab", "journey") != "journey":
                 yield gr.skip()
+                return
+            bar = values_from_query(request.query_params)
+            yield from self.enter(
+                bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
+                bar.image_model, trace, slot,
+            )  # fmt: skip
 
-        event.then(self.follow, self.read_inputs, self.reading, **_TEXT)
-        event.then(enter, self.draw_inputs, self.outputs, **STEPPER)
+        page.load(read, None, self.reading, **_TEXT)
+        page.load(draw, self.draw_inputs[-2:], self.outputs, **STEPPER)
 
 
 def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
@@ -96,7 +104,7 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
     bar.prompt.submit(None, js=_ON_ENTER, api_visibility="private")
     tab.select(enter, draw_inputs, outputs, **STEPPER)
     stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
-    return Landing(follow, enter, read_inputs, draw_inputs, reading, outputs)
+    return Landing(follow, enter, draw_inputs, reading, outputs)
 
 
 def _stations(elem_id: str, label: str, value: str) -> gr.HTML:
