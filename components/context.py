@@ -28,8 +28,8 @@ TRIALS = {
     "property": ("a small cat on a bed", "a large cat on a bed", "cat·1"),
     "swapped": ("a red car next to a blue house", "a blue car next to a red house", "car·1"),
 }
-MODEL = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
-LIVE = MODEL | {"trigger_mode": "always_last", "show_progress": "hidden"}
+# Models take turns on the compute thread; in the queue a keystroke waits for nobody's longer work.
+PRIVATE = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 # Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
 IS_OPEN = """(_, ...rest) => [
   document.querySelector('#tab-context[role="tabpanel"]')?.offsetParent != null, ...rest]"""
@@ -63,9 +63,14 @@ class ContextView:
     chosen: gr.State
 
     @property
-    def first(self) -> list[gr.components.Component]:
-        """What the first prompt decides."""
-        return [self.hint, self.attention, self.moves, self.moved]
+    def look(self) -> list[gr.components.Component]:
+        """Where the tokens of the first prompt look."""
+        return [self.hint, self.attention]
+
+    @property
+    def moving(self) -> list[gr.components.Component]:
+        """How they move."""
+        return [self.moves, self.moved]
 
     @property
     def pair(self) -> list[gr.components.Component]:
@@ -105,18 +110,26 @@ def _hint_html(causal: bool, t: Texts) -> str:
     return f'<div class="sv-section"><h3>{title}</h3><p>{html_escape(text)}</p></div>'
 
 
-def _show(t: Texts, prompt: str, prompt_b: str, model: str, key: str) -> list[Any]:
-    """Everything; an input that cannot be read is explained where its view would stand."""
+def _look(t: Texts, is_open: bool, prompt: str, model: str) -> list[Any]:
+    """Values of `ContextView.look`; an input that cannot be read is explained in its place."""
+    if not is_open:
+        return [gr.skip()] * 2
     try:
         a = read_contexts([prompt or ""], model)[0]
     except InputError as error:
-        return [gr.skip(), message_html(message(error, t)), *[gr.skip()] * 6]
-    first = [_hint_html(a.causal, t), view_html(a, t), moves_figure(a, t), moves_html(a, t)]
-    return [*first, *_pair(t, a, prompt_b or "", key)]
+        return [gr.skip(), message_html(message(error, t))]
+    return [_hint_html(a.causal, t), view_html(a, t)]
 
 
-def _follow(t: Texts, is_open: bool, *values: Any) -> list[Any]:
-    return _show(t, *values) if is_open else [gr.skip()] * 8
+def _plot(t: Texts, is_open: bool, prompt: str, prompt_b: str, model: str, key: str) -> list[Any]:
+    """Values of `ContextView.moving` and `ContextView.pair`; `_look` explains what cannot be read."""
+    if not is_open:
+        return [gr.skip()] * 6
+    try:
+        a = read_contexts([prompt or ""], model)[0]
+    except InputError:
+        return [gr.skip()] * 6
+    return [moves_figure(a, t), moves_html(a, t), *_pair(t, a, prompt_b or "", key)]
 
 
 def _choose(t: Texts, prompt: str, prompt_b: str, model: str, key: str) -> list[Any]:
@@ -141,7 +154,7 @@ def _trials(bar: PromptBar, chosen: gr.State, t: Texts) -> None:
             )
             chip.click(
                 lambda values=values: values, outputs=[bar.prompt, bar.prompt_b, chosen],
-                show_progress="hidden", api_visibility="private",
+                **PRIVATE,
             )  # fmt: skip
 
 
@@ -176,15 +189,19 @@ def build_context_tab(bar: PromptBar, t: Texts, public: bool) -> None:
     """
     with tab_frame(t, "context") as tab:
         view = _lay_out(bar, t)
-    show, follow, choose = (explained(t)(partial(f, t)) for f in (_show, _follow, _choose))
-    asked = [bar.prompt, bar.prompt_b, bar.clip_model]
-    shown = [*view.first, *view.pair]
-    tab.select(show, [*asked, view.chosen], shown, show_progress="hidden", **MODEL)
-    gr.on(
-        [part.change for part in asked], follow, [view.is_open, *asked, view.chosen], shown,
-        js=IS_OPEN, **LIVE,
-    )  # fmt: skip
-    view.word.input(choose, [*asked, view.word], [*view.pair, view.chosen], show_progress="hidden", **MODEL)
+    look, figures, choose = (partial(explained(t)(f), t) for f in (_look, _plot, _choose))
+    first, asked = [bar.prompt, bar.clip_model], [bar.prompt, bar.prompt_b, bar.clip_model]
+    # Two events each: while somebody types, the arcs do not wait for the figures to be drawn.
+    for handler, read, shown in (
+        (look, first, view.look),
+        (figures, [*asked, view.chosen], [*view.moving, *view.pair]),
+    ):
+        tab.select(partial(handler, True), read, shown, **PRIVATE)
+        gr.on(
+            [part.change for part in read if part is not view.chosen], handler, [view.is_open, *read], shown,
+            js=IS_OPEN, trigger_mode="always_last", **PRIVATE,
+        )  # fmt: skip
+    view.word.input(choose, [*asked, view.word], [*view.pair, view.chosen], **PRIVATE)
 
 
 def _context_json(context: Context) -> dict[str, Any]:

@@ -24,7 +24,8 @@ EN = load_texts("en")
 
 
 def _show(prompt: str, prompt_b: str = "", key: str = "", language: str = "en") -> list[Any]:
-    return tab._show(load_texts(language), prompt, prompt_b, MODEL, key)
+    t = load_texts(language)
+    return [*tab._look(t, True, prompt, MODEL), *tab._plot(t, True, prompt, prompt_b, MODEL, key)]
 
 
 def _text(drawn: str) -> str:
@@ -178,7 +179,8 @@ def test_bad_input_is_told_where_its_view_would_stand(language):
 
 def test_a_hidden_tab_computes_nothing(monkeypatch):
     monkeypatch.setattr(tab, "read_contexts", lambda *_: pytest.fail("it computed"))
-    assert len(tab._follow(EN, False, PROMPT, "", MODEL, "")) == 8
+    assert len(tab._look(EN, False, PROMPT, MODEL)) == 2
+    assert len(tab._plot(EN, False, PROMPT, "", MODEL, "")) == 6
 
 
 def test_the_choice_of_a_word_is_remembered():

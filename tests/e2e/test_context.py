@@ -146,14 +146,12 @@ def test_trials_show_that_what_follows_changes_nothing(page) -> None:
     expect(opened.locator("#context-verdict")).to_contain_text("„cat“ bis auf")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize(
-    "prompt",
+    ("prompt", "width"),
     [
-        "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script> cat",
-        "${document.title='broken'} {{constructor}} {token} `${document.title='broken'}` cat",
-        "👩‍👩‍👧‍👦👍🏽 שלום \u202eabc \x07 cat",
-        "cat " * 400,
+        ("<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script> cat", 1280),
+        ("${document.title='broken'} {{constructor}} {token} `${document.title='broken'}` 👍🏽 שלום", 390),
+        ("cat " * 400, 390),
     ],
 )
 def test_hostile_text_is_shown_not_run(page, prompt, width) -> None:
