@@ -129,12 +129,13 @@ def test_what_visitors_type_stays_text():
 
 def test_following_is_silent_while_nobody_looks_and_explains_what_it_cannot_read():
     follow = _follow(T)
-    assert all("value" not in update for update in follow(False, "a cat", MODEL, "numbers", None))
-    page, table, _, chosen = follow(True, "A small cat", MODEL, "numbers", None)
+    assert all("value" not in update for update in follow(False, "a cat", "", MODEL, "numbers", None))
+    page, table, pair, _, chosen = follow(True, "A small cat", "", MODEL, "numbers", None)
     assert "cv-rows" in page and "cv-chosen" in table and chosen.text == "cat"
-    refused, *rest = follow(True, "a" * 2001, MODEL, "numbers", chosen)
+    assert trials.PARTNER in pair and T("prompt_bar.more") in pair
+    refused, *rest = follow(True, "a" * 2001, "", MODEL, "numbers", chosen)
     assert "2000 characters" in refused and all("value" not in update for update in rest)
-    *_, kept = follow(True, "", MODEL, "numbers", chosen)
+    *_, kept = follow(True, "", "", MODEL, "numbers", chosen)
     assert kept == chosen, "an empty prompt must not lose the choice"
 
 
@@ -175,6 +176,13 @@ def test_without_a_second_prompt_an_example_is_used_and_said(strip):
 def test_a_second_prompt_that_is_too_long_is_cut_and_said():
     asked = trials.asked_blend(request(), "a red cat and " * 40, T)
     assert "B: The prompt has" in asked.remark and "77" in asked.remark
+
+
+def test_what_stands_in_the_way_is_said_before_the_click():
+    assert T("errors.prompts_equal") in html.unescape(trials.pair_html("a cat", "A  CAT", MODEL, T))
+    said = trials.pair_html("a cat", "a red cat and " * 40, MODEL, T)
+    assert "B: The prompt has" in said and T("prompt_bar.more") not in said
+    assert "<img" not in trials.pair_html(HOSTILE, HOSTILE, MODEL, T)
 
 
 @pytest.mark.parametrize("what", ["stop", "begin"])

@@ -61,8 +61,8 @@ def test_what_is_handed_over_is_there_at_once_and_follows_the_prompt(
 def test_from_a_to_b_with_every_picture_over_its_point(
     page: Callable[..., Page], open_tab: Callable[[Page, str], None], width: int
 ) -> None:
-    opened = open_vector(page, open_tab, f"/?{QUICK}", width=width)
-    opened.locator("#cv-prompt-b textarea").fill("A blue bird.")
+    opened = open_vector(page, open_tab, f"/?{QUICK}&prompt_b=A%20blue%20bird.", width=width)
+    expect(opened.locator("#cv-pair .cv-B")).to_contain_text("A blue bird.")
     opened.locator("#cv-blend-start").click()
     view = opened.locator("#cv-blend-view")
     expect(view.locator(".lever")).to_have_attribute("data-state", "done", timeout=WAIT)
@@ -97,12 +97,14 @@ def test_equal_prompts_are_explained_and_nothing_is_lost(
     page: Callable[..., Page], open_tab: Callable[[Page, str], None]
 ) -> None:
     opened = open_vector(page, open_tab, f"/?{QUICK}&prompt=A%20dog.&prompt_b=a%20DOG%20.")
-    expect(opened.locator("#cv-prompt-b textarea")).to_have_value("a DOG .")
+    expect(opened.locator("#cv-pair")).to_contain_text(EN("errors.prompts_equal"))
     opened.locator("#cv-blend-start").click()
     expect(opened.locator(".toast-body")).to_contain_text(EN("errors.prompts_equal"), timeout=WAIT)
-    expect(opened.locator("#cv-prompt-b textarea")).to_have_value("a DOG .")
     expect(opened.locator("#cv-blend-view .lever")).to_have_attribute("data-state", "idle")
-    opened.locator("#cv-prompt-b textarea").fill("")
+    opened.locator("#prompt-bar-more button.label-wrap").click()
+    expect(opened.locator("#prompt-b textarea")).to_have_value("a DOG .")
+    opened.locator("#prompt-b textarea").fill("")
+    expect(opened.locator("#cv-pair .cv-B")).to_contain_text("A red car in the snow.", timeout=WAIT)
     opened.locator("#cv-blend-start").click()
     expect(opened.locator("#cv-blend-view")).to_contain_text(EN("control_vector.blend_example"), timeout=WAIT)
     expect(opened.locator("#cv-blend-view .lever")).to_have_attribute("data-state", "done", timeout=WAIT)
