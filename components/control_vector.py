@@ -53,16 +53,21 @@ def build_control_vector_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         )  # fmt: skip
         section(t("control_vector.table_title"), t("control_vector.table_hint"))
         table = gr.HTML(css_template=style, js_on_load=None, apply_default_css=False, elem_id="cv-table")
-        trials.build_blend(bar, tab, t)
+        pair = trials.build_blend(bar, tab, t)
         picker, chosen = trials.build_weight(bar, t)
         trials.build_pooled(bar, t)
         is_open = gr.Checkbox(True, visible=False)
-    inputs = [is_open, bar.prompt, bar.image_model, show, chosen]
-    outputs = [handed, table, picker, chosen]
+    inputs = [is_open, bar.prompt, bar.prompt_b, bar.image_model, show, chosen]
+    outputs = [handed, table, pair, picker, chosen]
     follow = _follow(t)
     tab.select(follow, inputs, outputs, **LIVE)
     gr.on(
-        [bar.prompt.change, bar.image_model.change, show.change], follow, inputs, outputs, js=_IS_OPEN, **LIVE
+        [bar.prompt.change, bar.prompt_b.change, bar.image_model.change, show.change],
+        follow,
+        inputs,
+        outputs,
+        js=_IS_OPEN,
+        **LIVE,
     )
 
 
@@ -70,18 +75,22 @@ def _follow(t: Texts) -> Callable[..., Any]:
     """Everything that needs no picture, anew; what cannot be read is explained in its place."""
 
     @explained(t)
-    def follow(is_open: bool, prompt: str, model: str, show: str, chosen: Choice | None) -> Any:
+    def follow(
+        is_open: bool, prompt: str, prompt_b: str, model: str, show: str, chosen: Choice | None
+    ) -> Any:
         if not is_open:
-            return (gr.skip(),) * 4
+            return (gr.skip(),) * 5
         try:
             vector = pipeline.control_vector(prompt or "", model)
+            pair = trials.pair_html(prompt or "", prompt_b or "", model, t)
         except InputError as error:
             refused = f'<p class="cv-refused" role="alert">{html_escape(message(error, t))}</p>'
-            return refused, gr.skip(), gr.skip(), gr.skip()
+            return refused, *(gr.skip(),) * 4
         kept, note = trials.followed_choice(vector.tokens, chosen, t)
         return (
             handed_view(vector, show == "difference", model, t),
             table_html(vector, model, t),
+            pair,
             trials.tokens_html(vector.tokens, kept, note, t),
             kept or chosen,
         )

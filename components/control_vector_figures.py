@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from components.clip_matrix_view import number as fixed
 from components.embedding_figures import COLOUR_A, COLOUR_B
+from components.embedding_html import percent
 from components.language import Texts
 from components.layout import html_escape
 from components.plots import TEXT, style
@@ -62,7 +63,7 @@ def label_of(lever: str, value: float, t: Texts) -> str:
         return f"× {number(value, t, 2)}"
     if value in (0, 1):
         return "B" if value else "A"
-    return f"{number(100 * value, t, 0)}\u202f%"
+    return percent(value, t)
 
 
 def scores_text(names: tuple[str, str], scores: Sequence[float], t: Texts) -> str:

@@ -28,6 +28,7 @@ from pipelines.control_vector import (
     keep_choice,
     places_from,
     pooled_requests,
+    same_tokens,
     strip_requests,
     weight_requests,
 )
@@ -90,14 +91,42 @@ def compute_example_strip() -> Drawn:
     return draw(strip_requests(request, second), (request.prompt, second))
 
 
-def build_blend(bar: PromptBar, tab: gr.Tab, t: Texts) -> None:
-    """The slider from A to B: layout and wiring."""
+def pair_html(prompt: str, prompt_b: str, model: str, t: Texts) -> str:
+    """From which text to which the lever leads, and what stands in its way.
+
+    Args:
+        prompt: as typed.
+        prompt_b: as typed; empty stands for an example.
+        model: catalogue id.
+        t: texts.
+
+    Raises:
+        InputError: what `token_view` raises.
+    """
+    second = prompt_b if prompt_b.strip() else partner_of(prompt)
+    notes = [] if prompt_b.strip() else [t("control_vector.blend_where", where=t("prompt_bar.more"))]
+    views = [token_view(text, model) for text in (prompt, second)]
+    notes += [f"{a}: {limit_sentence(view, t)}" for a, view in zip("AB", views, strict=True) if view.cut]
+    if same_tokens(*views):
+        notes.append(t("errors.prompts_equal"))
+    lines = "".join(
+        f'<p class="cv-{letter}"><b>{letter}</b><span>{html_escape(text)}</span></p>'
+        for letter, text in zip("AB", (prompt, second), strict=True)
+    )
+    return f'<div class="cv-pair">{lines}<p><small>{html_escape(" ".join(notes))}</small></p></div>'
+
+
+def build_blend(bar: PromptBar, tab: gr.Tab, t: Texts) -> gr.HTML:
+    """The slider from A to B: layout and wiring.
+
+    Returns:
+        The place that names both texts, which follows the prompts.
+    """
     section(t("control_vector.blend_title"), t("control_vector.blend_hint"))
-    second = gr.Textbox(
-        label=t("control_vector.prompt_b"), placeholder=PARTNER, info=t("control_vector.prompt_b_info"),
-        elem_id="cv-prompt-b", elem_classes="sv-text", max_lines=3, render=False,
-    )  # fmt: skip
-    lever = build_lever("blend", second, t)
+    pair = gr.HTML(
+        css_template=STYLE, js_on_load=None, apply_default_css=False, elem_id="cv-pair", render=False
+    )
+    lever = build_lever("blend", pair, t)
     gr.Markdown(t("control_vector.blend_honest"), elem_classes="sv-hint")
 
     def asked(*values: Any) -> Asked:
@@ -105,12 +134,9 @@ def build_blend(bar: PromptBar, tab: gr.Tab, t: Texts) -> None:
         return asked_blend(_request(given), prompt_b or "", t)
 
     wire_lever(lever, asked, [*bar_inputs(bar), bar.prompt_b], bar.run, t)
-    # This box and the bar's are one: `input` follows hands only, so they cannot chase each other.
-    same: dict[str, Any] = {"js": "(text) => text", "api_visibility": "private"}
-    second.input(None, second, bar.prompt_b, **same)
-    bar.prompt_b.change(None, bar.prompt_b, second, **same)
     tab.select(_example_strip(lever, t), [*bar_inputs(bar), bar.prompt_b, lever.slider, lever.strip],
                [lever.view, lever.figure, lever.strip], **STEPPER)  # fmt: skip
+    return pair
 
 
 def _example_strip(lever: Lever, t: Texts) -> Any:

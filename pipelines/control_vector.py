@@ -203,6 +203,11 @@ def at_weight(request: ImageRequest, weight: float) -> ImageRequest:
     return replace(request, steering=replace(request.steering, token_weights=places)).validated()
 
 
+def same_tokens(a: TokenView, b: TokenView) -> bool:
+    """Whether a model is fed the same for both texts."""
+    return np.array_equal(a.ids, b.ids)
+
+
 def check_pair(prompt: str, prompt_b: str, model: str) -> TokenView:
     """Refuse two texts between which there is no way.
 
@@ -215,7 +220,7 @@ def check_pair(prompt: str, prompt_b: str, model: str) -> TokenView:
     if not prompt_b.strip():
         raise InputError("prompt_b_empty")
     tokens = token_view(prompt_b, model)
-    if np.array_equal(token_view(prompt, model).ids, tokens.ids):
+    if same_tokens(token_view(prompt, model), tokens):
         raise InputError("prompts_equal")
     return tokens
 
