@@ -18,6 +18,7 @@ from pipelines.world.captions import Facts, caption, parse
 from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
 from training.drawing import draw
+from training.evaluate_words import evaluate_words
 from training.evaluation_prompts import (
     GENEVAL,
     LECTURE,
@@ -207,6 +208,7 @@ def main() -> None:
         "unseen": lambda: evaluate_unseen(load_scorer()),
         "negative": lambda: evaluate_negative(load_scorer()),
         "lecture": lambda: evaluate_lecture(load_scorer()),
+        "words": evaluate_words,
     }
     parser = argparse.ArgumentParser(prog="python -m training.evaluate")
     parser.add_argument("--only", default=",".join(parts), help="comma-separated parts")
