@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from components import api, clip_matrix, embeddings, examples, guidance, image, theme, tokens
+from components import api, clip_matrix, embeddings, examples, guidance, image, prompt_lab, theme, tokens
 from components.address import wire_address
 from components.document import Document
 from components.header import build_footer, build_header
@@ -29,9 +29,16 @@ ASSETS = Path(__file__).parent / "assets"
 CHAPTERS = (
     ("reading", {"tokens": tokens.build_tokens_tab, "embeddings": embeddings.build_embeddings_tab}),
     ("pictures", {"clip_matrix": clip_matrix.build_clip_matrix_tab}),
-    ("steering", {"image": image.build_image_tab, "guidance": guidance.build_guidance_tab}),
+    (
+        "steering",
+        {
+            "image": image.build_image_tab,
+            "guidance": guidance.build_guidance_tab,
+            "prompt_lab": prompt_lab.build_prompt_lab_tab,
+        },
+    ),
 )
-ENDPOINTS = tokens.API | embeddings.API | clip_matrix.API | image.API | guidance.API
+ENDPOINTS = tokens.API | embeddings.API | clip_matrix.API | image.API | guidance.API | prompt_lab.API
 
 
 def _build_page(page: gr.Blocks, language: str) -> None:

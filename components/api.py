@@ -14,7 +14,7 @@ from pipelines.errors import InputError
 
 log = logging.getLogger(__name__)
 # Runs of the image model share their steps; everything else that runs a model waits its turn.
-_STEPPED = {"generate_image", "guidance_sweep"}
+_STEPPED = {"generate_image", "guidance_sweep", "prompt_variants", "leave_one_out"}
 
 
 def _clear_errors(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ import threading
 
 from components.guidance_sweep import compute_example_sweep
 from components.image import compute_example
+from components.prompt_lab import compute_example_variants
 from pipelines import embeddings, models
 from pipelines.errors import InputError
 
@@ -23,6 +24,7 @@ def warm_up() -> threading.Thread:
             compute_example()
             embeddings.warm_up(models.default_id("clip"))
             compute_example_sweep()
+            compute_example_variants()
         except InputError as error:
             log.warning("the first examples could not be computed: %s", error)
 

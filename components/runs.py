@@ -2,15 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from components.frames import Frames, Reel
 from pipelines import image, stepper
 from pipelines.image import DenoiseStep, ImageRequest, Trace
 
+Arriving = TypeVar("Arriving")
 PACE = 0.1  # s between two views of a run: more would keep server and browser from the picture itself
 
 
@@ -22,11 +23,13 @@ class Run:
         stopped: the visitor pressed stop; what was drawn so far is shown.
         superseded: the visitor started another run; this one falls silent.
         finished: it has drawn all it will.
+        place: the part of the page that shows it.
     """
 
     stopped: bool = False
     superseded: bool = False
     finished: bool = False
+    place: str = ""
     _sources: list[stepper.Steps] = field(default_factory=list)
 
     @property
@@ -55,7 +58,23 @@ class Run:
             for steps in arriving:
                 yield from steps
 
-    def _until_ended(self, arrivals: Iterator[list[DenoiseStep]]) -> Iterator[list[DenoiseStep]]:
+    def batch(self, requests: Sequence[ImageRequest]) -> Generator[tuple[DenoiseStep, ...], None, None]:
+        """The steps of several requests that start together, all pictures at the same step.
+
+        Raises:
+            InputError: what `pipelines.stepper.submit_all` raises.
+        """
+        sources = stepper.submit_all(requests)
+        self._sources += sources
+        try:
+            if not self.ended:
+                # not strict: a stop between two of them leaves a step without its companions
+                yield from self._until_ended(zip(*sources, strict=False))
+        finally:
+            for source in sources:
+                source.close()
+
+    def _until_ended(self, arrivals: Iterator[Arriving]) -> Iterator[Arriving]:
         for steps in arrivals:
             if self.ended:
                 return
@@ -84,12 +103,12 @@ class RunSlot:
     def busy(self) -> bool:
         return self.current is not None and not (self.current.ended or self.current.finished)
 
-    def begin(self) -> Run:
+    def begin(self, place: str = "") -> Run:
         """Start a run; one that is still under way falls silent and frees the engine."""
         if self.current is not None:
             self.current.superseded = True
             self.current.close()
-        self.current = Run()
+        self.current = Run(place=place)
         return self.current
 
     def stop(self) -> None:

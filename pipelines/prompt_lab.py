@@ -1,6 +1,6 @@
 """What one word of a prompt changes: pictures of one seed, side by side, and how far apart they are."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
@@ -9,11 +9,10 @@ from PIL import Image
 
 from pipelines import models, stepper
 from pipelines.clip import encode_images, encode_texts
+from pipelines.errors import InputError
 from pipelines.image import decode
-from pipelines.prompt_words import left_out, variants
+from pipelines.prompt_words import DEFECTS, left_out, variants
 from pipelines.trace import DenoiseStep, ImageRequest
-
-OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -125,6 +124,13 @@ def steps_of(batch: Batch) -> Iterator[tuple[DenoiseStep, ...]]:
         yield from zip(*runs, strict=True)
 
 
+def decoded(batch: Batch, steps: Sequence[DenoiseStep]) -> list[Image.Image]:
+    """The pictures of a step; before the last one, the guided estimates."""
+    last = steps[0].index + 1 == steps[0].total
+    latents = np.stack([step.latents if last else step.denoised_guided for step in steps])
+    return decode(latents, batch.requests[0].model)
+
+
 def finished(batch: Batch, steps: Sequence[DenoiseStep], clip_model: str | None = None) -> Pictures:
     """Decode the last step of a batch and measure its pictures.
 
@@ -133,11 +139,9 @@ def finished(batch: Batch, steps: Sequence[DenoiseStep], clip_model: str | None 
         steps: `[picture]` the last step of each; where a run was stopped, its guided estimate counts.
         clip_model: catalogue id of the role "clip"; None is the preselected one.
     """
-    last = steps[0].index + 1 == steps[0].total
-    latents = np.stack([step.latents if last else step.denoised_guided for step in steps])
-    images = decode(latents, batch.requests[0].model)
-    prompts = tuple(request.prompt for request in batch.requests)
     clip_model = clip_model or models.default_id("clip")
+    images = decoded(batch, steps)
+    prompts = tuple(request.prompt for request in batch.requests)
     seen, read = encode_images(images, clip_model), encode_texts(prompts, clip_model)
     return Pictures(
         batch.words, prompts, tuple(images),
@@ -195,3 +199,46 @@ def compare_seeds(images: Sequence[Image.Image], clip_model: str) -> SeedTrial:
             [pixel_distance(row[a], row[b]) for row in rows for a, b in zip(one, other, strict=True)]
         ),
     )
+
+
+@dataclass(frozen=True)
+class NegativePairs:
+    """Two pairs from one seed: what a negative prompt does, and what the word "no" does.
+
+    Attributes:
+        images: four: the defect invited, the same steered away from it, "a cat, no dog", "a cat" steered
+            away from "dog".
+        defect_scores: `[2]` cosine of the first pair with the defect's word, -1..1.
+        dog_scores: `[2]` cosine of the second pair with "a dog", -1..1.
+        done, total: steps taken of how many.
+    """
+
+    images: tuple[Image.Image, ...]
+    defect_scores: np.ndarray
+    dog_scores: np.ndarray
+    done: int
+    total: int
+
+
+def negative_batch(request: ImageRequest, defect: str) -> Batch:
+    """The four pictures of `NegativePairs`; of the request, all but the two texts is used.
+
+    Raises:
+        InputError: `word_unknown` for a defect that the world does not know.
+    """
+    if defect not in DEFECTS:
+        raise InputError("word_unknown", received=defect, known=", ".join(DEFECTS))
+    word = DEFECTS[defect]
+    invited = f"a cat, {word}"
+    texts = ((invited, ""), (invited, word), ("a cat, no dog", ""), ("a cat", "dog"))
+    requests = tuple(replace(request, prompt=p, negative_prompt=n).validated() for p, n in texts)
+    return Batch(requests, ("",) * 4)
+
+
+def negative_pairs(batch: Batch, steps: Sequence[DenoiseStep]) -> NegativePairs:
+    """Decode the last step of a `negative_batch` and ask CLIP what it sees."""
+    images = decoded(batch, steps)
+    clip_model = models.default_id("clip")
+    texts = encode_texts([batch.requests[1].negative_prompt, "a dog"], clip_model)
+    scores = encode_images(images, clip_model) @ texts.T
+    return NegativePairs(tuple(images), scores[:2, 0], scores[2:, 1], steps[0].index + 1, steps[0].total)

@@ -125,6 +125,23 @@ def without_value(text: str, dimension: str, value: str) -> str:
     return _cut(text, *lead) if lead else _cut(text, found[-1].start, found[-1].end)
 
 
+def defects_of(text: str) -> set[str]:
+    """The defects that a text names."""
+    return {str(phrase.value) for phrase in phrases(text) if phrase.kind == "defect"}
+
+
+def toggled_defect(negative: str, value: str) -> str:
+    """A negative prompt with one defect named, or no longer named.
+
+    Raises:
+        InputError: `word_unknown`.
+    """
+    if value not in DEFECTS:
+        raise InputError("word_unknown", received=value, known=", ".join(DEFECTS))
+    found = [phrase for phrase in phrases(negative) if phrase.value == value]
+    return _cut(negative, found[-1].start, found[-1].end) if found else _appended(negative, DEFECTS[value])
+
+
 def without_word(text: str, index: int) -> str:
     """The text without one of its words (`text.split()`), the blanks of the others kept."""
     word = list(re.finditer(r"\S+", text))[index]

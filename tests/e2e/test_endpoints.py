@@ -8,7 +8,10 @@ from gradio_client.exceptions import AppError
 
 # What a caller has to bring: pictures and texts of one's own have no sensible default.
 REQUIRED = {("/clip_matrix", "images"), ("/clip_matrix", "prompts")}
-ENDPOINTS = {"/tokens", "/embeddings", "/clip_matrix", "/generate_image", "/guidance_sweep"}
+ENDPOINTS = {"/tokens", "/embeddings", "/clip_matrix", "/generate_image", "/guidance_sweep"} | {
+    "/prompt_variants",
+    "/leave_one_out",
+}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from components.prompt_bar import EXAMPLES
 
 Opener = Callable[..., Page]
 TabOpener = Callable[[Page, str], None]
-STEMS = ("tokens", "embeddings", "clip_matrix", "image", "guidance")
+STEMS = ("tokens", "embeddings", "clip_matrix", "image", "guidance", "prompt_lab")
 HOSTILE = '<img src=x onerror="document.title=\'hacked\'"><script>document.title="hacked"</script>{{7*7}}'
 
 
