@@ -87,7 +87,7 @@ def builder_html(prompt: str, negative: str, chosen: str, changed: tuple[str, st
     chips = (_chip(NEGATIVE, value, word, value in away, t) for value, word in DEFECTS.items())
     rows.append(_row(NEGATIVE, "".join(chips), chosen == NEGATIVE, t))
     current = changed if changed is not None and changed[1] == prompt else None
-    return f'<div class="pl-builder">{"".join(rows)}</div>{_change_html(current, negative, t)}'
+    return f'{_change_html(current, negative, t)}<div class="pl-builder">{"".join(rows)}</div>'
 
 
 def _change_html(changed: tuple[str, str] | None, negative: str, t: Texts) -> str:

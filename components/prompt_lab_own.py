@@ -49,7 +49,7 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
         measures = [(t(f"prompt_lab.measure_{measure}"), measure) for measure in MEASURES]
         measure = gr.Radio(measures, value="clip", label=t("prompt_lab.measure_label"), elem_id="lab-measure")
     told = lab_html("lab-words", t("prompt_lab.seeds_title"))
-    figure_place = plot(t("prompt_lab.seeds_alt"), elem_id="lab-distribution")
+    figure_place = plot(t("prompt_lab.seeds_alt"), elem_id="lab-distribution", visible=False)
     section(t("prompt_lab.own_title"), t("prompt_lab.own_hint", seeds=SEEDS))
     with gr.Row(equal_height=False, elem_classes="away-row"):
         choices = [(t(f"prompt_lab.dimension.{d}"), d) for d in DIMENSIONS]
@@ -75,6 +75,12 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
     wire_stop(view, bar)
 
 
+def _plotted(kind: str, measure: str, trial: SeedTrial | None, t: Texts) -> Any:
+    """The distributions, or no place for them where there are none to show."""
+    found = distribution_figure(kind, measure, trial, t)
+    return gr.update(value=found, visible=found is not None)
+
+
 def _values(dimension: str) -> list[tuple[str, str]]:
     return [(word, value) for value, word in words_of(dimension).items()]
 
@@ -84,7 +90,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     @explained(t)
     def show(kind: str, measure: str, trial: SeedTrial | None) -> Any:
-        return distribution_text(kind, measure, t), distribution_figure(kind, measure, trial, t)
+        return distribution_text(kind, measure, t), _plotted(kind, measure, trial, t)
 
     @explained(t)
     def run(*values: Any) -> Iterator[Any]:
@@ -124,7 +130,7 @@ def seeds_run(
         trial = compare_seeds(decoded(batch, steps), judge)
         whole = steps[0].index + 1 == steps[0].total
         page = seeds_view(batch.requests, trial, whole, t)
-        return page, distribution_figure(*shown, trial, t), trial, page
+        return page, _plotted(*shown, trial, t), trial, page
 
     views = BatchViews(
         running=lambda sources, step: (

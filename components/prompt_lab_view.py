@@ -46,6 +46,11 @@ def shortened(text: str, most: int = _LONG) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def bare(word: str) -> str:
+    """A word without the marks around it, fit for a label."""
+    return shortened(word.strip(".,;:!?") or word)
+
+
 def facts_html(request: ImageRequest, t: Texts, prompt: bool = True) -> str:
     """Which run is shown, in one line; it need not be what the bar says by now."""
     values = {
@@ -98,7 +103,7 @@ def meter(value: float, most: float, colour: str = "") -> str:
 
 def side_of(count: int) -> int:
     """Smallest width of a picture, px, so that a few are large and many still fit."""
-    return 210 if count <= 4 else 150
+    return 160 if count <= 4 else 140
 
 
 def _grid(cells: Sequence[str], label: str) -> str:
@@ -138,7 +143,10 @@ def variants_view(request: ImageRequest, dimension: str, pictures: Pictures, t: 
         lines = [t("prompt_lab.score", score=score)]
         if i:
             pixels = number(float(pictures.pixel_distance[i]), t, 0)
-            lines.insert(0, t("prompt_lab.distance", clip=number(away, t, 2), pixels=pixels))
+            lines[:0] = [
+                t("prompt_lab.distance", clip=number(away, t, 2)),
+                t("prompt_lab.pixels", pixels=pixels),
+            ]
         below = (meter(away, 1.0) if i else "") + "".join(
             f"<small>{html_escape(line)}</small>" for line in lines
         )
@@ -191,7 +199,7 @@ def without_running(batch: Batch, sources: Sequence[str], done: int, t: Texts) -
 def _without_label(word: str, t: Texts) -> str:
     if not word:
         return html_escape(t("prompt_lab.whole"))
-    return f"<i>{html_escape(t('prompt_lab.without'))}</i> <s>{html_escape(shortened(word))}</s>"
+    return f"<i>{html_escape(t('prompt_lab.without'))}</i> <s>{html_escape(bare(word))}</s>"
 
 
 def without_view(request: ImageRequest, pictures: Pictures, t: Texts) -> str:
@@ -223,7 +231,7 @@ def _verdict(pictures: Pictures, t: Texts) -> str:
     drops = score_drop(pictures)
     by_picture = int(pictures.clip_distance[1:].argmax())
     by_score = max(range(len(drops)), key=drops.__getitem__)
-    first, second = (html_escape(shortened(pictures.words[1 + i])) for i in (by_picture, by_score))
+    first, second = (html_escape(bare(pictures.words[1 + i])) for i in (by_picture, by_score))
     values = {
         "distance": number(float(pictures.clip_distance[1 + by_picture]), t, 2),
         "drop": number(drops[by_score], t, 2),
@@ -237,7 +245,7 @@ def without_figure(pictures: Pictures, model: str, t: Texts) -> go.Figure:
     """Two bars per word in reading order: how far the picture moved, how far CLIP's score fell."""
     words = pictures.words[1:]
     colours = word_colours(pictures.prompts[0], words, model)
-    labels = [html_escape(shortened(word, 16)) for word in words]
+    labels = [html_escape(shortened(bare(word), 16)) for word in words]
     places = list(range(len(words)))
     figure = make_subplots(
         rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.06,
