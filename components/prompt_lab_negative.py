@@ -26,7 +26,7 @@ def negative_view(batch: Batch, pairs: NegativePairs, t: Texts) -> str:
     early = "" if pairs.done == pairs.total else t("prompt_lab.stopped", step=pairs.done, total=pairs.total)
     note = f'<p class="pl-result">{html_escape(early)}</p>' if early else ""
     sources = [encode(image) for image in pairs.images]
-    return note + _pairs(batch, sources, below, t) + facts_html(batch.requests[0], t, prompt=False)
+    return note + _pairs(batch, sources, below, t) + facts_html(batch.requests[0], t, "facts_short")
 
 
 def _pairs(batch: Batch, sources: Sequence[str], below: Sequence[str], t: Texts) -> str:

@@ -56,7 +56,8 @@ def distribution_text(kind: str, measure: str, t: Texts) -> str:
     values = {"share": percent(share, t), "n": len(words), "seeds": len(seeds), "prompts": found.prompts}
     text = t("prompt_lab.words_share", kind=t(f"prompt_lab.kind.{kind}"), **values)
     bounds = t("prompt_lab.words_interval", interval=interval(row, t)) if row else ""
-    return f'<p class="pl-result">{html_escape(text)} {html_escape(bounds)}</p>'
+    hint = html_escape(t("prompt_lab.measures_differ"))
+    return f'<p class="pl-result">{html_escape(text)} {html_escape(bounds)}</p><p class="pl-facts">{hint}</p>'
 
 
 def distribution_figure(kind: str, measure: str, trial: SeedTrial | None, t: Texts) -> go.Figure | None:
@@ -173,5 +174,5 @@ def seeds_view(requests: Sequence[ImageRequest], trial: SeedTrial, done: bool, t
     return (
         _rows_html(prompts, sources, requests[0].seed, t)
         + f'<p class="pl-result">{html_escape(text + early)}</p>'
-        + facts_html(requests[0], t, prompt=False)
+        + facts_html(requests[0], t, "facts_short")
     )

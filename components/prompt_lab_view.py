@@ -51,16 +51,20 @@ def bare(word: str) -> str:
     return shortened(word.strip(".,;:!?") or word)
 
 
-def facts_html(request: ImageRequest, t: Texts, prompt: bool = True) -> str:
-    """Which run is shown, in one line; it need not be what the bar says by now."""
-    values = {
-        "prompt": shortened(request.prompt, 200), "seed": request.seed, "steps": request.num_inference_steps,
-        "scale": number(request.guidance_scale, t), "model": models.entry(request.model).title,
-    }  # fmt: skip
-    key = "facts" if prompt else "facts_short"
-    if not prompt:
-        del values["prompt"]
-    return f'<p class="pl-facts">{html_escape(t(f"prompt_lab.{key}", **values))}</p>'
+def facts_html(request: ImageRequest, t: Texts, key: str = "facts") -> str:
+    """Which run is shown, in one line; it need not be what the bar says by now.
+
+    Args:
+        request: of the run.
+        t: texts.
+        key: "facts" with the prompt, "facts_measures" explaining the measures too, "facts_short".
+    """
+    text = t(
+        f"prompt_lab.{key}",
+        prompt=shortened(request.prompt, 200), seed=request.seed, steps=request.num_inference_steps,
+        scale=number(request.guidance_scale, t), model=models.entry(request.model).title,
+    )  # fmt: skip
+    return f'<p class="pl-facts">{html_escape(text)}</p>'
 
 
 def running_bar(done: int, total: int, t: Texts) -> str:
@@ -157,7 +161,7 @@ def variants_view(request: ImageRequest, dimension: str, pictures: Pictures, t: 
         kind = "pl-reference" if i == 0 else ""
         cells.append(_card(label, encode(pictures.images[i]), below, alt, attributes, kind))
     name = t(f"prompt_lab.dimension.{dimension}")
-    return stopped_note(pictures, t) + _grid(cells, name) + facts_html(request, t)
+    return stopped_note(pictures, t) + _grid(cells, name) + facts_html(request, t, "facts_measures")
 
 
 # One word left out after another ---------------------------------------------------------------

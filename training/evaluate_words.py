@@ -69,6 +69,20 @@ def _changed(text: str, kind: str, rng: np.random.Generator) -> str:
     return with_value(text, dimension, str(rng.choice(others)))
 
 
+def runs(found: Sequence[WordTrial], seeds: int) -> list[tuple[str, int]]:
+    """Text and seed of every picture, `[trial, version, seed]` in one row.
+
+    The versions of a prompt share their seeds; no two prompts share one, so that no single noise
+    decides what another seed changes.
+    """
+    return [
+        (text, 1000 * i + seed)
+        for i, trial in enumerate(found)
+        for text in (trial.prompt, *trial.changed.values())
+        for seed in range(seeds)
+    ]
+
+
 def measure(found: Sequence[WordTrial], images: Sequence[Image.Image], seeds: int) -> dict[str, Distances]:
     """Distances among the pictures of some trials.
 
@@ -157,8 +171,8 @@ def evaluate_words(prompts: int = PROMPTS, seeds: int = SEEDS) -> list[Row]:
         seeds: how many pictures of each text, at least two.
     """
     found = trials(prompts)
-    texts = [text for trial in found for text in (trial.prompt, *trial.changed.values())]
-    images = draw([t for t in texts for _ in range(seeds)], [s for _ in texts for s in range(seeds)])
+    texts, numbers = zip(*runs(found, seeds), strict=True)
+    images = draw(texts, numbers)
     distances = measure(found, images, seeds)
     _write(distances, prompts, seeds)
     by_clip = distances["clip"]

@@ -97,12 +97,12 @@ def test_each_word_is_left_out_and_the_one_that_mattered_is_named(
     expect(opened.locator("#lab-without-bars .bars .point")).to_have_count(12)
     opened.locator("#prompt textarea").fill("cat")
     opened.locator("#lab-without-run").click()
-    expect(opened.locator(".toast-text")).to_contain_text("at least two words")
-    expect(opened.locator("#lab-without img")).to_have_count(7), "what was there is kept"
+    expect(opened.locator(".toast-body")).to_contain_text("at least two words")
+    expect(opened.locator("#lab-without img")).to_have_count(7)  # what was there is kept
     opened.locator(".toast-close").click()
     opened.locator("#prompt textarea").fill("")
     opened.locator("#lab-draw").click()
-    expect(opened.locator(".toast-text")).to_contain_text("prompt")
+    expect(opened.locator(".toast-body")).to_contain_text("prompt")
     expect(opened.locator("#lab-grid img")).to_have_count(3)
     assert "unexpected error" not in server_log.read_text()
 

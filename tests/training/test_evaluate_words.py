@@ -10,7 +10,7 @@ from pipelines.clip import encode_images
 from pipelines.figures import WORD_KINDS
 from pipelines.world.captions import parse
 from training import drawing, figures
-from training.evaluate_words import Distances, WordTrial, evaluate_words, measure, share_beyond, trials
+from training.evaluate_words import Distances, WordTrial, evaluate_words, measure, runs, share_beyond, trials
 
 
 def facts_that_differ(before: str, after: str) -> set[str]:
@@ -31,6 +31,18 @@ def test_the_prompts_are_the_same_in_every_run_and_differ_in_the_one_kind_of_wor
         for kind, text in trial.changed.items():
             differ = facts_that_differ(trial.prompt, text)
             assert len(differ) == 1 and differ <= names.get(kind, {kind}), (trial.prompt, text)
+
+
+def test_versions_of_a_prompt_share_their_seeds_and_prompts_share_none():
+    found = trials(3)
+    drawn = runs(found, 2)
+    assert len(drawn) == 3 * 7 * 2
+    by_prompt = [drawn[i * 14 : (i + 1) * 14] for i in range(3)]
+    for trial, pairs in zip(found, by_prompt, strict=True):
+        texts = [trial.prompt, *trial.changed.values()]
+        assert [text for text, _ in pairs] == [text for text in texts for _ in range(2)]
+        assert [seed for _, seed in pairs] == [pairs[0][1], pairs[1][1]] * 7
+    assert len({seed for _, seed in drawn}) == 6
 
 
 def test_distances_are_between_the_right_pictures():
