@@ -45,9 +45,11 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
     with gr.Row():
         kinds = [(t(f"prompt_lab.kind.{kind}"), kind) for kind in ("all", *WORD_KINDS)]
         kind = gr.Dropdown(kinds, value="all", label=t("prompt_lab.kind_label"), filterable=False,
-                           elem_id="lab-kind")  # fmt: skip
+                           elem_id="lab-kind", min_width=290)  # fmt: skip
         measures = [(t(f"prompt_lab.measure_{measure}"), measure) for measure in MEASURES]
-        measure = gr.Radio(measures, value="clip", label=t("prompt_lab.measure_label"), elem_id="lab-measure")
+        measure = gr.Radio(
+            measures, value="clip", label=t("prompt_lab.measure_label"), elem_id="lab-measure", min_width=290
+        )
     told = lab_html("lab-words", t("prompt_lab.seeds_title"))
     figure_place = plot(t("prompt_lab.seeds_alt"), elem_id="lab-distribution", visible=False)
     section(t("prompt_lab.own_title"), t("prompt_lab.own_hint", seeds=SEEDS))

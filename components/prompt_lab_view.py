@@ -271,5 +271,5 @@ def without_figure(pictures: Pictures, model: str, t: Texts) -> go.Figure:
     figure.update_yaxes(tickfont={"size": 17}, col=1)
     figure.update_xaxes(range=[0, max(1.0, *columns[0])], col=1)
     figure.update_xaxes(range=[min(-0.1, *drops) * 1.05, max(0.5, *drops) * 1.05], zerolinewidth=2, col=2)
-    figure.update_annotations(font={"size": 17})
+    figure.update_annotations(font={"size": 16})
     return figure
