@@ -29,6 +29,7 @@ from components import (
     guidance,
     image,
     journey,
+    prompt_lab,
     theme,
     tokens,
 )
@@ -58,6 +59,7 @@ CHAPTERS = (
             "guidance": guidance.build_guidance_tab,
             "cross_attention": cross_attention.build_cross_attention_tab,
             "conditioning": conditioning.build_conditioning_tab,
+            "prompt_lab": prompt_lab.build_prompt_lab_tab,
         },
     ),
 )
@@ -72,6 +74,7 @@ WITH_ENDPOINTS = (
     guidance,
     cross_attention,
     conditioning,
+    prompt_lab,
 )
 ENDPOINTS = {name: function for module in WITH_ENDPOINTS for name, function in module.API.items()}
 

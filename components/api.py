@@ -22,6 +22,8 @@ _STEPPED = {
     "cut_blocks",
     "steer",
     "follow_prompt",
+    "prompt_variants",
+    "leave_one_out",
 }
 
 

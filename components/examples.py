@@ -6,6 +6,7 @@ import threading
 from components.control_vector_trials import compute_example_strip
 from components.guidance_sweep import compute_example_sweep
 from components.image import compute_example
+from components.prompt_lab import compute_example_variants
 from pipelines import embeddings, models
 from pipelines.errors import InputError
 
@@ -25,6 +26,7 @@ def warm_up() -> threading.Thread:
             embeddings.warm_up(models.default_id("clip"))
             compute_example_sweep()
             compute_example_strip()
+            compute_example_variants()
         except InputError as error:
             log.warning("the first examples could not be computed: %s", error)
 

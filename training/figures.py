@@ -1,6 +1,5 @@
 """The figures of `make evaluate`: what a row is, which weights it speaks of, and how it is written."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import models
+from pipelines.figures import still_true, weight_hashes
 from training.evaluation_prompts import GENEVAL
 
 DOCS = Path("docs")
@@ -48,25 +47,6 @@ def mean_row(name: str, values: Sequence[float], must: float | None) -> Row:
     half = 1.96 * float(np.std(values, ddof=1) / np.sqrt(len(values)))
     ci95 = (round(mean - half, 4), round(mean + half, 4))
     return Row(name, round(mean, 4), must, len(values), ci95, must is None or mean >= must)
-
-
-def weight_hashes() -> dict[str, str]:
-    """SHA-256 of every shipped weight file."""
-    root = models.ASSETS
-    return {
-        str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()
-        for p in sorted(root.rglob("*.safetensors"))
-    }
-
-
-# Which weights a figure speaks of, by the first part of its id.
-_SPEAKS_OF = {"clip": ("clip",), "scorers": ("scorers",), "image": ("clip", "image", "scorers")}
-
-
-def still_true(row_id: str, then: dict[str, str], now: dict[str, str]) -> bool:
-    """Whether the weights that a figure speaks of are those it was measured with."""
-    folders = _SPEAKS_OF[row_id.split(".")[0]]
-    return all(then.get(f) == now.get(f) for f in then.keys() | now.keys() if f.startswith(folders))
 
 
 def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

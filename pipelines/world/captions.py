@@ -85,7 +85,7 @@ DEFECT_WORDS = {
     "watermark": ("watermark", "with a watermark", "watermarked"),
 }
 # A picture of "style" reads well before the rest of the sentence.
-_LEADING = {
+LEADING = {
     "photo": "a photo of",
     "photograph": "a photograph of",
     "cartoon": "a cartoon of",
@@ -108,6 +108,22 @@ class ThingFact:
 
 
 @dataclass(frozen=True)
+class Phrase:
+    """A phrase of a text that has a meaning in this world.
+
+    Attributes:
+        kind: "noun", "count", "colour", "size", or a field of `Facts`.
+        value: the meaning, such as "cat" for "kitten".
+        start, end: where the phrase stands in the text.
+    """
+
+    kind: str
+    value: object
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a text says; None or empty where it says nothing.
 
@@ -123,7 +139,8 @@ class Facts:
     defect: str | None = None
 
 
-def _plural(word: str) -> str:
+def plural(word: str) -> str:
+    """The plural of one of the world's nouns."""
     return _PLURALS.get(word, word + "s")
 
 
@@ -134,7 +151,7 @@ def _pick(rng: np.random.Generator, words: tuple[str, ...]) -> str:
 
 def _thing_phrase(thing: Thing, count: int, rng: np.random.Generator) -> str:
     word = _pick(rng, NOUN_WORDS[thing.noun])
-    parts = [_plural(word) if count > 1 else word]
+    parts = [plural(word) if count > 1 else word]
     if thing.colour is not None and rng.random() < 0.75:
         parts.insert(0, _pick(rng, COLOUR_WORDS[thing.colour]))
     if thing.size is not None and rng.random() < 0.8:
@@ -181,8 +198,8 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
         if value is None or rng.random() >= share:
             continue
         word = _pick(rng, words[value])
-        if lead is None and word in _LEADING and rng.random() < 0.6:
-            lead = _LEADING[word]
+        if lead is None and word in LEADING and rng.random() < 0.6:
+            lead = LEADING[word]
         else:
             extras.append(word)
     rng.shuffle(extras)
@@ -212,7 +229,7 @@ def _lexicon() -> dict[str, tuple[str, object]]:
         table |= {phrase: (kind, value) for value, phrases in words.items() for phrase in phrases}
     for noun, names in NOUN_WORDS.items():
         for word in names:
-            table[word] = table[_plural(word)] = ("noun", noun)
+            table[word] = table[plural(word)] = ("noun", noun)
     table |= {word: ("count", n) for n, names in COUNT_WORDS.items() for word in names}
     return table | {"an": ("count", 1), "the": ("count", 1)}
 
@@ -221,15 +238,15 @@ _LEXICON = _lexicon()
 _LONGEST = max(len(phrase.split()) for phrase in _LEXICON)
 
 
-def _read(text: str) -> Iterator[tuple[str, object]]:
+def phrases(text: str) -> Iterator[Phrase]:
     """The meaningful phrases of a text in order, the longest match first; other words are skipped."""
-    words = re.findall(r"[a-z0-9][a-z0-9-]*", text.lower())
+    words = list(re.finditer(r"[a-z0-9][a-z0-9-]*", text, re.ASCII | re.IGNORECASE))
     i = 0
     while i < len(words):
         for length in range(min(_LONGEST, len(words) - i), 0, -1):
-            meaning = _LEXICON.get(" ".join(words[i : i + length]))
+            meaning = _LEXICON.get(" ".join(w[0].lower() for w in words[i : i + length]))
             if meaning is not None:
-                yield meaning
+                yield Phrase(*meaning, words[i].start(), words[i + length - 1].end())
                 i += length
                 break
         else:
@@ -248,7 +265,8 @@ def parse(text: str) -> Facts:
     things: list[ThingFact] = []
     looks: dict[str, object] = {}
     pending = ThingFact("")
-    for kind, value in _read(text):
+    for phrase in phrases(text):
+        kind, value = phrase.kind, phrase.value
         if kind == "noun":
             things.append(replace(pending, noun=str(value)))
             pending = ThingFact("")
