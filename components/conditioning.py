@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from components.batches import show_when_done, told
 from components.conditioning_view import cuts_view, effects_figure, switch_figure, switch_one, switch_row
 from components.errors import explained
 from components.frames import Reel, png_base64
@@ -14,7 +15,7 @@ from components.language import Texts
 from components.layout import html_escape, section, tab_frame
 from components.plots import plot
 from components.prompt_bar import BarValues, PromptBar
-from components.runs import RunSlot, RunViews, show_batch, show_run, told
+from components.runs import RunSlot, RunViews, show_run
 from components.trace_view import trace_html
 from pipelines import conditioning as pipeline
 from pipelines.cross_attention import has_maps
@@ -128,7 +129,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         def draw(on_step: Callable[..., None]) -> tuple[Any, ...]:
             return (cuts_view(request, pipeline.cut_blocks(request, on_step), t),)
 
-        yield from show_batch(slot, told(progress, t), draw, outputs=2)
+        yield from show_when_done(slot, told(progress, t), draw, outputs=2)
 
     @explained(t)
     def switch(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
@@ -143,7 +144,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
             figure = gr.update(value=switch_figure(found, request.prompt, other, t), visible=True)
             return switch_row(found, t), figure
 
-        yield from show_batch(slot, told(progress, t), draw, outputs=3)
+        yield from show_when_done(slot, told(progress, t), draw, outputs=3)
 
     @explained(t)
     def one(*inputs: Any) -> Iterator[Any]:

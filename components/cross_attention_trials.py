@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
+from components.batches import show_when_done, told
 from components.colors import token_colours
 from components.cross_attention_view import attention_html, still_view, token_rows
 from components.errors import explained
@@ -18,10 +19,11 @@ from components.language import Texts
 from components.layout import html_escape
 from components.plots import plot, style
 from components.prompt_bar import PromptBar
-from components.runs import RunSlot, show_batch, told
+from components.runs import RunSlot
 from components.trace_view import number
 from pipelines import cross_attention as pipeline
 from pipelines import picture_attention
+from pipelines.figures import figure
 from pipelines.image import ImageRequest
 from pipelines.pictures import open_picture
 from pipelines.tokens import colour_keys
@@ -110,7 +112,7 @@ def hidden_run(request: ImageRequest, slot: RunSlot, progress: gr.Progress, t: T
         found = pipeline.hide_tokens(request, on_step)
         return gr.update(value=hidden_figure(found, t), visible=True), hidden_pictures(found, t)
 
-    yield from show_batch(slot, told(progress, t), draw, outputs=3)
+    yield from show_when_done(slot, told(progress, t), draw, outputs=3)
 
 
 def hidden_figure(found: pipeline.HiddenTokens, t: Texts) -> go.Figure:
@@ -183,7 +185,20 @@ def build_picture_section(t: Texts) -> PictureSection:
         )
         ask = gr.Button(t("cross_attention.ask"), elem_id="attention-ask", scale=2)
     view = attention_html("attention-picture", t("cross_attention.picture_title"))
+    gr.Markdown(_measured(t), elem_classes="sv-hint")
     return PictureSection(draw, upload, text, ask, view, gr.State(None))
+
+
+def _measured(t: Texts) -> str:
+    """How well maps and true places meet on average, if that was measured with the shipped models."""
+    found = figure("image.attention_miou")
+    if found is None:
+        return t("cross_attention.not_measured")
+    low, high = (number(value, t, 2) for value in found.ci95)
+    return t(
+        "cross_attention.measured", n=found.n, value=number(found.value, t, 2), low=low, high=high,
+        must=number(found.must or 0, t, 2),
+    )  # fmt: skip
 
 
 def wire_picture(part: PictureSection, bar: PromptBar, tab: gr.Tab, t: Texts) -> None:

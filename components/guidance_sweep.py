@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from components.batches import show_when_done, told
 from components.errors import explained
 from components.frames import png_base64
 from components.guidance_view import sweep_figure, sweep_row, sweep_summary
@@ -15,7 +16,7 @@ from components.language import Texts
 from components.layout import section
 from components.plots import plot
 from components.prompt_bar import BarValues
-from components.runs import RunSlot, show_batch, told
+from components.runs import RunSlot
 from components.trace_view import trace_html
 from pipelines.guidance import GuidanceSweep
 from pipelines.guidance import guidance_sweep as run_sweep
@@ -119,7 +120,7 @@ def sweep_run(
     def draw(on_step: Callable[..., None]) -> tuple[Any, ...]:
         return _views(request, run_sweep(request, SCALES, on_step), t)
 
-    yield from show_batch(slot, told(progress, t), draw, outputs=5)
+    yield from show_when_done(slot, told(progress, t), draw, outputs=5)
 
 
 def _views(request: ImageRequest, sweep: GuidanceSweep, t: Texts) -> tuple[Any, ...]:

@@ -3,14 +3,11 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import gradio as gr
-
 from components.frames import Frames, Reel
-from components.language import Texts
 from pipelines import image, stepper
 from pipelines.image import DenoiseStep, ImageRequest, Trace
 
@@ -179,71 +176,3 @@ def show_run(request: ImageRequest, slot: RunSlot, views: RunViews) -> Iterator[
         run.finished = True
     if not run.superseded:
         yield last
-
-
-class EndedError(Exception):
-    """The visitor stopped a batch of pictures, or started something else."""
-
-
-def told(progress: gr.Progress, t: Texts) -> Callable[[int, int], None]:
-    """A function that tells Gradio's progress bar, in the visitor's language, which step is done."""
-
-    def tell(step: int, total: int) -> None:
-        progress((step, total), desc=t("guidance.sweep_progress", step=step, total=total))
-
-    return tell
-
-
-@contextmanager
-def batch_run(slot: RunSlot, progress: Callable[[int, int], None]) -> Iterator[Callable[..., None]]:
-    """A visitor's turn for a batch of pictures that is shown as a whole when it is done.
-
-    Args:
-        slot: this visitor's; a run in it ends.
-        progress: told `(steps done, steps in all)`.
-
-    Yields:
-        What to call with the steps of all runs; it raises `EndedError` once the visitor has stopped.
-    """
-    run = slot.begin()
-
-    def on_step(steps: Sequence[DenoiseStep]) -> None:
-        if run.ended:
-            raise EndedError
-        progress(steps[0].index + 1, steps[0].total)
-
-    try:
-        yield on_step
-    finally:
-        run.finished = True
-
-
-def show_batch(
-    slot: RunSlot,
-    progress: Callable[[int, int], None],
-    draw: Callable[[Callable[..., None]], tuple[Any, ...]],
-    outputs: int,
-) -> Iterator[tuple[Any, ...]]:
-    """Draw a batch for one visitor, with a stop button that is the last of the outputs.
-
-    Args:
-        slot: this visitor's.
-        progress: told `(steps done, steps in all)`.
-        draw: gets the function to call after every step; returns the values of all outputs but the button.
-        outputs: number of outputs, the button included.
-
-    Yields:
-        Values for the outputs; a batch that was stopped leaves what was there before.
-    """
-    skipped = (gr.skip(),) * (outputs - 1)
-    yield *skipped, gr.update(interactive=True)
-    shown: tuple[Any, ...] = skipped
-    try:
-        with batch_run(slot, progress) as on_step:
-            shown = draw(on_step)
-    except EndedError:
-        pass
-    except Exception:
-        yield *skipped, gr.update(interactive=False)
-        raise
-    yield *shown, gr.update(interactive=False)
