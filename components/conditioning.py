@@ -10,7 +10,7 @@ from components.batches import show_when_done, told
 from components.conditioning_view import cuts_view, effects_figure, switch_figure, switch_one, switch_row
 from components.errors import explained
 from components.frames import Reel, png_base64
-from components.image import STEPPER, example_if_ready, request_like
+from components.image import STEPPER, request_like, trace_at_hand
 from components.language import Texts
 from components.layout import html_escape, section, tab_frame
 from components.plots import plot
@@ -57,11 +57,7 @@ def build_conditioning_tab(bar: PromptBar, t: Texts, public: bool) -> None:
     """
     with tab_frame(t, "conditioning") as tab:
         parts = _layout(t)
-    values = [
-        bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
-        bar.image_model,
-    ]  # fmt: skip
-    inputs = [*values, bar.trace, bar.run]
+    inputs = bar.run_inputs
     enter, cut, switch, one = _handlers(t)
     tab.select(enter, inputs, [parts.effects, parts.status, bar.trace], **STEPPER)
     shown = {"trigger_mode": "multiple", **STEPPER, "show_progress": "full"}
@@ -113,8 +109,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
             yield gr.skip()
             return
         request = trace.request if trace is not None else request_like(None, *values)
-        if trace is None and (example := example_if_ready(request)):
-            slot.shown, trace = example, example[0]
+        trace = trace_at_hand(trace, request, slot)
         if trace is not None and has_maps(trace):
             yield _effects(trace, t)
         else:  # the same picture once more, to the bit, this time with a look inside

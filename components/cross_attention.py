@@ -15,7 +15,7 @@ from components.cross_attention_trials import (
 from components.cross_attention_view import attention_html, trace_view
 from components.errors import explained
 from components.frames import Reel
-from components.image import STEPPER, example_if_ready, request_like
+from components.image import STEPPER, request_like, trace_at_hand
 from components.language import Texts
 from components.layout import html_escape, section, tab_frame
 from components.prompt_bar import BarValues, PromptBar
@@ -42,10 +42,7 @@ def build_cross_attention_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         hidden = build_hidden_section(t)
         section(t("cross_attention.picture_title"), t("cross_attention.picture_hint"))
         picture = build_picture_section(t)
-    inputs = [
-        bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
-        bar.image_model, bar.trace, bar.run,
-    ]  # fmt: skip
+    inputs = bar.run_inputs
     outputs = [view, stop, bar.trace]
     draw, enter = _handlers(t)
     look.click(draw, inputs, outputs, trigger_mode="multiple", **STEPPER)
@@ -70,9 +67,8 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
             yield gr.skip()
             return
         request = trace.request if trace is not None else request_like(None, *values)
-        if trace is None and (example := example_if_ready(request)):
-            slot.shown, trace = example, example[0]
-        if pipeline.has_maps(trace):
+        trace = trace_at_hand(trace, request, slot)
+        if trace is not None and pipeline.has_maps(trace):
             yield _show(trace, slot, t)
         else:  # the same picture once more, to the bit, this time with a look inside
             yield from look_run(request, trace, slot, t)

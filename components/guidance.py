@@ -12,7 +12,7 @@ from components.errors import explained
 from components.frames import Reel, encode
 from components.guidance_sweep import build_sweep_section, guidance_sweep, wire_sweep
 from components.guidance_view import away_idle, away_view, dial_view, sum_view
-from components.image import STEPPER, example_if_ready, request_like
+from components.image import STEPPER, request_like, trace_at_hand
 from components.language import Texts
 from components.layout import section, tab_frame
 from components.prompt_bar import GUIDANCE, BarValues, PromptBar
@@ -43,10 +43,7 @@ def build_guidance_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         equation = trace_html("guidance-sum", t("guidance.sum_title"))
         sweep = build_sweep_section(t)
         away = _away_section(t)
-    inputs = [
-        bar.prompt, bar.negative_prompt, bar.seed, dial, bar.num_inference_steps, bar.image_model,
-        bar.trace, bar.run,
-    ]  # fmt: skip
+    inputs = [dial if part is bar.guidance_scale else part for part in bar.run_inputs]
     dial_outputs = [live, equation, stop, bar.trace]
     rerun, enter = _dial_handlers(t)
     # The dial and the bar's slider are one: `release` follows hands only, so they cannot chase each other.
@@ -88,14 +85,12 @@ def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
         if slot.busy:
             yield gr.skip()
             return
-        if trace is None:
-            request = request_like(None, *values)
-            example = example_if_ready(request)
-            if example is None:
-                yield from turn(request, None, slot, t)
-                return
-            slot.shown, trace = example, example[0]
-        yield _show(trace, None, slot, t)
+        request = request_like(trace, *values)
+        shown = trace_at_hand(trace, request, slot)
+        if shown is None:
+            yield from turn(request, None, slot, t)
+        else:
+            yield _show(shown, None, slot, t)
 
     return rerun, enter
 

@@ -69,6 +69,19 @@ def example_if_ready(request: ImageRequest) -> tuple[Trace, Frames] | None:
     return compute_example() if ready and request == example_request() else None
 
 
+def trace_at_hand(trace: Trace | None, request: ImageRequest, slot: RunSlot) -> Trace | None:
+    """This visitor's trace; without one, the first example, if it is what the bar asks for and is there.
+
+    Args:
+        trace: this visitor's last.
+        request: what the bar asks for.
+        slot: this visitor's; the example's frames go into it.
+    """
+    if trace is None and (example := example_if_ready(request)):
+        slot.shown, trace = example, example[0]
+    return trace
+
+
 def save_png(trace: Trace) -> str:
     """Write a picture with its parameters where Gradio serves, and later deletes, files from.
 

@@ -9,7 +9,7 @@ import gradio as gr
 
 from components.errors import explained, message
 from components.frames import Reel
-from components.image import STEPPER, example_if_ready, request_like
+from components.image import STEPPER, request_like, trace_at_hand
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.language import Texts
 from components.layout import html_escape, tab_frame
@@ -92,10 +92,7 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
             )
         steering = _stations("journey-steering", t("journey.steering"), waiting_view(STEERING, t))
     read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
-    draw_inputs = [
-        bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
-        bar.image_model, bar.trace, bar.run,
-    ]  # fmt: skip
+    draw_inputs = bar.run_inputs
     outputs = [steering, stop, bar.trace]
     follow, draw, enter = _handlers(t)
     changes = [part.change for part in read_inputs]
@@ -138,16 +135,13 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         *values, trace, slot = inputs
         if slot.busy:
             yield gr.skip()
-        elif trace is not None:
-            yield _show(trace, slot, t)
+            return
+        request = request_like(trace, *values)
+        shown = trace_at_hand(trace, request, slot)
+        if shown is None:
+            yield from journey_run(request, None, slot, t)
         else:
-            request = request_like(None, *values)
-            example = example_if_ready(request)
-            if example is None:
-                yield from journey_run(request, None, slot, t)
-            else:
-                slot.shown = example
-                yield _show(example[0], slot, t)
+            yield _show(shown, slot, t)
 
     return follow, draw, enter
 

@@ -68,6 +68,14 @@ class PromptBar:
         """The components of `BarValues`, in its order."""
         return [getattr(self, f.name) for f in fields(BarValues)]
 
+    @property
+    def run_inputs(self) -> list[gr.components.Component]:
+        """What a handler needs for a picture run: the values of `request_like`, then trace and run slot."""
+        return [
+            self.prompt, self.negative_prompt, self.seed, self.guidance_scale, self.num_inference_steps,
+            self.image_model, self.trace, self.run,
+        ]  # fmt: skip
+
 
 def _number(text: str, low: float, high: float, default: float) -> float:
     """A number out of an address; what is none, or not finite, becomes the default."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from components.batches import BatchViews, show_batch
 from components.errors import explained
 from components.image import STEPPER, example_request, request_like, save_png
 from components.language import Texts
@@ -15,7 +16,6 @@ from components.layout import section, tab_frame
 from components.prompt_bar import EXAMPLES, BarValues, PromptBar
 from components.prompt_lab_chips import NEGATIVE, builder_html, clicked
 from components.prompt_lab_own import build_seeds
-from components.prompt_lab_runs import BatchViews, show_batch
 from components.prompt_lab_trials import build_negative, build_without, idle_html, wire_stop
 from components.prompt_lab_view import lab_html, score_drop, variants_running, variants_view
 from components.runs import RunSlot
@@ -68,10 +68,7 @@ def build_prompt_lab_tab(bar: PromptBar, t: Texts, public: bool) -> None:
     """
     with tab_frame(t, "prompt_lab") as tab:
         parts = _layout(t)
-        inputs = [
-            bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
-            bar.image_model, bar.trace, bar.run,
-        ]  # fmt: skip
+        inputs = bar.run_inputs
         build_without(bar, inputs, t)
         build_seeds(bar, tab, inputs, t)
         measured = build_negative(bar, inputs, t)
@@ -227,7 +224,7 @@ def variants_run(
         finished=done,
         restored=lambda: (before or idle_html(t("prompt_lab.grid_idle")), gr.skip()),
     )
-    yield from show_batch(batch, slot, "variants", views)
+    yield from show_batch(batch.requests, slot, "variants", views)
 
 
 def _files(batch: Batch, pictures: Pictures) -> list[gr.FileData]:

@@ -5,13 +5,13 @@ from typing import Any
 
 import gradio as gr
 
+from components.batches import BatchViews, show_batch
 from components.errors import explained
 from components.image import STEPPER, request_like
 from components.language import Texts
 from components.layout import section
 from components.plots import plot
 from components.prompt_bar import PromptBar
-from components.prompt_lab_runs import BatchViews, show_batch
 from components.prompt_lab_seeds import (
     MEASURES,
     SEEDS,
@@ -141,4 +141,4 @@ def seeds_run(
         finished=done,
         restored=lambda: (before, *(gr.skip(),) * 3),
     )  # fmt: skip
-    yield from show_batch(batch, slot, "seeds", views)
+    yield from show_batch(batch.requests, slot, "seeds", views)

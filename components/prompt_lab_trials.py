@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from components.batches import BatchViews, show_batch
 from components.errors import explained
 from components.image import STEPPER, request_like
 from components.language import Texts
@@ -12,7 +13,6 @@ from components.layout import html_escape, section
 from components.plots import plot
 from components.prompt_bar import PromptBar
 from components.prompt_lab_negative import measured_html, negative_running, negative_view
-from components.prompt_lab_runs import BatchViews, show_batch
 from components.prompt_lab_view import lab_html, without_figure, without_running, without_view
 from components.runs import RunSlot
 from pipelines import models
@@ -82,7 +82,7 @@ def without_run(request: ImageRequest, slot: RunSlot, before: str, t: Texts) -> 
         finished=done,
         restored=lambda: (before, gr.skip(), gr.skip()),
     )
-    yield from show_batch(batch, slot, "without", views)
+    yield from show_batch(batch.requests, slot, "without", views)
 
 
 def build_negative(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> Callable[[], str]:
@@ -143,4 +143,4 @@ def negative_run(
         finished=done,
         restored=lambda: (before, gr.skip()),
     )
-    yield from show_batch(batch, slot, "negative", views)
+    yield from show_batch(batch.requests, slot, "negative", views)

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -19,7 +19,7 @@ from pipelines.trace import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 
 __all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "draw_together", "finish",
            "generate", "picture_change", "png_with_parameters", "preview", "read_parameters",
-           "run"]  # fmt: skip
+           "run", "steps_together"]  # fmt: skip
 
 _CELLS_AT_ONCE = 8192  # latent cells decoded in one call: 32 classroom pictures or 2 of 512 px
 _PREVIEW_SIDE = 16  # latent cells; larger latents are averaged down to this for previews on a CPU
@@ -112,6 +112,20 @@ def run(request: ImageRequest) -> Trace:
     return finish(request, tuple(generate(request)))
 
 
+def steps_together(requests: Sequence[ImageRequest]) -> Generator[tuple[DenoiseStep, ...], None, None]:
+    """The steps of several runs that start together, all at the same step; closing the iterator stops them.
+
+    Args:
+        requests: of one number of steps.
+
+    Raises:
+        InputError: what `generate` raises.
+    """
+    with ExitStack() as stack:
+        runs = [stack.enter_context(closing(run)) for run in stepper.submit_all(requests)]
+        yield from zip(*runs, strict=True)
+
+
 def draw_together(
     requests: Sequence[ImageRequest], on_step: Callable[[tuple[DenoiseStep, ...]], None] | None = None
 ) -> tuple[list[Image.Image], np.ndarray]:
@@ -127,9 +141,8 @@ def draw_together(
     Raises:
         InputError: what `generate` raises.
     """
-    with ExitStack() as stack:
-        runs = [stack.enter_context(closing(run)) for run in stepper.submit_all(requests)]
-        for steps in zip(*runs, strict=True):
+    with closing(steps_together(requests)) as arriving:
+        for steps in arriving:
             if on_step:
                 on_step(steps)
     latents = np.stack([step.latents for step in steps])

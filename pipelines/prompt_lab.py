@@ -1,16 +1,15 @@
 """What one word of a prompt changes: pictures of one seed, side by side, and how far apart they are."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
-from pipelines import models, stepper
+from pipelines import models
 from pipelines.clip import encode_images, encode_texts
 from pipelines.errors import InputError
-from pipelines.image import decode
+from pipelines.image import decode, picture_change, steps_together
 from pipelines.prompt_words import DEFECTS, left_out, variants
 from pipelines.trace import DenoiseStep, ImageRequest
 
@@ -52,12 +51,6 @@ class Batch:
 
     requests: tuple[ImageRequest, ...]
     words: tuple[str, ...]
-
-
-def pixel_distance(first: Image.Image, second: Image.Image) -> float:
-    """Mean absolute difference over pixels and channels, 0..255."""
-    a, b = (np.asarray(each.convert("RGB"), dtype=float) for each in (first, second))
-    return float(np.abs(a - b).mean())
 
 
 def clip_distance(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -113,17 +106,6 @@ def seeds_batch(request: ImageRequest, other_prompt: str, seeds: int = 4) -> Bat
     return Batch(tuple(requests), ("",) * len(requests))
 
 
-def steps_of(batch: Batch) -> Iterator[tuple[DenoiseStep, ...]]:
-    """The steps of a batch, all pictures at the same step; closing the iterator stops the run.
-
-    Raises:
-        InputError: what `stepper.submit_all` raises.
-    """
-    with ExitStack() as stack:
-        runs = [stack.enter_context(closing(run)) for run in stepper.submit_all(batch.requests)]
-        yield from zip(*runs, strict=True)
-
-
 def decoded(batch: Batch, steps: Sequence[DenoiseStep]) -> list[Image.Image]:
     """The pictures of a step; before the last one, the guided estimates."""
     last = steps[0].index + 1 == steps[0].total
@@ -146,7 +128,7 @@ def finished(batch: Batch, steps: Sequence[DenoiseStep], clip_model: str | None 
     return Pictures(
         batch.words, prompts, tuple(images),
         clip_distance=clip_distance(seen, seen[:1]),
-        pixel_distance=np.array([pixel_distance(image, images[0]) for image in images]),
+        pixel_distance=np.array([picture_change(image, images[0]) for image in images]),
         clip_scores=(seen * read).sum(axis=-1),
         reference_scores=seen @ read[0],
         done=steps[0].index + 1, total=steps[0].total,
@@ -154,8 +136,8 @@ def finished(batch: Batch, steps: Sequence[DenoiseStep], clip_model: str | None 
 
 
 def drawn(batch: Batch) -> Pictures:
-    """Draw a batch to its end and measure its pictures; see `steps_of` and `finished`."""
-    for steps in steps_of(batch):
+    """Draw a batch to its end and measure its pictures; see `finished`."""
+    for steps in steps_together(batch.requests):
         last = steps
     return finished(batch, last)
 
@@ -193,10 +175,10 @@ def compare_seeds(images: Sequence[Image.Image], clip_model: str) -> SeedTrial:
     return SeedTrial(
         rows,
         word_clip=clip_distance(seen[0], seen[1]),
-        word_pixel=np.array([pixel_distance(a, b) for a, b in zip(*rows, strict=True)]),
+        word_pixel=np.array([picture_change(a, b) for a, b in zip(*rows, strict=True)]),
         seed_clip=np.concatenate([clip_distance(row[one], row[other]) for row in seen]),
         seed_pixel=np.array(
-            [pixel_distance(row[a], row[b]) for row in rows for a, b in zip(one, other, strict=True)]
+            [picture_change(row[a], row[b]) for row in rows for a, b in zip(one, other, strict=True)]
         ),
     )
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from pipelines.clip import encode_images
 from pipelines.figures import WORD_KINDS, WORDS_SPEAK_OF, weight_hashes
-from pipelines.prompt_lab import clip_distance, pixel_distance
+from pipelines.image import picture_change
+from pipelines.prompt_lab import clip_distance
 from pipelines.prompt_words import current, said, with_value, words_of
 from pipelines.world.captions import caption
 from pipelines.world.layout import draw_scene
@@ -102,7 +103,7 @@ def measure(found: Sequence[WordTrial], images: Sequence[Image.Image], seeds: in
 
     def pixels(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         pairs = zip(*(np.broadcast_to(x, a.shape).ravel() for x in (a, b)), strict=True)
-        return np.array([pixel_distance(images[i], images[j]) for i, j in pairs]).reshape(a.shape)
+        return np.array([picture_change(images[i], images[j]) for i, j in pairs]).reshape(a.shape)
 
     return {
         "clip": Distances(

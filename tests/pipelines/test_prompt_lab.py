@@ -86,7 +86,7 @@ def test_negative_pairs_ask_clip_for_the_word_that_is_steered_away_from():
     batch = prompt_lab.negative_batch(replace(REQUEST, prompt="a cat"), "blur")
     asked = [(r.prompt, r.negative_prompt) for r in batch.requests]
     assert asked == [("a cat, blur", ""), ("a cat, blur", "blur"), ("a cat, no dog", ""), ("a cat", "dog")]
-    for steps in prompt_lab.steps_of(batch):
+    for steps in image.steps_together(batch.requests):
         last = steps
     pairs = prompt_lab.negative_pairs(batch, last)
     np.testing.assert_allclose(pairs.defect_scores, [cosine(i, "blur") for i in pairs.images[:2]], atol=1e-5)
@@ -95,7 +95,7 @@ def test_negative_pairs_ask_clip_for_the_word_that_is_steered_away_from():
 
 def test_a_batch_that_was_stopped_shows_its_estimates():
     batch = prompt_lab.variants_batch(REQUEST, "size")
-    stream = prompt_lab.steps_of(batch)
+    stream = image.steps_together(batch.requests)
     steps = next(stream)
     stream.close()
     pictures = prompt_lab.finished(batch, steps)
@@ -110,7 +110,7 @@ def test_other_peoples_models_go_through_the_same_functions():
     pictures = prompt_lab.drawn(prompt_lab.variants_batch(TINY, "style"))
     assert len(pictures.images) == 7 and pictures.images[0].size == (64, 64)
     assert pictures.pixel_distance[0] == 0 and np.isfinite(pictures.clip_scores).all()
-    steps = next(prompt_lab.steps_of(prompt_lab.left_out_batch(replace(TINY, prompt="a cat"))))
+    steps = next(image.steps_together(prompt_lab.left_out_batch(replace(TINY, prompt="a cat")).requests))
     scored = prompt_lab.finished(prompt_lab.left_out_batch(replace(TINY, prompt="a cat")), steps, "tiny-clip")
     assert scored.clip_distance[0] == pytest.approx(0, abs=1e-5)
 
