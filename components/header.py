@@ -8,6 +8,7 @@ import gradio as gr
 from components.language import LANGUAGES, Texts
 from components.layout import html_escape
 
+SECOND_ROW = "steering"  # chapter that begins the second row of tabs
 # From a cloud of noise along an arrow to one point: the steering vector.
 _MARK = (
     '<svg class="sv-mark" viewBox="0 0 48 48" aria-hidden="true">'
@@ -22,15 +23,25 @@ _MARK = (
 def _chapter_rules(t: Texts, chapters: Sequence[tuple[str, Sequence[str]]]) -> str:
     """Style rules that write each chapter's name above its first tab.
 
+    Where there is room for two rows of tabs, the chapters from `SECOND_ROW` on stand in the second, so that
+    none is torn apart: what is first in a row is told by `order`, the break is a pseudo-element between them.
     The part after the slash is what screen readers say: nothing, the tab's own name follows.
     """
+    names, below = [name for name, _ in chapters], []
     rules: list[str] = []
-    for chapter, stems in chapters:
+    for place, (chapter, stems) in enumerate(chapters):
         button = f"#tabs #tab-{stems[0]}-button"
         name = json.dumps(t(f"common.chapter.{chapter}"), ensure_ascii=False)
         rules.append(f'{button}::before{{content:{name} / ""}}')
-        if rules[1:]:
+        if place and chapter != SECOND_ROW:
             rules.append(f"{button}{{margin-left:var(--sv-chapter-gap)}}")
+        if SECOND_ROW in names[: place + 1]:
+            below += [f"#tabs #tab-{stem}-button" for stem in stems]
+    if below:
+        rules.append(
+            f"@media (min-width:1000px){{{','.join(below)}{{order:2}}"
+            '#tabs>.tab-wrapper .tab-container::before{content:"";order:1;flex:0 0 100%}}'
+        )
     return f"<style>{''.join(rules)}</style>"
 
 

@@ -31,9 +31,10 @@ def _card(number_: int, stem: str, body: str, words: str, t: Texts) -> str:
     title = html_escape(t(f"journey.{stem}"))
     return (
         f'<button type="button" class="station" data-door="{stem}">'
-        f'<span class="head"><i>{number_}</i><b>{title}</b></span>'
-        f'<span class="mini">{body}</span><span class="say">{words}</span>'
-        f'<span class="go">{html_escape(t("journey.open", tab=t(f"{stem}.tab")))}</span></button>'
+        f'<span class="head"><i>{number_}</i><b>{title}</b>'
+        f'<span class="go"><span class="sv-sr">{html_escape(t("journey.open", tab=t(f"{stem}.tab")))}</span>'
+        f'<span aria-hidden="true">↗</span></span></span>'
+        f'<span class="mini">{body}</span><span class="say">{words}</span></button>'
     )
 
 
