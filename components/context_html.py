@@ -22,7 +22,7 @@ MARKS = ("start", "end")
 MAX_QUOTE = 120  # characters of a prompt that are repeated in a sentence
 _LABELS = (
     "layer", "of_layers", "head", "mean", "head_n", "tokens", "readout", "readout_mean", "weight", "self",
-    "nobody", "closed", "gone", "matrix", "rows", "columns", "triangle", "open_matrix", "legend", "overview",
+    "closed", "gone", "matrix", "rows", "columns", "triangle", "open_matrix", "legend", "overview",
     "overview_hint", "cell", "cell_mean",
 )  # fmt: skip
 
