@@ -9,7 +9,7 @@ import torch
 from pipelines import control_vector as cv
 from pipelines import image, models
 from pipelines.compute import on_compute_thread
-from pipelines.conditioning import encode
+from pipelines.encoding import encode
 from pipelines.errors import InputError
 from pipelines.steering import Steering
 from pipelines.tokens import token_view
