@@ -124,6 +124,7 @@ def test_what_visitors_type_stays_text():
     made = Strip((hostile,) * 7, ("data:x",) * 7, np.zeros((7, 2)), (HOSTILE, "b"), (HOSTILE, "b"), HOSTILE)
     pages += strip_view("blend", made, 0.0, None, T)
     assert "<img src=x" not in pages
+    assert "><</b>" not in pages and ">&lt;</b>" in pages  # tokens of markup are short
     assert all("<img" not in trace.name for trace in lever_figure("blend", made, T).data)
 
 
@@ -278,6 +279,7 @@ def test_steering_by_program_draws_the_engines_picture():
         ({"token_weights": [[1.5, 1]]}, "token_place_unknown"),
         ({"token_weights": [3, 1]}, "token_weights_shape"),
         ({"token_weights": {"3": 1}}, "token_weights_shape"),
+        ({"token_weights": 3}, "token_weights_shape"),
         ({"model": "none"}, "model_unknown"),
     ],
 )
