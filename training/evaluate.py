@@ -63,7 +63,22 @@ def evaluate_scorers(scorer: Scorer) -> list[Row]:
         hits = [all(a.values()) for a in satisfied(images, facts, scorer)]
         must = 0.95 if category in ("position", "relation") else 0.98
         rows.append(share_row(f"scorers.{category}", hits, must))
-    return rows
+    return [*rows, _defect_judge(scorer)]
+
+
+def _defect_judge(scorer: Scorer) -> Row:
+    """The judge of defects on fresh renders, half of them with a defect that a prompt invites."""
+    rng = np.random.default_rng([5, *b"defects"])
+    asked = [(p.facts, word) for p, word in inviting() for _ in range(4)]
+    pairs = [(facts, word) for facts, word in asked] + [(replace(f, defect=None), None) for f, _ in asked]
+    images, truths = [], []
+    for facts, word in pairs:
+        scene = replace(scene_for(facts, rng), defect=word)
+        images.append(render(scene, rng)[0])
+        truths.append(word)
+    verdicts = [v for i in range(0, len(images), 64) for v in look_at(images[i : i + 64], scorer)]
+    hits = [v.looks["defect"] == truth for v, truth in zip(verdicts, truths, strict=True)]
+    return share_row("scorers.negative_ratio", hits, 0.98)
 
 
 def evaluate_categories(scorer: Scorer, categories: Sequence[str]) -> list[Row]:

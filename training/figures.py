@@ -49,13 +49,21 @@ def mean_row(name: str, values: Sequence[float], must: float | None) -> Row:
     return Row(name, round(mean, 4), must, len(values), ci95, must is None or mean >= must)
 
 
+# Judges of rows that no single category judges.
+_JUDGES = {
+    "geneval_mean": GENEVAL,
+    "lecture": ("size", "relation", "atmosphere"),
+    "unseen_minus_seen": ("colours", "relation", "atmosphere", "style"),
+}
+
+
 def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of pictures whose judge is too weak do not count: `ok` is false, `judge` names the judges."""
     weak = {r["id"].removeprefix("scorers.") for r in rows if r["id"].startswith("scorers.") and not r["ok"]}
     out = []
     for row in rows:
         name = row["id"].removeprefix("image.")
-        judges = sorted(weak & (set(GENEVAL) if name == "geneval_mean" else {name}))
+        judges = sorted(weak & set(_JUDGES.get(name, (name,))))
         doubtful = row["id"].startswith("image.") and row["must"] is not None and judges
         out.append(row | {"ok": False, "judge": judges} if doubtful else row)
     return out

@@ -53,12 +53,14 @@ def test_a_figure_speaks_of_all_weights_that_made_it() -> None:
 def test_a_category_whose_judge_is_too_weak_does_not_count() -> None:
     rows = [
         row("image.single"), row("image.size"), row("image.geneval_mean"), row("image.unseen", must=None),
-        row("scorers.single", ok=False), row("scorers.size"),
+        row("image.lecture"), row("image.negative_ratio"),
+        row("scorers.single", ok=False), row("scorers.size"), row("scorers.relation", ok=False),
     ]  # fmt: skip
     ok = {r["id"]: r["ok"] for r in judged([vars(r) for r in rows])}
     assert ok == {
         "image.single": False, "image.size": True, "image.geneval_mean": False, "image.unseen": True,
-        "scorers.single": False, "scorers.size": True,
+        "image.lecture": False, "image.negative_ratio": True,
+        "scorers.single": False, "scorers.size": True, "scorers.relation": False,
     }  # fmt: skip
 
 
