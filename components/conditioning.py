@@ -74,7 +74,8 @@ def build_conditioning_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 def _layout(t: Texts) -> _Parts:
     section(t("conditioning.effects_title"), t("conditioning.effects_hint"))
     status = trace_html("conditioning-status", t("conditioning.effects_title"))
-    effects = plot(t("conditioning.effects_alt"), elem_id="conditioning-effects")
+    with gr.Column(elem_classes="sv-wide"):
+        effects = plot(t("conditioning.effects_alt"), elem_id="conditioning-effects")
     section(t("conditioning.cut_title"), t("conditioning.cut_hint"))
     with gr.Row():
         cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=340)
@@ -89,7 +90,7 @@ def _layout(t: Texts) -> _Parts:
     with gr.Row():
         switch = gr.Button(t("conditioning.switch"), elem_id="conditioning-switch", scale=0, min_width=340)
         switch_stop = _stop_button("conditioning-switch-stop", t)
-    with gr.Column(elem_classes="sweep-scroll"):
+    with gr.Column(elem_classes="sv-wide"):
         row = trace_html("conditioning-row", t("conditioning.switch_title"))
         scores = plot(t("conditioning.switch_alt"), elem_id="conditioning-scores", visible=False)
     return _Parts(effects, status, cut, cut_stop, cuts, at, switch, switch_stop, row, scores, one)
