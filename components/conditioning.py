@@ -106,11 +106,9 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     @explained(t)
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
-        if slot.busy:
-            yield gr.skip()
-            return
         request = trace.request if trace is not None else request_like(None, *values)
         trace = trace_at_hand(trace, request, slot)
+        request = trace.request if trace is not None else request
         if trace is not None and has_maps(trace):
             yield _effects(trace, t)
         else:  # the same picture once more, to the bit, this time with a look inside

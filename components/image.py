@@ -72,11 +72,16 @@ def example_if_ready(request: ImageRequest) -> tuple[Trace, Frames] | None:
 def trace_at_hand(trace: Trace | None, request: ImageRequest, slot: RunSlot) -> Trace | None:
     """This visitor's trace; without one, the first example, if it is what the bar asks for and is there.
 
+    A run under way is waited for: it may have been begun by a tab that the visitor has left.
+
     Args:
-        trace: this visitor's last.
+        trace: this visitor's last, before that run.
         request: what the bar asks for.
         slot: this visitor's; the example's frames go into it.
     """
+    if slot.busy:
+        slot.settle()
+        trace = slot.shown[0] if slot.shown is not None else trace
     if trace is None and (example := example_if_ready(request)):
         slot.shown, trace = example, example[0]
     return trace
@@ -148,18 +153,13 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     @explained(t)
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
-        if slot.busy:
-            yield gr.skip()
-        elif trace is not None:
-            yield _show(trace, slot, t)
+        request = trace.request if trace is not None else request_of(*values)
+        shown = trace_at_hand(trace, request, slot)
+        if shown is None:
+            yield from draw_run(request, None, slot, t)
         else:
-            request = request_of(*values)
-            example = example_if_ready(request)
-            if example is None:
-                yield from draw_run(request, None, slot, t)
-            else:
-                slot.shown = example
-                yield _show(example[0], slot, t, t("image.example"))
+            is_example = trace is None and example_if_ready(request) == slot.shown
+            yield _show(shown, slot, t, t("image.example") if is_example else "")
 
     return draw, enter
 

@@ -133,10 +133,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     @explained(t)
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
-        if slot.busy:
-            yield gr.skip()
-            return
-        request = request_like(trace, *values)
+        request = trace.request if trace is not None else request_like(None, *values)
         shown = trace_at_hand(trace, request, slot)
         if shown is None:
             yield from journey_run(request, None, slot, t)

@@ -1,6 +1,7 @@
 """The one picture run that a visitor has under way: how it is shown, and how it is stopped."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -12,6 +13,7 @@ from pipelines import image, stepper
 from pipelines.image import DenoiseStep, ImageRequest, Trace
 
 Arriving = TypeVar("Arriving")
+PATIENCE = 600.0  # s that a tab waits for a run under way, at most
 PACE = 0.1  # s between two views of a run: more would keep server and browser from the picture itself
 
 
@@ -28,9 +30,22 @@ class Run:
 
     stopped: bool = False
     superseded: bool = False
-    finished: bool = False
     place: str = ""
     _sources: list[stepper.Steps] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def finished(self) -> bool:
+        return self._over.is_set()
+
+    @finished.setter
+    def finished(self, value: bool) -> None:
+        if value:
+            self._over.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it has drawn all it will; whether it has."""
+        return self._over.wait(seconds)
 
     @property
     def ended(self) -> bool:
@@ -102,6 +117,11 @@ class RunSlot:
     @property
     def busy(self) -> bool:
         return self.current is not None and not (self.current.ended or self.current.finished)
+
+    def settle(self) -> None:
+        """Wait for a run under way, so that a tab opened meanwhile can show what it draws."""
+        while self.busy and self.current is not None and self.current.wait(PATIENCE):
+            pass
 
     def begin(self, place: str = "") -> Run:
         """Start a run; one that is still under way falls silent and frees the engine."""

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from gradio.utils import deep_hash
 from PIL import Image
 
 from components.frames import Frames, Reel, magnitude_picture, signed_tile
-from components.image import draw_run, generate_image, save_png
+from components.image import draw_run, generate_image, save_png, trace_at_hand
 from components.language import load_texts
 from components.runs import RunSlot
 from components.trace_view import film, finished_view, number, running_view
@@ -257,3 +258,17 @@ def test_a_trace_can_live_in_a_state_that_others_listen_to(trace):
     """Gradio hashes such states after every event, and arrays have no hash."""
     assert deep_hash(trace) == deep_hash(trace)
     assert deep_hash(trace) != deep_hash(image.run(request(num_inference_steps=1)))
+
+
+def test_a_tab_opened_during_a_run_waits_for_what_it_draws():
+    slot, wanted = RunSlot(), request(prompt="a blue bird", num_inference_steps=8)
+    stream = draw_run(wanted, None, slot, T)
+    next(stream)  # begun
+    assert slot.busy
+    with ThreadPoolExecutor(1) as elsewhere:
+        rest = elsewhere.submit(list, stream)
+        shown = trace_at_hand(None, request(prompt="a cat"), slot)
+        last = rest.result()[-1]
+    assert shown is last[-1] is slot.shown[0]
+    assert shown.request.prompt == "a blue bird"
+    assert trace_at_hand(None, request(prompt="a cat"), RunSlot()) is None
