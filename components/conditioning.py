@@ -107,6 +107,8 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         request = trace.request if trace is not None else request_like(None, *values)
+        if slot.busy:  # with what another tab is drawing, which is waited for
+            yield gr.skip(), _progress(Reel(request), t), gr.skip()
         trace = trace_at_hand(trace, request, slot)
         request = trace.request if trace is not None else request
         if trace is not None and has_maps(trace):

@@ -64,6 +64,8 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         request = trace.request if trace is not None else request_like(None, *values)
+        if slot.busy:  # with what another tab is drawing, which is waited for
+            yield _running(Reel(request), t)
         trace = trace_at_hand(trace, request, slot)
         request = trace.request if trace is not None else request
         if trace is not None and pipeline.has_maps(trace):

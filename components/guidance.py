@@ -83,6 +83,8 @@ def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         request = trace.request if trace is not None else request_like(None, *values)
+        if slot.busy:  # with what another tab is drawing, which is waited for
+            yield _turning(Reel(request), None, t)
         shown = trace_at_hand(trace, request, slot)
         if shown is None:
             yield from turn(request, None, slot, t)

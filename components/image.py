@@ -126,7 +126,7 @@ def build_image_tab(bar: PromptBar, t: Texts, public: bool) -> None:
     draw, enter = _handlers(t)
     # A second click is not refused: it takes the place of the run under way.
     again = {"inputs": inputs, "outputs": outputs, "trigger_mode": "multiple", **STEPPER}
-    gr.on([generate.click, bar.prompt.submit], draw, **again)
+    generate.click(draw, **again)
     new_seed = "() => Math.floor(Math.random() * 4294967296)"
     reseed.click(None, outputs=bar.seed, js=new_seed, api_visibility="private").then(draw, **again)
     tab.select(enter, inputs=inputs, outputs=outputs, **STEPPER)
@@ -154,6 +154,8 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         request = trace.request if trace is not None else request_of(*values)
+        if slot.busy:  # with what another tab is drawing, which is waited for
+            yield _running(Reel(request), t)
         shown = trace_at_hand(trace, request, slot)
         if shown is None:
             yield from draw_run(request, None, slot, t)

@@ -20,11 +20,6 @@ from pipelines.errors import InputError
 from pipelines.image import ImageRequest, Trace
 
 HERE = Path(__file__).parent
-# Enter in the prompt draws here, too: the image tab, which hears it as well, falls silent.
-_ON_ENTER = """() => { const open = document.querySelector('#tab-journey-button[aria-selected="true"]');
-if (open) setTimeout(() => document.querySelector("#journey-draw").click()); }"""
-
-
 _TEXT: dict[str, Any] = {
     "concurrency_id": "text", "concurrency_limit": 4, "api_visibility": "private",
     "show_progress": "hidden",
@@ -98,7 +93,6 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
     changes = [part.change for part in read_inputs]
     gr.on(changes, follow, read_inputs, reading, trigger_mode="always_last", **_TEXT)
     start.click(draw, draw_inputs, outputs, trigger_mode="multiple", **STEPPER)
-    bar.prompt.submit(None, js=_ON_ENTER, api_visibility="private")
     tab.select(enter, draw_inputs, outputs, **STEPPER)
     stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
     return Landing(follow, enter, draw_inputs, reading, outputs)
@@ -134,6 +128,8 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         request = trace.request if trace is not None else request_like(None, *values)
+        if slot.busy:  # with what another tab is drawing, which is waited for
+            yield _running(request, Reel(request), t)
         shown = trace_at_hand(trace, request, slot)
         if shown is None:
             yield from journey_run(request, None, slot, t)

@@ -168,6 +168,15 @@ def _numbers(t: Texts) -> tuple[gr.Number, gr.Slider, gr.Slider]:
     return seed, scale, steps
 
 
+# Enter draws as the open tab's own button does; elsewhere as the image tab's, once that was opened.
+_ON_ENTER = """() => {
+  const open = document.querySelector('#tabs [role="tab"][aria-selected="true"]')?.id;
+  const own = { "tab-journey-button": "#journey-draw", "tab-cross_attention-button": "#attention-look",
+    "tab-prompt_lab-button": "#lab-draw" }[open];
+  document.querySelector(own ?? "#generate")?.click();
+}"""
+
+
 def build_prompt_bar(t: Texts) -> PromptBar:
     """Draw the bar: the prompt first, the rest one click away."""
     with gr.Column(elem_id="prompt-bar"):
@@ -181,4 +190,5 @@ def build_prompt_bar(t: Texts) -> PromptBar:
             with gr.Row():
                 clip_model, image_model = _model_choice(t, "clip"), _model_choice(t, "image")
         trace, run = gr.State(None), gr.State(RunSlot())
+    prompt.submit(None, js=_ON_ENTER, api_visibility="private")
     return PromptBar(prompt, prompt_b, negative, seed, scale, steps, clip_model, image_model, trace, run)

@@ -19,10 +19,9 @@ def wait_for(page: Page, state: str) -> None:
 
 
 def test_tab_shows_a_finished_run_without_a_click_and_scrubs_it_without_the_server(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
+    page: Callable[..., Page],
 ) -> None:
-    opened = page()
-    open_tab(opened, "image")
+    opened = page("/?tab=image")
     wait_for(opened, "done")
     requests: list[str] = []
     opened.on("request", lambda request: requests.append(request.url) if "data:" not in request.url else None)
@@ -48,10 +47,9 @@ def test_tab_shows_a_finished_run_without_a_click_and_scrubs_it_without_the_serv
 
 
 def test_stop_shows_what_was_drawn_and_the_next_run_goes_through(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
+    page: Callable[..., Page],
 ) -> None:
-    opened = page("/?num_inference_steps=50")
-    open_tab(opened, "image")  # these settings are nobody's example, so a run starts
+    opened = page("/?num_inference_steps=50&tab=image")  # nobody's example, so a run starts
     wait_for(opened, "running")
     opened.locator("#image-trace .film button").nth(1).wait_for(timeout=WAIT)
     opened.locator("#stop").click()
