@@ -52,6 +52,7 @@ class Landing:
             return self.follow(bar.prompt, bar.clip_model, bar.image_model)
 
         def draw(trace: Trace | None, slot: RunSlot, request: gr.Request) -> Iterator[Any]:
+            slot.opened = True
             if request.query_params.get("tab", "journey") != "journey":
                 yield gr.skip()
                 return
@@ -89,11 +90,11 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
     read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
     draw_inputs = bar.run_inputs
     outputs = [steering, stop, bar.trace]
-    follow, draw, enter = _handlers(t)
+    follow, draw, enter, entered = _handlers(t)
     changes = [part.change for part in read_inputs]
     gr.on(changes, follow, read_inputs, reading, trigger_mode="always_last", **_TEXT)
     start.click(draw, draw_inputs, outputs, trigger_mode="multiple", **STEPPER)
-    tab.select(enter, draw_inputs, outputs, **STEPPER)
+    tab.select(entered, draw_inputs, outputs, **STEPPER)
     stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
     return Landing(follow, enter, draw_inputs, reading, outputs)
 
@@ -136,7 +137,15 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         else:
             yield _show(shown, slot, t)
 
-    return follow, draw, enter
+    @explained(t)
+    def entered(*inputs: Any) -> Iterator[Any]:
+        """Gradio tells of the first tab's selection before the page has read its address."""
+        if inputs[-1].opened:
+            yield from enter(*inputs)
+        else:
+            yield gr.skip()
+
+    return follow, draw, enter, entered
 
 
 def journey_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Texts) -> Iterator[Any]:
