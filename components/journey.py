@@ -13,7 +13,7 @@ from components.image import STEPPER, request_like, trace_at_hand
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.language import Texts
 from components.layout import html_escape, tab_frame
-from components.prompt_bar import BarValues, PromptBar, values_from_query
+from components.prompt_bar import BarValues, PromptBar, run_values, values_from_query
 from components.runs import RunSlot, RunViews, show_run
 from pipelines import image, journey, models
 from pipelines.errors import InputError
@@ -52,15 +52,11 @@ class Landing:
             return self.follow(bar.prompt, bar.clip_model, bar.image_model)
 
         def draw(trace: Trace | None, slot: RunSlot, request: gr.Request) -> Iterator[Any]:
-            slot.opened = True
             if request.query_params.get("tab", "journey") != "journey":
                 yield gr.skip()
                 return
-            bar = values_from_query(request.query_params)
-            yield from self.enter(
-                bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
-                bar.image_model, trace, slot,
-            )  # fmt: skip
+            values = run_values(values_from_query(request.query_params))
+            yield from self.enter(*values, trace, slot)
 
         page.load(read, None, self.reading, **_TEXT)
         page.load(draw, self.draw_inputs[-2:], self.outputs, **STEPPER)
@@ -138,12 +134,19 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
             yield _show(shown, slot, t)
 
     @explained(t)
-    def entered(*inputs: Any) -> Iterator[Any]:
-        """Gradio tells of the first tab's selection before the page has read its address."""
-        if inputs[-1].opened:
-            yield from enter(*inputs)
-        else:
+    def entered(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
+                trace: Trace | None, slot: RunSlot, request: gr.Request) -> Iterator[Any]:  # fmt: skip
+        """Gradio also tells of the first tab's selection while the page opens, at whatever tab it does.
+
+        Until the bar has been told what the address says, the address is what counts.
+        """
+        values: tuple[Any, ...] = (prompt, negative, seed, scale, steps, model)
+        if request.query_params.get("tab") != "journey":
             yield gr.skip()
+            return
+        if trace is None:
+            values = run_values(values_from_query(request.query_params))
+        yield from enter(*values, trace, slot)
 
     return follow, draw, enter, entered
 

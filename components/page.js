@@ -95,8 +95,10 @@
     const link = target && target.closest("a[data-language]");
     if (link) return switchLanguage(link);
     if (target && target.closest("[data-theme-switch]")) return switchTheme();
-    if (target && target.closest('#tabs [role="tab"]')) {
-      setTimeout(() => { keep("tab", openTab()); publish(); });
+    const tab = target && target.closest('#tabs [role="tab"]');
+    if (tab) { // at once: what the tab asks of the server carries the address
+      keep("tab", tab.id.replace(/^tab-|-button$/g, ""));
+      history.replaceState(history.state, "", here());
     }
   }, true);
 })();

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
+from typing import Any
 
 import gradio as gr
 
@@ -75,6 +76,14 @@ class PromptBar:
             self.prompt, self.negative_prompt, self.seed, self.guidance_scale, self.num_inference_steps,
             self.image_model, self.trace, self.run,
         ]  # fmt: skip
+
+
+def run_values(bar: BarValues) -> tuple[Any, ...]:
+    """The values of a picture run, in the order of `PromptBar.run_inputs`."""
+    return (
+        bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
+        bar.image_model,
+    )  # fmt: skip
 
 
 def _number(text: str, low: float, high: float, default: float) -> float:

@@ -109,12 +109,10 @@ class RunSlot:
         current: the run under way, or the last one.
         shown: trace and encoded frames that the tabs show, so that the second tab to show a
             trace need not decode it again.
-        opened: the page has read its address; what tabs ask for before that is not what the bar says.
     """
 
     current: Run | None = None
     shown: tuple[Trace, Frames] | None = None
-    opened: bool = False
 
     @property
     def busy(self) -> bool:

@@ -166,7 +166,7 @@ def test_markup_in_the_address_stays_text(page: Opener) -> None:
     expect(opened.locator("#prompt textarea")).to_have_value(HOSTILE)
     assert opened.locator("img[src='x']").count() == 0
     assert opened.title() != "hacked"
-    expect(opened.locator("#tab-tokens-button")).to_have_attribute("aria-selected", "true")
+    expect(opened.locator("#tab-journey-button")).to_have_attribute("aria-selected", "true")
 
 
 @pytest.mark.parametrize("path", ["/", "/de"])
@@ -188,7 +188,7 @@ def test_body_text_reads_from_the_last_row(page: Opener) -> None:
         .filter(e => parseFloat(getComputedStyle(e).fontSize) < 14)
         .map(e => e.tagName + '.' + e.className + ': ' + e.textContent.trim().slice(0, 30))""")
     assert small == []
-    claim = opened.locator("#tab-tokens .sv-claim")
+    claim = opened.locator("#tab-journey .sv-claim")
     assert float(claim.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")) >= 18
     assert "Inter" in claim.evaluate("e => getComputedStyle(e).fontFamily")
     assert opened.evaluate("document.fonts.check('18px Inter')")
@@ -209,7 +209,7 @@ def test_light_and_dark_follow_the_system_and_the_switch_which_the_address_keeps
 
 def test_the_prompt_stays_in_view_while_one_scrolls(page: Opener) -> None:
     opened = page("/", height=500)
-    expect(opened.locator("#tab-tokens .sv-note")).to_be_attached()
+    expect(opened.locator("#tab-journey .sv-note")).to_be_attached()
     opened.evaluate("window.scrollTo(0, 600)")
     expect(opened.locator("#prompt textarea")).to_be_in_viewport()
     assert opened.evaluate("window.scrollY") > 100, "the page was too short to scroll"
