@@ -158,6 +158,8 @@ def _wire_grid(bar: PromptBar, tab: gr.Tab, parts: _Parts, inputs: Sequence[Any]
     @explained(t)
     def enter(*values: Any) -> Iterator[Any]:
         *rest, trace, slot, chosen, page = values
+        if page is None:
+            slot.settle()  # another tab's run, such as the journey's
         if page is not None or slot.busy:
             yield gr.skip(), gr.skip()
             return

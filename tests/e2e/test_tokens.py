@@ -27,14 +27,14 @@ def _ids(page: Page, ids: list[int]) -> None:
 
 @pytest.mark.parametrize(("path", "sentence"), [("/", "Everything fits."), ("/de", "Alles passt.")])
 def test_the_first_example_stands_there_when_the_page_opens(page, path, sentence):
-    opened = page(path)
+    opened = page(f"{path}?tab=tokens")
     _ids(opened, [49406, 320, 2442, 2368, 525, 320, 2722, 269, 49407])
     expect(opened.locator("#tokens-view .tk-sentence").first).to_contain_text(sentence)
     expect(opened.locator("#tokens-view .tk-final code")).to_have_text(["2442"])
 
 
 def test_the_view_follows_while_one_types_and_the_model_can_be_changed(page):
-    opened = page("/")
+    opened = page("/?tab=tokens")
     box = opened.locator("#prompt textarea")
     box.fill("")
     box.press_sequentially("don’t")
@@ -44,7 +44,7 @@ def test_the_view_follows_while_one_types_and_the_model_can_be_changed(page):
 
 
 def test_every_merge_can_be_stepped_through_with_the_keyboard(page):
-    opened = page("/de")
+    opened = page("/de?tab=tokens")
     _type(opened, "A cat. Cozy atmosphere. Dimm lighting.")
     view = opened.locator("#tokens-view")
     expect(view.locator(".tk-final code")).to_have_text(["570", "2848"])
@@ -68,7 +68,7 @@ def test_every_merge_can_be_stepped_through_with_the_keyboard(page):
 
 
 def test_playing_runs_from_the_bytes_to_the_tokens(page):
-    opened = page("/")
+    opened = page("/?tab=tokens")
     _type(opened, "Dimm")
     view = opened.locator("#tokens-view")
     expect(view.locator(".tk-final")).to_have_count(2)
@@ -80,7 +80,7 @@ def test_playing_runs_from_the_bytes_to_the_tokens(page):
 
 
 def test_a_token_selects_its_word_and_lights_its_place(page):
-    opened = page("/")
+    opened = page("/?tab=tokens")
     _type(opened, "Dimm lighting")
     view = opened.locator("#tokens-view")
     view.locator(".tk-strip button", has_text="lighting").click()
@@ -94,7 +94,7 @@ def test_a_token_selects_its_word_and_lights_its_place(page):
 
 
 def test_bytes_are_joined_to_letters(page):
-    opened = page("/")
+    opened = page("/?tab=tokens")
     _type(opened, "schön")
     view = opened.locator("#tokens-view")
     expect(view.locator(".tk-byte")).to_have_text(["73", "63", "68", "C3", "B6", "6E"])
@@ -103,7 +103,7 @@ def test_bytes_are_joined_to_letters(page):
 
 
 def test_what_does_not_fit_is_greyed(page):
-    opened = page("/")
+    opened = page("/?tab=tokens")
     _type(opened, "cat " * 90)
     view = opened.locator("#tokens-view")
     expect(view.locator(".tk-strip .tk-cut")).to_have_count(15)
@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_greyed(page):
     ],
 )
 def test_hostile_text_is_shown_not_run(page, prompt, width):
-    opened = page("/", width=width)
+    opened = page("/?tab=tokens", width=width)
     wrong: list[str] = []
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("console", lambda note: wrong.append(note.text) if note.type == "error" else None)
