@@ -26,13 +26,11 @@ from components.clip_matrix_bench import (
 )
 from components.errors import explained, message
 from components.language import Texts
-from components.layout import html_escape, section, tab_frame
+from components.layout import html_escape, live_html, section, tab_frame
 from components.prompt_bar import PromptBar
 from pipelines import clip_matrix as pipeline
 from pipelines.errors import InputError
 from pipelines.image import Trace
-
-_HERE = Path(__file__).parent
 
 
 def clip_matrix(
@@ -103,17 +101,6 @@ class _Parts:
     score: gr.HTML
 
 
-def _html(value: str, elem_id: str) -> gr.HTML:
-    """A drawing of this tab, with its rules and its script."""
-    return gr.HTML(
-        value,
-        css_template=(_HERE / "clip_matrix.css").read_text("utf-8"),
-        js_on_load=(_HERE / "clip_matrix.js").read_text("utf-8"),
-        apply_default_css=False,  # Gradio's rules for running text recolour table cells
-        elem_id=elem_id,
-    )
-
-
 def _layout(t: Texts) -> _Parts:
     images, prompts = pipeline.first_pairs()
     bench = replace(with_images(Bench(), images), prompts=tuple(prompts))
@@ -122,9 +109,11 @@ def _layout(t: Texts) -> _Parts:
             choices = [(t(f"clip_matrix.view.{view}"), view) for view in draw.VIEWS]
             view = gr.Radio(choices, value="cosine", label=t("clip_matrix.view_label"), elem_id="clip-view")
         with gr.Column(min_width=320):
-            temperature = _html(draw.temperature_html(bench.learned, bench.learned, t), "clip-temperature")
-    _html(f'<p class="cm-hint">{html_escape(t("clip_matrix.temperature_hint"))}</p>', "clip-logit-scale")
-    matrix = _html(matrix_panel(bench, "cosine", bench.learned, t), "clip-matrix")
+            shown = draw.temperature_html(bench.learned, bench.learned, t)
+            temperature = live_html("clip_matrix", "clip-temperature", value=shown)
+    hint = f'<p class="cm-hint">{html_escape(t("clip_matrix.temperature_hint"))}</p>'
+    live_html("clip_matrix", "clip-logit-scale", value=hint, script=False)
+    matrix = live_html("clip_matrix", "clip-matrix", value=matrix_panel(bench, "cosine", bench.learned, t))
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             texts = gr.Textbox(
@@ -132,7 +121,7 @@ def _layout(t: Texts) -> _Parts:
                 label=t("clip_matrix.texts"), info=t("clip_matrix.texts_info"),
             )  # fmt: skip
         with gr.Column(scale=2, min_width=320):
-            sources = _html(draw.sources_html(t), "clip-sources")
+            sources = live_html("clip_matrix", "clip-sources", value=draw.sources_html(t))
             count = gr.Slider(
                 1, pipeline.MOST, value=5, step=1, label=t("clip_matrix.count"), elem_id="clip-count"
             )
@@ -154,9 +143,9 @@ def _layout(t: Texts) -> _Parts:
                 info=t("clip_matrix.labels_info"), elem_id="clip-labels", elem_classes="sv-text",
             )  # fmt: skip
         with gr.Column(scale=3, min_width=320):
-            zero_shot = _html("", "clip-zero-shot")
+            zero_shot = live_html("clip_matrix", "clip-zero-shot")
     section(t("clip_matrix.score_title"), t("clip_matrix.score_hint"))
-    score = _html("", "clip-score")
+    score = live_html("clip_matrix", "clip-score")
     return _Parts(
         gr.State(bench), gr.State(None), view, temperature, matrix, sources, count, fresh, take, texts,
         labels, template, zero_shot, score,

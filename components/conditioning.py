@@ -12,11 +12,10 @@ from components.errors import explained
 from components.frames import Reel, png_base64
 from components.image import STEPPER, request_like, trace_at_hand
 from components.language import Texts
-from components.layout import html_escape, section, tab_frame
+from components.layout import html_escape, live_html, section, tab_frame
 from components.plots import plot
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
-from components.trace_view import trace_html
 from pipelines import conditioning as pipeline
 from pipelines.cross_attention import has_maps
 from pipelines.image import ImageRequest, Trace
@@ -73,25 +72,25 @@ def build_conditioning_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
 def _layout(t: Texts) -> _Parts:
     section(t("conditioning.effects_title"), t("conditioning.effects_hint"))
-    status = trace_html("conditioning-status", t("conditioning.effects_title"))
+    status = live_html("trace", "conditioning-status", t("conditioning.effects_title"))
     with gr.Column(elem_classes="sv-wide"):
         effects = plot(t("conditioning.effects_alt"), elem_id="conditioning-effects")
     section(t("conditioning.cut_title"), t("conditioning.cut_hint"))
     with gr.Row():
         cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=340)
         cut_stop = _stop_button("conditioning-cut-stop", t)
-    cuts = trace_html("conditioning-cuts", t("conditioning.cut_title"))
+    cuts = live_html("trace", "conditioning-cuts", t("conditioning.cut_title"))
     section(t("conditioning.switch_title"), t("conditioning.switch_hint"))
     at = gr.Slider(
         0, BarValues.num_inference_steps, value=6, step=1, label=t("conditioning.at"),
         info=t("conditioning.at_info"), elem_id="conditioning-at",
     )  # fmt: skip
-    one = trace_html("conditioning-one", t("conditioning.switch_title"))
+    one = live_html("trace", "conditioning-one", t("conditioning.switch_title"))
     with gr.Row():
         switch = gr.Button(t("conditioning.switch"), elem_id="conditioning-switch", scale=0, min_width=340)
         switch_stop = _stop_button("conditioning-switch-stop", t)
     with gr.Column(elem_classes="sv-wide"):
-        row = trace_html("conditioning-row", t("conditioning.switch_title"))
+        row = live_html("trace", "conditioning-row", t("conditioning.switch_title"))
         scores = plot(t("conditioning.switch_alt"), elem_id="conditioning-scores", visible=False)
     return _Parts(effects, status, cut, cut_stop, cuts, at, switch, switch_stop, row, scores, one)
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,14 +12,13 @@ from components.context_figures import moves_figure, pair_figure
 from components.context_html import message_html, moves_html, pair_html, verdict_html, view_html, word_label
 from components.errors import explained, message
 from components.language import Texts
-from components.layout import html_escape, section, tab_frame
+from components.layout import html_escape, live_html, section, tab_frame
 from components.plots import plot
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from pipelines.context import Context, SharedWord, first_choice, read_contexts, shared_words
 from pipelines.embeddings import counterpart
 from pipelines.errors import InputError
 
-_HERE = Path(__file__).parent
 # Pairs of prompts with the word to look at. The first two say the same in another order.
 TRIALS = {
     "after": ("a cat on a bed", "a cat on a car", "cat·1"),
@@ -137,13 +135,6 @@ def _choose(t: Texts, prompt: str, prompt_b: str, model: str, key: str) -> list[
     return [*_pair(t, read_contexts([prompt or ""], model)[0], prompt_b or "", key), key]
 
 
-def _html(elem_id: str, value: str = "", script: str | None = None) -> gr.HTML:
-    return gr.HTML(
-        value, css_template=(_HERE / "context.css").read_text("utf-8"), js_on_load=script,
-        apply_default_css=False, elem_id=elem_id,
-    )  # fmt: skip
-
-
 def _trials(bar: PromptBar, chosen: gr.State, t: Texts) -> None:
     """Pairs of prompts to try; a click writes both into the bar and chooses the word."""
     with gr.Row(elem_classes="sv-examples"):
@@ -160,21 +151,20 @@ def _trials(bar: PromptBar, chosen: gr.State, t: Texts) -> None:
 
 def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
     """Draw the tab; it is filled when it is opened."""
-    script = (_HERE / "context.js").read_text("utf-8")
     is_open, chosen = gr.Checkbox(True, visible=False), gr.State("")
     hint = gr.HTML(_hint_html(True, t), apply_default_css=False)
-    attention = _html("context-view", script=script)
+    attention = live_html("context", "context-view")
     section(t("context.moves_title"), t("context.moves_hint"))
     moves = plot(t("context.moves_alt"), elem_id="context-moves")
-    moved = _html("context-moved")
+    moved = live_html("context", "context-moved", script=False)
     section(t("context.pair_title"), t("context.pair_hint"))
     _trials(bar, chosen, t)
-    said = _html("context-said")
+    said = live_html("context", "context-said", script=False)
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             word = gr.Dropdown([], label=t("context.word"), filterable=False, elem_id="context-word")
         with gr.Column(scale=5, min_width=320):
-            verdict = _html("context-verdict")
+            verdict = live_html("context", "context-verdict", script=False)
     parted = plot(t("context.pair_alt"), elem_id="context-parted")
     return ContextView(is_open, hint, attention, moves, moved, said, word, parted, verdict, chosen)
 

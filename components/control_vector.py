@@ -1,7 +1,6 @@
 """The control vector tab: what exactly is handed to the generator, and how one steers with it."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,7 +12,7 @@ from components.embedding_map import LIVE
 from components.errors import explained, message
 from components.image import save_png
 from components.language import Texts, load_texts
-from components.layout import html_escape, section, tab_frame
+from components.layout import html_escape, live_html, section, tab_frame
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.tokens_html import limit_sentence
 from pipelines import control_vector as pipeline
@@ -26,7 +25,6 @@ from pipelines.steering import Steering
 from pipelines.tokens import token_view
 from pipelines.trace import ImageRequest
 
-HERE = Path(__file__).parent
 # Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
 _IS_OPEN = """(_, ...rest) => [
   document.querySelector('#tab-control_vector[role="tabpanel"]')?.offsetParent != null, ...rest]"""
@@ -40,19 +38,15 @@ def build_control_vector_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         t: texts.
         public: not used, as the endpoints in `API` belong to no language's page.
     """
-    style = (HERE / "control_vector.css").read_text("utf-8")
     with tab_frame(t, "control_vector") as tab:
         show = gr.Radio(
             [(t(f"control_vector.show_{kind}"), kind) for kind in ("numbers", "difference")],
             value="numbers", label=t("control_vector.show"), elem_id="cv-show",
         )  # fmt: skip
-        handed = gr.HTML(
-            f'<p class="cv-refused">{html_escape(t("control_vector.loading"))}</p>', elem_id="cv-handed",
-            css_template=style, js_on_load=(HERE / "control_vector.js").read_text("utf-8"),
-            apply_default_css=False,
-        )  # fmt: skip
+        loading = f'<p class="cv-refused">{html_escape(t("control_vector.loading"))}</p>'
+        handed = live_html("control_vector", "cv-handed", value=loading)
         section(t("control_vector.table_title"), t("control_vector.table_hint"))
-        table = gr.HTML(css_template=style, js_on_load=None, apply_default_css=False, elem_id="cv-table")
+        table = live_html("control_vector", "cv-table", script=False)
         pair = trials.build_blend(bar, tab, t)
         picker, chosen = trials.build_weight(bar, t)
         trials.build_pooled(bar, t)

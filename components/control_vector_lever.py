@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -22,13 +21,13 @@ from components.errors import explained
 from components.frames import encode
 from components.image import STEPPER
 from components.language import Texts
+from components.layout import live_html
 from components.plots import plot
 from components.runs import RunSlot
 from pipelines.control_vector import Drawn, at_blend, at_weight, finish
 from pipelines.trace import DenoiseStep, ImageRequest
 
-HERE = Path(__file__).parent
-STYLE = "".join((HERE / name).read_text("utf-8") for name in ("trace.css", "control_vector_lever.css"))
+STEM, ALSO = "control_vector_lever", ("trace",)  # whose rules and script the views of this part have
 AT = {"blend": at_blend, "weight": at_weight}
 _NEAR = 0.006  # nearer to a station than that, its own picture is shown
 # Moves through the pictures in the browser; `control_vector_lever.js` listens.
@@ -107,11 +106,8 @@ def build_lever(name: str, first: gr.components.Component, t: Texts) -> Lever:
         step=0.01 if name == "blend" else 0.05, label=t(f"control_vector.{name}_slider"),
         info=t(f"control_vector.{name}_slider_info"), elem_id=f"cv-{name}-slider",
     )  # fmt: skip
-    view = gr.HTML(
-        idle_view(name, t), elem_id=f"cv-{name}-view", label=t(f"control_vector.{name}_row"),
-        css_template=STYLE, js_on_load=(HERE / "control_vector_lever.js").read_text("utf-8"),
-        apply_default_css=False,
-    )  # fmt: skip
+    row = t(f"control_vector.{name}_row")
+    view = live_html(STEM, f"cv-{name}-view", row, idle_view(name, t), also=ALSO)
     figure = plot(t(f"control_vector.{name}_alt"), visible=False, elem_id=f"cv-{name}-figure")
     return Lever(name, slider, start, stop, view, figure, gr.State(None))
 

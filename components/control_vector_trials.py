@@ -9,12 +9,12 @@ import gradio as gr
 from components.batches import BatchViews, show_batch
 from components.colors import token_colours
 from components.control_vector_figures import pooled_view
-from components.control_vector_lever import STYLE, Asked, Lever, build_lever, strip_values, wire_lever
+from components.control_vector_lever import ALSO, STEM, Asked, Lever, build_lever, strip_values, wire_lever
 from components.errors import explained
 from components.frames import encode
 from components.image import STEPPER, example_request, request_like
 from components.language import Texts
-from components.layout import html_escape, section
+from components.layout import html_escape, live_html, section
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs import RunSlot
 from components.tokens_html import limit_sentence, style_of
@@ -36,10 +36,6 @@ from pipelines.tokens import TokenView, colour_keys, token_view
 from pipelines.trace import DenoiseStep, ImageRequest
 
 PARTNER = "A red car in the snow."  # to steer towards until a second prompt is typed
-_PICK = """element.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-place]");
-  if (button) trigger("select", { place: +button.dataset.place });
-});"""
 
 
 def partner_of(prompt: str) -> str:
@@ -123,9 +119,7 @@ def build_blend(bar: PromptBar, tab: gr.Tab, t: Texts) -> gr.HTML:
         The place that names both texts, which follows the prompts.
     """
     section(t("control_vector.blend_title"), t("control_vector.blend_hint"))
-    pair = gr.HTML(
-        css_template=STYLE, js_on_load=None, apply_default_css=False, elem_id="cv-pair", render=False
-    )
+    pair = live_html(STEM, "cv-pair", also=ALSO, script=False, render=False)
     lever = build_lever("blend", pair, t)
     gr.Markdown(t("control_vector.blend_honest"), elem_classes="sv-hint")
 
@@ -214,8 +208,8 @@ def build_weight(bar: PromptBar, t: Texts) -> tuple[gr.HTML, gr.State]:
         The tokens' buttons and the state that holds the choice, which follow the prompt.
     """
     section(t("control_vector.weight_title"), t("control_vector.weight_hint"))
-    picker = gr.HTML(css_template=STYLE, js_on_load=_PICK, apply_default_css=False,
-                     elem_id="cv-tokens", label=t("control_vector.choose"))  # fmt: skip
+    choose = t("control_vector.choose")
+    picker = live_html("control_vector_tokens", "cv-tokens", choose, also=(STEM, *ALSO))
     onwards = gr.Checkbox(
         label=t("control_vector.onwards"), info=t("control_vector.onwards_info"), elem_id="cv-onwards",
         render=False,
@@ -252,10 +246,8 @@ def build_pooled(bar: PromptBar, t: Texts) -> None:
                           elem_id="cv-pooled-start", scale=0, min_width=340)  # fmt: skip
         stop = gr.Button(t("control_vector.stop"), variant="stop", elem_id="cv-pooled-stop",
                          interactive=False, scale=0)  # fmt: skip
-    view = gr.HTML(
-        pooled_view(None, (), t("control_vector.ablation_idle"), None, t), elem_id="cv-pooled-view",
-        css_template=STYLE, js_on_load=None, apply_default_css=False,
-    )  # fmt: skip
+    idle = pooled_view(None, (), t("control_vector.ablation_idle"), None, t)
+    view = live_html(STEM, "cv-pooled-view", value=idle, also=ALSO, script=False)
 
     @explained(t)
     def on_click(*values: Any) -> Iterator[Any]:

@@ -12,12 +12,12 @@ from components.cross_attention_trials import (
     wire_hidden,
     wire_picture,
 )
-from components.cross_attention_view import attention_html, trace_view
+from components.cross_attention_view import trace_view
 from components.errors import explained
 from components.frames import Reel
 from components.image import STEPPER, request_like, trace_at_hand
 from components.language import Texts
-from components.layout import html_escape, section, tab_frame
+from components.layout import html_escape, live_html, section, tab_frame
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
 from pipelines import cross_attention as pipeline
@@ -37,7 +37,7 @@ def build_cross_attention_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         with gr.Row(elem_classes="image-actions", equal_height=True):
             look = gr.Button(t("cross_attention.look"), variant="primary", elem_id="attention-look", scale=2)
             stop = gr.Button(t("image.stop"), variant="stop", elem_id="attention-stop", interactive=False)
-        view = attention_html("attention-view", t("cross_attention.title"))
+        view = live_html("cross_attention", "attention-view", t("cross_attention.title"))
         section(t("cross_attention.hidden_title"), t("cross_attention.hidden_hint"))
         hidden = build_hidden_section(t)
         section(t("cross_attention.picture_title"), t("cross_attention.picture_hint"))

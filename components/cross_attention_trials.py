@@ -11,12 +11,12 @@ from PIL import Image
 
 from components.batches import show_when_done, told
 from components.colors import token_colours
-from components.cross_attention_view import attention_html, still_view, token_rows
+from components.cross_attention_view import still_view, token_rows
 from components.errors import explained
 from components.frames import encode
 from components.image import STEPPER, request_like
 from components.language import Texts
-from components.layout import html_escape
+from components.layout import html_escape, live_html
 from components.plots import plot, style
 from components.prompt_bar import PromptBar
 from components.runs import RunSlot
@@ -68,7 +68,10 @@ def build_hidden_section(t: Texts) -> HiddenSection:
         )
     figure = plot(t("cross_attention.hidden_alt"), elem_id="attention-hidden-figure", visible=False)
     return HiddenSection(
-        start, stop, figure, attention_html("attention-hidden", t("cross_attention.hidden_title"))
+        start,
+        stop,
+        figure,
+        live_html("cross_attention", "attention-hidden", t("cross_attention.hidden_title")),
     )
 
 
@@ -184,7 +187,7 @@ def build_picture_section(t: Texts) -> PictureSection:
             label=t("cross_attention.text"), elem_id="attention-text", elem_classes="sv-text", scale=4
         )
         ask = gr.Button(t("cross_attention.ask"), elem_id="attention-ask", scale=2)
-    view = attention_html("attention-picture", t("cross_attention.picture_title"))
+    view = live_html("cross_attention", "attention-picture", t("cross_attention.picture_title"))
     gr.Markdown(_measured(t), elem_classes="sv-hint")
     return PictureSection(draw, upload, text, ask, view, gr.State(None))
 

@@ -2,10 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import numpy as np
 from PIL import Image
 
@@ -18,24 +16,6 @@ from pipelines.cross_attention import ALL, TokenMaps, TraceMaps
 from pipelines.image import Trace
 from pipelines.token_pieces import Piece
 from pipelines.tokens import colour_keys
-
-HERE = Path(__file__).parent
-
-
-def attention_html(elem_id: str, label: str) -> gr.HTML:
-    """A place for heat maps, with the script that draws them.
-
-    Args:
-        elem_id: address for style and tests.
-        label: what the place shows, for those who cannot see it.
-    """
-    return gr.HTML(
-        elem_id=elem_id,
-        label=label,
-        css_template=(HERE / "cross_attention.css").read_text("utf-8"),
-        js_on_load=(HERE / "cross_attention.js").read_text("utf-8"),
-        apply_default_css=False,
-    )
 
 
 def token_rows(pieces: Sequence[Piece], t: Texts) -> list[dict[str, str]]:

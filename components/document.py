@@ -4,6 +4,7 @@ Gradio adds `head=` only after its own scripts have run: too late to choose the 
 """
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 from starlette.datastructures import MutableHeaders
@@ -14,6 +15,29 @@ from components.language import load_texts
 
 HERE = Path(__file__).parent
 PAGES = {"/": "en", "/de": "de"}
+# What belongs to the whole page, or is loaded where it is used.
+_NO_VIEWS = {"style.css", "page.js", "embeddings.css", "embeddings.js"}
+
+
+@lru_cache(maxsize=1)
+def view_rules() -> str:
+    """The rules of all views (`layout.live_html`), each within the places of its own kind.
+
+    `:is(…, #_)` gives them the weight of an id, so that they win against Gradio's.
+    """
+    files = sorted(path for path in HERE.glob("*.css") if path.name not in _NO_VIEWS)
+    return "".join(f":is(.sv-view-{f.stem}, #_) {{{f.read_text('utf-8')}}}" for f in files)
+
+
+@lru_cache(maxsize=1)
+def view_scripts() -> str:
+    """The scripts of all views as functions by stem; Gradio calls one for each place of its kind."""
+    files = sorted(path for path in HERE.glob("*.js") if path.name not in _NO_VIEWS)
+    bodies = (
+        f"{json.dumps(f.stem)}: function (element, trigger, props, upload, watch) {{{f.read_text('utf-8')}}}"
+        for f in files
+    )
+    return f"window.svViews = {{{','.join(bodies)}}};"
 
 
 def dress(html: str, language: str) -> str:
@@ -24,8 +48,8 @@ def dress(html: str, language: str) -> str:
     title = json.dumps(load_texts(language)("common.page_title"))
     gradios, own = (load_texts(name).many("common.gradio_words") for name in ("en", language))
     words = json.dumps(list(zip(gradios, own, strict=True)))
-    script = (HERE / "page.js").read_text("utf-8")
-    rules = theme.font_faces() + (HERE / "style.css").read_text("utf-8")
+    script = (HERE / "page.js").read_text("utf-8") + view_scripts()
+    rules = theme.font_faces() + (HERE / "style.css").read_text("utf-8") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
     html = html.replace(
         "<head>", f"<head><script>window.svTitle={title};window.svWords={words};{script}</script>", 1

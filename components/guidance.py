@@ -14,10 +14,10 @@ from components.guidance_sweep import build_sweep_section, guidance_sweep, wire_
 from components.guidance_view import away_idle, away_view, dial_view, sum_view
 from components.image import STEPPER, request_like, trace_at_hand
 from components.language import Texts
-from components.layout import section, tab_frame
+from components.layout import live_html, section, tab_frame
 from components.prompt_bar import GUIDANCE, BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
-from components.trace_view import number, trace_html
+from components.trace_view import number
 from pipelines import image
 from pipelines.image import ImageRequest, Trace
 
@@ -38,9 +38,9 @@ def build_guidance_tab(bar: PromptBar, t: Texts, public: bool) -> None:
                 info=t("guidance.scale_info"), elem_id="guidance-dial", scale=4,
             )  # fmt: skip
             stop = gr.Button(t("guidance.stop"), variant="stop", elem_id="guidance-stop", interactive=False)
-        live = trace_html("guidance-live", t("guidance.live_title"))
+        live = live_html("trace", "guidance-live", t("guidance.live_title"))
         section(t("guidance.sum_title"), t("guidance.sum_hint"))
-        equation = trace_html("guidance-sum", t("guidance.sum_title"))
+        equation = live_html("trace", "guidance-sum", t("guidance.sum_title"))
         sweep = build_sweep_section(t)
         away = _away_section(t)
     inputs = [dial if part is bar.guidance_scale else part for part in bar.run_inputs]
@@ -68,7 +68,7 @@ def _away_section(t: Texts) -> tuple[gr.Button, gr.Textbox, gr.HTML]:
             elem_classes="sv-text", scale=3,
         )  # fmt: skip
         button = gr.Button(t("guidance.negative"), elem_id="away", scale=2)
-    return button, text, trace_html("guidance-away", t("guidance.negative_title"), away_idle(t))
+    return button, text, live_html("trace", "guidance-away", t("guidance.negative_title"), away_idle(t))
 
 
 def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:

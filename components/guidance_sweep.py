@@ -13,11 +13,10 @@ from components.frames import png_base64
 from components.guidance_view import sweep_figure, sweep_row, sweep_summary
 from components.image import STEPPER, example_request, request_like
 from components.language import Texts
-from components.layout import section
+from components.layout import live_html, section
 from components.plots import plot
 from components.prompt_bar import BarValues
 from components.runs import RunSlot
-from components.trace_view import trace_html
 from pipelines.guidance import GuidanceSweep
 from pipelines.guidance import guidance_sweep as run_sweep
 from pipelines.image import ImageRequest, Trace
@@ -75,7 +74,7 @@ def build_sweep_section(t: Texts) -> SweepSection:
             js_on_load=None,
         )
         figure = plot(t("guidance.sweep_alt"))
-    summary = trace_html("guidance-sweep-summary", t("guidance.sweep_title"))
+    summary = live_html("trace", "guidance-sweep-summary", t("guidance.sweep_title"))
     return SweepSection(button, stop, row, figure, summary, gr.State(None))
 
 

@@ -15,10 +15,10 @@ from gradio.processing_utils import save_bytes_to_cache
 from components.errors import explained
 from components.frames import Frames, Reel
 from components.language import Texts
-from components.layout import tab_frame
+from components.layout import live_html, tab_frame
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
-from components.trace_view import finished_view, running_view, trace_html
+from components.trace_view import finished_view, running_view
 from pipelines import image, models
 from pipelines.image import SCHEDULERS, ImageRequest, Trace
 
@@ -111,7 +111,7 @@ def build_image_tab(bar: PromptBar, t: Texts, public: bool) -> None:
             stop = gr.Button(t("image.stop"), variant="stop", interactive=False, elem_id="stop")
             reseed = gr.Button(t("image.reseed"), elem_id="reseed")
             download = gr.DownloadButton(t("image.download"), interactive=False, elem_id="download")
-        view = trace_html("image-trace", t("image.title"))
+        view = live_html("trace", "image-trace", t("image.title"))
         scheduler = gr.Radio(
             [(t(f"image.scheduler_{name.replace('+', 'p')}"), name) for name in SCHEDULERS],
             value=SCHEDULERS[0], label=t("image.scheduler"), info=t("image.scheduler_info"),

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,14 +11,13 @@ from components.frames import Reel
 from components.image import STEPPER, request_like, trace_at_hand
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.language import Texts
-from components.layout import html_escape, tab_frame
+from components.layout import html_escape, live_html, tab_frame
 from components.prompt_bar import BarValues, PromptBar, run_values, values_from_query
 from components.runs import RunSlot, RunViews, show_run
 from pipelines import image, journey, models
 from pipelines.errors import InputError
 from pipelines.image import ImageRequest, Trace
 
-HERE = Path(__file__).parent
 _TEXT: dict[str, Any] = {
     "concurrency_id": "text", "concurrency_limit": 4, "api_visibility": "private",
     "show_progress": "hidden",
@@ -74,7 +72,7 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
         What to do when the page opens.
     """
     with tab_frame(t, "journey") as tab:
-        reading = _stations("journey-reading", t("journey.reading"), waiting_view(READING, t))
+        reading = live_html("journey", "journey-reading", t("journey.reading"), waiting_view(READING, t))
         with gr.Row(elem_classes="journey-actions", equal_height=True):
             start = gr.Button(
                 t("journey.draw"), variant="primary", elem_id="journey-draw", scale=0, min_width=320
@@ -82,7 +80,7 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
             stop = gr.Button(
                 t("image.stop"), variant="stop", interactive=False, elem_id="journey-stop", scale=0
             )
-        steering = _stations("journey-steering", t("journey.steering"), waiting_view(STEERING, t))
+        steering = live_html("journey", "journey-steering", t("journey.steering"), waiting_view(STEERING, t))
     read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
     draw_inputs = bar.run_inputs
     outputs = [steering, stop, bar.trace]
@@ -93,17 +91,6 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
     tab.select(entered, draw_inputs, outputs, **STEPPER)
     stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
     return Landing(follow, enter, draw_inputs, reading, outputs)
-
-
-def _stations(elem_id: str, label: str, value: str) -> gr.HTML:
-    return gr.HTML(
-        value,
-        elem_id=elem_id,
-        label=label,
-        css_template=(HERE / "journey.css").read_text("utf-8"),
-        js_on_load=(HERE / "journey.js").read_text("utf-8"),
-        apply_default_css=False,
-    )
 
 
 def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:

@@ -47,6 +47,42 @@ def section(title: str, hint: str = "") -> gr.HTML:
     )
 
 
+def live_html(
+    stem: str,
+    elem_id: str,
+    label: str = "",
+    value: str = "",
+    *,
+    also: Sequence[str] = (),
+    script: bool = True,
+    render: bool = True,
+) -> gr.HTML:
+    """A place for a view that has rules (`<stem>.css`) and a script (`<stem>.js`) of its own.
+
+    The document carries both once (`components/document.py`), however many places use them; Gradio
+    would send them with every place.
+
+    Args:
+        stem: name of the rules and of the script.
+        elem_id: address for style and tests.
+        label: what the place shows, for those who cannot see it.
+        value: the view to begin with.
+        also: stems whose rules hold here too.
+        script: whether the script runs here.
+        render: whether it stands here, or is put somewhere later.
+    """
+    call = f'svViews["{stem}"](element, trigger, props, upload, watch)'
+    return gr.HTML(
+        value,
+        elem_id=elem_id,
+        elem_classes=[f"sv-view-{name}" for name in (*also, stem)],
+        label=label or None,
+        js_on_load=call if script else None,
+        render=render,
+        apply_default_css=False,  # Gradio's rules for running text recolour table cells
+    )
+
+
 def data_uri(image: Image.Image) -> str:
     """A picture as a PNG inside an address, so that no file has to be served."""
     buffer = io.BytesIO()

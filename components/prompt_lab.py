@@ -12,12 +12,12 @@ from components.batches import BatchViews, show_batch
 from components.errors import explained
 from components.image import STEPPER, example_request, request_like, save_png
 from components.language import Texts
-from components.layout import section, tab_frame
+from components.layout import live_html, section, tab_frame
 from components.prompt_bar import EXAMPLES, BarValues, PromptBar
 from components.prompt_lab_chips import NEGATIVE, builder_html, clicked
 from components.prompt_lab_own import build_seeds
 from components.prompt_lab_trials import build_negative, build_without, idle_html, wire_stop
-from components.prompt_lab_view import lab_html, score_drop, variants_running, variants_view
+from components.prompt_lab_view import score_drop, variants_running, variants_view
 from components.runs import RunSlot
 from pipelines.image import ImageRequest, Trace
 from pipelines.prompt_lab import Batch, Pictures, drawn, finished, left_out_batch, variants_batch
@@ -72,7 +72,7 @@ def build_prompt_lab_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         build_without(bar, inputs, t)
         build_seeds(bar, tab, inputs, t)
         measured = build_negative(bar, inputs, t)
-        figures = lab_html("lab-measured", t("prompt_lab.negative_title"))
+        figures = live_html("prompt_lab", "lab-measured", t("prompt_lab.negative_title"))
     tab.select(explained(t)(measured), None, figures, show_progress="hidden", api_visibility="private")
     _wire_builder(bar, parts, t)
     _wire_grid(bar, tab, parts, inputs, t)
@@ -91,10 +91,12 @@ def _layout(t: Texts) -> _Parts:
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=340):
             start = builder_html(BarValues.prompt, "", _FIRST, None, t)
-            builder = lab_html("lab-builder", t("prompt_lab.builder_title"), start)
+            builder = live_html("prompt_lab", "lab-builder", t("prompt_lab.builder_title"), start)
         with gr.Column(scale=5, min_width=340):
             draw = gr.Button(_draw_label(_FIRST, t), variant="primary", elem_id="lab-draw")
-            grid = lab_html("lab-grid", t("prompt_lab.grid_title"), idle_html(t("prompt_lab.grid_idle")))
+            grid = live_html(
+                "prompt_lab", "lab-grid", t("prompt_lab.grid_title"), idle_html(t("prompt_lab.grid_idle"))
+            )
     states = gr.State(_FIRST), gr.State(None), gr.State(None)
     return _Parts(builder, grid, draw, *states, examples)
 

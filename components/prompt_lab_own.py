@@ -9,7 +9,7 @@ from components.batches import BatchViews, show_batch
 from components.errors import explained
 from components.image import STEPPER, request_like
 from components.language import Texts
-from components.layout import section
+from components.layout import live_html, section
 from components.plots import plot
 from components.prompt_bar import PromptBar
 from components.prompt_lab_seeds import (
@@ -21,7 +21,6 @@ from components.prompt_lab_seeds import (
     seeds_view,
 )
 from components.prompt_lab_trials import idle_html, wire_stop
-from components.prompt_lab_view import lab_html
 from components.runs import RunSlot
 from pipelines import models
 from pipelines.errors import InputError
@@ -50,7 +49,7 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
         measure = gr.Radio(
             measures, value="clip", label=t("prompt_lab.measure_label"), elem_id="lab-measure", min_width=290
         )
-    told = lab_html("lab-words", t("prompt_lab.seeds_title"))
+    told = live_html("prompt_lab", "lab-words", t("prompt_lab.seeds_title"))
     figure_place = plot(t("prompt_lab.seeds_alt"), elem_id="lab-distribution", visible=False)
     section(t("prompt_lab.own_title"), t("prompt_lab.own_hint", seeds=SEEDS))
     with gr.Row(equal_height=False, elem_classes="away-row"):
@@ -62,7 +61,7 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
             filterable=False, elem_id="lab-own-value",
         )  # fmt: skip
         button = gr.Button(t("prompt_lab.own_run"), variant="primary", elem_id="lab-own-run")
-    view = lab_html("lab-own", t("prompt_lab.own_title"), idle_html(t("prompt_lab.own_idle")))
+    view = live_html("prompt_lab", "lab-own", t("prompt_lab.own_title"), idle_html(t("prompt_lab.own_idle")))
     trial, kept = gr.State(None), gr.State(None)
     show, run = _handlers(t)
     call: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

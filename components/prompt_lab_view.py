@@ -1,9 +1,7 @@
 """What the prompt lab shows: pictures of one seed with the changed word, and how far apart they are."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import gradio as gr
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -18,27 +16,8 @@ from pipelines.image import ImageRequest
 from pipelines.prompt_lab import Batch, Pictures
 from pipelines.tokens import colour_keys, token_view
 
-HERE = Path(__file__).parent
 _ROW = 34  # px of one word's bar
 _LONG = 28  # characters of a word that are shown
-
-
-def lab_html(elem_id: str, label: str, value: str = "") -> gr.HTML:
-    """A place for a view of this tab, with its rules and its script.
-
-    Args:
-        elem_id: address for style and tests.
-        label: what the place shows, for those who cannot see it.
-        value: the view to begin with.
-    """
-    return gr.HTML(
-        value,
-        elem_id=elem_id,
-        label=label,
-        css_template=(HERE / "prompt_lab.css").read_text("utf-8"),
-        js_on_load=(HERE / "prompt_lab.js").read_text("utf-8"),
-        apply_default_css=False,
-    )
 
 
 def shortened(text: str, most: int = _LONG) -> str:

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from components.errors import explained, message
 from components.language import Texts, load_texts
-from components.layout import html_escape, tab_frame
+from components.layout import html_escape, live_html, tab_frame
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.tokens_compare import compare_html, table_html
 from components.tokens_html import limit_sentence, reading_html
@@ -18,7 +17,6 @@ from pipelines.errors import InputError
 from pipelines.token_pieces import Piece, Word
 from pipelines.tokens import TokenView, compare, other_readers, token_view
 
-HERE = Path(__file__).parent
 MAX_EXAMPLE = 1000  # characters; more than enough for the tokens that are compared
 # What the comparison changes until a second prompt is typed; the first that fits is taken. The
 # lecture's typo is mended, its double blank closed (no token changes), otherwise a word swapped or left out.
@@ -70,13 +68,8 @@ def build_tokens_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         role = gr.Radio(
             choices, value="clip", show_label=False, label=t("tokens.reader"), elem_id="tokens-reader"
         )
-        view = gr.HTML(
-            render(DEFAULT_PROMPT, "", models.default_id("clip"), t),
-            css_template=(HERE / "tokens.css").read_text("utf-8"),
-            js_on_load=(HERE / "tokens.js").read_text("utf-8"),
-            apply_default_css=False,
-            elem_id="tokens-view",
-        )
+        first = render(DEFAULT_PROMPT, "", models.default_id("clip"), t)
+        view = live_html("tokens", "tokens-view", value=first)
 
     @explained(t)
     def show(prompt: str, prompt_b: str, role: str, clip_model: str, image_model: str) -> str:

@@ -2,9 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-import gradio as gr
 
 from components.frames import Frames, Reel
 from components.language import Texts
@@ -12,26 +9,7 @@ from components.layout import html_escape
 from pipelines import models
 from pipelines.image import DenoiseStep, ImageRequest, Trace
 
-HERE = Path(__file__).parent
 _THUMBS, _COARSE = 25, 6  # most pictures in a film strip, on wide and on narrow screens
-
-
-def trace_html(elem_id: str, label: str, value: str = "") -> gr.HTML:
-    """A place for a view of a trace, with the script that scrubs it.
-
-    Args:
-        elem_id: address for style and tests.
-        label: what the place shows, for those who cannot see it.
-        value: the view to begin with.
-    """
-    return gr.HTML(
-        value,
-        elem_id=elem_id,
-        label=label,
-        css_template=(HERE / "trace.css").read_text("utf-8"),
-        js_on_load=(HERE / "trace.js").read_text("utf-8"),
-        apply_default_css=False,
-    )
 
 
 def number(value: float, t: Texts, digits: int = 1) -> str:

@@ -8,7 +8,9 @@ from torch import nn
 
 from pipelines.diffusion import classroom_scheduler
 from training import train_autoencoder
-from training.train_autoencoder import edge_error, normalise
+from training.train_autoencoder import ANCHOR, edge_error, normalise
+from training.train_autoencoder import loss_of as autoencoder_loss
+from training.train_autoencoder import thing_weights as autoencoder_weights
 from training.train_unet import EMPHASIS, VISIBLE, spread_timesteps, thing_weights, velocity_loss
 
 TINY = train_autoencoder.CONFIG | {"block_out_channels": (16, 16, 16)}
@@ -111,8 +113,36 @@ def test_normalised_latents_have_unit_deviation_and_decode_to_the_same_picture()
 
 def test_the_edge_error_sees_outlines_and_not_light() -> None:
     torch.manual_seed(0)
-    picture = torch.rand(2, 3, 8, 8)
-    assert edge_error(picture + 0.3, picture) < 1e-6
-    line = torch.zeros(1, 1, 4, 4)
+    picture, everywhere = torch.rand(2, 3, 8, 8), torch.ones(2, 1, 8, 8)
+    assert edge_error(picture + 0.3, picture, everywhere) < 1e-6
+    line, alike = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
     line[..., 2:] = 1  # one jump in each row of three steps, none downwards
-    torch.testing.assert_close(edge_error(line, torch.zeros_like(line)), torch.tensor(1 / 3))
+    torch.testing.assert_close(edge_error(line, torch.zeros_like(line), alike), torch.tensor(1 / 3))
+    alike[..., 2] = 4  # the weight of the pixel behind the jump
+    torch.testing.assert_close(edge_error(line, torch.zeros_like(line), alike), torch.tensor(4 / 3))
+
+
+def test_pixels_of_things_and_their_outlines_count_more() -> None:
+    mask = np.zeros((2, 64, 64), bool)
+    mask[0, 10, 10] = mask[1, 40, 40] = True
+    weights = autoencoder_weights([mask])[0, 0]
+    assert weights.mean() == pytest.approx(1)
+    assert (weights == weights.max()).sum() == 2 * 9  # each thing with the pixels around it
+    assert float(weights.max() / weights.min()) == pytest.approx(4)
+
+
+def test_anchored_latents_pay_for_the_way_they_moved() -> None:
+    torch.manual_seed(0)
+    model = AutoencoderKL(**TINY).eval()
+    images, noise = torch.rand(2, 3, 64, 64) * 2 - 1, torch.zeros(2, 4, 16, 16)
+    weights = torch.ones(2, 1, 64, 64)
+    with torch.no_grad():
+        latents = model.encode(images).latent_dist.mean
+        free, plain = autoencoder_loss(model, images, noise, weights)
+        stayed, told = autoencoder_loss(model, images, noise, weights, latents)
+        moved, far = autoencoder_loss(model, images, noise, weights, latents + 2)
+    assert "moved" not in plain
+    torch.testing.assert_close(stayed, free)
+    assert told["moved"] == pytest.approx(0)
+    assert far["moved"] == pytest.approx(4)
+    torch.testing.assert_close(moved - free, torch.tensor(4 * ANCHOR))

@@ -1,0 +1,52 @@
+"""The document carries the language, and the rules and scripts of all views once."""
+
+import re
+
+import gradio as gr
+
+import app
+from components.document import HERE, dress, view_rules, view_scripts
+from components.layout import live_html
+
+SKELETON = '<html lang="en"><head><meta charset="utf-8"></head><body></body></html>'
+
+
+def live_views() -> list[gr.HTML]:
+    """Every place of the page that has rules or a script of its own."""
+    blocks = app.build().blocks.values()
+    return [b for b in blocks if isinstance(b, gr.HTML) and any("sv-view-" in c for c in b.elem_classes)]
+
+
+def test_every_view_finds_its_rules_and_its_script_in_the_document() -> None:
+    rules, scripts = view_rules(), view_scripts()
+    views = live_views()
+    assert len(views) > 40
+    for view in views:
+        stems = [c.removeprefix("sv-view-") for c in view.elem_classes]
+        for stem in stems:
+            assert f".sv-view-{stem}," in rules or (HERE / f"{stem}.js").exists(), stem
+        if view.js_on_load:
+            called = re.match(r'svViews\["(\w+)"\]\(', view.js_on_load)
+            assert called is not None
+            assert f'"{called[1]}": function' in scripts
+
+
+def test_no_place_carries_what_the_document_has() -> None:
+    for view in live_views():
+        assert not view.css_template
+        assert len(view.js_on_load or "") < 100
+
+
+def test_the_document_has_everything_once() -> None:
+    html = dress(SKELETON, "de")
+    assert 'lang="de"' in html
+    for part in (view_rules(), view_scripts()):
+        assert html.count(part) == 1
+    assert html.index("svViews") < html.index("<meta")  # before Gradio's own scripts
+    assert html.index(".sv-view-trace") > html.index("<meta")  # after Gradio's own rules
+
+
+def test_a_view_without_a_script_runs_none() -> None:
+    with gr.Blocks():
+        assert live_html("trace", "a", script=False).js_on_load is None
+        assert live_html("trace", "b", also=("tokens",)).elem_classes == ["sv-view-tokens", "sv-view-trace"]
