@@ -9,10 +9,10 @@ import gradio as gr
 from components.batches import show_when_done, told
 from components.conditioning_view import cuts_view, effects_figure, switch_figure, switch_one, switch_row
 from components.errors import explained
-from components.frames import Reel, png_base64
-from components.image import STEPPER, request_like, trace_at_hand
+from components.frames import Reel, encode, png_base64
 from components.language import Texts
 from components.layout import html_escape, live_html, section, tab_frame
+from components.picture_tabs import STEPPER, open_tab, request_like
 from components.plots import plot
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
@@ -105,15 +105,13 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     @explained(t)
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
-        request = trace.request if trace is not None else request_like(None, *values)
-        if slot.busy:  # with what another tab is drawing, which is waited for
-            yield gr.skip(), _progress(Reel(request), t), gr.skip()
-        trace = trace_at_hand(trace, request, slot)
-        request = trace.request if trace is not None else request
-        if trace is not None and has_maps(trace):
-            yield _effects(trace, t)
-        else:  # the same picture once more, to the bit, this time with a look inside
-            yield from effects_run(request, slot, t)
+        yield from open_tab(
+            trace, lambda: request_like(None, *values), slot, enough=has_maps,
+            waiting=lambda reel: (gr.skip(), _progress(reel, t), gr.skip()),
+            show=lambda shown: _effects(shown, t),
+            # the same picture once more, to the bit, this time with a look inside
+            run=lambda request, _: effects_run(request, slot, t),
+        )  # fmt: skip
 
     # Gradio counts parameters to find the one for the progress bar, so they are spelt out.
     @explained(t)
@@ -193,15 +191,13 @@ def switch_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:
     Yields:
         The view of the picture. The visitor's trace stays the one of the prompt alone.
     """
-    kept = slot.shown
     views = RunViews(
         running=lambda reel: (switch_one(request, reel.guided[-1] if reel.guided else "", reel, t),),
-        finished=lambda trace: (switch_one(request, slot.frames_of(trace).guided[-1], None, t),),
+        finished=lambda trace: (switch_one(request, encode(trace.image), None, t),),
         restored=lambda: (gr.skip(),),
     )
-    for shown in show_run(request, slot, views):
+    for shown in show_run(request, slot, views, keep=False):
         yield shown[0]
-    slot.shown = kept
 
 
 def switch_prompts(

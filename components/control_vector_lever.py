@@ -19,9 +19,9 @@ from components.control_vector_figures import (
 )
 from components.errors import explained
 from components.frames import encode
-from components.image import STEPPER
 from components.language import Texts
 from components.layout import live_html
+from components.picture_tabs import STEPPER
 from components.plots import plot
 from components.runs import RunSlot
 from pipelines.control_vector import Drawn, at_blend, at_weight, finish

@@ -15,9 +15,9 @@ from components.cross_attention_trials import (
 from components.cross_attention_view import trace_view
 from components.errors import explained
 from components.frames import Reel
-from components.image import STEPPER, request_like, trace_at_hand
 from components.language import Texts
 from components.layout import html_escape, live_html, section, tab_frame
+from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
 from pipelines import cross_attention as pipeline
@@ -63,15 +63,12 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     @explained(t)
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
-        request = trace.request if trace is not None else request_like(None, *values)
-        if slot.busy:  # with what another tab is drawing, which is waited for
-            yield _running(Reel(request), t)
-        trace = trace_at_hand(trace, request, slot)
-        request = trace.request if trace is not None else request
-        if trace is not None and pipeline.has_maps(trace):
-            yield _show(trace, slot, t)
-        else:  # the same picture once more, to the bit, this time with a look inside
-            yield from look_run(request, trace, slot, t)
+        yield from open_tab(
+            trace, lambda: request_like(None, *values), slot, enough=pipeline.has_maps,
+            waiting=lambda reel: _running(reel, t), show=lambda shown: _show(shown, slot, t),
+            # the same picture once more, to the bit, this time with a look inside
+            run=lambda request, before: look_run(request, before, slot, t),
+        )  # fmt: skip
 
     return draw, enter
 

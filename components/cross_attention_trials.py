@@ -14,9 +14,9 @@ from components.colors import token_colours
 from components.cross_attention_view import still_view, token_rows
 from components.errors import explained
 from components.frames import encode
-from components.image import STEPPER, request_like
 from components.language import Texts
 from components.layout import html_escape, live_html
+from components.picture_tabs import STEPPER, request_like
 from components.plots import plot, style
 from components.prompt_bar import PromptBar
 from components.runs import RunSlot

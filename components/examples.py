@@ -5,7 +5,7 @@ import threading
 
 from components.control_vector_trials import compute_example_strip
 from components.guidance_sweep import compute_example_sweep
-from components.image import compute_example
+from components.picture_tabs import compute_example
 from components.prompt_lab import compute_example_variants
 from pipelines import embeddings, models
 from pipelines.errors import InputError

@@ -12,9 +12,9 @@ from components.errors import explained
 from components.frames import Reel, encode
 from components.guidance_sweep import build_sweep_section, guidance_sweep, wire_sweep
 from components.guidance_view import away_idle, away_view, dial_view, sum_view
-from components.image import STEPPER, request_like, trace_at_hand
 from components.language import Texts
 from components.layout import live_html, section, tab_frame
+from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import GUIDANCE, BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
 from components.trace_view import number
@@ -82,14 +82,11 @@ def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     @explained(t)
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
-        request = trace.request if trace is not None else request_like(None, *values)
-        if slot.busy:  # with what another tab is drawing, which is waited for
-            yield _turning(Reel(request), None, t)
-        shown = trace_at_hand(trace, request, slot)
-        if shown is None:
-            yield from turn(request, None, slot, t)
-        else:
-            yield _show(shown, None, slot, t)
+        yield from open_tab(
+            trace, lambda: request_like(None, *values), slot,
+            waiting=lambda reel: _turning(reel, None, t), show=lambda shown: _show(shown, None, slot, t),
+            run=lambda request, _: turn(request, None, slot, t),
+        )  # fmt: skip
 
     return rerun, enter
 

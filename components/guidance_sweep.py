@@ -11,9 +11,9 @@ from components.batches import show_when_done, told
 from components.errors import explained
 from components.frames import png_base64
 from components.guidance_view import sweep_figure, sweep_row, sweep_summary
-from components.image import STEPPER, example_request, request_like
 from components.language import Texts
 from components.layout import live_html, section
+from components.picture_tabs import STEPPER, example_request, request_like
 from components.plots import plot
 from components.prompt_bar import BarValues
 from components.runs import RunSlot

@@ -3,8 +3,6 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,78 +11,15 @@ import numpy as np
 from gradio.processing_utils import save_bytes_to_cache
 
 from components.errors import explained
-from components.frames import Frames, Reel
+from components.frames import Reel
 from components.language import Texts
 from components.layout import live_html, tab_frame
+from components.picture_tabs import STEPPER, example_if_ready, observed, open_tab
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
 from components.trace_view import finished_view, running_view
-from pipelines import image, models
+from pipelines import image
 from pipelines.image import SCHEDULERS, ImageRequest, Trace
-
-STEPPER: dict[str, Any] = {
-    "concurrency_id": "stepper", "concurrency_limit": 64,
-    "api_visibility": "private", "show_progress": "hidden",
-}  # fmt: skip
-
-
-def example_request() -> ImageRequest:
-    """What the bar says when the page opens for the first time."""
-    bar = BarValues()
-    return ImageRequest(
-        prompt=bar.prompt,
-        negative_prompt=bar.negative_prompt,
-        seed=bar.seed,
-        guidance_scale=bar.guidance_scale,
-        num_inference_steps=bar.num_inference_steps,
-    ).validated()
-
-
-def request_like(trace: Trace | None, prompt: str, negative: str, seed: int, scale: float, steps: int,
-             model: str) -> ImageRequest:  # fmt: skip
-    """What the bar asks for; the scheduler stays the one of the picture that is shown."""
-    scheduler = trace.request.scheduler if trace else SCHEDULERS[0]
-    return ImageRequest(prompt, negative or "", seed, scale, steps, scheduler, model).validated()
-
-
-def observed(request: ImageRequest) -> ImageRequest:
-    """The same request, looking inside where drawing again for that would take minutes.
-
-    The classroom model draws the same picture again in a second, when a tab asks what happened inside.
-    """
-    slow = models.entry(request.model).family != "classroom"
-    return replace(request, look_inside=request.look_inside or slow)
-
-
-@lru_cache(maxsize=1)
-def compute_example() -> tuple[Trace, Frames]:
-    """Run the first example; the app does so once after start, and all visitors see that run."""
-    trace = image.run(replace(example_request(), look_inside=True))  # every tab shows this one
-    return trace, Frames.of(trace)
-
-
-def example_if_ready(request: ImageRequest) -> tuple[Trace, Frames] | None:
-    """The first example, if this is it and it has been computed."""
-    ready = compute_example.cache_info().currsize
-    return compute_example() if ready and request == example_request() else None
-
-
-def trace_at_hand(trace: Trace | None, request: ImageRequest, slot: RunSlot) -> Trace | None:
-    """This visitor's trace; without one, the first example, if it is what the bar asks for and is there.
-
-    A run under way is waited for: it may have been begun by a tab that the visitor has left.
-
-    Args:
-        trace: this visitor's last, before that run.
-        request: what the bar asks for.
-        slot: this visitor's; the example's frames go into it.
-    """
-    if slot.busy:
-        slot.settle()
-        trace = slot.shown[0] if slot.shown is not None else trace
-    if trace is None and (example := example_if_ready(request)):
-        slot.shown, trace = example, example[0]
-    return trace
 
 
 def save_png(trace: Trace) -> str:
@@ -152,16 +87,17 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     @explained(t)
     def enter(*inputs: Any) -> Iterator[Any]:
-        *values, trace, slot = inputs
-        request = trace.request if trace is not None else request_of(*values)
-        if slot.busy:  # with what another tab is drawing, which is waited for
-            yield _running(Reel(request), t)
-        shown = trace_at_hand(trace, request, slot)
-        if shown is None:
-            yield from draw_run(request, None, slot, t)
-        else:
-            is_example = trace is None and example_if_ready(request) == slot.shown
-            yield _show(shown, slot, t, t("image.example") if is_example else "")
+        *values, before, slot = inputs
+
+        def show(trace: Trace) -> tuple[Any, ...]:
+            is_example = before is None and example_if_ready(trace.request) == slot.shown
+            return _show(trace, slot, t, t("image.example") if is_example else "")
+
+        yield from open_tab(
+            before, lambda: request_of(*values), slot,
+            waiting=lambda reel: _running(reel, t), show=show,
+            run=lambda request, _: draw_run(request, None, slot, t),
+        )  # fmt: skip
 
     return draw, enter
 

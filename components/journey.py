@@ -8,10 +8,10 @@ import gradio as gr
 
 from components.errors import explained, message
 from components.frames import Reel
-from components.image import STEPPER, request_like, trace_at_hand
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.language import Texts
 from components.layout import html_escape, live_html, tab_frame
+from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import BarValues, PromptBar, run_values, values_from_query
 from components.runs import RunSlot, RunViews, show_run
 from pipelines import image, journey, models
@@ -111,14 +111,11 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     @explained(t)
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
-        request = trace.request if trace is not None else request_like(None, *values)
-        if slot.busy:  # with what another tab is drawing, which is waited for
-            yield _running(request, Reel(request), t)
-        shown = trace_at_hand(trace, request, slot)
-        if shown is None:
-            yield from journey_run(request, None, slot, t)
-        else:
-            yield _show(shown, slot, t)
+        yield from open_tab(
+            trace, lambda: request_like(None, *values), slot,
+            waiting=lambda reel: _running(reel.request, reel, t), show=lambda shown: _show(shown, slot, t),
+            run=lambda request, _: journey_run(request, None, slot, t),
+        )  # fmt: skip
 
     @explained(t)
     def entered(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,

@@ -10,9 +10,10 @@ import gradio as gr
 
 from components.batches import BatchViews, show_batch
 from components.errors import explained
-from components.image import STEPPER, example_request, request_like, save_png
+from components.image import save_png
 from components.language import Texts
 from components.layout import live_html, section, tab_frame
+from components.picture_tabs import STEPPER, example_request, request_like
 from components.prompt_bar import EXAMPLES, BarValues, PromptBar
 from components.prompt_lab_chips import NEGATIVE, builder_html, clicked
 from components.prompt_lab_own import build_seeds

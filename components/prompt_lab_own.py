@@ -7,9 +7,9 @@ import gradio as gr
 
 from components.batches import BatchViews, show_batch
 from components.errors import explained
-from components.image import STEPPER, request_like
 from components.language import Texts
 from components.layout import live_html, section
+from components.picture_tabs import STEPPER, request_like
 from components.plots import plot
 from components.prompt_bar import PromptBar
 from components.prompt_lab_seeds import (

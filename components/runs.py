@@ -159,13 +159,16 @@ class RunViews:
     restored: Callable[[], tuple[Any, ...]]
 
 
-def show_run(request: ImageRequest, slot: RunSlot, views: RunViews) -> Iterator[tuple[Any, ...]]:
+def show_run(
+    request: ImageRequest, slot: RunSlot, views: RunViews, keep: bool = True
+) -> Iterator[tuple[Any, ...]]:
     """Draw a picture for one visitor, showing the steps as they arrive.
 
     Args:
         request: checked.
-        slot: this visitor's; a run in it ends, and the new run's trace and frames stay in it.
+        slot: this visitor's; a run in it ends.
         views: of the tab.
+        keep: whether the run's trace and frames stay in the slot, for the other tabs to show.
 
     Yields:
         Values for the tab's outputs; nothing more once another run has taken this one's place.
@@ -185,7 +188,8 @@ def show_run(request: ImageRequest, slot: RunSlot, views: RunViews) -> Iterator[
             return
         if reel.steps:
             trace = image.finish(request, reel.steps)
-            slot.shown = (trace, reel.frames())
+            if keep:
+                slot.shown = (trace, reel.frames())
             last = views.finished(trace)
         else:
             last = views.restored()

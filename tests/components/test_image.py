@@ -12,8 +12,9 @@ from gradio.utils import deep_hash
 from PIL import Image
 
 from components.frames import Frames, Reel, magnitude_picture, signed_tile
-from components.image import draw_run, generate_image, save_png, trace_at_hand
+from components.image import draw_run, generate_image, save_png
 from components.language import load_texts
+from components.picture_tabs import trace_at_hand
 from components.runs import RunSlot
 from components.trace_view import film, finished_view, number, running_view
 from pipelines import image, stepper
