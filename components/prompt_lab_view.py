@@ -14,6 +14,7 @@ from components.trace_view import number
 from pipelines import models
 from pipelines.image import ImageRequest
 from pipelines.prompt_lab import Batch, Pictures
+from pipelines.prompt_words import said, words_of
 from pipelines.tokens import colour_keys, token_view
 
 _ROW = 34  # px of one word's bar
@@ -140,7 +141,18 @@ def variants_view(request: ImageRequest, dimension: str, pictures: Pictures, t: 
         kind = "pl-reference" if i == 0 else ""
         cells.append(_card(label, encode(pictures.images[i]), below, alt, attributes, kind))
     name = t(f"prompt_lab.dimension.{dimension}")
-    return stopped_note(pictures, t) + _grid(cells, name) + facts_html(request, t, "facts_measures")
+    rest = _rest_note(request.prompt, dimension, pictures.words, t)
+    return stopped_note(pictures, t) + _grid(cells, name) + rest + facts_html(request, t, "facts_measures")
+
+
+def _rest_note(prompt: str, dimension: str, drawn: Sequence[str], t: Texts) -> str:
+    """Which words of the dimension one click did not draw; empty if it drew all."""
+    named = {phrase.value for phrase in said(prompt, dimension)}
+    rest = [word for value, word in words_of(dimension).items() if value not in {*drawn, *named}]
+    if not rest:
+        return ""
+    sentence = t("prompt_lab.grid_rest", count=len(rest), words=", ".join(rest))
+    return f'<p class="pl-rest">{html_escape(sentence)}</p>'
 
 
 # One word left out after another ---------------------------------------------------------------

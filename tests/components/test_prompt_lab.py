@@ -24,7 +24,8 @@ from pipelines import figures, models
 from pipelines.errors import InputError
 from pipelines.image import ImageRequest, read_parameters
 from pipelines.prompt_lab import Pictures, SeedTrial
-from pipelines.prompt_words import DEFECTS, DIMENSIONS, change_between, words_of
+from pipelines.prompt_words import DEFECTS, DIMENSIONS, change_between, variants, words_of
+from pipelines.world.scene import NOUNS
 
 EN, DE = load_texts("en"), load_texts("de")
 HOSTILE = '<img src=x onerror="alert(1)"> cat'
@@ -86,6 +87,19 @@ def test_the_builder_shows_the_last_change_until_the_prompt_is_another():
     page = builder_html("A large cat.", "", "size", changed, EN)
     assert "A <del>small</del> <ins>large</ins> cat." in page
     assert "<del>" not in builder_html("A large dog.", "", "size", changed, EN)
+
+
+def test_the_grid_names_the_words_that_it_left_out():
+    drawn = [value for value, _ in variants("a cat on a bed", "content")]
+    shown = pictures_of(tuple(value or "" for value in drawn), [0.1] * len(drawn), [0.5] * len(drawn))
+    page = variants_view(request(prompt="a cat on a bed"), "content", shown, EN)
+    rest = re.search(r'class="pl-rest">Not drawn in this batch: (.*) \((\d+) more\)', page)
+    assert rest is not None
+    words = rest[1].split(", ")
+    assert len(words) == int(rest[2]) == len(NOUNS) - len(drawn) - 1  # the bed is in the prompt
+    assert not {"cat", "bed", *drawn} & set(words)
+    sizes = pictures_of(("", "small", "large"), [0, 0.5, 0.2], [0.5, 0.4, 0.1])
+    assert "pl-rest" not in variants_view(request(prompt="a cat"), "size", sizes, EN)
 
 
 def test_what_visitors_type_stays_text():
