@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
-from pipelines.world.captions import caption
+from pipelines.world.films import FRAMES, Film, draw_film, film_caption, render_frame
 from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
 from pipelines.world.scene import Scene, is_held_out
@@ -28,19 +28,25 @@ class Shares:
     Attributes:
         lecture: two things as in the lecture's prompts (`LECTURE_PAIRS`), 0..1.
         pairs: any two things in a relation, 0..1.
+        films: single frames of films, whose captions name a motion, 0..1.
     """
 
     lecture: float = 0.0
     pairs: float = 0.0
+    films: float = 0.0
 
 
 @dataclass(frozen=True)
 class Example:
-    """A rendered scene: `image` is `[64, 64, 3]` uint8, `masks` `[thing, 64, 64]` bool."""
+    """A rendered scene: `image` is `[64, 64, 3]` uint8, `masks` `[thing, 64, 64]` bool.
+
+    Of a frame of a film, `scene` is what its first frame shows, and `motion` what moves.
+    """
 
     scene: Scene
     image: np.ndarray
     masks: np.ndarray
+    motion: str | None = None
 
 
 class SceneStream(IterableDataset[list[Example]]):
@@ -59,7 +65,12 @@ class SceneStream(IterableDataset[list[Example]]):
 
 def draw_example(rng: np.random.Generator, *, unseen: bool = False, shares: Shares | None = None) -> Example:
     """Draw and render one scene."""
-    scene = _draw(rng, unseen, shares or Shares())
+    shares = shares or Shares()
+    if rng.random() < shares.films:
+        film = draw_film(rng, unseen=unseen)
+        picture, mask = render_frame(film, int(rng.integers(FRAMES)), rng)
+        return Example(film.scene, np.asarray(picture), mask[None], film.motion)
+    scene = _draw(rng, unseen, shares)
     image, masks = render(scene, rng)
     return Example(scene, np.asarray(image), masks)
 
@@ -146,7 +157,7 @@ class Pool:
 
     def captions(self, examples: list[Example]) -> list[str]:
         """A newly worded caption for each."""
-        return [caption(e.scene, self.rng) for e in examples]
+        return [film_caption(Film(e.scene, e.motion), self.rng) for e in examples]
 
 
 def to_tensor(images: list[np.ndarray]) -> Tensor:

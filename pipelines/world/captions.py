@@ -174,20 +174,22 @@ def _core(scene: Scene, rng: np.random.Generator) -> str:
     return f"{a} and {b}" if rng.random() < 0.5 else f"{b} and {a}"
 
 
-def caption(scene: Scene, rng: np.random.Generator) -> str:
+def caption(scene: Scene, rng: np.random.Generator, *, doing: str = "", extra: str = "") -> str:
     """Write about a scene; what it leaves out stays open.
 
     Args:
         scene: the ground truth; nothing is said that it does not hold.
         rng: source of wording, order, punctuation and omissions.
+        doing: said of the things, such as "walks left".
+        extra: said of the whole, such as "camera pans".
 
     Returns:
         English text of at most about 40 tokens.
     """
-    core = _core(scene, rng)
+    core = f"{_core(scene, rng)} {doing}".rstrip()
     if rng.random() < 0.6:
         core += " " + _pick(rng, PLACE_WORDS[scene.place])
-    extras: list[str] = []
+    extras: list[str] = [extra] if extra else []
     lead = None
     for value, words, share in (
         (scene.style, STYLE_WORDS, 0.6),

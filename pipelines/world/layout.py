@@ -20,9 +20,9 @@ from pipelines.world.scene import (
     is_held_out,
 )
 
-EXTENT = {"small": 0.26, None: 0.42, "large": 0.64}  # longest side, share of the picture's side
+EXTENT = {"small": 0.30, None: 0.45, "large": 0.68}  # longest side, share of the picture's side
 # The sprites are cropped to their ink: width and height as shares of the longer one, in `NOUNS`' order.
-_SHAPES = dict(
+SHAPES = dict(
     zip(
         NOUNS,
         (
@@ -34,7 +34,7 @@ _SHAPES = dict(
 )  # fmt: skip
 # How far the thing that stands "on" it sinks into it, share of its height.
 _SEAT = {"bed": 0.40, "chair": 0.50, "boat": 0.45, "car": 0.12, "horse": 0.30, "drum": 0.10}
-_IN_A_PAIR = {"small": 0.62, None: 1.0, "large": 1.3}  # extents beside another thing, relative to medium
+_IN_A_PAIR = {"small": 0.7, None: 1.0, "large": 1.3}  # extents beside another thing, relative to medium
 
 
 def _maybe(rng: np.random.Generator, share: float, values: tuple[str, ...]) -> str | None:
@@ -59,7 +59,7 @@ def _lay_out_one(thing: Thing, composition: str | None, rng: np.random.Generator
     elif composition == "top-down":
         y = rng.uniform(0.2, 0.8)
     elif composition == "wide shot":
-        extent, y = rng.uniform(0.17, 0.22), rng.uniform(0.55, 0.75)
+        extent, y = rng.uniform(0.19, 0.24), rng.uniform(0.55, 0.75)
     elif composition == "close-up":
         extent, x, y = rng.uniform(0.95, 1.1), rng.uniform(0.42, 0.58), rng.uniform(0.48, 0.6)
     return replace(thing, x=_clamp(x, extent), y=_clamp(y, extent), extent=extent)
@@ -85,7 +85,7 @@ Place = tuple[float, float, float]  # x, y, extent
 
 def _box(thing: Thing, extent: float) -> tuple[float, float]:
     """Width and height of a thing, shares of the picture's side."""
-    width, height = _SHAPES[thing.noun]
+    width, height = SHAPES[thing.noun]
     return extent * width, extent * height
 
 
@@ -139,7 +139,7 @@ def _beside(
 
 
 def _pair_places(a: Thing, b: Thing, relation: str | None, rng: np.random.Generator) -> tuple[Place, Place]:
-    base = {"behind": (0.44, 0.30), "in front of": (0.30, 0.50)}.get(relation or "", (0.33, 0.42))
+    base = {"behind": (0.50, 0.36), "in front of": (0.36, 0.56)}.get(relation or "", (0.40, 0.46))
     ea, eb = (e * _IN_A_PAIR[t.size] * rng.uniform(0.95, 1.05) for e, t in zip(base, (a, b), strict=True))
     if relation in ("on", "under", "above", "below"):
         return _stacked(a, b, relation, (ea, eb), rng)

@@ -97,6 +97,8 @@ def _draw_things(canvas: np.ndarray, scene: Scene) -> np.ndarray:
     for index in scene.painted:
         thing = scene.things[index]
         sprite = _scaled_sprite(thing.noun, thing.colour, max(3, round(thing.extent * size)), thing.flip)
+        if thing.angle % 360:
+            sprite = np.clip(ndimage.rotate(sprite, thing.angle, order=1), 0, 1)
         left = round(thing.x * size - sprite.shape[1] / 2)
         top = round(thing.y * size - sprite.shape[0] / 2)
         if scene.place not in ("sea", "night sky") or scene.style == "surreal":

@@ -55,6 +55,7 @@ class Thing:
         x, y: centre, as shares of the picture's width and height, 0..1.
         extent: longest side, as a share of the picture's side.
         flip: mirrored left to right.
+        angle: how far it is turned, degrees counter-clockwise.
     """
 
     noun: str
@@ -64,6 +65,7 @@ class Thing:
     y: float = 0.7
     extent: float = 0.42
     flip: bool = False
+    angle: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,14 @@ class Scene:
         return (0, 1) if self.relation == "behind" else tuple(reversed(range(len(self.things))))
 
 
-def _one_in_ten(key: str) -> bool:
+def one_in_ten(key: str) -> bool:
+    """Whether the combination of this name is one of those that training never shows."""
     return key not in _ALWAYS_SEEN and zlib.crc32(key.encode()) % 10 == 0
 
 
 def is_held_out_colour(colour: str | None, noun: str) -> bool:
     """Whether training never shows `noun` in `colour`."""
-    return colour is not None and _one_in_ten(f"{colour}|{noun}")
+    return colour is not None and one_in_ten(f"{colour}|{noun}")
 
 
 def is_held_out_relation(a: str, relation: str | None, b: str) -> bool:
@@ -105,12 +108,12 @@ def is_held_out_relation(a: str, relation: str | None, b: str) -> bool:
         a, relation, b = b, _INVERSE[relation], a
     if relation == "next to":
         a, b = sorted((a, b))
-    return _one_in_ten(f"{a}|{relation}|{b}")
+    return one_in_ten(f"{a}|{relation}|{b}")
 
 
 def is_held_out_look(atmosphere: str | None, style: str) -> bool:
     """Whether training never shows `style` under `atmosphere`."""
-    return atmosphere is not None and _one_in_ten(f"{atmosphere}|{style}")
+    return atmosphere is not None and one_in_ten(f"{atmosphere}|{style}")
 
 
 def is_held_out(scene: Scene) -> bool:

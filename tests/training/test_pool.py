@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from pipelines.world.captions import caption, holds, parse
+from pipelines.world.films import Film, film_holds, parse_motion
 from pipelines.world.scene import is_held_out
-from training.pool import CHUNK, Pool, SceneStream, draw_example, to_tensor
+from training.pool import CHUNK, Pool, SceneStream, Shares, draw_example, to_tensor
 
 
 def test_pictures_become_tensors_and_back() -> None:
@@ -54,3 +55,15 @@ def test_the_ring_is_renewed_at_the_rate_asked_for() -> None:
         torch.testing.assert_close(values, torch.stack(means), atol=1e-5, rtol=1e-4)
         renewed = sum(new is not old for new, old in zip(pool.items, before, strict=True))
         assert renewed == step * 4 // CHUNK * CHUNK
+
+
+def test_frames_of_films_come_as_often_as_asked_and_are_told_as_such() -> None:
+    rng = np.random.default_rng(7)
+    examples = [draw_example(rng, shares=Shares(films=0.3)) for _ in range(300)]
+    moving = [e for e in examples if e.motion is not None]
+    assert 0.2 < len(moving) / len(examples) < 0.35  # one film in ten stands still
+    assert all(e.masks.shape == (1, 64, 64) for e in moving)
+    pool = Pool(Namespace(seed=1, workers=0, pool=CHUNK, fresh=4, batch=8, device="cpu"))
+    said = pool.captions(moving)
+    assert 0.8 < np.mean([parse_motion(text) is not None for text in said]) < 1
+    assert all(film_holds(t, Film(e.scene, e.motion)) for t, e in zip(said, moving, strict=True))

@@ -1,0 +1,238 @@
+"""Films of the classroom world: a scene in which something moves, with the truth of every frame.
+
+One thing walks, flies up, falls, jumps, grows or spins, or the camera zooms in or pans; or nothing moves.
+16 frames at 8 a second, at the picture's size.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from pipelines.world.captions import Facts, caption, holds, parse
+from pipelines.world.layout import SHAPES, draw_scene
+from pipelines.world.render import render
+from pipelines.world.scene import Scene, Thing, one_in_ten
+
+FRAMES = 16
+FRAMES_PER_SECOND = 8
+# The first wording is the usual one, as in `captions`.
+THING_MOTIONS = {
+    "walks left": ("walks left", "walking left", "walks to the left", "moves left"),
+    "walks right": ("walks right", "walking right", "walks to the right", "moves right"),
+    "flies up": ("flies up", "flying up", "flies upwards", "rises"),
+    "falls": ("falls", "falling", "falls down", "drops"),
+    "jumps": ("jumps", "jumping", "hops"),
+    "grows": ("grows", "growing", "gets bigger"),
+    "spins": ("spins", "spinning", "turns around", "rotates"),
+}
+CAMERA_MOTIONS = {
+    "zooms in": ("camera zooms in", "zoom in", "zooming in"),
+    "pans": ("camera pans", "panning shot", "camera pans to the right"),
+}
+MOTION_WORDS = THING_MOTIONS | CAMERA_MOTIONS
+MOTIONS = tuple(MOTION_WORDS)
+STILL_SHARE = 0.1
+_WIDE = 1.5  # a camera's film is rendered this much larger, and each frame is a window of it
+_PHRASES = sorted(
+    ((phrase, motion) for motion, phrases in MOTION_WORDS.items() for phrase in phrases),
+    key=lambda pair: -len(pair[0]),
+)
+_SPEAKS = re.compile("|".join(rf"\b{re.escape(phrase)}\b" for phrase, _ in _PHRASES), re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Film:
+    """A scene with one thing, and what moves in it.
+
+    Attributes:
+        scene: as the first frame shows it, before the camera.
+        motion: one of `MOTIONS`, or None: all stands still.
+    """
+
+    scene: Scene
+    motion: str | None = None
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the camera shows: centre and side, as shares of the rendered scene."""
+
+    x: float = 0.5
+    y: float = 0.5
+    side: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A rendered film.
+
+    Attributes:
+        frames: `[frame]` pictures.
+        masks: `[frame, y, x]` bool, where the thing is seen.
+        track: `[frame, 4]` of the thing in each frame: centre x and y and longest side as shares of the
+            picture's side, and how far it is turned, degrees counter-clockwise.
+    """
+
+    frames: tuple[Image.Image, ...]
+    masks: np.ndarray
+    track: np.ndarray
+
+
+def is_held_out_motion(motion: str | None, noun: str) -> bool:
+    """Whether training never shows `noun` in this motion."""
+    return motion is not None and one_in_ten(f"{noun}|{motion}")
+
+
+def _walk(thing: Thing, time: float, direction: int) -> Thing:
+    reach = 0.5 - thing.extent * SHAPES[thing.noun][0] / 2 - 0.01
+    step = 0.02 * abs(np.sin(4 * np.pi * time))
+    # The sprites look to the left.
+    return replace(thing, x=0.5 + direction * reach * (2 * time - 1), y=thing.y - step, flip=direction > 0)
+
+
+def _height(thing: Thing, share: float) -> Thing:
+    """The thing between the lower edge (0) and the upper one (1)."""
+    half = thing.extent * SHAPES[thing.noun][1] / 2 + 0.01
+    return replace(thing, y=1 - half - share * (1 - 2 * half))
+
+
+def _grow(thing: Thing, time: float) -> Thing:
+    extent = 0.16 + 0.5 * time
+    return replace(thing, extent=extent, y=0.88 - extent * SHAPES[thing.noun][1] / 2)
+
+
+_MOVES: dict[str, Callable[[Thing, float], Thing]] = {
+    "walks left": lambda thing, time: _walk(thing, time, -1),
+    "walks right": lambda thing, time: _walk(thing, time, 1),
+    "flies up": _height,
+    "falls": lambda thing, time: _height(thing, 1 - time**2),  # faster and faster
+    "jumps": lambda thing, time: _height(thing, 2.4 * (2 * time % 1) * (1 - 2 * time % 1)),  # twice
+    "grows": _grow,
+    "spins": lambda thing, time: replace(thing, angle=360 * time),
+}
+
+
+def window_at(motion: str | None, time: float) -> Window | None:
+    """Where the camera looks, 0 <= time < 1; None where it does not move."""
+    if motion == "zooms in":
+        return Window(0.5, 0.55 - 0.05 * (1 - time), 1 - 0.45 * time)
+    if motion == "pans":
+        side = 1 / _WIDE
+        return Window(side / 2 + (1 - side) * time, 0.58, side)
+    return None
+
+
+def scene_at(film: Film, time: float) -> Scene:
+    """The scene at a time from 0 to 1, before the camera."""
+    if film.motion not in _MOVES:
+        return film.scene
+    return replace(film.scene, things=(_MOVES[film.motion](film.scene.things[0], time),))
+
+
+def draw_film(rng: np.random.Generator, *, unseen: bool = False, motion: str | None = None) -> Film:
+    """Draw a film of the training distribution.
+
+    Args:
+        rng: source of all randomness.
+        unseen: allow combinations that training never shows.
+        motion: which; drawn as well where it is not given.
+    """
+    while True:
+        asked = motion or (None if rng.random() < STILL_SHARE else str(rng.choice(MOTIONS)))
+        scene = draw_scene(rng, unseen=unseen)
+        thing = scene.things[0]
+        if len(scene.things) > 1 or scene.composition is not None or (asked and thing.size == "large"):
+            continue
+        if unseen or not is_held_out_motion(asked, thing.noun):
+            return Film(replace(scene, things=(_placed(thing, asked, rng),), defect=None), asked)
+
+
+def _placed(thing: Thing, motion: str | None, rng: np.random.Generator) -> Thing:
+    """Where the motion needs room, the thing stands so that it has it."""
+    if motion == "grows":
+        thing = replace(thing, size=None)
+    if motion in ("flies up", "falls", "jumps", "grows", "spins", "zooms in"):
+        return replace(thing, x=rng.uniform(0.38, 0.62), y=rng.uniform(0.5, 0.6))
+    if motion == "pans":
+        return replace(
+            thing, x=rng.uniform(0.42, 0.58), y=rng.uniform(0.6, 0.68), extent=thing.extent / _WIDE
+        )
+    return thing
+
+
+def film_caption(film: Film, rng: np.random.Generator) -> str:
+    """Write about a film; see `captions.caption`. Its motion is named nine times in ten."""
+    if film.motion is None or rng.random() < 0.1:
+        return caption(film.scene, rng)
+    words = MOTION_WORDS[film.motion]
+    said = words[0] if rng.random() < 0.5 else str(rng.choice(words))
+    if film.motion in CAMERA_MOTIONS:
+        return caption(film.scene, rng, extra=said)
+    return caption(film.scene, rng, doing=said)
+
+
+def parse_motion(text: str) -> str | None:
+    """The motion that a text names; of several the last."""
+    found = None
+    for match in _SPEAKS.finditer(text):
+        found = next(motion for phrase, motion in _PHRASES if phrase == match[0].lower())
+    return found
+
+
+def film_holds(text: str, film: Film) -> bool:
+    """Whether everything that a text says is true of a film."""
+    facts: Facts = parse(_SPEAKS.sub(" ", text))
+    return parse_motion(text) in (None, film.motion) and holds(facts, film.scene)
+
+
+def render_frame(
+    film: Film, frame: int, rng: np.random.Generator, size: int = 64
+) -> tuple[Image.Image, np.ndarray]:
+    """One frame of a film.
+
+    Args:
+        film: what to show.
+        frame: 0 to `FRAMES` - 1.
+        rng: in the same state for every frame of a film, so that nothing else changes.
+        size: side of the picture, px.
+
+    Returns:
+        The picture, and `[y, x]` bool mask of the thing.
+    """
+    time = frame / FRAMES
+    scene, window = scene_at(film, time), window_at(film.motion, time)
+    if window is None:
+        image, masks = render(scene, rng, size)
+        return image, masks[0]
+    image, masks = render(scene, rng, round(size * _WIDE))
+    half = window.side / 2
+    left, top, right, bottom = (
+        image.width * edge for edge in (window.x - half, window.y - half, window.x + half, window.y + half)
+    )
+    box = (left, top, right, bottom)
+    seen = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    mask = Image.fromarray(masks[0]).convert("L").resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return seen, np.asarray(mask) > 127
+
+
+def render_film(film: Film, seed: int, size: int = 64) -> Shot:
+    """All frames of a film.
+
+    Args:
+        film: what to show.
+        seed: of textures, grain and other things that no caption names; the same in all frames.
+        size: side of the pictures, px.
+    """
+    drawn = [render_frame(film, frame, np.random.default_rng(seed), size) for frame in range(FRAMES)]
+    track = np.array([_tracked(film, frame / FRAMES) for frame in range(FRAMES)], np.float32)
+    return Shot(tuple(image for image, _ in drawn), np.stack([mask for _, mask in drawn]), track)
+
+
+def _tracked(film: Film, time: float) -> tuple[float, float, float, float]:
+    thing, window = scene_at(film, time).things[0], window_at(film.motion, time) or Window()
+    x = (thing.x - window.x) / window.side + 0.5
+    y = (thing.y - window.y) / window.side + 0.5
+    return x, y, thing.extent / window.side, thing.angle
