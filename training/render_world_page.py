@@ -5,12 +5,14 @@ Run: `python -m training.render_world_page` (writes docs/images/world.webp).
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.world.captions import caption
+from pipelines.world.films import FRAMES, MOTIONS, Film, draw_film, render_frame
 from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
 from pipelines.world.scene import (
@@ -31,6 +33,7 @@ TARGET = Path("docs/images/world.webp")
 FONT = Path("assets/fonts/Inter-Regular.otf")
 SIDE, GAP, LABEL, TITLE = 128, 12, 22, 34  # px
 COLUMNS = 9
+FILM_FRAMES, FILM_SIDE = 5, 80  # px
 INK, PAPER, QUIET = (28, 32, 40), (255, 255, 255), (96, 104, 116)
 
 Row = tuple[str, list[tuple[str, Scene]]]
@@ -69,6 +72,19 @@ def _captioned(count: int) -> Iterator[tuple[str, Image.Image]]:
         yield caption(scene, rng), picture.resize((SIDE, SIDE), Image.Resampling.NEAREST)
 
 
+def _films() -> Iterator[tuple[str, Image.Image]]:
+    """Five frames of each motion in one strip, a sixteenth to its last sixteenth."""
+    for motion in MOTIONS:
+        film = draw_film(np.random.default_rng(zlib.crc32(motion.encode())), motion=motion)
+        film = Film(replace(film.scene, atmosphere=None, style="cartoon"), motion)
+        frames = np.linspace(0, FRAMES - 1, FILM_FRAMES).round().astype(int)
+        strip = Image.new("RGB", (FILM_FRAMES * FILM_SIDE, FILM_SIDE))
+        for i, frame in enumerate(frames):
+            picture = render_frame(film, int(frame), np.random.default_rng(1), FILM_SIDE)[0]
+            strip.paste(picture, (i * FILM_SIDE, 0))
+        yield motion, strip
+
+
 def _wrapped(text: str, pen: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, width: int) -> str:
     lines = [""]
     for word in text.split():
@@ -86,7 +102,10 @@ def draw_page() -> Image.Image:
     blocks = [(name, [(text, _picture(s, name)) for text, s in cells]) for name, cells in rows()]
     blocks.append(("from the training stream (64 px, as the models see them)", list(_captioned(COLUMNS))))
     lines = [-(-len(cells) // COLUMNS) for _, cells in blocks]
+    films = list(_films())
+    film_rows = -(-len(films) // 3)
     height = sum(TITLE + n * (SIDE + LABEL + GAP) + GAP for n in lines) + 5 * LABEL
+    height += TITLE + film_rows * (FILM_SIDE + LABEL + GAP) + GAP
     page = Image.new("RGB", (GAP + COLUMNS * (SIDE + GAP), height), PAPER)
     pen = ImageDraw.Draw(page)
     top = GAP
@@ -99,6 +118,13 @@ def draw_page() -> Image.Image:
             page.paste(picture, (left, upper))
             pen.multiline_text((left, upper + SIDE + 3), _wrapped(text, pen, label, SIDE), QUIET, label)
         top += count * (SIDE + LABEL + GAP) + GAP
+    pen.text((GAP, top + 4 * LABEL), "films: first to last of 16 frames", INK, title)
+    for i, (text, strip) in enumerate(films):
+        row, column = divmod(i, 3)
+        left = GAP + column * 3 * (SIDE + GAP)
+        upper = top + 4 * LABEL + TITLE + row * (FILM_SIDE + LABEL + GAP)
+        page.paste(strip, (left, upper))
+        pen.text((left, upper + FILM_SIDE + 3), text, QUIET, label)
     return page
 
 
