@@ -45,6 +45,7 @@ train: $(DONE)/app ## train all classroom models in order; each goes on from its
 	$(BIN)/python -m training.train_clip
 	$(BIN)/python -m training.train_autoencoder
 	$(BIN)/python -m training.train_unet
+	$(BIN)/python -m training.train_motion
 	$(BIN)/python -m training.train_scorers
 	$(BIN)/python -m training.evaluate
 
