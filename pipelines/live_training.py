@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from pipelines.compute import on_compute_thread
+from pipelines.compute import on_compute_thread, one_core
 from pipelines.errors import InputError
 
 MOST_TRAININGS = 32
@@ -53,7 +53,8 @@ class Training(Generic[Record]):
 
     def __init__(self, learner: Learner[Record], most_steps: int, most_saved: int) -> None:
         self.learner, self.most_steps, self.most_saved = learner, most_steps, most_saved
-        self.records: list[Record] = [learner.measure()]
+        with one_core():
+            self.records: list[Record] = [learner.measure()]
         self._saved: dict[int, Any] = {0: learner.save()}
         self._every = 1  # steps between saved weights; doubles whenever there are too many of them
         self._updates = 0  # steps that the weights have taken; fewer than recorded after `rewind`
@@ -63,6 +64,7 @@ class Training(Generic[Record]):
         return len(self.records) > self.most_steps
 
     @on_compute_thread
+    @one_core()
     def advance(self) -> Record | None:
         """Take one step.
 
