@@ -22,6 +22,7 @@ from components import (
     clip_matrix,
     conditioning,
     context,
+    contrastive,
     control_vector,
     cross_attention,
     embeddings,
@@ -52,7 +53,13 @@ CHAPTERS = (
             "control_vector": control_vector.build_control_vector_tab,
         },
     ),
-    ("pictures", {"clip_matrix": clip_matrix.build_clip_matrix_tab}),
+    (
+        "pictures",
+        {
+            "clip_matrix": clip_matrix.build_clip_matrix_tab,
+            "contrastive": contrastive.build_contrastive_tab,
+        },
+    ),
     (
         "steering",
         {
@@ -71,6 +78,7 @@ WITH_ENDPOINTS = (
     context,
     control_vector,
     clip_matrix,
+    contrastive,
     image,
     guidance,
     cross_attention,

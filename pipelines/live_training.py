@@ -108,9 +108,13 @@ class Run(Iterator[Record]):
 
     It ends when it is closed, when the visitor starts another run of the same training, when the training is
     put away, and after its last step.
+
+    Attributes:
+        superseded: whether it ended because of another run, or because its training was put away.
     """
 
     def __init__(self, place: "_Place") -> None:
+        self.superseded = False
         self._place = place
         self._ended = threading.Event()
 
@@ -161,9 +165,10 @@ class _Place:
         run = self.latest()
         return run is not None and not run.ended
 
-    def end_run(self) -> None:
+    def end_run(self, superseded: bool) -> None:
         run = self.latest()
-        if run is not None:
+        if run is not None and not run.ended:
+            run.superseded = superseded
             run.close()
 
 
@@ -229,9 +234,9 @@ class Trainings:
             InputError: `training_gone` if it was put away; `step_unknown`.
         """
         place = self._place(key)
-        place.end_run()
+        place.end_run(superseded=True)
         with place.lock:
-            place.end_run()  # of somebody who was quicker
+            place.end_run(superseded=True)  # of somebody who was quicker
             if step is not None:
                 place.training.rewind(step)
             run: Run[Any] = Run(place)
@@ -242,7 +247,7 @@ class Trainings:
         """End the run of a training within one step; a training that is gone stays so."""
         place = self._places.get(key)
         if place is not None:
-            place.end_run()
+            place.end_run(superseded=False)
 
     def records(self, key: str) -> tuple[Any, ...]:
         """What was measured after each step so far, the untrained model first.
@@ -304,7 +309,7 @@ class Trainings:
         place = self._places.pop(key, None)
         if place is not None:
             place.gone = True
-            place.end_run()
+            place.end_run(superseded=True)
             self._changed.notify_all()
 
     def _make_room(self) -> None:

@@ -157,7 +157,7 @@ def test_a_stop_wakes_who_waits_for_the_next_step() -> None:
         waiting = visitor.submit(run.wait, 600)
         table.pause(key)
         assert waiting.result(20)
-    assert list(run) == []
+    assert list(run) == [] and not run.superseded
 
 
 def test_a_second_run_of_one_training_ends_the_first() -> None:
@@ -166,8 +166,8 @@ def test_a_second_run_of_one_training_ends_the_first() -> None:
     first = table.run(key)
     next(first)
     second = table.run(key)
-    assert list(first) == []
-    assert same(list(second), weights(0, 10)[2:])
+    assert list(first) == [] and first.superseded
+    assert same(list(second), weights(0, 10)[2:]) and not second.superseded
 
 
 class Noted(ThreadPoolExecutor):
