@@ -11,7 +11,7 @@ CALLS = 20  # for each repetition: one takes but some hundredths of a second
 
 
 def measure(repetitions: int) -> Iterator[Row]:
-    """Seconds of an update; the page is told of it at least ten times a second if it takes no longer than 0.1."""
+    """Seconds of an update; ten a second need 0.1 at most."""
     key = begin_training(first_pairs(), Recipe())
     run = trainings.run(key)
     seconds = medians({"update": lambda: next(run)}, CALLS * repetitions)
