@@ -185,7 +185,8 @@ def _layout(t: Texts) -> _Parts:
             )  # fmt: skip
             own = gr.Button(t("contrastive.train_own"), elem_id="contrastive-own")
         with gr.Column(scale=2, min_width=320):
-            sources = _html(sources_html(t), "contrastive-sources", "clip_matrix.css", "clip_matrix.js")
+            field = sources_html(t, "contrastive.drop")
+            sources = _html(field, "contrastive-sources", "clip_matrix.css", "clip_matrix.js")
             count = gr.Slider(
                 contrastive_pairs.FEWEST, contrastive_pairs.MOST, value=5, step=1,
                 label=t("contrastive.count"), elem_id="contrastive-count",
