@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pipelines.contrastive_pairs import Pairs, pool_of
 from pipelines.errors import InputError
 from pipelines.live_training import trainings
+from pipelines.own_random import OwnRandom
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 128,
@@ -230,8 +231,7 @@ class ContrastiveLearner:
         self.targets = swapped(count, rng) if self.recipe.captions == "swapped" else tuple(range(count))
 
     def _build(self) -> open_clip.CLIP:
-        with torch.random.fork_rng(devices=[]):  # other visitors' random numbers stay theirs
-            torch.manual_seed(self.recipe.seed)
+        with OwnRandom(self.recipe.seed):
             model = build_clip(SMALL, TRAIN_CONTEXT)
         ids = torch.cat([self._pool[1].flatten(), self._unseen[1].flatten()]).unique()
         model.token_embedding = RowsInUse(model.token_embedding, ids)

@@ -34,6 +34,7 @@ from pipelines.contrastive_pairs import POOL, draw_pairs, first_pairs, own_pairs
 from pipelines.errors import InputError
 from pipelines.live_training import trainings
 from pipelines.models import ASSETS
+from pipelines.own_random import OwnRandom
 
 
 def same(first: ClipStep, second: ClipStep) -> bool:
@@ -136,11 +137,22 @@ def test_back_at_an_earlier_step_the_same_future_follows() -> None:
     trainings.free(key)
 
 
-def test_other_random_numbers_stay_as_they_are() -> None:
+def test_nobody_elses_random_numbers_matter_nor_are_touched() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    trained(2, Recipe(seed=9))
+    (first,) = trained(0, Recipe(seed=9))
     assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6)
+    (again,) = trained(0, Recipe(seed=9))
+    assert same(first, again)
+    with OwnRandom(3):
+        model = build_clip(SMALL, TRAIN_CONTEXT)
+        torch.manual_seed(7)  # as if another thread had drawn meanwhile
+        other = build_clip(SMALL, TRAIN_CONTEXT)
+    torch.manual_seed(3)
+    for expected in (model, other):
+        library = build_clip(SMALL, TRAIN_CONTEXT).state_dict()
+        assert all(torch.equal(value, library[name]) for name, value in expected.state_dict().items())
 
 
 def test_five_pairs_are_learnt_by_heart() -> None:
