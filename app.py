@@ -22,6 +22,7 @@ from components import (
     clip_matrix,
     conditioning,
     context,
+    contrastive,
     control_vector,
     cross_attention,
     embeddings,
@@ -29,6 +30,7 @@ from components import (
     guidance,
     image,
     journey,
+    live,
     prompt_lab,
     theme,
     tokens,
@@ -51,7 +53,13 @@ CHAPTERS = (
             "control_vector": control_vector.build_control_vector_tab,
         },
     ),
-    ("pictures", {"clip_matrix": clip_matrix.build_clip_matrix_tab}),
+    (
+        "pictures",
+        {
+            "clip_matrix": clip_matrix.build_clip_matrix_tab,
+            "contrastive": contrastive.build_contrastive_tab,
+        },
+    ),
     (
         "steering",
         {
@@ -70,6 +78,7 @@ WITH_ENDPOINTS = (
     context,
     control_vector,
     clip_matrix,
+    contrastive,
     image,
     guidance,
     cross_attention,
@@ -106,6 +115,7 @@ def build() -> gr.Blocks:
         api.register(ENDPOINTS)
     with demo.route("Deutsch", "/de", show_in_navbar=False):
         _build_page(demo, "de")
+    live.wire_leaving(demo)
     return demo.queue(max_size=256, default_concurrency_limit=4)
 
 

@@ -13,7 +13,8 @@ from components.language import load_texts
 from pipelines.errors import InputError
 
 log = logging.getLogger(__name__)
-# Runs of the image model share their steps; everything else that runs a model waits its turn.
+# Runs of the image model share their steps, trainings take turns step by step; everything else that runs a
+# model waits its turn.
 _STEPPED = {
     "generate_image",
     "guidance_sweep",
@@ -24,6 +25,7 @@ _STEPPED = {
     "follow_prompt",
     "prompt_variants",
     "leave_one_out",
+    "train_contrastive",
 }
 
 

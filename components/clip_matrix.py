@@ -8,13 +8,13 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from components import clip_matrix_view as draw
 from components.clip_matrix_bench import (
     LABELS,
     TEMPLATE,
     Bench,
+    accept,
     compare,
     lines,
     matrix_panel,
@@ -24,7 +24,7 @@ from components.clip_matrix_bench import (
     score_panel,
     with_images,
 )
-from components.errors import explained, message
+from components.errors import explained
 from components.language import Texts
 from components.layout import html_escape, live_html, section, tab_frame
 from components.prompt_bar import PromptBar
@@ -152,26 +152,6 @@ def _layout(t: Texts) -> _Parts:
     )  # fmt: skip
 
 
-def _accept(files: Any, t: Texts) -> list[Image.Image]:
-    """The usable ones among uploaded files, and a warning for each of the others.
-
-    Raises:
-        InputError: `pictures_count`, or the one reason why the only file cannot be used.
-    """
-    files = files if isinstance(files, list) else []
-    if not 1 <= len(files) <= pipeline.MOST:
-        raise InputError("pictures_count", received=len(files), most=pipeline.MOST)
-    opened = []
-    for file in files:
-        try:
-            opened += open_uploads([file])
-        except InputError as error:
-            if len(files) == 1:
-                raise
-            gr.Warning(html_escape(f"{Path(str(file)).name}: {message(error, t)}"))
-    return opened
-
-
 def _wire_bench(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
     """What is computed when the tab opens, the model changes, or pictures come and go."""
 
@@ -197,7 +177,7 @@ def _wire_bench(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
 
     @explained(t)
     def sent(event: gr.EventData, bench: Bench, *rest: Any) -> Any:
-        return judged(with_images(bench, [*bench.images, *_accept(event.paths, t)]), *rest)
+        return judged(with_images(bench, [*bench.images, *accept(event.paths, t)]), *rest)
 
     @explained(t)
     def removed(event: gr.EventData, bench: Bench, *rest: Any) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
@@ -12,6 +13,7 @@ from components import clip_matrix_view as draw
 from components.clip_matrix_view import thumbnail
 from components.errors import message
 from components.language import Texts
+from components.layout import html_escape
 from pipelines import clip_matrix as pipeline
 from pipelines.clip_matrix import ClipMatrix, ZeroShot
 from pipelines.errors import InputError
@@ -131,6 +133,26 @@ def open_uploads(files: Any) -> list[Image.Image]:
     if not 1 <= len(files) <= pipeline.MOST:
         raise InputError("pictures_count", received=len(files), most=pipeline.MOST)
     return [open_picture(uploaded(file)) for file in files]
+
+
+def accept(files: Any, t: Texts) -> list[Image.Image]:
+    """The usable ones among uploaded files, and a warning for each of the others.
+
+    Raises:
+        InputError: `pictures_count`, or the one reason why the only file cannot be used.
+    """
+    files = files if isinstance(files, list) else []
+    if not 1 <= len(files) <= pipeline.MOST:
+        raise InputError("pictures_count", received=len(files), most=pipeline.MOST)
+    opened = []
+    for file in files:
+        try:
+            opened += open_uploads([file])
+        except InputError as error:
+            if len(files) == 1:
+                raise
+            gr.Warning(html_escape(f"{Path(str(file)).name}: {message(error, t)}"))
+    return opened
 
 
 def matrix_panel(bench: Bench, view: str, tau: float, t: Texts) -> str:

@@ -210,13 +210,18 @@ def temperature_html(temperature: float, learned: float, t: Texts) -> str:
     )
 
 
-def sources_html(t: Texts) -> str:
-    """Where pictures come from: a field to drop them on, a file dialogue, the camera."""
-    keys = ("drop", "choose", "camera", "shoot", "camera_off", "no_camera", "failed", "sources")
+def sources_html(t: Texts, drop: str = "clip_matrix.drop") -> str:
+    """Where pictures come from: a field to drop them on, a file dialogue, the camera.
+
+    Args:
+        t: texts of the page.
+        drop: key of what the field says.
+    """
+    keys = ("choose", "camera", "shoot", "camera_off", "no_camera", "failed", "sources")
     said = {key: html_escape(t(f"clip_matrix.{key}")) for key in keys}
     return (
         f'<div class="cm-sources" data-failed="{said["failed"]}" data-no-camera="{said["no_camera"]}">'
-        f'<p class="cm-label">{said["sources"]}</p><div class="cm-drop"><p>{said["drop"]}</p>'
+        f'<p class="cm-label">{said["sources"]}</p><div class="cm-drop"><p>{html_escape(t(drop))}</p>'
         f'<label class="cm-button">{said["choose"]}<input type="file" multiple class="sv-sr" '
         f'accept="image/png,image/jpeg,image/webp,image/gif,image/bmp"></label>'
         f'<button type="button" class="cm-button cm-camera">{said["camera"]}</button></div>'

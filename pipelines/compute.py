@@ -9,9 +9,12 @@ thread-safe, from running beside themselves.
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
+
+import torch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +44,21 @@ def on_compute_thread(function: Callable[P, R]) -> Callable[P, R]:
         return _thread.submit(function, *args, **kwargs).result()
 
     return wrapped
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Let operations of this thread use one core.
+
+    For models so small that sharing an operation costs more than it gains; and sums are then in the same
+    order on every machine, however many cores it has.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def on_passing_thread(function: Callable[P, R]) -> Callable[P, R]:

@@ -5,13 +5,20 @@ Source: Radford et al. 2021, arXiv:2103.00020, section 2.3.
 """
 
 import json
-from typing import Any
 
-import numpy as np
 import open_clip
 import torch
 from torch import Tensor
 
+from pipelines.contrastive import (
+    CONFIG,
+    PREPROCESS,
+    TRAIN_CONTEXT,
+    build_clip,
+    contrastive_loss,
+    limit_scale,
+    tokenize,
+)
 from training.common import (
     MODELS,
     Average,
@@ -29,36 +36,9 @@ from training.pool import Pool, to_tensor
 NAME = "clip"
 FOLDER = MODELS / "clip"
 WEIGHTS = "open_clip_model.safetensors"
-CONFIG: dict[str, Any] = {
-    "embed_dim": 128,
-    "vision_cfg": {"image_size": 64, "layers": 4, "width": 128, "head_width": 32, "patch_size": 8},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 4},
-}
-# Pictures are scaled to -1..1, like those of the diffusion model.
-PREPROCESS = {
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.5, 0.5, 0.5],
-    "interpolation": "bicubic",
-    "resize_mode": "squash",
-}
 # Tables and the layers that touch pixels or the joint space: not hidden, so not for Muon.
 EDGES = ("token_embedding", "positional_embedding", "text_projection", "visual.conv1", "visual.proj",
          "visual.positional_embedding")  # fmt: skip
-
-# Captions have at most some 28 tokens and the text tower is causal, so positions behind them would
-# get no gradient: training at half the context costs half and learns the same.
-TRAIN_CONTEXT = 32
-
-
-def tokenize(captions: list[str]) -> Tensor:
-    """Token ids `[batch, TRAIN_CONTEXT]`."""
-    return open_clip.tokenize(captions, context_length=TRAIN_CONTEXT)
-
-
-def build(context_length: int) -> open_clip.CLIP:
-    """The classroom CLIP with random weights."""
-    text = {**CONFIG["text_cfg"], "context_length": context_length}
-    return open_clip.CLIP(**{**CONFIG, "text_cfg": text})
 
 
 @torch.no_grad()
@@ -77,7 +57,9 @@ def five_by_five(model: open_clip.CLIP, pool: Pool, rounds: int = 60) -> float:
 def export(weights: dict[str, Tensor]) -> None:
     """Write the model as open_clip reads it: a config and safetensors."""
     # A U-Net reads all 77 places, padding included: places behind the captions must never change.
-    known = load_fp32(FOLDER / WEIGHTS) or build(CONFIG["text_cfg"]["context_length"]).state_dict()
+    known = (
+        load_fp32(FOLDER / WEIGHTS) or build_clip(CONFIG, CONFIG["text_cfg"]["context_length"]).state_dict()
+    )
     places = torch.cat([weights["positional_embedding"].cpu(), known["positional_embedding"][TRAIN_CONTEXT:]])
     weights = weights | {"positional_embedding": places}
     save_fp16(weights, FOLDER / WEIGHTS)
@@ -94,7 +76,7 @@ def main() -> None:
         lock_text="keep the text tower as it is: a U-Net was trained on it",
     )
     torch.manual_seed(args.seed)
-    model = build(TRAIN_CONTEXT).to(args.device)
+    model = build_clip(CONFIG, TRAIN_CONTEXT).to(args.device)
     optimizer = Muon(model, outer=EDGES, weight_decay=0.1)
     shipped = load_fp32(FOLDER / WEIGHTS)
     if shipped is not None:
@@ -107,20 +89,17 @@ def main() -> None:
         for part in (model.transformer, model.token_embedding, model.ln_final):
             part.requires_grad_(False)
         model.positional_embedding.requires_grad_(False)
-    loss_of = open_clip.ClipLoss()
     pool = Pool(args)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
         images, examples = pool.sample()
         tokens = tokenize(pool.captions(examples)).to(args.device)
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, np.log(100))
+        limit_scale(model)
         with mixed_precision(args.device):
-            image_features, text_features, scale = model(images.to(args.device), tokens)
-            loss = loss_of(image_features.float(), text_features.float(), scale.float())
+            loss, image_features, text_features = contrastive_loss(model, images.to(args.device), tokens)
         found = (image_features @ text_features.T).argmax(1)
         hits = found == torch.arange(len(tokens), device=args.device)
-        return loss, {"in_batch": hits.float().mean().item(), "scale": scale.item()}
+        return loss, {"in_batch": hits.float().mean().item(), "scale": model.logit_scale.exp().item()}
 
     step = train(run, args, compute, export=export)
     model.load_state_dict(run.average.weights)

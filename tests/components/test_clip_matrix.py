@@ -13,6 +13,7 @@ from components import clip_matrix as tab
 from components import clip_matrix_view as view
 from components.clip_matrix_bench import (
     Bench,
+    accept,
     compare,
     lines,
     name,
@@ -200,13 +201,13 @@ def test_of_several_uploads_the_broken_ones_are_named_and_the_rest_is_taken(uplo
     said = []
     monkeypatch.setattr(gr, "Warning", said.append)
     good, bad = upload(Image.new("RGB", (8, 8))), upload(b"<svg>", "<b>.png")
-    assert len(tab._accept([good["path"], bad["path"]], EN)) == 1
+    assert len(accept([good["path"], bad["path"]], EN)) == 1
     assert len(said) == 1 and "&lt;b&gt;.png" in said[0] and "PNG" in said[0]
     with pytest.raises(InputError, match="picture_not_supported"):
-        tab._accept([bad["path"]], EN)
+        accept([bad["path"]], EN)
     for files in ([], None, "x", [good["path"]] * (MOST + 1)):
         with pytest.raises(InputError, match="pictures_count"):
-            tab._accept(files, EN)
+            accept(files, EN)
 
 
 @pytest.mark.parametrize("language", ["en", "de"])

@@ -11,7 +11,7 @@ REQUIRED = {("/clip_matrix", "images"), ("/clip_matrix", "prompts")}
 ENDPOINTS = {
     "/follow_prompt", "/tokens", "/embeddings", "/context", "/control_vector", "/steer", "/clip_matrix",
     "/generate_image", "/guidance_sweep", "/cross_attention", "/switch_prompts", "/cut_blocks",
-    "/prompt_variants", "/leave_one_out",
+    "/prompt_variants", "/leave_one_out", "/train_contrastive",
 }  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from components.prompt_bar import EXAMPLES
 Opener = Callable[..., Page]
 TabOpener = Callable[[Page, str], None]
 STEMS = (
-    "journey", "tokens", "embeddings", "context", "control_vector", "clip_matrix", "image", "guidance",
-    "cross_attention", "conditioning", "prompt_lab",
+    "journey", "tokens", "embeddings", "context", "control_vector", "clip_matrix", "contrastive", "image",
+    "guidance", "cross_attention", "conditioning", "prompt_lab",
 )  # fmt: skip
 HOSTILE = '<img src=x onerror="document.title=\'hacked\'"><script>document.title="hacked"</script>{{7*7}}'
 

@@ -2,14 +2,15 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
+import torch
 from PIL import Image
 
 from pipelines import image, models
 from pipelines.clip import clip_scores
-from pipelines.compute import on_compute_thread, on_passing_thread
+from pipelines.compute import on_compute_thread, on_passing_thread, one_core
 from pipelines.trace import ImageRequest
 
 
@@ -75,3 +76,20 @@ def test_every_model_computes_there() -> None:
                 )
             )
     assert seen == {part: {name()} for part in parts}
+
+
+def test_one_core_is_given_back_even_after_an_error() -> None:
+    @on_compute_thread
+    def cores() -> tuple[int, int]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(3)
+        try:
+            with suppress(ValueError), one_core():
+                inside = torch.get_num_threads()
+                raise ValueError
+            return inside, torch.get_num_threads()
+        finally:
+            torch.set_num_threads(before)
+
+    inside, after = cores()
+    assert (inside, after) == (1, 3)

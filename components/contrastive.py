@@ -1,0 +1,326 @@
+"""The tab of contrastive learning: a CLIP in small learns while the class watches."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from components.clip_matrix_bench import accept, open_uploads
+from components.clip_matrix_view import sources_html
+from components.contrastive_desk import (
+    BURST,
+    EXPERIMENTS,
+    OPENING,
+    PACES,
+    Desk,
+    begun,
+    first_desk,
+    measured,
+    pulse_of,
+    recipe_of,
+    train,
+    with_captions,
+    with_own_pictures,
+)
+from components.contrastive_view import strip_html
+from components.errors import explained
+from components.language import Texts
+from components.layout import section, tab_frame
+from components.live import TRAINING, owner_of
+from components.prompt_bar import PromptBar
+from pipelines import contrastive_pairs
+from pipelines.clip_matrix import compute_clip_matrix
+from pipelines.contrastive import BATCHES, TEMPERATURES, begin_training, lowest_loss
+from pipelines.errors import InputError
+from pipelines.live_training import trainings
+
+_HERE = Path(__file__).parent
+_API_STEPS = 200
+
+
+def train_contrastive(
+    images: list[gr.FileData] | None = None,
+    captions: list[str] | None = None,
+    pairs: int = 5,
+    experiment: str = "pairs",
+    batch_size: int = 16,
+    temperature: float | None = None,
+    steps: int = 40,
+    seed: int = 0,
+) -> dict:
+    """Train a small CLIP from random weights on a few pairs, and measure it after every step.
+
+    Args:
+        images: 2 to 8 picture files (PNG, JPEG, WebP, GIF, BMP; at most 20 MB, 50 megapixels each); without
+            them, scenes of the classroom world.
+        captions: one for each picture, if you send pictures.
+        pairs: 2 to 8 scenes, if you send no pictures.
+        experiment: "pairs"; "swapped" (every picture gets another's caption, once) or "reshuffled" (anew
+            at every step); "twins" (the second picture shows what the first shows, under the same caption);
+            "many" (each step draws its pairs from 400 more scenes).
+        batch_size: 2 to 32 pairs a step in the experiment "many"; in the others a step takes all pairs.
+        temperature: fixed, 0.01 to 1; without it, it is learned from 0.07, as CLIP does.
+        steps: 1 to 200.
+        seed: 0 to 4294967295; decides weights and batches.
+
+    Returns:
+        "loss", "accuracy", "unseen_loss", "unseen_accuracy" and "temperature": lists of steps + 1 numbers,
+        the untrained model first; "similarity", "similarity_before", "unseen_similarity" and
+        "classroom_similarity": rows [image][text] of cosines; "captions", "unseen_captions", "trained_with"
+        (the text that each picture was trained with) and "lowest_loss", which equal captions set.
+    """
+    if steps not in range(1, _API_STEPS + 1):
+        raise InputError("steps_range", received=steps, low=1, high=_API_STEPS)
+    if experiment not in EXPERIMENTS:
+        raise InputError("experiment_unknown", received=experiment, known=", ".join(EXPERIMENTS))
+    chosen = (
+        contrastive_pairs.first_pairs(int(pairs))
+        if not images
+        else contrastive_pairs.own_pairs(open_uploads(images), captions or [])
+    )
+    if experiment == "twins":
+        chosen = contrastive_pairs.with_twin(chosen)
+    key = begin_training(chosen, recipe_of(experiment, batch_size, temperature, seed))
+    try:
+        run = trainings.run(key)
+        for _ in range(int(steps)):
+            next(run)
+        return _answer(chosen, key)
+    finally:
+        trainings.free(key)
+
+
+def _answer(pairs: contrastive_pairs.Pairs, key: str) -> dict:
+    records, count = trainings.records(key), len(pairs)
+    numbers = ("loss", "accuracy", "unseen_loss", "unseen_accuracy")
+    classroom = compute_clip_matrix(pairs.images, pairs.captions, "classroom-clip")
+    return {
+        **{name: [round(getattr(record, name), 6) for record in records] for name in numbers},
+        "temperature": [round(1 / record.scale, 6) for record in records],
+        "similarity": measured(records[-1].similarity),
+        "similarity_before": measured(records[0].similarity),
+        "unseen_similarity": measured(records[-1].unseen),
+        "classroom_similarity": measured(classroom.similarity),
+        "captions": list(pairs.captions),
+        "unseen_captions": list(pairs.unseen_captions[:count]),
+        "trained_with": list(trainings.learner(key).targets),
+        "lowest_loss": round(lowest_loss(pairs.captions), 6),
+    }
+
+
+API: dict[str, Callable[..., Any]] = {"train_contrastive": train_contrastive}
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The tab's components."""
+
+    desk: gr.State
+    experiment: gr.Radio
+    stage: gr.HTML
+    pulse: gr.HTML
+    pace: gr.Radio
+    temperature: gr.Radio
+    tau: gr.Slider
+    batch: gr.Slider
+    captions: gr.Textbox
+    sources: gr.HTML
+    count: gr.Slider
+    draw: gr.Button
+    own: gr.Button
+
+    @property
+    def recipe(self) -> list[Any]:
+        """What a new training reads after the desk."""
+        return [self.experiment, self.batch, self.temperature, self.tau, self.pace]
+
+    @property
+    def shown(self) -> list[Any]:
+        return [self.desk, self.stage, self.pulse]
+
+
+def _html(value: str, elem_id: str, css: str, script: str, **kwargs: Any) -> gr.HTML:
+    return gr.HTML(
+        value, elem_id=elem_id, css_template=(_HERE / css).read_text("utf-8") if css else "",
+        js_on_load=(_HERE / script).read_text("utf-8"), apply_default_css=False, **kwargs,
+    )  # fmt: skip
+
+
+def _layout(t: Texts) -> _Parts:
+    experiments = [(t(f"contrastive.experiment.{name}"), name) for name in EXPERIMENTS]
+    experiment = gr.Radio(
+        experiments,
+        value="pairs",
+        label=t("contrastive.experiment_label"),
+        show_label=False,
+        elem_id="contrastive-experiment",
+    )
+    stage = _html("", "contrastive-stage", "contrastive.css", "contrastive.js")
+    pulse = _html("", "contrastive-pulse", "", "contrastive_pulse.js", elem_classes="sv-sr")
+    with gr.Row(equal_height=False):
+        paces = [(t(f"contrastive.pace.{name}"), name) for name in PACES]
+        pace = gr.Radio(paces, value="watch", label=t("contrastive.pace_label"), elem_id="contrastive-pace")
+        kinds = [(t(f"contrastive.temperature_kind.{kind}"), kind) for kind in ("learned", "fixed")]
+        temperature = gr.Radio(
+            kinds, value="learned", label=t("contrastive.temperature_label"),
+            info=t("contrastive.temperature_info"), elem_id="contrastive-temperature",
+        )  # fmt: skip
+        tau = gr.Slider(
+            *TEMPERATURES, value=0.07, step=0.01, label=t("contrastive.tau"), info=t("contrastive.tau_info"),
+            elem_id="contrastive-tau",
+        )  # fmt: skip
+        batch = gr.Slider(
+            *BATCHES, value=16, step=1, label=t("contrastive.batch"), info=t("contrastive.batch_info"),
+            elem_id="contrastive-batch",
+        )  # fmt: skip
+    section(t("contrastive.own_title"), t("contrastive.own_hint"))
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=320):
+            captions = gr.Textbox(
+                "\n".join(first_desk().pairs.captions), lines=5, max_lines=9, label=t("contrastive.captions"),
+                info=t("contrastive.captions_info"), elem_id="contrastive-captions", elem_classes="sv-text",
+            )  # fmt: skip
+            own = gr.Button(t("contrastive.train_own"), elem_id="contrastive-own")
+        with gr.Column(scale=2, min_width=320):
+            field = sources_html(t, "contrastive.drop")
+            sources = _html(field, "contrastive-sources", "clip_matrix.css", "clip_matrix.js")
+            count = gr.Slider(
+                contrastive_pairs.FEWEST, contrastive_pairs.MOST, value=5, step=1,
+                label=t("contrastive.count"), elem_id="contrastive-count",
+            )  # fmt: skip
+            draw = gr.Button(t("contrastive.draw"), elem_id="contrastive-draw")
+    return _Parts(
+        gr.State(first_desk()), experiment, stage, pulse, pace, temperature, tau, batch, captions, sources,
+        count, draw, own,
+    )  # fmt: skip
+
+
+def _fresh(desk: Desk, given: tuple[Any, ...], owner: str, burst: int, t: Texts) -> Iterator[Any]:
+    """A new training and its first steps, as values of desk, stage and pulse.
+
+    Args:
+        desk: with the pairs.
+        given: values of `_Parts.recipe`.
+        owner: the visitor.
+        burst: steps to take; 0 only shows the untrained model.
+        t: texts of the page.
+    """
+    experiment, batch, kind, tau, pace = given
+    desk, stage = begun(desk, experiment, batch, tau if kind == "fixed" else None, owner, t)
+    yield desk, stage, pulse_of(desk, running=burst > 0)
+    if burst:
+        for pulse in train(desk, None, PACES[pace], burst):
+            yield gr.skip(), gr.skip(), pulse
+
+
+def _on(desk: Desk, step: int, pace: float, burst: int) -> Iterator[Any]:
+    """More steps of a training; should it be gone, the next press begins a new one."""
+    if not desk.there:
+        yield replace(desk, key=""), gr.skip(), gr.skip()
+    for pulse in train(desk, step, pace, burst):
+        yield gr.skip(), gr.skip(), pulse
+
+
+def _renewing(
+    t: Texts, when: Callable[[tuple[Any, ...]], bool] = lambda given: True, burst: int = BURST, seed: int = 0
+) -> Callable[..., Any]:
+    """A handler that begins a new training.
+
+    Args:
+        t: texts of the page.
+        when: told the values of `_Parts.recipe`, whether they make a difference.
+        burst: steps to take at once.
+        seed: added to the visitor's.
+    """
+
+    # Gradio finds request and event by their annotations, among the first parameters.
+    @explained(t)
+    def changed(request: gr.Request, desk: Desk, *given: Any) -> Iterator[Any]:
+        if desk.number and when(given):
+            yield from _fresh(replace(desk, seed=desk.seed + seed), given, owner_of(request), burst, t)
+        else:  # nothing to do, or nobody has opened the tab yet
+            yield (gr.skip(),) * 3
+
+    return changed
+
+
+def _continuing(t: Texts, burst: int) -> Callable[..., Any]:
+    """A handler that goes on from the step that the stage shows."""
+
+    @explained(t)
+    def pressed(event: gr.EventData, request: gr.Request, desk: Desk, *given: Any) -> Iterator[Any]:
+        if desk.key:
+            yield from _on(desk, int(event.step), PACES[given[-1]], burst)
+        else:
+            yield from _fresh(desk, given, owner_of(request), burst, t)
+
+    return pressed
+
+
+def _wire_training(t: Texts, tab: gr.Tab, p: _Parts) -> None:
+    """The first example, the buttons of the stage, and what needs another model."""
+
+    @explained(t)
+    def opened(request: gr.Request, desk: Desk, *given: Any) -> Iterator[Any]:
+        if desk.number:
+            yield (gr.skip(),) * 3
+        else:
+            yield from _fresh(desk, given, owner_of(request), OPENING, t)
+
+    given: dict[str, Any] = {"inputs": [p.desk, *p.recipe], "outputs": p.shown, "trigger_mode": "multiple"}
+    tab.select(opened, **given, **TRAINING)
+    p.stage.submit(_continuing(t, BURST), **given, **TRAINING)
+    p.stage.edit(_continuing(t, 1), **given, **TRAINING)
+    p.stage.clear(_renewing(t, burst=0, seed=1), **given, **TRAINING)
+    for choice in (p.experiment, p.temperature):
+        choice.input(_renewing(t), **given, **TRAINING)
+    p.batch.release(_renewing(t, lambda given: given[0] == "many"), **given, **TRAINING)
+    p.tau.release(_renewing(t, lambda given: given[2] == "fixed"), **given, **TRAINING)
+    p.stage.stop(lambda desk: trainings.pause(desk.key), p.desk, queue=False, api_visibility="private")
+
+
+def _wire_pairs(t: Texts, p: _Parts) -> None:
+    """Pairs that a visitor draws, brings or captions anew."""
+
+    @explained(t)
+    def drawn(request: gr.Request, desk: Desk, count: float, *given: Any) -> Iterator[Any]:
+        pairs = contrastive_pairs.draw_pairs(int(count), random.getrandbits(32))
+        fresh = _fresh(replace(desk, pairs=pairs), given, owner_of(request), BURST, t)
+        yield *next(fresh), "\n".join(pairs.captions)
+        for values in fresh:
+            yield *values, gr.skip()
+
+    @explained(t)
+    def sent(event: gr.EventData, desk: Desk) -> Any:
+        files = event.paths if isinstance(event.paths, list) else []
+        desk = with_own_pictures(desk, accept(files, t), [str(file) for file in files])
+        trainings.pause(desk.key)
+        return desk, strip_html(desk.pairs.images, t), "", "\n".join(desk.pairs.captions)
+
+    @explained(t)
+    def captioned(request: gr.Request, desk: Desk, text: str, *given: Any) -> Iterator[Any]:
+        desk = with_captions(desk, text.splitlines())
+        yield from _fresh(desk, given, owner_of(request), BURST, t)
+
+    p.draw.click(
+        drawn, [p.desk, p.count, *p.recipe], [*p.shown, p.captions], trigger_mode="multiple", **TRAINING
+    )
+    p.own.click(captioned, [p.desk, p.captions, *p.recipe], p.shown, trigger_mode="multiple", **TRAINING)
+    p.sources.upload(sent, p.desk, [*p.shown, p.captions], api_visibility="private", show_progress="hidden")
+
+
+def build_contrastive_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+    """Draw the tab and wire it.
+
+    Args:
+        bar: the bar above all tabs; this tab has its own texts.
+        t: texts of the page.
+        public: whether this page lists endpoints; this tab's only one is in `API`, so nothing changes.
+    """
+    with tab_frame(t, "contrastive") as tab:
+        parts = _layout(t)
+    _wire_training(t, tab, parts)
+    _wire_pairs(t, parts)

@@ -1,0 +1,188 @@
+"""What one visitor of the contrastive tab has on the desk, and the stream of their training."""
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from components.clip_matrix_bench import KEPT_SIDE
+from components.clip_matrix_view import thumbnail
+from components.contrastive_view import pulse_html, stage_html
+from components.language import Texts
+from pipelines.clip_matrix import compute_clip_matrix, learned_logit_scale
+from pipelines.contrastive import Recipe, begin_training, lowest_loss
+from pipelines.contrastive_pairs import Pairs, first_pairs, own_pairs, with_twin
+from pipelines.live_training import trainings
+
+CLASSROOM = "classroom-clip"  # the trained one beside, whatever model the bar names
+EXPERIMENTS = ("pairs", "swapped", "reshuffled", "twins", "many")
+PACES = {"slow": 1.0, "watch": 12.0, "fast": 0.0}  # steps a second; 0 is as fast as it goes
+SHOWN_EVERY = 0.06  # s between two views: more would keep server and browser from the training itself
+BURST = 150  # steps of one start, so that no page that somebody forgot trains for ever
+OPENING = 60  # steps of the example that runs when the tab is opened
+_LOST = 4  # views that the browser may pass over without missing a step
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """Pairs and the training made of them.
+
+    Attributes:
+        pairs: as drawn or brought, before an experiment changes them.
+        key: of the training in `live_training.trainings`; "" before the first.
+        number: of the training; tells drawings of different trainings apart.
+        seed: of weights and batches.
+    """
+
+    pairs: Pairs
+    key: str = ""
+    number: int = 0
+    seed: int = 0
+
+    @property
+    def there(self) -> bool:
+        """Whether the training can go on."""
+        return trainings.holds(self.key)
+
+
+def first_desk() -> Desk:
+    """What the tab opens with."""
+    return Desk(first_pairs())
+
+
+def recipe_of(experiment: str, batch: float, temperature: float | None, seed: int) -> Recipe:
+    """How a training of an experiment goes."""
+    captions = experiment if experiment in ("swapped", "reshuffled") else "own"
+    return Recipe(captions, experiment == "many", int(batch), temperature, seed)
+
+
+def begun(
+    desk: Desk, experiment: str, batch: float, temperature: float | None, owner: str, t: Texts
+) -> tuple[Desk, str]:
+    """Start a new training in place of the visitor's last one.
+
+    Args:
+        desk: with the pairs to train on.
+        experiment: one of `EXPERIMENTS`.
+        batch: pairs in a step, if there are many.
+        temperature: fixed; None to learn it.
+        owner: the visitor.
+        t: texts of the page.
+
+    Returns:
+        The desk with its training, and the stage for it.
+
+    Raises:
+        InputError: what `begin_training` raises.
+    """
+    pairs = with_twin(desk.pairs.validated()) if experiment == "twins" else desk.pairs.validated()
+    recipe = recipe_of(experiment, batch, temperature, desk.seed)
+    trainings.free(desk.key)
+    desk = replace(desk, key=begin_training(pairs, recipe, owner), number=next(_numbers))
+    return desk, _stage(desk, pairs, experiment, t)
+
+
+def _stage(desk: Desk, pairs: Pairs, experiment: str, t: Texts) -> str:
+    count = len(pairs)
+    judged = compute_clip_matrix(pairs.images, pairs.captions, CLASSROOM)
+    return stage_html(
+        desk.number,
+        (_thumbs(pairs.images), pairs.captions),
+        (_thumbs(pairs.unseen_images[:count]), pairs.unseen_captions[:count]),
+        trainings.learner(desk.key).targets,
+        (judged.similarity, learned_logit_scale(CLASSROOM)),
+        t(f"contrastive.remark.{experiment}"),
+        lowest_loss(pairs.captions),
+        t,
+    )
+
+
+def _thumbs(images: Sequence[Image.Image]) -> list[str]:
+    return [thumbnail(image) for image in images]
+
+
+def pulse_of(desk: Desk, running: bool = False, first: int = 0) -> str:
+    """How far a desk's training is; nothing if it was put away."""
+    if not desk.there:
+        return ""
+    return pulse_html(desk.number, trainings.records(desk.key), first, running)
+
+
+def train(desk: Desk, step: int | None, pace: float, burst: int = BURST) -> Iterator[str]:
+    """Train and tell how it goes.
+
+    Args:
+        desk: whose training goes on.
+        step: where; without it, where it stopped. Later steps are forgotten.
+        pace: steps a second at most; 0 for no limit.
+        burst: steps to take at most.
+
+    Yields:
+        Pulses, the last of them with all steps; none once another run has taken this one's place.
+
+    Raises:
+        InputError: what `Trainings.run` raises.
+    """
+    run = trainings.run(desk.key, step)
+    sent = [0] * _LOST
+    shown = due = time.monotonic()
+    with closing(run):
+        yield pulse_of(desk, running=True)
+        for _ in itertools.islice(run, burst):
+            now = time.monotonic()
+            if now - shown >= SHOWN_EVERY:
+                yield pulse_of(desk, True, sent[0])
+                sent = [*sent[1:], len(trainings.records(desk.key)) if desk.there else 0]
+                shown = now
+            due = max(due + 1 / pace, now) if pace else now
+            run.wait(due - time.monotonic())
+    if not run.superseded:
+        yield pulse_of(desk)
+
+
+def with_own_pictures(desk: Desk, images: Sequence[Image.Image], names: Sequence[str]) -> Desk:
+    """The desk with pictures that a visitor brings: after their earlier ones, instead of drawn ones.
+
+    Each gets its file's name as a caption for a start.
+
+    Raises:
+        InputError: `pairs_count` and the like only when the training begins: pictures come one by one.
+    """
+    own = all(subject is None for subject in desk.pairs.subjects)
+    kept = []
+    for image in images:
+        small = image.convert("RGB")
+        small.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
+        kept.append(small)
+    captions = [Path(name).stem.replace("_", " ").replace("-", " ") or "picture" for name in names]
+    before = desk.pairs if own else replace(desk.pairs, images=(), captions=())
+    pairs = replace(
+        before,
+        images=(*before.images, *kept),
+        captions=(*before.captions, *captions),
+        subjects=(None,) * (len(before.images) + len(kept)),
+    )
+    return replace(desk, pairs=pairs)
+
+
+def with_captions(desk: Desk, lines: Sequence[str]) -> Desk:
+    """The desk with the captions of the box; unseen pairs in the number of the pairs.
+
+    Raises:
+        InputError: what `Pairs.validated` raises.
+    """
+    if all(subject is None for subject in desk.pairs.subjects):
+        return replace(desk, pairs=own_pairs(desk.pairs.images, lines))
+    return replace(desk, pairs=desk.pairs.with_captions(lines).validated())
+
+
+def measured(similarity: np.ndarray) -> list[list[float]]:
+    """A matrix as programs get it, `[image][text]`."""
+    return [[round(float(value), 6) for value in row] for row in similarity]

@@ -1,0 +1,165 @@
+"""The tab of contrastive learning without a browser: streams, desk, drawings, endpoint."""
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from components import contrastive_desk as bench
+from components.contrastive import train_contrastive
+from components.contrastive_desk import (
+    EXPERIMENTS,
+    Desk,
+    begun,
+    first_desk,
+    pulse_of,
+    train,
+    with_captions,
+    with_own_pictures,
+)
+from components.contrastive_view import pulse_html, strip_html
+from components.language import load_texts
+from pipelines.errors import InputError
+from pipelines.live_training import trainings
+
+EN, DE = load_texts("en"), load_texts("de")
+HOSTILE = "<img src=x onerror=alert(1)>\"' ${1+1} {{value}}"
+
+
+def content(page: str, name: str) -> dict:
+    found = re.search(f'data-{name}="([^"]*)"', page)
+    assert found
+    return json.loads(html.unescape(found[1]))
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    made, _ = begun(first_desk(), "pairs", 16, None, "tester", EN)
+    yield made
+    trainings.leave("tester")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("t", [EN, DE])
+def test_the_stage_rings_what_is_trained(experiment: str, t) -> None:
+    desk, page = begun(first_desk(), experiment, 4, None, "tester", t)
+    learner = trainings.learner(desk.key)
+    ringed = [int(at) for at in re.findall(r'ringed" data-at="(\d+)"', page)]
+    own = [i * 5 + i for i in range(5)]
+    trained = sorted(i * 5 + target for i, target in enumerate(learner.targets))
+    assert sorted(ringed) == sorted(own * 2 + trained)  # unseen, classroom; pairs
+    data = content(page, "contrastive")
+    assert data["number"] == desk.number and data["count"] == 5
+    assert (data["floor"] > 0.2) == (experiment == "twins")
+    assert (trained != own) == (experiment == "swapped")
+    trainings.leave("tester")
+
+
+def test_texts_of_visitors_are_escaped(desk) -> None:
+    hostile = with_captions(desk, [HOSTILE, "b", "c", "d", "e"])
+    _, page = begun(hostile, "pairs", 16, None, "tester", EN)
+    assert "<img src=x" not in page and html.escape(HOSTILE, quote=True) in page
+
+
+def test_a_stream_tells_every_step_and_ends_with_all(desk, monkeypatch) -> None:
+    monkeypatch.setattr(bench, "SHOWN_EVERY", 0.0)
+    pulses = [content(page, "pulse") for page in train(desk, None, 0.0, 9)]
+    assert [pulse["running"] for pulse in pulses] == [True] * (len(pulses) - 1) + [False]
+    records: dict[int, list] = {}
+    for pulse in pulses[::3][:-1]:  # two in three are lost
+        records |= {pulse["first"] + i: record for i, record in enumerate(pulse["records"])}
+        assert sorted(records) == list(range(pulse["total"]))
+    assert pulses[-1]["first"] == 0 and len(pulses[-1]["records"]) == pulses[-1]["total"] == 10
+    for record, told in zip(trainings.records(desk.key), pulses[-1]["records"], strict=True):
+        np.testing.assert_allclose(np.array(told[0]) / 1e4, record.similarity.ravel(), atol=6e-5)
+        assert told[2] == round(record.loss, 4) and told[4] == round(record.accuracy, 4)
+
+
+def test_a_run_that_another_replaces_falls_silent(desk) -> None:
+    first = train(desk, None, 0.0)
+    next(first), next(first)
+    second = train(desk, 0, 0.0, 2)
+    next(second)
+    assert all(content(page, "pulse")["running"] for page in first)
+    *_, last = second
+    assert content(last, "pulse")["total"] == 3
+
+
+def test_a_pause_ends_the_stream_with_all_steps(desk) -> None:
+    stream = train(desk, None, 0.0)
+    next(stream), next(stream)
+    trainings.pause(desk.key)
+    last = content(list(stream)[-1], "pulse")
+    assert not last["running"] and last["total"] == len(trainings.records(desk.key))
+
+
+def test_a_new_training_frees_the_last_one(desk) -> None:
+    after, _ = begun(desk, "many", 4, 0.5, "tester", EN)
+    assert not desk.there and after.there and after.number > desk.number
+    assert pulse_of(desk) == ""
+    with pytest.raises(InputError, match="training_gone"):
+        list(train(desk, None, 0.0))
+
+
+def test_own_pictures_replace_drawn_ones_and_follow_each_other() -> None:
+    noise = [Image.effect_noise((500, 300), 40 + 30 * i).convert("RGB") for i in range(3)]
+    one = with_own_pictures(first_desk(), noise[:1], ["up/my_first-cat.png"])
+    assert one.pairs.captions == ("my first cat",) and max(one.pairs.images[0].size) <= 384
+    three = with_own_pictures(one, noise[1:], ["b.png", "c.png"])
+    assert three.pairs.captions == ("my first cat", "b", "c")
+    ready = with_captions(three, ["x", "y", "z"])
+    assert len(ready.pairs.unseen_captions) == 6
+    assert strip_html(three.pairs.images, EN).count("<img") == 3
+    with pytest.raises(InputError, match="pairs_count"):
+        begun(one, "pairs", 16, None, "tester", EN)
+    with pytest.raises(InputError, match="pairs_uneven"):
+        with_captions(three, ["x", "y"])
+    with pytest.raises(InputError, match="caption_empty"):
+        with_captions(three, ["x", "", "z"])
+
+
+def test_pulses_are_inert_text() -> None:
+    assert pulse_html(1, (), 0, False).startswith("<div hidden data-pulse=")
+
+
+def test_the_endpoint_trains_as_asked_and_frees_its_model() -> None:
+    before = len(trainings)
+    answer = train_contrastive(pairs=3, experiment="twins", steps=4, temperature=0.5)
+    assert len(trainings) == before
+    assert [len(answer[k]) for k in ("loss", "accuracy", "unseen_loss", "temperature")] == [5] * 4
+    assert answer["captions"][0] == answer["captions"][1]
+    assert answer["temperature"] == [0.5] * 5 and answer["lowest_loss"] == pytest.approx(2 / 3 * np.log(2))
+    assert np.shape(answer["similarity"]) == np.shape(answer["classroom_similarity"]) == (3, 3)
+    assert answer == train_contrastive(pairs=3, experiment="twins", steps=4, temperature=0.5)
+
+
+@pytest.mark.parametrize(
+    "asked, key",
+    [({"steps": 0}, "steps_range"), ({"steps": 201}, "steps_range"), ({"pairs": 1}, "pairs_count"),
+     ({"experiment": "x"}, "experiment_unknown"), ({"batch_size": 99}, "batch_range"),
+     ({"temperature": 9}, "fixed_temperature_range"), ({"seed": -1}, "seed_range")],
+)  # fmt: skip
+def test_the_endpoint_refuses_what_it_cannot_do(asked: dict, key: str) -> None:
+    with pytest.raises(InputError, match=key):
+        train_contrastive(**asked)
+
+
+def test_corrupt_and_foreign_files_are_refused(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    good, cut = folder / "a.png", folder / "b.png"
+    Image.effect_noise((40, 40), 80).save(good)
+    cut.write_bytes(good.read_bytes()[:300])
+    outside = tmp_path / "c.png"
+    outside.write_bytes(good.read_bytes())
+    for files, key in (((good, cut), "picture_broken"), ((good, outside), "picture_not_uploaded"),
+                       ((good, good), "pictures_same")):  # fmt: skip
+        with pytest.raises(InputError, match=key):
+            train_contrastive(images=[{"path": str(f)} for f in files], captions=["a", "b"])  # type: ignore[list-item]
