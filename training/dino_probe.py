@@ -1,4 +1,4 @@
-"""How good a vision model's features are, on drawn scenes with one thing: with labels that training never saw."""
+"""How good a vision model's features are, on scenes with one thing whose name training never saw."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,8 @@ from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
 from pipelines.world.scene import NOUNS
 
-SIDE = 128  # px at which pictures are shown to the model
+SIDE = 128  # px of the drawings; so large they are shown to find the foreground
+KNN_SIDE = 64  # px at which whole pictures are compared: things then are as large as in the training's crops
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,9 @@ class Singles:
 def draw_singles(count: int, seed: int) -> Singles:
     """Freshly drawn scenes with one thing; the same seed draws the same ones."""
     rng = np.random.default_rng(seed)
-    pictures, nouns, masks = [], [], []
+    pictures: list[np.ndarray] = []
+    nouns: list[int] = []
+    masks: list[np.ndarray] = []
     while len(pictures) < count:
         scene = draw_scene(rng)
         if len(scene.things) != 1:
@@ -52,6 +55,12 @@ def tokens_of(backbone: nn.Module, pixels: Tensor, device: str) -> np.ndarray:
     return torch.cat(parts).numpy()
 
 
+def class_tokens(backbone: nn.Module, pixels: Tensor, device: str) -> np.ndarray:
+    """`[n, dim]` class tokens at `KNN_SIDE`."""
+    small = nn.functional.avg_pool2d(pixels, SIDE // KNN_SIDE)
+    return tokens_of(backbone, small, device)[:, 0]
+
+
 def enlarged(grids: np.ndarray, side: int) -> np.ndarray:
     """`[n, grid, grid]` brought to `[n, side, side]` without hard edges between patches."""
     big = nn.functional.interpolate(torch.from_numpy(grids)[:, None], size=(side, side), mode="bilinear")
@@ -67,9 +76,10 @@ class Probe:
 
     def measure(self, backbone: nn.Module) -> dict[str, float]:
         """k-NN accuracy of the class token, and mIoU of the first principal component."""
-        known = tokens_of(backbone, self.bank.pixels, self.device)
+        known = class_tokens(backbone, self.bank.pixels, self.device)
+        asked = class_tokens(backbone, self.queries.pixels, self.device)
+        votes = vote_of_neighbours(known, self.bank.nouns, asked)
         seen = tokens_of(backbone, self.queries.pixels, self.device)
-        votes = vote_of_neighbours(known[:, 0], self.bank.nouns, seen[:, 0])
         found = enlarged(foreground_scores(seen[:, 1:]), SIDE) > 0
         return {
             "knn": float((votes == self.queries.nouns).mean()),

@@ -1,7 +1,7 @@
 """Scenes drawn twice for self-distillation: the same things, in another place, light and style.
 
-Nobody says what the things are. But that they are the same ones is the makers' choice: it tells the model that
-places and styles do not matter, as walking around a toy tells a child. Pictures alone would not.
+Nobody says what the things are. But that they are the same ones is the makers' choice: it tells the model
+that places and styles do not matter, as walking around a toy tells a child. Pictures alone would not.
 Source: Ryali et al. 2021, arXiv:2103.12719 (backgrounds exchanged as an augmentation).
 """
 
@@ -43,8 +43,14 @@ def elsewhere(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def draw_views(rng: np.random.Generator) -> np.ndarray:
-    """`[2, SIDE, SIDE, 3]` uint8: one scene, drawn twice."""
+    """`[2, SIDE, SIDE, 3]` uint8: one scene, drawn twice.
+
+    It shows one kind of thing, alone or in copies: two crops of a picture are taken for the same, which
+    they are not where one holds a cat and the other a house.
+    """
     scene = draw_scene(rng)
+    while len({thing.noun for thing in scene.things}) > 1:
+        scene = draw_scene(rng)
     pictures = [render(s, rng, SIDE)[0] for s in (scene, elsewhere(scene, rng))]
     return np.stack([np.asarray(p) for p in pictures])
 
@@ -92,12 +98,18 @@ class ViewPool:
         self.next = int(places[-1] + 1) % len(self.pairs)
         self.held = min(self.held + len(chunk), len(self.pairs))
 
-    def sample(self) -> tuple[Tensor, Tensor]:
-        """A batch of both drawings, `[batch, 3, y, x]` in -1..1 each, in random order."""
+    def sample(self, exchanged: float) -> tuple[Tensor, Tensor]:
+        """A batch of both drawings, `[batch, 3, y, x]` in -1..1 each.
+
+        Args:
+            exchanged: share of the batch that gets both; the rest gets the first one twice.
+        """
         self.due += self.args.fresh / CHUNK
         while self.due >= 1:
             self._take()
             self.due -= 1
         chosen = self.pairs[self.rng.choice(self.held, self.args.batch, replace=False)]
+        same = self.rng.random(self.args.batch) >= exchanged
+        chosen[same, 1] = chosen[same, 0]
         pixels = torch.from_numpy(chosen).permute(1, 0, 4, 2, 3).to(self.args.device).float() / 127.5 - 1
         return pixels[0], pixels[1]
