@@ -21,6 +21,7 @@ from pipelines.self_distillation import (
     forward,
     settle,
     spread,
+    variety,
 )
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
@@ -69,7 +70,8 @@ class DinoRecord:
         settings: those of the step that led here.
         loss: cross-entropy of that step, nats; NaN before the first.
         divergence: loss less the targets' entropy: how far the student is from its teacher, nats.
-        entropy: of the teacher's distributions over a batch, mean, nats; 0 .. log `PROTOTYPES`.
+        entropy: mean entropy of the teacher's distributions, nats: 0 .. log `PROTOTYPES`.
+        variety: entropy of the mean of these distributions, nats: how many prototypes a batch uses.
         spread: standard deviation of the features of length one, times the square root of their width, 0..1.
         large, small: `[crop, y, x, 3]` uint8, the crops of the batch's first picture.
         large_boxes, small_boxes: `[crop, 4]` left, top, width, height as shares of the picture.
@@ -82,6 +84,7 @@ class DinoRecord:
     loss: float
     divergence: float
     entropy: float
+    variety: float
     spread: float
     large: np.ndarray
     small: np.ndarray
@@ -194,6 +197,7 @@ class DinoLearner:
             loss if self.taken else math.nan,
             loss - certain if self.taken else math.nan,
             certain,
+            variety(done.targets),
             spread(torch.from_numpy(self.features(WATCHED))),
             _images(crops.large[:, 0]),
             _images(crops.small[:, 0]),

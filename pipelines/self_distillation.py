@@ -18,7 +18,6 @@ from pipelines.crops import Crops
 STUDENT_TEMPERATURE = 0.1
 TEACHER_TEMPERATURE = 0.04
 UNSHARPENED = 1.0  # the teacher's temperature where sharpening is off: its logits as they are
-CENTER_MOMENTUM = 0.95  # of small batches; the source has 0.9 for batches of 1024
 
 
 class Head(nn.Module):
@@ -86,6 +85,7 @@ class Recipe:
         patches: weight of the patch loss; 0 leaves it out.
         masked: share of a large crop's patches that the student must guess, 0..1.
         apart: weight of `crowding`; 0 leaves it out, as DINO did before DINOv2.
+        center_momentum: how much of itself the center keeps at a step.
     """
 
     centering: bool = True
@@ -93,6 +93,7 @@ class Recipe:
     patches: float = 0.0
     masked: float = 0.3
     apart: float = 0.0
+    center_momentum: float = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +125,9 @@ def targets_of(scores: Tensor, center: Tensor, recipe: Recipe) -> Tensor:
     return F.softmax(scores / (TEACHER_TEMPERATURE if recipe.sharpening else UNSHARPENED), dim=-1)
 
 
-def moved_center(center: Tensor, scores: Tensor) -> Tensor:
+def moved_center(center: Tensor, scores: Tensor, momentum: float) -> Tensor:
     """The center after a batch: exponential moving average of the mean score. Source: ibid., eq. 4."""
-    return CENTER_MOMENTUM * center + (1 - CENTER_MOMENTUM) * scores.flatten(0, -2).mean(0)
+    return momentum * center + (1 - momentum) * scores.flatten(0, -2).mean(0)
 
 
 def crop_loss(student: Tensor, targets: Tensor) -> Tensor:
@@ -217,7 +218,7 @@ def forward(model: SelfDistillation, crops: Crops, recipe: Recipe, rng: Generato
         F.softmax(student.detach() / STUDENT_TEMPERATURE, dim=-1),
         targets,
         seen[: crops.large.shape[1], 0].float(),
-        (moved_center(model.center, scores), patch_center),
+        (moved_center(model.center, scores, recipe.center_momentum), patch_center),
     )
 
 
@@ -229,7 +230,7 @@ def _compare_patches(
         scores = model.teacher.patch_head(theirs[masks])
         targets = targets_of(scores, model.patch_center, recipe)
     loss = patch_loss(model.student.patch_head(ours[masks]), targets)
-    return loss, moved_center(model.patch_center, scores)
+    return loss, moved_center(model.patch_center, scores, recipe.center_momentum)
 
 
 def settle(model: SelfDistillation, done: Forward, momentum: float) -> None:
@@ -242,6 +243,15 @@ def settle(model: SelfDistillation, done: Forward, momentum: float) -> None:
 def entropy(distributions: Tensor) -> float:
     """Mean entropy of `[..., prototype]` distributions in nats: 0 is one prototype, log K is all alike."""
     return float(torch.special.entr(distributions).sum(-1).mean())
+
+
+def variety(distributions: Tensor) -> float:
+    """Entropy in nats of the mean of `[..., prototype]` distributions: 0 if all choose the same prototype.
+
+    Learning has both: each picture's own entropy is low, that of their mean is high.
+    """
+    mean = distributions.flatten(0, -2).mean(0)
+    return float(torch.special.entr(mean).sum())
 
 
 def spread(features: Tensor) -> float:

@@ -66,7 +66,7 @@ PREPROCESS = {
     "resample": 3,
 }
 CROPS = MultiCrop(global_scale=(0.4, 1.0), local_scale=(0.15, 0.5))
-RECIPE = Recipe(apart=0.3)
+RECIPE = Recipe(apart=0.3, center_momentum=0.95)  # a longer memory, for small batches
 # What touches pixels, and the prototypes: not hidden, so not for Muon.
 EDGES = ("student.backbone.embeddings", "student.head.prototypes", "student.patch_head.prototypes")
 
