@@ -29,6 +29,7 @@ from components import (
     guidance,
     image,
     journey,
+    live,
     prompt_lab,
     theme,
     tokens,
@@ -106,6 +107,7 @@ def build() -> gr.Blocks:
         api.register(ENDPOINTS)
     with demo.route("Deutsch", "/de", show_in_navbar=False):
         _build_page(demo, "de")
+    live.wire_leaving(demo)
     return demo.queue(max_size=256, default_concurrency_limit=4)
 
 

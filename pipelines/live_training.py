@@ -1,0 +1,328 @@
+"""Models that visitors train before their own eyes: one each, in turns, put away when nobody comes back.
+
+A visitor holds a key, never the model. Whoever trains asks the compute thread for one step at a time and
+waits for it, so all trainings, and the pictures that others draw, take turns in the order in which they ask.
+"""
+
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from pipelines.compute import on_compute_thread
+from pipelines.errors import InputError
+
+MOST_TRAININGS = 32
+IDLE_S = 600.0  # s after which a training that nobody has touched is put away
+MOST_STEPS = 500  # of one training: the records of every step are kept
+MOST_SAVED = 8  # weights kept of one training, to go back to
+
+Record = TypeVar("Record")
+Record_co = TypeVar("Record_co", covariant=True)
+
+
+class Learner(Protocol[Record_co]):
+    """A model under training, with all that its next step depends on.
+
+    Whatever is random in a step follows from a seed and the step's number alone, so that steps taken again
+    from saved weights give the same to the bit. All methods run on the compute thread.
+    """
+
+    def update(self, step: int) -> None:
+        """Take step number `step`, counted from 0."""
+
+    def measure(self) -> Record_co:
+        """What the model makes of its examples now: small numpy, which is kept for every step."""
+
+    def save(self) -> Any:
+        """A copy of weights and optimizer."""
+
+    def load(self, saved: Any) -> None:
+        """Go back to what `save` returned, which stays as it is."""
+
+
+class Training(Generic[Record]):
+    """One visitor's training: the learner, a record of every step, and weights saved on the way.
+
+    Attributes:
+        records: `records[k]` was measured after k steps; the first is of the untrained model.
+    """
+
+    def __init__(self, learner: Learner[Record], most_steps: int, most_saved: int) -> None:
+        self.learner, self.most_steps, self.most_saved = learner, most_steps, most_saved
+        self.records: list[Record] = [learner.measure()]
+        self._saved: dict[int, Any] = {0: learner.save()}
+        self._every = 1  # steps between saved weights; doubles whenever there are too many of them
+        self._updates = 0  # steps that the weights have taken; fewer than recorded after `rewind`
+
+    @property
+    def finished(self) -> bool:
+        return len(self.records) > self.most_steps
+
+    @on_compute_thread
+    def advance(self) -> Record | None:
+        """Take one step.
+
+        Returns:
+            What was measured after it; None if the step only leads back to where `rewind` went.
+        """
+        self.learner.update(self._updates)
+        self._updates += 1
+        if self._updates < len(self.records):
+            return None
+        self._keep()
+        self.records.append(self.learner.measure())
+        return self.records[-1]
+
+    def _keep(self) -> None:
+        """Save the weights now and then, evenly over all steps so far."""
+        if self._updates % self._every == 0:
+            self._saved[self._updates] = self.learner.save()
+        while len(self._saved) > self.most_saved:
+            self._every *= 2
+            self._saved = {step: saved for step, saved in self._saved.items() if step % self._every == 0}
+
+    @on_compute_thread
+    def rewind(self, step: int) -> None:
+        """Forget what came after `step`; the next steps lead there from the weights saved last before it.
+
+        Raises:
+            InputError: `step_unknown` unless the training has come that far.
+        """
+        if not 0 <= step < len(self.records):
+            raise InputError("step_unknown", received=step, high=len(self.records) - 1)
+        del self.records[step + 1 :]
+        self._saved = {at: saved for at, saved in self._saved.items() if at <= step}
+        if step != self._updates:
+            self._updates = max(self._saved)
+            self.learner.load(self._saved[self._updates])
+
+
+class Run(Iterator[Record]):
+    """A training under way, for the visitor who started it: each `next` takes a step.
+
+    It ends when it is closed, when the visitor starts another run of the same training, when the training is
+    put away, and after its last step.
+    """
+
+    def __init__(self, place: "_Place") -> None:
+        self._place = place
+        self._ended = threading.Event()
+
+    def __next__(self) -> Record:
+        record = None
+        while record is None:
+            with self._place.lock:  # a run that ends lets its step finish before the next begins
+                if self._ended.is_set() or self._place.gone or self._place.training.finished:
+                    self.close()
+                    raise StopIteration
+                record = self._place.training.advance()
+                self._place.touch()
+        return record
+
+    @property
+    def ended(self) -> bool:
+        return self._ended.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Leave the machine to others for a while, less if the run ends; whether it has."""
+        return self._ended.wait(max(0.0, seconds))
+
+    def close(self) -> None:
+        """Stop; a step that has begun is the last."""
+        self._ended.set()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+@dataclass(eq=False)
+class _Place:
+    """A training's place in the table."""
+
+    training: Training[Any]
+    owner: str
+    clock: Callable[[], float]
+    lock: threading.Lock = field(default_factory=threading.Lock)  # held while a step is taken
+    latest: Callable[[], Run[Any] | None] = lambda: None  # a weak reference: a run that is dropped ends
+    touched: float = 0.0
+    gone: bool = False
+
+    def touch(self) -> None:
+        self.touched = self.clock()
+
+    @property
+    def busy(self) -> bool:
+        run = self.latest()
+        return run is not None and not run.ended
+
+    def end_run(self) -> None:
+        run = self.latest()
+        if run is not None:
+            run.close()
+
+
+class Trainings:
+    """The trainings of all visitors.
+
+    Args:
+        most: trainings at once; a further one takes the place of the one that has rested longest.
+        idle_s: s after which a training that rests is put away.
+        most_steps, most_saved: of each, see `MOST_STEPS`, `MOST_SAVED`.
+        clock: s that pass.
+    """
+
+    def __init__(
+        self,
+        most: int = MOST_TRAININGS,
+        idle_s: float = IDLE_S,
+        most_steps: int = MOST_STEPS,
+        most_saved: int = MOST_SAVED,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._most, self._idle_s, self._clock = most, idle_s, clock
+        self._most_steps, self._most_saved = most_steps, most_saved
+        self._changed = threading.Condition()  # guards the next two
+        self._places: dict[str, _Place] = {}
+        self._caretaker: threading.Thread | None = None
+
+    def begin(self, make: Callable[[], Learner[Any]], owner: str = "") -> str:
+        """Start a training at step 0.
+
+        Args:
+            make: builds the learner; called on the compute thread.
+            owner: whose it is; `leave` puts all of an owner's trainings away.
+
+        Returns:
+            The key by which its owner reaches it; nobody can guess it.
+
+        Raises:
+            InputError: `trainings_full` if all places are taken by trainings under way.
+        """
+        self._make_room()  # before the model takes its memory
+        training = on_compute_thread(lambda: Training(make(), self._most_steps, self._most_saved))()
+        place = _Place(training, owner, self._clock)
+        place.touch()
+        key = secrets.token_urlsafe(16)
+        with self._changed:
+            self._make_room()  # others may have begun meanwhile
+            self._places[key] = place
+            if self._caretaker is None:
+                self._caretaker = threading.Thread(target=self._work, name="caretaker", daemon=True)
+                self._caretaker.start()
+            self._changed.notify_all()
+        return key
+
+    def run(self, key: str, step: int | None = None) -> Run[Any]:
+        """Go on with a training; a run of it that is under way ends.
+
+        Args:
+            key: of the training.
+            step: where to go on; without it, where the training stopped. Later steps are forgotten.
+
+        Raises:
+            InputError: `training_gone` if it was put away; `step_unknown`.
+        """
+        place = self._place(key)
+        place.end_run()
+        with place.lock:
+            place.end_run()  # of somebody who was quicker
+            if step is not None:
+                place.training.rewind(step)
+            run: Run[Any] = Run(place)
+            place.latest = weakref.ref(run)
+            return run
+
+    def pause(self, key: str) -> None:
+        """End the run of a training within one step; a training that is gone stays so."""
+        place = self._places.get(key)
+        if place is not None:
+            place.end_run()
+
+    def records(self, key: str) -> tuple[Any, ...]:
+        """What was measured after each step so far, the untrained model first.
+
+        Raises:
+            InputError: `training_gone`.
+        """
+        return tuple(self._place(key).training.records)
+
+    def learner(self, key: str) -> Any:
+        """What is trained.
+
+        Raises:
+            InputError: `training_gone`.
+        """
+        return self._place(key).training.learner
+
+    def holds(self, key: str) -> bool:
+        """Whether a training is still there."""
+        return key in self._places
+
+    def free(self, key: str) -> None:
+        """Put a training away; its run ends within one step."""
+        with self._changed:
+            self._free(key)
+
+    def leave(self, owner: str) -> None:
+        """Put away all that belongs to a visitor who has left."""
+        with self._changed:
+            for key in [key for key, place in self._places.items() if place.owner == owner]:
+                self._free(key)
+
+    def sweep(self) -> float:
+        """Put away what has rested too long.
+
+        Returns:
+            s until there may be more to put away.
+        """
+        with self._changed:
+            now = self._clock()
+            for key, place in list(self._places.items()):
+                if now - place.touched >= self._idle_s:
+                    self._free(key)
+            rests = [now - place.touched for place in self._places.values()]
+            return self._idle_s - max(rests, default=0.0)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def _place(self, key: str) -> _Place:
+        place = self._places.get(key)
+        if place is None:
+            raise InputError("training_gone", minutes=round(self._idle_s / 60))
+        place.touch()
+        return place
+
+    def _free(self, key: str) -> None:
+        """With `_changed` held."""
+        place = self._places.pop(key, None)
+        if place is not None:
+            place.gone = True
+            place.end_run()
+            self._changed.notify_all()
+
+    def _make_room(self) -> None:
+        with self._changed:
+            if len(self._places) < self._most:
+                return
+            resting = [key for key, place in self._places.items() if not place.busy]
+            if not resting:
+                raise InputError("trainings_full", limit=self._most)
+            self._free(min(resting, key=lambda key: self._places[key].touched))
+
+    def _work(self) -> None:
+        """Sweep whenever a training's time may be up; end with the last training."""
+        while True:
+            pause = self.sweep()
+            with self._changed:
+                if not self._places:
+                    self._caretaker = None
+                    return
+                self._changed.wait(max(1.0, pause))
+
+
+trainings = Trainings()  # shared by all tabs, so that its limits hold for the machine
