@@ -11,7 +11,7 @@ from pipelines import models
 from pipelines.clip import encode_images
 from pipelines.errors import InputError
 from pipelines.patch_components import foreground_scores, principal_components
-from pipelines.vision import read_tokens, square
+from pipelines.vision import read_tokens, read_whole, square
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
 from pipelines.world.scene import Scene
@@ -93,8 +93,7 @@ def look_at(pictures: Sequence[Image.Image], model: str) -> Patches:
     """
     if not 1 <= len(pictures) <= 2:
         raise InputError("dino_pictures", received=len(pictures))
-    read = read_tokens(pictures, model, attention=True)
-    assert read.attention is not None
+    read = read_tokens(pictures, model)
     grid = round(read.patches.shape[1] ** 0.5)
     colours, explained = component_colours(read.patches)
     unit = _unit(read.patches)
@@ -175,7 +174,7 @@ def features(pictures: Sequence[Image.Image], kind: str, model: str, clip: str) 
         clip: catalogue id of the role "clip".
     """
     if kind == "dino":
-        return _unit(read_tokens(pictures, model).whole)
+        return _unit(read_whole(pictures, model))
     return _unit(encode_images(pictures, clip) if kind == "clip" else pixel_features(pictures))
 
 

@@ -1,7 +1,7 @@
 """A small DINO that a visitor trains: what its two models see and say, and whether it collapses."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -147,10 +147,16 @@ class DinoLearner:
         self._last: tuple[Forward | None, Crops, int] = self._look(0)
         self._now = settings
 
-    def change(self, settings: Settings, step: int) -> None:
-        """Use other settings from step number `step` on."""
+    def change(self, settings: Settings, after_rewind: int | None = None) -> None:
+        """Use other settings from the next step on.
+
+        Args:
+            settings: of the visitor.
+            after_rewind: the step to which the training went back, whose future is open again.
+        """
         self.settings = settings
-        del self.taken[step:]
+        if after_rewind is not None:
+            del self.taken[after_rewind:]
 
     def update(self, step: int) -> None:
         """Show a batch of crops, move the student, let the teacher follow."""
@@ -226,11 +232,6 @@ class DinoLearner:
         self.model.load_state_dict(model)
         moments = {i: {k: v.clone() for k, v in s.items()} for i, s in state["state"].items()}
         self.optimizer.load_state_dict(state | {"state": moments})
-
-
-def begin_settings(momentum: float, centering: bool, sharpening: bool) -> Settings:
-    """`Settings` from what a page or a program sends; see there."""
-    return replace(Settings(), momentum=float(momentum), centering=centering, sharpening=sharpening)
 
 
 def neighbour_share(learner: DinoLearner) -> float:

@@ -27,15 +27,18 @@ class Vision:
 
     Attributes:
         model: transformers `Dinov2Model` or `ViTModel` in eval mode.
-        side: px to which pictures are brought.
+        side: px to which pictures are brought when patches are the point.
+        whole_side: px to which they are brought when one feature stands for all: at most the size that the
+            model was made for.
         patch: px of a patch's side.
-        pixels: `(picture) -> [3, side, side]` normalised.
+        pixels: `(picture, side) -> [3, side, side]` normalised.
     """
 
     model: Any
     side: int
+    whole_side: int
     patch: int
-    pixels: Callable[[Image.Image], Tensor]
+    pixels: Callable[[Image.Image, int], Tensor]
 
     @property
     def grid(self) -> int:
@@ -51,18 +54,16 @@ class Vision:
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """What a vision transformer makes of pictures.
+    """What a vision transformer makes of the parts of pictures.
 
     Attributes:
-        whole: `[picture, dim]` the class token, which stands for the whole picture.
         patches: `[picture, grid * grid, dim]` row by row.
         attention: `[picture, layer, head, grid * grid]` how the class token spreads its attention over the
-            patches; what is missing to a sum of 1 stays on itself. None unless asked for.
+            patches; what is missing to a sum of 1 stays on itself.
     """
 
-    whole: np.ndarray
     patches: np.ndarray
-    attention: np.ndarray | None = None
+    attention: np.ndarray
 
 
 def load_vision(e: ModelEntry, device: str) -> Vision:
@@ -85,11 +86,12 @@ def load_vision(e: ModelEntry, device: str) -> Vision:
     side -= side % config.patch_size
     mean, std = (torch.tensor(v)[:, None, None] for v in (processor.image_mean, processor.image_std))
 
-    def pixels(picture: Image.Image) -> Tensor:
+    def pixels(picture: Image.Image, side: int) -> Tensor:
         values = np.asarray(square(picture, side), np.float32) / 255
         return (torch.from_numpy(values).permute(2, 0, 1) - mean) / std
 
-    return Vision(model.to(device).eval().requires_grad_(False), side, config.patch_size, pixels)
+    model = model.to(device).eval().requires_grad_(False)
+    return Vision(model, side, min(side, config.image_size), config.patch_size, pixels)
 
 
 def _side(processor: Any) -> int:
@@ -114,33 +116,41 @@ def eager(vision: Vision) -> Iterator[None]:
         vision.model.set_attn_implementation(before)
 
 
-def read_tokens(pictures: Sequence[Image.Image], model: str, attention: bool = False) -> Tokens:
-    """Show pictures to a model.
+def read_tokens(pictures: Sequence[Image.Image], model: str) -> Tokens:
+    """Show pictures to a model and note what it makes of their patches, and where its heads look.
+
+    Args:
+        pictures: a few, of any size; the middle square of each is seen.
+        model: catalogue id of the role "dino".
+    """
+    return _read_tokens(models.load(models.entry(model, "dino").id), pictures)
+
+
+@on_compute_thread
+@torch.inference_mode()
+def _read_tokens(vision: Vision, pictures: Sequence[Image.Image]) -> Tokens:
+    pixels = torch.stack([vision.pixels(picture, vision.side) for picture in pictures])
+    with eager(vision):
+        out = vision(pixels, output_attentions=True)
+    looks = torch.stack(out.attentions, 1)[..., 0, 1:]
+    return Tokens(*(x.float().cpu().numpy() for x in (out.last_hidden_state[:, 1:], looks)))
+
+
+def read_whole(pictures: Sequence[Image.Image], model: str) -> np.ndarray:
+    """One feature for each picture: the class token, `[picture, dim]`.
 
     Args:
         pictures: at least one, of any size; the middle square of each is seen.
         model: catalogue id of the role "dino".
-        attention: whether to note where the class token looks.
     """
     vision = models.load(models.entry(model, "dino").id)
-    parts = [_read(vision, pictures[i : i + BATCH], attention) for i in range(0, len(pictures), BATCH)]
-    looks = [p.attention for p in parts if p.attention is not None]
-    return Tokens(
-        np.concatenate([p.whole for p in parts]),
-        np.concatenate([p.patches for p in parts]),
-        np.concatenate(looks) if looks else None,
+    return np.concatenate(
+        [_read_whole(vision, pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
     )
 
 
 @on_compute_thread
 @torch.inference_mode()
-def _read(vision: Vision, pictures: Sequence[Image.Image], attention: bool) -> Tokens:
-    pixels = torch.stack([vision.pixels(picture) for picture in pictures])
-    if not attention:
-        tokens = vision(pixels).last_hidden_state.float().cpu().numpy()
-        return Tokens(tokens[:, 0], tokens[:, 1:])
-    with eager(vision):
-        out = vision(pixels, output_attentions=True)
-    tokens = out.last_hidden_state.float().cpu().numpy()
-    looks = torch.stack(out.attentions, 1)[..., 0, 1:].float().cpu().numpy()
-    return Tokens(tokens[:, 0], tokens[:, 1:], looks)
+def _read_whole(vision: Vision, pictures: Sequence[Image.Image]) -> np.ndarray:
+    pixels = torch.stack([vision.pixels(picture, vision.whole_side) for picture in pictures])
+    return vision(pixels).last_hidden_state[:, 0].float().cpu().numpy()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from pipelines.patch_components import foreground_scores, intersection_over_union, vote_of_neighbours
@@ -46,6 +47,12 @@ def draw_singles(count: int, seed: int) -> Singles:
         masks.append(visible[0])
     pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return Singles(pixels, np.array(nouns), np.stack(masks))
+
+
+def pictures_of(scenes: Singles) -> list[Image.Image]:
+    """The scenes as pictures, for what reads those."""
+    values = ((scenes.pixels + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    return [Image.fromarray(v) for v in values]
 
 
 @torch.no_grad()

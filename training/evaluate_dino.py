@@ -8,9 +8,9 @@ from collections import Counter
 
 import numpy as np
 
-from pipelines import models
 from pipelines.patch_components import foreground_scores, intersection_over_union, vote_of_neighbours
-from training.dino_probe import SIDE, Singles, draw_singles, enlarged, tokens_of
+from pipelines.vision import read_tokens, read_whole
+from training.dino_probe import SIDE, Singles, draw_singles, enlarged, pictures_of
 from training.figures import Row, mean_row, share_row
 
 # Whatever was chosen (sizes, thresholds, when to stop) was chosen on the seeds of `dino_probe.Probe`.
@@ -22,14 +22,12 @@ NEIGHBOURS = 20
 def evaluate_dino(bank: int = BANK, queries: int = QUERIES, model: str = "classroom-dino") -> list[Row]:
     """k-NN accuracy of things and overlap of the first component, beside what needs no training."""
     known, asked = draw_singles(bank, BANK_SEED), draw_singles(queries, QUERIES_SEED)
-    vision = models.load(model)
-    bank_tokens, tokens = (
-        tokens_of(vision.model, s.pixels, str(vision.model.device)) for s in (known, asked)
-    )
-    votes = vote_of_neighbours(bank_tokens[:, 0], known.nouns, tokens[:, 0], NEIGHBOURS)
+    wholes = [read_whole(pictures_of(scenes), model) for scenes in (known, asked)]
+    votes = vote_of_neighbours(wholes[0], known.nouns, wholes[1], NEIGHBOURS)
     raw = vote_of_neighbours(_thumbnails(known), known.nouns, _thumbnails(asked), NEIGHBOURS)
-    found = enlarged(foreground_scores(tokens[:, 1:]), SIDE) > 0
-    overlaps = intersection_over_union(found, asked.masks)
+    parts = np.array_split(np.arange(queries), max(1, queries // 32))
+    patches = np.concatenate([read_tokens([pictures_of(asked)[i] for i in p], model).patches for p in parts])
+    overlaps = intersection_over_union(enlarged(foreground_scores(patches), SIDE) > 0, asked.masks)
     everywhere = intersection_over_union(np.ones_like(asked.masks), asked.masks)
     commonest = Counter(known.nouns.tolist()).most_common(1)[0][0]
     return [
