@@ -24,6 +24,7 @@ from components import (
     context,
     control_vector,
     cross_attention,
+    dino,
     embeddings,
     examples,
     guidance,
@@ -52,7 +53,13 @@ CHAPTERS = (
             "control_vector": control_vector.build_control_vector_tab,
         },
     ),
-    ("pictures", {"clip_matrix": clip_matrix.build_clip_matrix_tab}),
+    (
+        "pictures",
+        {
+            "clip_matrix": clip_matrix.build_clip_matrix_tab,
+            "dino": dino.build_dino_tab,
+        },
+    ),
     (
         "steering",
         {
@@ -71,6 +78,7 @@ WITH_ENDPOINTS = (
     context,
     control_vector,
     clip_matrix,
+    dino,
     image,
     guidance,
     cross_attention,
