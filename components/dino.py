@@ -11,8 +11,8 @@ from PIL import Image
 
 from components.clip_matrix_bench import open_uploads
 from components.clip_matrix_view import sources_html
-from components.dino_training import build_training_section, wire_training
 from components.dino_training import API as TRAINING_API
+from components.dino_training import build_training_section, wire_training
 from components.dino_view import alert_html, dino_html, neighbours_html, patches_html
 from components.errors import explained, message
 from components.language import Texts

@@ -55,7 +55,10 @@ def _verdict(records: Sequence[DinoRecord], t: Texts) -> str:
     colour = {"early": EARLY, "fine": GOOD}.get(state, BAD)
     step = html_escape(t("dino.step", step=len(records) - 1))
     said = html_escape(t(f"dino.verdict.{state}"))
-    return f'<p class="verdict" role="status" style="--c:{colour}" data-verdict="{state}"><b>{step}</b> {said}</p>'
+    return (
+        f'<p class="verdict" role="status" style="--c:{colour}" data-verdict="{state}">'
+        f"<b>{step}</b> {said}</p>"
+    )
 
 
 def _whole(now: DinoRecord, t: Texts) -> str:
@@ -87,9 +90,10 @@ def _side(who: str, now: DinoRecord, t: Texts) -> str:
         for i, (crop, size) in enumerate(crops, 1)
     )
     title, hint = html_escape(t(f"dino.{who}")), html_escape(t(f"dino.{who}_hint"))
+    bars = _bars(said.mean(0), colour, t("dino.bars", who=t(f"dino.{who}")))
     return (
         f'<div class="side" style="--c:{colour}" data-side="{who}"><h4><b>{title}</b></h4>'
-        f'<div class="crops">{images}</div>{_bars(said.mean(0), colour, t("dino.bars", who=t(f"dino.{who}")))}'
+        f'<div class="crops">{images}</div>{bars}'
         f"<small>{hint}</small></div>"
     )
 

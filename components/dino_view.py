@@ -140,8 +140,9 @@ def _row(row: Neighbours, gallery: Sequence[Known], known: Known | None, t: Text
 def _neighbour(found: Known, cosine: float, hit: bool, t: Texts) -> str:
     said = t("dino.same_thing") if hit else t("dino.gallery_picture")
     tick = '<b aria-hidden="true">✓</b> ' if hit else ""
+    kind = ' class="hit"' if hit else ""
     return (
-        f'<figure{" class=hit" if hit else ""}><img src="{thumbnail(found.picture)}" alt="{html_escape(said)}">'
+        f'<figure{kind}><img src="{thumbnail(found.picture)}" alt="{html_escape(said)}">'
         f"<figcaption>{tick}{number(cosine, t)}</figcaption></figure>"
     )
 
