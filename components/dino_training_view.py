@@ -16,7 +16,7 @@ TEACHER, STUDENT = "#d55e00", "#0072b2"
 GOOD, BAD, EARLY = "#009e73", "#cc0044", "#8a8f98"
 MOST_ENTROPY = math.log(PROTOTYPES)
 _PATIENCE = 25  # steps before a verdict
-_SURE, _ALIKE = 0.15, 0.85  # shares of the largest entropy
+_SURE, _ALIKE = 0.22, 0.85  # shares of the largest entropy
 _POINTS = 160  # of a curve
 
 
@@ -36,7 +36,8 @@ def training_html(records: Sequence[DinoRecord], t: Texts) -> str:
 
 
 def state_of(records: Sequence[DinoRecord]) -> str:
-    """What the meters say: "early", "one" (all pictures get one prototype), "same" (all get all) or "fine".
+    """What the meters say: "early", "one" (a prototype or two win with all pictures), "same" (each picture gets all alike)
+    or "fine".
 
     Both kinds of collapse show in what the pictures have in common: where the mean over a batch is as
     certain, or as uncertain, as each picture alone, the pictures are not told apart.
@@ -54,7 +55,8 @@ def _verdict(records: Sequence[DinoRecord], t: Texts) -> str:
     state = state_of(records)
     colour = {"early": EARLY, "fine": GOOD}.get(state, BAD)
     step = html_escape(t("dino.step", step=len(records) - 1))
-    said = html_escape(t(f"dino.verdict.{state}"))
+    used = max(1, round(math.exp(float(np.mean([r.variety for r in records[-10:]])))))
+    said = html_escape(t(f"dino.verdict.{state}", used=used, all=PROTOTYPES))
     return (
         f'<p class="verdict" role="status" style="--c:{colour}" data-verdict="{state}">'
         f"<b>{step}</b> {said}</p>"

@@ -129,7 +129,7 @@ def recolour(pictures: Tensor, strength: float, rng: Generator) -> Tensor:
 def _jitter_weights(count: int, strength: float, rng: Generator) -> Tensor:
     """`[count, 3, 3]` matrices that turn the hue around the grey axis and scale the saturation."""
     angle = _uniform(count, (-math.pi * strength, math.pi * strength), rng)
-    angle = angle * (torch.rand(count, generator=rng) < 0.5)
+    angle = angle * (torch.rand(count, generator=rng) < 0.8)
     saturation = _uniform(count, (1 - 0.6 * strength, 1 + 0.4 * strength), rng)
     saturation = saturation * (torch.rand(count, generator=rng) >= 0.2 * strength)
     cos, sin = (torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None])

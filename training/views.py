@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
-from pipelines.world.layout import draw_scene
+from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
 from pipelines.world.scene import Scene, is_held_out
 
@@ -25,21 +25,17 @@ CHUNK = 8  # pairs that a worker draws at once
 
 
 def elsewhere(scene: Scene, rng: np.random.Generator) -> Scene:
-    """The same things at the same spots, in the place, light and style of another scene."""
+    """The same things at other spots, nearer or farther, in the place, light and style of another scene."""
     while True:
         other = draw_scene(rng)
-        changed = replace(
-            scene,
-            place=other.place,
-            atmosphere=other.atmosphere,
-            style=other.style,
-            defect=other.defect,
-            composition="top-down" if other.composition == "top-down" else scene.composition,
-        )
-        if changed.composition == "top-down" and changed.place == "night sky":
-            continue
+        if scene.composition is None and len(scene.things) > 1 and other.composition is not None:
+            continue  # copies stand side by side
+        things = tuple(replace(t, size=None, flip=bool(rng.random() < 0.5)) for t in scene.things)
+        changed = replace(other, things=things, relation=None)
+        if len(things) == 1:
+            changed = replace(changed, things=(replace(things[0], size=other.things[0].size),))
         if not is_held_out(changed):
-            return changed
+            return lay_out(changed, rng)
 
 
 def draw_views(rng: np.random.Generator) -> np.ndarray:

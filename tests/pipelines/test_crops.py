@@ -16,7 +16,9 @@ def smooth(count: int = 4, side: int = 64) -> torch.Tensor:
     line = torch.linspace(-1, 1, side)
     pictures = torch.stack([line[None] * torch.ones(side, 1), line[:, None] * torch.ones(1, side)])
     shift = torch.linspace(-0.3, 0.3, count)[:, None, None]
-    return torch.stack([pictures[0] + 0 * shift, pictures[1] + 0 * shift, pictures[0] * shift], 1).clamp(-1, 1)
+    return torch.stack([pictures[0] + 0 * shift, pictures[1] + 0 * shift, pictures[0] * shift], 1).clamp(
+        -1, 1
+    )
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -42,7 +44,9 @@ def test_boxes_lie_inside_and_have_the_areas_asked_for() -> None:
 
 
 def test_a_seed_decides_everything() -> None:
-    one, two, other = (multi_crop(smooth(), smooth(), MultiCrop(), Generator().manual_seed(s)) for s in (1, 1, 2))
+    one, two, other = (
+        multi_crop(smooth(), smooth(), MultiCrop(), Generator().manual_seed(s)) for s in (1, 1, 2)
+    )
     assert torch.equal(one.large, two.large) and torch.equal(one.small, two.small)
     assert not torch.equal(one.large, other.large)
     assert one.large.shape == (2, 4, 3, 48, 48) and one.small.shape == (4, 4, 3, 24, 24)
