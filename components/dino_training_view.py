@@ -36,8 +36,11 @@ def training_html(records: Sequence[DinoRecord], t: Texts) -> str:
 
 
 def state_of(records: Sequence[DinoRecord]) -> str:
-    """What the meters say: "early", "one" (a prototype or two win with all pictures), "same" (each picture gets all alike)
-    or "fine".
+    """What the meters say of collapse.
+
+    Returns:
+        "early"; "one" (a prototype or two win with all pictures); "same" (each picture gets all alike);
+        or "fine".
 
     Both kinds of collapse show in what the pictures have in common: where the mean over a batch is as
     certain, or as uncertain, as each picture alone, the pictures are not told apart.

@@ -40,7 +40,7 @@ def test_boxes_lie_inside_and_have_the_areas_asked_for() -> None:
     assert (boxes >= 0).all() and (left + width <= 1 + 1e-6).all() and (top + height <= 1 + 1e-6).all()
     area, shape = width * height, width / height
     assert 0.2 - 1e-6 <= area.min() < 0.22 and 0.48 < area.max() <= 0.5 + 1e-6
-    assert 3 / 4 - 1e-6 <= shape.min() and shape.max() <= 4 / 3 + 1e-6
+    assert shape.min() >= 3 / 4 - 1e-6 and shape.max() <= 4 / 3 + 1e-6
 
 
 def test_a_seed_decides_everything() -> None:

@@ -1,4 +1,4 @@
-"""A visitor's own DINO: collapse comes without its two guards, not with them; the same seed gives the same."""
+"""A visitor's own DINO: it collapses without its guards, not with them; a seed gives the same again."""
 
 import math
 
