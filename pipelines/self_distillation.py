@@ -86,6 +86,7 @@ class Recipe:
         masked: share of a large crop's patches that the student must guess, 0..1.
         apart: weight of `crowding`; 0 leaves it out, as DINO did before DINOv2.
         center_momentum: how much of itself the center keeps at a step.
+        balanced: instead of centering, share the prototypes out evenly over the batch, as DINOv2 does.
     """
 
     centering: bool = True
@@ -94,6 +95,7 @@ class Recipe:
     masked: float = 0.3
     apart: float = 0.0
     center_momentum: float = 0.9
+    balanced: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +122,32 @@ def targets_of(scores: Tensor, center: Tensor, recipe: Recipe) -> Tensor:
 
     Source: Caron et al. 2021, section 3.1, "Avoiding collapse".
     """
+    if recipe.balanced:
+        return shared_out(scores / TEACHER_TEMPERATURE)
     if recipe.centering:
         scores = scores - center
     return F.softmax(scores / (TEACHER_TEMPERATURE if recipe.sharpening else UNSHARPENED), dim=-1)
+
+
+def shared_out(scores: Tensor, rounds: int = 3) -> Tensor:
+    """Distributions that together use every prototype equally.
+
+    A constant center can be followed by a teacher that says the same of all pictures; this cannot.
+
+    Args:
+        scores: `[batch, prototype]`, sharpened.
+        rounds: of bringing columns and rows to their sums in turn.
+
+    Returns:
+        The same shape; rows sum to 1, columns nearly to batch / prototype.
+
+    Source: Cuturi 2013, arXiv:1306.0895 (Sinkhorn-Knopp); so used in SwAV, arXiv:2006.09882, and DINOv2.
+    """
+    shares = (scores - scores.max()).double().exp().clamp(min=1e-30)
+    for _ in range(rounds):
+        shares = shares / shares.sum(0, keepdim=True) / shares.shape[1]
+        shares = shares / shares.sum(1, keepdim=True)
+    return shares.to(scores.dtype)
 
 
 def moved_center(center: Tensor, scores: Tensor, momentum: float) -> Tensor:

@@ -22,6 +22,7 @@ from pipelines.self_distillation import (
     move_teacher,
     settle,
     spread,
+    variety,
 )
 from training.common import (
     MODELS,
@@ -39,10 +40,10 @@ from training.views import ViewPool
 NAME = "dino"
 FOLDER = MODELS / "dino"
 WEIGHTS = "model.safetensors"
-PROTOTYPES = 256
+PROTOTYPES = 128
 MOMENTUM = 0.98  # of the teacher: it lags behind the student by some 50 steps
-EXCHANGED = (0.5, 1.0)  # share of pictures whose second crop is from the other drawing: at first, in the end
-EXCHANGED_STEPS = 1000  # until then it rises: places and styles are easy to agree on, and a beginning
+EXCHANGED = (0.3, 1.0)  # share of pictures whose second crop is from the other drawing: at first, in the end
+EXCHANGED_STEPS = 1200  # until then it rises: places and styles are easy to agree on, and a beginning
 CONFIG = Dinov2Config(
     hidden_size=128,
     num_hidden_layers=4,
@@ -66,7 +67,7 @@ PREPROCESS = {
     "resample": 3,
 }
 CROPS = MultiCrop(global_scale=(0.4, 1.0), local_scale=(0.15, 0.5))
-RECIPE = Recipe(apart=0.3, center_momentum=0.95)  # a longer memory, for small batches
+RECIPE = Recipe(apart=0.1, balanced=True)
 # What touches pixels, and the prototypes: not hidden, so not for Muon.
 EDGES = ("student.backbone.embeddings", "student.head.prototypes", "student.patch_head.prototypes")
 
@@ -108,6 +109,17 @@ def exchanged(step: int) -> float:
     return first + (last - first) * min(1.0, step / EXCHANGED_STEPS)
 
 
+def _meters(step: Forward) -> dict[str, float]:
+    """What tells collapse: `agree` is how often the two views' targets have the same first choice."""
+    first, second = step.targets.argmax(-1)
+    return {
+        "entropy": entropy(step.targets),
+        "variety": variety(step.targets),
+        "spread": spread(step.features),
+        "agree": (first == second).float().mean().item(),
+    }
+
+
 def main() -> None:
     args = parse_args("train_dino", minutes=40, batch=32, lr=5e-4, fresh=8)
     args.pool = min(args.pool, 6000)  # a pair takes 98 kB
@@ -126,7 +138,7 @@ def main() -> None:
         with torch.autocast(args.device, torch.bfloat16, enabled=args.device != "cpu"):
             step = forward(model, crops, RECIPE, rng)
         teacher.done = step
-        return step.loss, {"entropy": entropy(step.targets), "spread": spread(step.features)}
+        return step.loss, _meters(step)
 
     train(
         run, args, compute, export=export, log_every=200, after=lambda: probe.measure(model.teacher.backbone)
