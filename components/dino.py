@@ -16,7 +16,7 @@ from components.dino_training import build_training_section, wire_training
 from components.dino_view import alert_html, dino_html, neighbours_html, patches_html
 from components.errors import explained, message
 from components.language import Texts
-from components.layout import section, tab_frame
+from components.layout import html_escape, section, tab_frame
 from components.prompt_bar import PromptBar
 from pipelines import dino as pipeline
 from pipelines import models
@@ -103,7 +103,7 @@ def _layout(t: Texts) -> _Parts:
             )  # fmt: skip
         with gr.Column(scale=3, min_width=320):
             sources = gr.HTML(
-                sources_html(t),
+                sources_html(t).replace(html_escape(t("clip_matrix.drop")), html_escape(t("dino.drop"))),
                 css_template=(_HERE / "clip_matrix.css").read_text("utf-8"),
                 js_on_load=(_HERE / "clip_matrix.js").read_text("utf-8"),
                 apply_default_css=False,
