@@ -26,6 +26,8 @@ from pipelines.figures import figure
 
 _HERE = Path(__file__).parent
 FIRST = (31, 46)  # seeds of the pictures that the tab opens with
+# What needs no training, beside each figure.
+_BESIDE = {"knn": "knn_raw_pixels", "foreground_miou": "foreground_miou_everywhere"}
 MODEL: dict[str, Any] = {
     "api_visibility": "private",
     "concurrency_id": "model",
@@ -123,9 +125,13 @@ def _measured(name: str, t: Texts) -> str:
     found = figure(f"dino.{name}")
     if found is None:
         return t("dino.not_measured")
+    beside = figure(f"dino.{_BESIDE[name]}")
     low, high = (_two(value, t) for value in found.ci95)
-    must = _two(found.must or 0, t)
-    return t(f"dino.measured.{name}", n=found.n, value=_two(found.value, t), low=low, high=high, must=must)
+    said = t(
+        f"dino.measured.{name}", n=found.n, value=_two(found.value, t), low=low, high=high,
+        must=_two(found.must or 0, t), beside=_two(beside.value if beside else 0, t),
+    )  # fmt: skip
+    return said if found.ok else f"{said} {t('dino.missed')}"
 
 
 def _two(value: float, t: Texts) -> str:
