@@ -25,8 +25,9 @@ def evaluate_dino(bank: int = BANK, queries: int = QUERIES, model: str = "classr
     wholes = [read_whole(pictures_of(scenes), model) for scenes in (known, asked)]
     votes = vote_of_neighbours(wholes[0], known.nouns, wholes[1], NEIGHBOURS)
     raw = vote_of_neighbours(_thumbnails(known), known.nouns, _thumbnails(asked), NEIGHBOURS)
-    parts = np.array_split(np.arange(queries), max(1, queries // 32))
-    patches = np.concatenate([read_tokens([pictures_of(asked)[i] for i in p], model).patches for p in parts])
+    pictures = pictures_of(asked)
+    chunks = [pictures[i : i + 32] for i in range(0, len(pictures), 32)]
+    patches = np.concatenate([read_tokens(chunk, model).patches for chunk in chunks])
     overlaps = intersection_over_union(enlarged(foreground_scores(patches), SIDE) > 0, asked.masks)
     everywhere = intersection_over_union(np.ones_like(asked.masks), asked.masks)
     commonest = Counter(known.nouns.tolist()).most_common(1)[0][0]
