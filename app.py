@@ -25,6 +25,7 @@ from components import (
     contrastive,
     control_vector,
     cross_attention,
+    dino,
     embeddings,
     examples,
     guidance,
@@ -58,6 +59,7 @@ CHAPTERS = (
         {
             "clip_matrix": clip_matrix.build_clip_matrix_tab,
             "contrastive": contrastive.build_contrastive_tab,
+            "dino": dino.build_dino_tab,
         },
     ),
     (
@@ -79,6 +81,7 @@ WITH_ENDPOINTS = (
     control_vector,
     clip_matrix,
     contrastive,
+    dino,
     image,
     guidance,
     cross_attention,

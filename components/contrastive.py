@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -28,7 +27,7 @@ from components.contrastive_desk import (
 from components.contrastive_view import strip_html
 from components.errors import explained
 from components.language import Texts
-from components.layout import section, tab_frame
+from components.layout import live_html, section, tab_frame
 from components.live import TRAINING, owner_of
 from components.prompt_bar import PromptBar
 from pipelines import contrastive_pairs
@@ -37,7 +36,6 @@ from pipelines.contrastive import BATCHES, TEMPERATURES, begin_training, lowest_
 from pipelines.errors import InputError
 from pipelines.live_training import trainings
 
-_HERE = Path(__file__).parent
 _API_STEPS = 200
 
 
@@ -142,13 +140,6 @@ class _Parts:
         return [self.desk, self.stage, self.pulse]
 
 
-def _html(value: str, elem_id: str, css: str, script: str, **kwargs: Any) -> gr.HTML:
-    return gr.HTML(
-        value, elem_id=elem_id, css_template=(_HERE / css).read_text("utf-8") if css else "",
-        js_on_load=(_HERE / script).read_text("utf-8"), apply_default_css=False, **kwargs,
-    )  # fmt: skip
-
-
 def _layout(t: Texts) -> _Parts:
     experiments = [(t(f"contrastive.experiment.{name}"), name) for name in EXPERIMENTS]
     experiment = gr.Radio(
@@ -158,8 +149,8 @@ def _layout(t: Texts) -> _Parts:
         show_label=False,
         elem_id="contrastive-experiment",
     )
-    stage = _html("", "contrastive-stage", "contrastive.css", "contrastive.js")
-    pulse = _html("", "contrastive-pulse", "", "contrastive_pulse.js", elem_classes="sv-sr")
+    stage = live_html("contrastive", "contrastive-stage")
+    pulse = live_html("contrastive_pulse", "contrastive-pulse", classes=["sv-sr"])
     with gr.Row(equal_height=False):
         paces = [(t(f"contrastive.pace.{name}"), name) for name in PACES]
         pace = gr.Radio(paces, value="watch", label=t("contrastive.pace_label"), elem_id="contrastive-pace")
@@ -186,7 +177,7 @@ def _layout(t: Texts) -> _Parts:
             own = gr.Button(t("contrastive.train_own"), elem_id="contrastive-own")
         with gr.Column(scale=2, min_width=320):
             field = sources_html(t, "contrastive.drop")
-            sources = _html(field, "contrastive-sources", "clip_matrix.css", "clip_matrix.js")
+            sources = live_html("clip_matrix", "contrastive-sources", value=field)
             count = gr.Slider(
                 contrastive_pairs.FEWEST, contrastive_pairs.MOST, value=5, step=1,
                 label=t("contrastive.count"), elem_id="contrastive-count",

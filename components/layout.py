@@ -54,6 +54,7 @@ def live_html(
     value: str = "",
     *,
     also: Sequence[str] = (),
+    classes: Sequence[str] = (),
     script: bool = True,
     render: bool = True,
 ) -> gr.HTML:
@@ -68,6 +69,7 @@ def live_html(
         label: what the place shows, for those who cannot see it.
         value: the view to begin with.
         also: stems whose rules hold here too.
+        classes: more classes for `style.css`.
         script: whether the script runs here.
         render: whether it stands here, or is put somewhere later.
     """
@@ -75,7 +77,7 @@ def live_html(
     return gr.HTML(
         value,
         elem_id=elem_id,
-        elem_classes=[f"sv-view-{name}" for name in (*also, stem)],
+        elem_classes=[*(f"sv-view-{name}" for name in (*also, stem)), *classes],
         label=label or None,
         js_on_load=call if script else None,
         render=render,

@@ -15,7 +15,7 @@ from pipelines.compute import on_passing_thread
 from pipelines.errors import InputError
 
 ASSETS = Path(__file__).parents[1] / "assets" / "models"
-ROLES = ("clip", "image")
+ROLES = ("clip", "dino", "image")
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,9 @@ _BUILT_IN = (
     ModelEntry("classroom-clip", "clip", "classroom", "Classroom CLIP", str(ASSETS / "clip"), "Apache-2.0", 7_986_817),
     ModelEntry("clip-vit-b-32", "clip", "hub", "OpenCLIP ViT-B/32 (LAION-2B)", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "MIT", 151_277_313, 605),
     ModelEntry("clip-xlm-roberta-b-32", "clip", "hub", "OpenCLIP XLM-RoBERTa ViT-B/32 (LAION-5B, German too)", "laion/CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k", "MIT", 366_120_000, 1465),
+    ModelEntry("classroom-dino", "dino", "classroom", "Classroom DINO", str(ASSETS / "dino"), "Apache-2.0", 827_648),
+    ModelEntry("dinov2-small", "dino", "hub", "DINOv2 ViT-S/14", "facebook/dinov2-small", "Apache-2.0", 22_056_576, 88),
+    ModelEntry("dino-vits8", "dino", "hub", "DINO ViT-S/8", "facebook/dino-vits8", "Apache-2.0", 21_670_272, 87),
     ModelEntry("classroom-image", "image", "classroom", "Classroom diffusion", str(ASSETS / "image"), "Apache-2.0", 7_242_123),
     ModelEntry("sd-turbo", "image", "hub", "SD-Turbo", "stabilityai/sd-turbo", "Stability AI Community", 1_290_000_000, 2580, distilled=True),
     ModelEntry("stable-diffusion-v1-5", "image", "hub", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 1_066_000_000, 2740),
@@ -129,7 +132,17 @@ def _load_image(e: ModelEntry) -> Any:
     return load_diffusion(e, device())
 
 
-_LOADERS: dict[str, Callable[[ModelEntry], Any]] = {"clip": _load_clip, "image": _load_image}
+def _load_dino(e: ModelEntry) -> Any:
+    from pipelines.vision import load_vision
+
+    return load_vision(e, device())
+
+
+_LOADERS: dict[str, Callable[[ModelEntry], Any]] = {
+    "clip": _load_clip,
+    "dino": _load_dino,
+    "image": _load_image,
+}
 _loaded: dict[str, Any] = {}
 _lock = threading.RLock()  # one load at a time: transformers builds models under a global setting
 
@@ -141,7 +154,8 @@ def load(model: str) -> Any:
         model: id of a catalogue entry.
 
     Returns:
-        For the role "clip" a `pipelines.clip.Clip`, for "image" a diffusers pipeline.
+        For the role "clip" a `pipelines.clip.Clip`, for "dino" a `pipelines.vision.Vision`, for "image" a
+        diffusers pipeline.
 
     Raises:
         InputError: `model_unknown`; `model_needs_network` if it must be downloaded and cannot;

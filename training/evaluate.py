@@ -19,6 +19,7 @@ from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
 from training.drawing import draw
 from training.evaluate_attention import evaluate_attention
+from training.evaluate_dino import evaluate_dino
 from training.evaluate_words import evaluate_words
 from training.evaluation_prompts import (
     GENEVAL,
@@ -219,6 +220,7 @@ def main() -> None:
     parts: dict[str, Callable[[], list[Row]]] = {
         "scorers": lambda: evaluate_scorers(load_scorer()),
         "clip": evaluate_clip,
+        "dino": evaluate_dino,
         "geneval": lambda: evaluate_geneval(load_scorer()),
         "own": lambda: evaluate_categories(load_scorer(), (*OWN, "relation")),
         "unseen": lambda: evaluate_unseen(load_scorer()),

@@ -7,9 +7,10 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 # What a caller has to bring: pictures and texts of one's own have no sensible default.
-REQUIRED = {("/clip_matrix", "images"), ("/clip_matrix", "prompts")}
+REQUIRED = {("/clip_matrix", "images"), ("/clip_matrix", "prompts"), ("/dino_features", "images")}
 ENDPOINTS = {
     "/follow_prompt", "/tokens", "/embeddings", "/context", "/control_vector", "/steer", "/clip_matrix",
+    "/dino_features", "/train_dino",
     "/generate_image", "/guidance_sweep", "/cross_attention", "/switch_prompts", "/cut_blocks",
     "/prompt_variants", "/leave_one_out", "/train_contrastive",
 }  # fmt: skip

@@ -1,0 +1,224 @@
+"""The DINO tab: what a model sees that was never told a word."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from components.clip_matrix_bench import open_uploads
+from components.clip_matrix_view import sources_html
+from components.dino_training import API as TRAINING_API
+from components.dino_training import build_training_section, wire_training
+from components.dino_view import alert_html, neighbours_html, patches_html
+from components.errors import explained, message
+from components.language import Texts
+from components.layout import live_html, section, tab_frame
+from components.prompt_bar import PromptBar
+from pipelines import dino as pipeline
+from pipelines import models
+from pipelines.dino import Known
+from pipelines.errors import InputError
+from pipelines.figures import figure
+
+FIRST = (31, 46)  # seeds of the pictures that the tab opens with
+# What needs no training, beside each figure.
+_BESIDE = {"knn": "knn_raw_pixels", "foreground_miou": "foreground_miou_everywhere"}
+MODEL: dict[str, Any] = {
+    "api_visibility": "private",
+    "concurrency_id": "model",
+    "concurrency_limit": 1,
+    "show_progress": "hidden",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """The two pictures of one visitor.
+
+    Attributes:
+        pictures: the first is the one that is asked about.
+        known: for each, what is in it if the world drew it.
+        model: catalogue id that the page shows; "" before the first look.
+    """
+
+    pictures: tuple[Image.Image, ...] = ()
+    known: tuple[Known | None, ...] = ()
+    model: str = ""
+
+
+def drawn(seeds: tuple[int, ...]) -> Bench:
+    """Pictures of the classroom world, one thing in each."""
+    known = tuple(pipeline.world_picture(seed, things=1) for seed in seeds)
+    return Bench(tuple(k.picture for k in known), known)
+
+
+def with_uploads(bench: Bench, pictures: list[Image.Image]) -> Bench:
+    """Uploaded pictures come first; what was there moves on to the second place."""
+    both = [(picture, None) for picture in pictures] + list(zip(bench.pictures, bench.known, strict=True))
+    return replace(bench, pictures=tuple(p for p, _ in both[:2]), known=tuple(k for _, k in both[:2]))
+
+
+def exchanged(bench: Bench) -> Bench:
+    """The second picture first."""
+    return replace(bench, pictures=bench.pictures[::-1], known=bench.known[::-1])
+
+
+def looked(bench: Bench, model: str, clip: str, t: Texts) -> tuple[Bench, str, str]:
+    """Bench, patches and neighbours as the page shows them; what cannot be computed says why."""
+    bench = replace(bench, model=model)
+    try:
+        patches = patches_html(pipeline.look_at(bench.pictures, model), t)
+        rows = pipeline.neighbours(bench.pictures[0], model, clip)
+        return bench, patches, neighbours_html(rows, pipeline.gallery(), bench.known[0], t)
+    except InputError as error:
+        return bench, alert_html(message(error, t)), ""
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The tab's components."""
+
+    bench: gr.State
+    model: gr.Dropdown
+    sources: gr.HTML
+    draw: gr.Button
+    swap: gr.Button
+    patches: gr.HTML
+    near: gr.HTML
+
+
+def _layout(t: Texts) -> _Parts:
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            with gr.Row():
+                draw = gr.Button(t("dino.draw"), variant="primary", elem_id="dino-draw")
+                swap = gr.Button(t("dino.swap"), elem_id="dino-swap")
+            choices = [(e.title, e.id) for e in models.catalogue("dino")]
+            model = gr.Dropdown(
+                choices, value=models.default_id("dino"), label=t("dino.model"), info=t("dino.model_info"),
+                filterable=False, elem_id="dino-model",
+            )  # fmt: skip
+        with gr.Column(scale=3, min_width=320):
+            sources = live_html("clip_matrix", "dino-sources", value=sources_html(t, "dino.drop"))
+    section(t("dino.patches_title"), t("dino.patches_hint"))
+    patches = live_html("dino", "dino-patches", t("dino.patches_title"))
+    gr.Markdown(_measured("foreground_miou", t), elem_classes="sv-hint")
+    section(t("dino.near_title"), t("dino.near_hint"))
+    near = live_html("dino", "dino-near", t("dino.near_title"))
+    gr.Markdown(_measured("knn", t), elem_classes="sv-hint")
+    return _Parts(gr.State(Bench()), model, sources, draw, swap, patches, near)
+
+
+def _measured(name: str, t: Texts) -> str:
+    """What the evaluation says of the shipped model, if it was measured with these weights."""
+    found = figure(f"dino.{name}")
+    if found is None:
+        return t("dino.not_measured")
+    beside = figure(f"dino.{_BESIDE[name]}")
+    low, high = (_two(value, t) for value in found.ci95)
+    said = t(
+        f"dino.measured.{name}", n=found.n, value=_two(found.value, t), low=low, high=high,
+        must=_two(found.must or 0, t), beside=_two(beside.value if beside else 0, t),
+    )  # fmt: skip
+    return said if found.ok else f"{said} {t('dino.missed')}"
+
+
+def _two(value: float, t: Texts) -> str:
+    return f"{value:.2f}".replace(".", "," if t.language == "de" else ".")
+
+
+def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> None:
+    @explained(t)
+    def opened(bench: Bench, model: str, clip: str) -> Any:
+        if bench.model == model:
+            return (gr.skip(),) * 3
+        return looked(bench if bench.pictures else drawn(FIRST), model, clip, t)
+
+    @explained(t)
+    def chosen(bench: Bench, model: str, clip: str) -> Any:
+        return looked(bench, model, clip, t) if bench.pictures else (gr.skip(),) * 3
+
+    @explained(t)
+    def fresh(bench: Bench, model: str, clip: str) -> Any:
+        return looked(drawn((random.getrandbits(32), random.getrandbits(32))), model, clip, t)
+
+    @explained(t)
+    def turned(bench: Bench, model: str, clip: str) -> Any:
+        return looked(exchanged(bench), model, clip, t) if bench.pictures else (gr.skip(),) * 3
+
+    @explained(t)
+    def sent(event: gr.EventData, bench: Bench, model: str, clip: str) -> Any:
+        paths = event.paths if isinstance(event.paths, list) else []
+        if not 1 <= len(paths) <= 2:
+            raise InputError("dino_pictures", received=len(paths))
+        return looked(with_uploads(bench, open_uploads(paths)), model, clip, t)
+
+    given, shown = [p.bench, p.model, bar.clip_model], [p.bench, p.patches, p.near]
+    tab.select(opened, given, shown, **MODEL)
+    for change in (p.model.change, bar.clip_model.change):
+        change(chosen, given, shown, **MODEL)
+    p.draw.click(fresh, given, shown, **MODEL)
+    p.swap.click(turned, given, shown, **MODEL)
+    p.sources.upload(sent, given, shown, **MODEL)
+
+
+def build_dino_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+    """Draw the tab and wire it.
+
+    Args:
+        bar: the bar above all tabs; only its CLIP model is read.
+        t: texts of the page.
+        public: whether this page lists endpoints; this tab's are in `API`, so nothing changes.
+    """
+    with tab_frame(t, "dino") as tab:
+        parts = _layout(t)
+        training = build_training_section(t)
+    _wire(bar, t, tab, parts)
+    wire_training(training, tab, t)
+
+
+def dino_features(
+    images: list[gr.FileData], model: str = "classroom-dino", clip_model: str = "classroom-clip"
+) -> dict[str, Any]:
+    """Show one or two pictures to a vision transformer that learned without labels.
+
+    Args:
+        images: one or two picture files (PNG, JPEG, WebP, GIF, BMP; at most 20 MB, 50 megapixels each).
+        model: id of a DINO model in the catalogue.
+        clip_model: id of a CLIP model in the catalogue, whose picture tower is compared with it.
+
+    Returns:
+        "grid", patches in a row; "colours" [picture][y][x][3], three principal components as 0 to 1;
+        "foreground" [picture][y][x], the first component, positive is foreground; "attention"
+        [picture][layer][head][y][x] of the class token; "similarity" [patch][patch of all pictures], cosines
+        of the first picture's patches; "neighbours" of the first picture in a gallery of the classroom
+        world: for "dino", "clip" and "pixels" a list of "things" and "cosine".
+    """
+    files = images if isinstance(images, list) else []
+    if not 1 <= len(files) <= 2:
+        raise InputError("dino_pictures", received=len(files))
+    pictures = open_uploads(files)
+    seen = pipeline.look_at(pictures, model)
+    found = pipeline.neighbours(pictures[0], model, clip_model)
+    return {
+        "grid": seen.grid,
+        "colours": seen.colours.round(3).tolist(),
+        "foreground": seen.foreground.round(3).tolist(),
+        "attention": seen.attention.round(5).tolist(),
+        "similarity": seen.similarity.round(3).tolist(),
+        "neighbours": {row.kind: _named(row) for row in found},
+    }
+
+
+def _named(row: pipeline.Neighbours) -> list[dict[str, Any]]:
+    gallery = pipeline.gallery()
+    return [
+        {"things": sorted(gallery[i].nouns), "cosine": round(cosine, 4)}
+        for i, cosine in zip(row.found, row.cosines, strict=True)
+    ]
+
+
+API: dict[str, Callable[..., Any]] = {"dino_features": dino_features, **TRAINING_API}

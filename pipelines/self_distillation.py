@@ -1,0 +1,289 @@
+"""Self-distillation without labels: a student imitates a teacher that is its own moving average.
+
+The training script and the live part of the tab run this same code.
+Source: Caron et al. 2021, arXiv:2104.14294 (DINO); Oquab et al. 2023, arXiv:2304.07193 (DINOv2), whose
+patch loss is that of Zhou et al. 2021, arXiv:2111.07832 (iBOT).
+"""
+
+import copy
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+from transformers import Dinov2Config, Dinov2Model
+
+from pipelines.crops import Crops
+
+STUDENT_TEMPERATURE = 0.1
+TEACHER_TEMPERATURE = 0.04
+UNSHARPENED = 1.0  # the teacher's temperature where sharpening is off: its logits as they are
+
+
+class Head(nn.Module):
+    """From a feature to a score for each of the prototypes, which have no names.
+
+    Three layers, a bottleneck of length one, and the cosine with every prototype.
+    """
+
+    def __init__(self, width: int, prototypes: int, hidden: int = 256, bottleneck: int = 64) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(width, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, bottleneck),
+        )
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+        self.prototypes = nn.Parameter(torch.randn(prototypes, bottleneck))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`[..., width]` features to `[..., prototypes]` cosines, -1..1."""
+        with torch.autocast(features.device.type, enabled=False):  # a temperature of 0.05 magnifies errors
+            bottleneck = F.normalize(self.layers(features.float()), dim=-1, eps=1e-6)
+            return bottleneck @ F.normalize(self.prototypes, dim=-1).T
+
+
+class Pupil(nn.Module):
+    """A vision transformer with a head for whole crops and one for single patches."""
+
+    def __init__(self, config: Dinov2Config, prototypes: int) -> None:
+        super().__init__()
+        self.backbone = Dinov2Model(config)
+        self.head = Head(config.hidden_size, prototypes)
+        self.patch_head = Head(config.hidden_size, prototypes)
+
+    def tokens(self, pixels: Tensor, masked: Tensor | None = None) -> Tensor:
+        """`[batch, 1 + patch, width]`: the class token and the patches of `[batch, 3, y, x]`."""
+        return self.backbone(pixels, bool_masked_pos=masked).last_hidden_state
+
+
+class SelfDistillation(nn.Module):
+    """Student, teacher and the centers of the teacher's outputs: everything that a run has learned."""
+
+    def __init__(self, config: Dinov2Config, prototypes: int) -> None:
+        super().__init__()
+        self.student = Pupil(config, prototypes)
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+        self.register_buffer("center", torch.zeros(prototypes))
+        self.register_buffer("patch_center", torch.zeros(prototypes))
+        self.center: Tensor
+        self.patch_center: Tensor
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a step does.
+
+    Attributes:
+        centering: subtract the running mean of the teacher's scores.
+        sharpening: divide them by a low temperature.
+        patches: weight of the patch loss; 0 leaves it out.
+        masked: share of a large crop's patches that the student must guess, 0..1.
+        apart: weight of `crowding`; 0 leaves it out, as DINO did before DINOv2.
+        center_momentum: how much of itself the center keeps at a step.
+        balanced: instead of centering, share the prototypes out evenly over the batch, as DINOv2 does.
+    """
+
+    centering: bool = True
+    sharpening: bool = True
+    patches: float = 0.0
+    masked: float = 0.3
+    apart: float = 0.0
+    center_momentum: float = 0.9
+    balanced: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """What one step computed.
+
+    Attributes:
+        loss: scalar with a gradient.
+        student: `[crop, batch, prototype]` the student's distributions, large crops first.
+        targets: `[2, batch, prototype]` the teacher's distributions.
+        features: `[batch, width]` the teacher's class tokens of the first large crop.
+        new_centers: what the centers become, for crops and for patches.
+    """
+
+    loss: Tensor
+    student: Tensor
+    targets: Tensor
+    features: Tensor
+    new_centers: tuple[Tensor, Tensor] = field(repr=False)
+
+
+def targets_of(scores: Tensor, center: Tensor, recipe: Recipe) -> Tensor:
+    """The teacher's distributions: centered, sharpened, `[..., prototype]`, each sums to 1.
+
+    Source: Caron et al. 2021, section 3.1, "Avoiding collapse".
+    """
+    if recipe.balanced:
+        return shared_out(scores / TEACHER_TEMPERATURE)
+    if recipe.centering:
+        scores = scores - center
+    return F.softmax(scores / (TEACHER_TEMPERATURE if recipe.sharpening else UNSHARPENED), dim=-1)
+
+
+def shared_out(scores: Tensor, rounds: int = 3) -> Tensor:
+    """Distributions that together use every prototype equally.
+
+    A constant center can be followed by a teacher that says the same of all pictures; this cannot.
+
+    Args:
+        scores: `[batch, prototype]`, sharpened.
+        rounds: of bringing columns and rows to their sums in turn.
+
+    Returns:
+        The same shape; rows sum to 1, columns nearly to batch / prototype.
+
+    Source: Cuturi 2013, arXiv:1306.0895 (Sinkhorn-Knopp); so used in SwAV, arXiv:2006.09882, and DINOv2.
+    """
+    shares = (scores - scores.max()).double().exp().clamp(min=1e-30)
+    for _ in range(rounds):
+        shares = shares / shares.sum(0, keepdim=True) / shares.shape[1]
+        shares = shares / shares.sum(1, keepdim=True)
+    return shares.to(scores.dtype)
+
+
+def moved_center(center: Tensor, scores: Tensor, momentum: float) -> Tensor:
+    """The center after a batch: exponential moving average of the mean score. Source: ibid., eq. 4."""
+    return momentum * center + (1 - momentum) * scores.flatten(0, -2).mean(0)
+
+
+def crop_loss(student: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy over all pairs of a teacher's and another crop of the student's.
+
+    Args:
+        student: `[crop, batch, prototype]` scores; the first crops are those of the teacher.
+        targets: `[teacher's crop, batch, prototype]` distributions.
+
+    Source: ibid., eq. 3.
+    """
+    log_probabilities = F.log_softmax(student / STUDENT_TEMPERATURE, dim=-1)
+    losses = -torch.einsum("tbk,sbk->ts", targets, log_probabilities) / student.shape[1]
+    same = torch.eye(*losses.shape, dtype=torch.bool, device=losses.device)
+    return losses[~same].mean()
+
+
+def patch_loss(student: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy at the masked patches, `[masked patch, prototype]` both.
+
+    Source: Zhou et al. 2021, eq. 2.
+    """
+    return -(targets * F.log_softmax(student / STUDENT_TEMPERATURE, dim=-1)).sum(-1).mean()
+
+
+def crowding(features: Tensor) -> Tensor:
+    """How near each feature of a batch is to its nearest, as minus the logarithm of their distance.
+
+    Made small, it spreads features evenly over the sphere (KoLeo).
+
+    Args:
+        features: `[batch, width]`, at least two; brought to length one.
+
+    Source: Sablayrolles et al. 2018, arXiv:1806.03198, eq. 4; in DINOv2, arXiv:2304.07193, section 4.
+    """
+    unit = F.normalize(features, dim=-1)
+    with torch.no_grad():
+        nearest = (unit @ unit.T).fill_diagonal_(-1).argmax(1)
+    return -((unit - unit[nearest]).norm(dim=1) + 1e-6).log().mean()
+
+
+@torch.no_grad()
+def move_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """Every weight of the teacher becomes `momentum` of itself and the rest of the student's."""
+    for theirs, ours in zip(teacher.parameters(), student.parameters(), strict=True):
+        theirs.mul_(momentum).add_(ours, alpha=1 - momentum)
+
+
+def draw_masks(count: int, patches: int, share: float, rng: Generator) -> Tensor:
+    """`[count, patches]` bool: `share` of the patches in every other crop, none in the rest."""
+    order = torch.rand(count, patches, generator=rng).argsort(1)
+    masks = order < round(share * patches)
+    masks[1::2] = False
+    return masks
+
+
+def forward(model: SelfDistillation, crops: Crops, recipe: Recipe, rng: Generator) -> Forward:
+    """Show the crops to teacher and student and compare what they say.
+
+    Args:
+        model: its student gets the gradient, its teacher none; neither is moved.
+        crops: the batch.
+        recipe: what prevents collapse, and whether patches count.
+        rng: source of the masks.
+    """
+    large = crops.large.flatten(0, 1)
+    with torch.no_grad():
+        seen = model.teacher.tokens(large)
+        scores = model.teacher.head(seen[:, 0])
+        targets = targets_of(scores, model.center, recipe).unflatten(0, (2, -1))
+    masks = None
+    if recipe.patches:
+        masks = draw_masks(len(large), seen.shape[1] - 1, recipe.masked, rng).to(large.device)
+    tokens = model.student.tokens(large, masks)
+    classes = [tokens[:, 0]]
+    if len(crops.small):
+        classes.append(model.student.tokens(crops.small.flatten(0, 1))[:, 0])
+    student = model.student.head(torch.cat(classes)).unflatten(0, (-1, crops.large.shape[1]))
+    loss, patch_center = crop_loss(student, targets), model.patch_center
+    if recipe.apart:
+        ours = tokens[:, 0].float().unflatten(0, (2, -1))
+        loss = loss + recipe.apart * (crowding(ours[0]) + crowding(ours[1])) / 2
+    if masks is not None:
+        extra, patch_center = _compare_patches(model, tokens[:, 1:], seen[:, 1:], masks, recipe)
+        loss = loss + recipe.patches * extra
+    return Forward(
+        loss,
+        F.softmax(student.detach() / STUDENT_TEMPERATURE, dim=-1),
+        targets,
+        seen[: crops.large.shape[1], 0].float(),
+        (moved_center(model.center, scores, recipe.center_momentum), patch_center),
+    )
+
+
+def _compare_patches(
+    model: SelfDistillation, ours: Tensor, theirs: Tensor, masks: Tensor, recipe: Recipe
+) -> tuple[Tensor, Tensor]:
+    """The patch loss at the masked places, and the center after it."""
+    with torch.no_grad():
+        scores = model.teacher.patch_head(theirs[masks])
+        targets = targets_of(scores, model.patch_center, recipe)
+    loss = patch_loss(model.student.patch_head(ours[masks]), targets)
+    return loss, moved_center(model.patch_center, scores, recipe.center_momentum)
+
+
+def settle(model: SelfDistillation, done: Forward, momentum: float) -> None:
+    """After the student's step: the teacher follows it, the centers follow the teacher."""
+    move_teacher(model.teacher, model.student, momentum)
+    model.center.copy_(done.new_centers[0])
+    model.patch_center.copy_(done.new_centers[1])
+
+
+def entropy(distributions: Tensor) -> float:
+    """Mean entropy of `[..., prototype]` distributions in nats: 0 is one prototype, log K is all alike."""
+    return float(torch.special.entr(distributions).sum(-1).mean())
+
+
+def variety(distributions: Tensor) -> float:
+    """Entropy in nats of the mean of `[..., prototype]` distributions: 0 if all choose the same prototype.
+
+    Learning has both: each picture's own entropy is low, that of their mean is high.
+    """
+    mean = distributions.flatten(0, -2).mean(0)
+    return float(torch.special.entr(mean).sum())
+
+
+def spread(features: Tensor) -> float:
+    """Standard deviation of features of length one, times the square root of their width.
+
+    Near 1 they point everywhere, at 0 all pictures have the same feature: collapse.
+    Source: Chen & He 2020, arXiv:2011.10566, section 4.1.
+    """
+    unit = F.normalize(features.float(), dim=-1)
+    return float(unit.std(0, correction=0).mean() * features.shape[-1] ** 0.5)

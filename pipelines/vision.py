@@ -1,0 +1,156 @@
+"""A self-supervised vision transformer as the DINO tab uses it: pictures become tokens, heads look around.
+
+DINOv2's class of the library and DINO's (a plain ViT) are hidden behind one object.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from pipelines import models
+from pipelines.compute import on_compute_thread
+from pipelines.errors import InputError
+from pipelines.models import ModelEntry
+
+BATCH = 32  # pictures at once; more would keep other visitors waiting
+
+
+@dataclass(frozen=True)
+class Vision:
+    """A loaded vision transformer.
+
+    Attributes:
+        model: transformers `Dinov2Model` or `ViTModel` in eval mode.
+        side: px to which pictures are brought when patches are the point.
+        whole_side: px to which they are brought when one feature stands for all: at most the size that the
+            model was made for.
+        patch: px of a patch's side.
+        pixels: `(picture, side) -> [3, side, side]` normalised.
+    """
+
+    model: Any
+    side: int
+    whole_side: int
+    patch: int
+    pixels: Callable[[Image.Image, int], Tensor]
+
+    @property
+    def grid(self) -> int:
+        """Patches in a row."""
+        return self.side // self.patch
+
+    def __call__(self, pixels: Tensor, **options: Any) -> Any:
+        """The library's own call; positions are interpolated where a picture is not the trained size."""
+        if self.model.config.model_type == "vit":
+            options["interpolate_pos_encoding"] = True
+        return self.model(pixels.to(self.model.device), **options)
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """What a vision transformer makes of the parts of pictures.
+
+    Attributes:
+        patches: `[picture, grid * grid, dim]` row by row.
+        attention: `[picture, layer, head, grid * grid]` how the class token spreads its attention over the
+            patches; what is missing to a sum of 1 stays on itself.
+    """
+
+    patches: np.ndarray
+    attention: np.ndarray
+
+
+def load_vision(e: ModelEntry, device: str) -> Vision:
+    """Load a DINOv2 or DINO model from a folder or from the hub.
+
+    Raises:
+        InputError: `model_broken` if it is another kind of model.
+    """
+    from transformers import AutoConfig, AutoImageProcessor, Dinov2Model, ViTModel
+
+    config = AutoConfig.from_pretrained(e.source)
+    if config.model_type == "dinov2":
+        model = Dinov2Model.from_pretrained(e.source, dtype=torch.float32)
+    elif config.model_type == "vit":
+        model = ViTModel.from_pretrained(e.source, dtype=torch.float32, add_pooling_layer=False)
+    else:
+        raise InputError("model_broken", title=e.title, reason=config.model_type)
+    processor = AutoImageProcessor.from_pretrained(e.source)
+    side = _side(processor)
+    side -= side % config.patch_size
+    mean, std = (torch.tensor(v)[:, None, None] for v in (processor.image_mean, processor.image_std))
+
+    def pixels(picture: Image.Image, side: int) -> Tensor:
+        values = np.asarray(square(picture, side), np.float32) / 255
+        return (torch.from_numpy(values).permute(2, 0, 1) - mean) / std
+
+    model = model.to(device).eval().requires_grad_(False)
+    return Vision(model, side, min(side, config.image_size), config.patch_size, pixels)
+
+
+def _side(processor: Any) -> int:
+    """The side of the square that a model's own preprocessing ends with, px."""
+    size = processor.crop_size if processor.do_center_crop else processor.size
+    return int(size["height"])
+
+
+def square(picture: Image.Image, side: int) -> Image.Image:
+    """The middle square of a picture, `side` px."""
+    return ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
+
+
+@contextmanager
+def eager(vision: Vision) -> Iterator[None]:
+    """Let the library compute attention weights openly, as its faster kernels do not; restored afterwards."""
+    before = vision.model.config._attn_implementation
+    vision.model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        vision.model.set_attn_implementation(before)
+
+
+def read_tokens(pictures: Sequence[Image.Image], model: str) -> Tokens:
+    """Show pictures to a model and note what it makes of their patches, and where its heads look.
+
+    Args:
+        pictures: a few, of any size; the middle square of each is seen.
+        model: catalogue id of the role "dino".
+    """
+    return _read_tokens(models.load(models.entry(model, "dino").id), pictures)
+
+
+@on_compute_thread
+@torch.inference_mode()
+def _read_tokens(vision: Vision, pictures: Sequence[Image.Image]) -> Tokens:
+    pixels = torch.stack([vision.pixels(picture, vision.side) for picture in pictures])
+    with eager(vision):
+        out = vision(pixels, output_attentions=True)
+    looks = torch.stack(out.attentions, 1)[..., 0, 1:]
+    return Tokens(*(x.float().cpu().numpy() for x in (out.last_hidden_state[:, 1:], looks)))
+
+
+def read_whole(pictures: Sequence[Image.Image], model: str) -> np.ndarray:
+    """One feature for each picture: the class token, `[picture, dim]`.
+
+    Args:
+        pictures: at least one, of any size; the middle square of each is seen.
+        model: catalogue id of the role "dino".
+    """
+    vision = models.load(models.entry(model, "dino").id)
+    return np.concatenate(
+        [_read_whole(vision, pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
+    )
+
+
+@on_compute_thread
+@torch.inference_mode()
+def _read_whole(vision: Vision, pictures: Sequence[Image.Image]) -> np.ndarray:
+    pixels = torch.stack([vision.pixels(picture, vision.whole_side) for picture in pictures])
+    return vision(pixels).last_hidden_state[:, 0].float().cpu().numpy()

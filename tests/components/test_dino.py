@@ -1,0 +1,248 @@
+"""The DINO tab without a browser: what it draws, what it accepts, what it answers."""
+
+import base64
+import io
+import json
+import math
+import re
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from components import dino as tab
+from components import dino_training, dino_training_view
+from components.dino_training import train_dino
+from components.dino_training_view import state_of, training_html
+from components.dino_view import first_patch, neighbours_html, patches_html
+from components.language import load_texts
+from pipelines import dino as pipeline
+from pipelines.dino import Neighbours
+from pipelines.dino_training import PROTOTYPES, DinoRecord, Settings
+from pipelines.errors import InputError
+from pipelines.live_training import trainings
+
+EN, DE = load_texts("en"), load_texts("de")
+MODEL, CLIP = "classroom-dino", "classroom-clip"
+TOP = math.log(PROTOTYPES)
+
+
+@pytest.fixture(scope="module")
+def bench() -> tab.Bench:
+    return tab.drawn((1, 2))
+
+
+@pytest.fixture
+def upload(monkeypatch, tmp_path):
+    """Puts a file where Gradio puts uploads, and gives what Gradio then hands to a function."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def put(image: Image.Image | bytes, file: str = "a.png") -> dict:
+        path = folder / file
+        path.write_bytes(image) if isinstance(image, bytes) else image.save(path)
+        return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+
+    return put
+
+
+def pixels(uri: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+def data_of(html: str) -> dict:
+    return json.loads(unescape(re.search(r'data-dino="([^"]*)"', html)[1]))
+
+
+def test_the_page_holds_what_the_model_said(bench) -> None:
+    seen = pipeline.look_at(bench.pictures, MODEL)
+    data = data_of(patches_html(seen, EN))
+    assert data["grid"] == seen.grid == 16 and len(data["pictures"]) == 2
+    similarity = pixels(data["similarity"]) / 127.5 - 1
+    np.testing.assert_allclose(similarity, seen.similarity, atol=0.005)
+    assert data["first"] == first_patch(seen) == seen.foreground[0].argmax()
+    np.testing.assert_allclose(pixels(data["colours"][1]) / 255, seen.colours[1], atol=0.003)
+
+
+def test_a_heads_tile_lies_where_the_script_looks_for_it(bench) -> None:
+    seen = pipeline.look_at(bench.pictures, MODEL)
+    tiles = pixels(data_of(patches_html(seen, EN))["attention"]) / 255
+    _, layers, heads, grid, _ = seen.attention.shape
+    for picture, layer, head in ((0, 0, 0), (1, layers - 1, 2), (0, 1, 3)):
+        left, top = (picture * heads + head) * grid, layer * grid
+        expected = seen.attention[picture, layer, head]
+        found = tiles[top : top + grid, left : left + grid]
+        np.testing.assert_allclose(found, expected / expected.max(), atol=0.005)
+
+
+def test_both_languages_say_it_in_their_own_way(bench) -> None:
+    seen = pipeline.look_at(bench.pictures, MODEL)
+    german = patches_html(seen, DE)
+    assert DE("dino.heads_title") in unescape(german) and data_of(german)["decimal"] == ","
+    one = patches_html(pipeline.look_at(bench.pictures[:1], MODEL), EN)
+    assert one.count('data-tile="like"') == 1 and len(data_of(one)["pictures"]) == 1
+
+
+def test_only_truth_gives_ticks() -> None:
+    gallery = pipeline.gallery()
+    own = gallery[0]
+    same = next(i for i, k in enumerate(gallery[1:], 1) if k.nouns == own.nouns)
+    other = next(i for i, k in enumerate(gallery) if k.nouns != own.nouns)
+    row = Neighbours("dino", (0, same, other), (1.0, 0.9, 0.8))
+    html = neighbours_html([row], gallery, own, EN)
+    assert html.count('class="hit"') == 2 and EN("dino.hits", hits=2, total=3) in html
+    unknown = neighbours_html([row], gallery, None, EN)
+    assert 'class="hit"' not in unknown and "of 3 show" not in unknown
+
+
+def test_uploads_come_first_and_lose_the_truth(bench) -> None:
+    sent = Image.new("RGB", (50, 50), "red")
+    one = tab.with_uploads(bench, [sent])
+    assert one.pictures == (sent, bench.pictures[0]) and one.known == (None, bench.known[0])
+    both = tab.with_uploads(bench, [sent, sent])
+    assert both.pictures == (sent, sent) and both.known == (None, None)
+    assert tab.exchanged(one).pictures == one.pictures[::-1]
+
+
+def test_what_cannot_be_computed_says_why(bench) -> None:
+    shown, patches, near = tab.looked(bench, "nonsense", CLIP, DE)
+    assert 'role="alert"' in patches and "nonsense" in patches and near == ""
+    assert shown.model == "nonsense"
+    _, patches, near = tab.looked(bench, MODEL, CLIP, DE)
+    assert 'data-state="done"' in patches and near.count("<section") == 3
+
+
+def record(entropy: float = 1.0, variety: float = 2.0, spread: float = 0.7) -> DinoRecord:
+    first = dino_training.first_record()
+    return replace(first, entropy=entropy, variety=variety, spread=spread)
+
+
+@pytest.mark.parametrize(
+    "entropy, variety, steps, state",
+    [
+        (1.0, 2.0, 10, "early"),
+        (1.0, 2.0, 40, "fine"),
+        (0.0, 0.1, 40, "one"),
+        (0.1, 0.69, 40, "one"),
+        (0.999 * TOP, TOP, 40, "same"),
+    ],
+)
+def test_the_verdict(entropy, variety, steps, state) -> None:
+    records = [record(entropy, variety)] * (steps + 1)
+    assert state_of(records) == state
+    html = training_html(records, EN)
+    assert f'data-verdict="{state}"' in html and f'data-steps="{steps}"' in html
+
+
+def test_the_page_shows_crops_and_distributions() -> None:
+    first = dino_training.first_record()
+    html = training_html([first], EN)
+    crops = re.findall(r'<img class="(large|small)" src="([^"]+)"', html)
+    assert [size for size, _ in crops] == ["large"] * 4 + ["small"] * 4  # the teacher sees no small ones
+    assert np.array_equal(pixels(crops[0][1]), first.large[0])
+    assert np.array_equal(pixels(crops[-1][1]), first.small[3])
+    bars = re.search(r'data-side="teacher".*?</svg>', html, re.DOTALL)[0]
+    heights = [float(h) for h in re.findall(r'height="([\d.]+)"', bars)]
+    np.testing.assert_allclose(heights, 100 * np.sqrt(first.targets.mean(0)), atol=0.06)
+
+
+def test_changes_are_marked_where_they_were_made() -> None:
+    same, off = record(), replace(record(), settings=Settings(centering=False))
+    assert dino_training_view._changes([same, same, same, off, off]) == [2]
+    assert training_html([same, same, off], EN).count("stroke-dasharray") == 3  # one a meter
+
+
+def test_a_program_gets_the_features(upload, bench) -> None:
+    files = [upload(p, f"{i}.png") for i, p in enumerate(bench.pictures)]
+    answer = tab.dino_features(files)
+    seen = pipeline.look_at(bench.pictures, MODEL)
+    np.testing.assert_allclose(answer["similarity"], seen.similarity, atol=0.001)
+    assert set(answer["neighbours"]) == {"dino", "clip", "pixels"} and answer["grid"] == 16
+    json.dumps(answer)
+
+
+@pytest.mark.parametrize(
+    "count, content, key",
+    [(0, b"", "dino_pictures"), (3, b"x", "dino_pictures"), (1, b"only words", "picture_not_supported")],
+)
+def test_a_program_hears_what_is_wrong(upload, count, content, key) -> None:
+    with pytest.raises(InputError, match=key):
+        tab.dino_features([upload(content, f"{i}.png") for i in range(count)])
+
+
+def test_a_corrupt_picture_is_named(upload, bench) -> None:
+    good = io.BytesIO()
+    bench.pictures[0].save(good, "PNG")
+    with pytest.raises(InputError, match="picture_broken"):
+        tab.dino_features([upload(good.getvalue()[:900])])
+
+
+def test_identical_pictures_are_compared_like_any_others(upload, bench) -> None:
+    answer = tab.dino_features([upload(bench.pictures[0], "a.png"), upload(bench.pictures[0], "b.png")])
+    assert answer["colours"][0] == answer["colours"][1]
+    similarity = np.array(answer["similarity"])
+    np.testing.assert_allclose(similarity[:, :256], similarity[:, 256:], atol=0.002)
+
+
+def test_a_program_trains_and_leaves_nothing_behind() -> None:
+    before = len(trainings)
+    answer = train_dino(steps=3, seed=4)
+    assert len(answer["entropy"]) == 4 and len(answer["loss"]) == 3 and answer["state"] == "early"
+    assert train_dino(steps=3, seed=4) == answer
+    assert len(trainings) == before
+
+
+@pytest.mark.parametrize(
+    "call, key",
+    [
+        ({"momentum": 1}, "momentum_range"), ({"momentum": 2.5}, "momentum_range"),
+        ({"momentum": math.nan}, "momentum_range"), ({"steps": 0}, "dino_steps"),
+        ({"steps": 10**6}, "dino_steps"), ({"seed": -1}, "seed_range"),
+    ],
+)  # fmt: skip
+def test_unusable_settings_are_refused_before_anything_begins(call, key) -> None:
+    before = len(trainings)
+    with pytest.raises(InputError, match=key):
+        train_dino(**call)
+    assert len(trainings) == before
+
+
+def test_a_visitor_trains_changes_and_stops() -> None:
+    train, anew, change, enter = dino_training._handlers(EN)
+    visitor = SimpleNamespace(session_hash="somebody")
+    run = train("", 0.95, True, True, visitor)
+    _, key, stop = next(run)
+    assert trainings.holds(key) and stop == gr.update(interactive=True)
+    next(run)
+    change(key, 0.5, False, True)
+    dino_training._pause(key)
+    last = list(run)[-1]
+    assert last[2] == gr.update(interactive=False)
+    done = len(trainings.records(key))
+    run = train(key, 0.5, False, True, visitor)
+    next(run)
+    next(run)
+    assert trainings.records(key)[-1].settings == Settings(0.5, False, True)
+    assert len(trainings.records(key)) > done
+    fresh = anew(key, 0.95, True, True, visitor)
+    _, other, _ = next(fresh)
+    assert other != key and not trainings.holds(key) and f'data-steps="{0}"' in enter("")
+    trainings.leave("somebody")
+    assert not trainings.holds(other)
+
+
+def test_two_visitors_have_two_models() -> None:
+    train = dino_training._handlers(EN)[0]
+    runs = [train("", 0.95, True, True, SimpleNamespace(session_hash=name)) for name in ("a", "b")]
+    keys = [next(run)[1] for run in runs]
+    assert trainings.learner(keys[0]) is not trainings.learner(keys[1])
+    for name in ("a", "b"):
+        trainings.leave(name)
+    assert not any(trainings.holds(key) for key in keys)

@@ -1,0 +1,110 @@
+"""The DINO tab as a program calls it and as a visitor sees it."""
+
+from collections.abc import Callable
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from playwright.sync_api import Page, expect
+
+from components.language import load_texts
+from pipelines.dino import look_at, world_picture
+
+EN, DE = load_texts("en"), load_texts("de")
+Opener = Callable[..., Page]
+STEPS = "Number(document.querySelector('#dino-training .training').dataset.steps)"
+
+
+def ready(page: Page) -> Page:
+    page.locator("#dino-patches [data-ready]").wait_for(state="attached")
+    expect(page.locator("#dino-near section")).to_have_count(3)
+    return page
+
+
+def heat(page: Page, tile: str) -> list[int]:
+    """Opacity of the cells of a tile."""
+    return page.evaluate(
+        """(tile) => { const c = document.querySelector(`#dino-patches ${tile} canvas`);
+        const all = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        return [...all].filter((_, i) => i % 4 == 3); }""",
+        tile,
+    )
+
+
+@pytest.mark.parametrize("path, t", [("/?tab=dino", EN), ("/de?tab=dino", DE)], ids=["en", "de"])
+def test_the_tab_opens_with_two_pictures_looked_at(page: Opener, path: str, t) -> None:
+    opened = ready(page(path))
+    expect(opened.locator("#dino-patches [data-tile]")).to_have_count(4)
+    expect(opened.locator("#dino-patches [data-heads] figure")).to_have_count(8)
+    expect(opened.get_by_text(t("dino.kind.clip"))).to_be_visible()
+    expect(opened.locator("#dino-training [data-verdict=early]")).to_be_visible()
+
+
+def test_a_click_and_the_arrow_keys_choose_a_patch(page: Opener) -> None:
+    opened = ready(page("/?tab=dino"))
+    first = opened.locator("#dino-patches [data-tile=like][data-picture='0']")
+    first.click(position={"x": 5, "y": 5})
+    corner = heat(opened, "[data-tile=like][data-picture='1']")
+    assert len(corner) == 256 and max(heat(opened, "[data-tile=like][data-picture='0']")) == 235
+    expect(first.locator(".chosen")).to_have_attribute(
+        "style", "left: 0%; top: 0%; width: 6.25%; height: 6.25%;"
+    )
+    first.focus()
+    opened.keyboard.press("ArrowDown")
+    opened.keyboard.press("ArrowRight")
+    expect(first.locator(".chosen")).to_have_attribute(
+        "style", "left: 6.25%; top: 6.25%; width: 6.25%; height: 6.25%;"
+    )
+    assert heat(opened, "[data-tile=like][data-picture='1']") != corner
+    before = heat(opened, "[data-heads] figure:first-child .tile")
+    opened.locator("#dino-patches .pills span").first.click()
+    assert heat(opened, "[data-heads] figure:first-child .tile") != before
+
+
+def test_a_visitor_brings_a_picture_and_exchanges_the_two(page: Opener, tmp_path) -> None:
+    world_picture(5).picture.save(tmp_path / "own.png")
+    (tmp_path / "bad.png").write_bytes(b"only words")
+    opened = ready(page("/de?tab=dino"))
+    hits = opened.locator("#dino-near .hits").first
+    expect(hits).not_to_be_empty()
+    chooser = opened.locator("#dino-sources input[type=file]")
+    chooser.set_input_files(str(tmp_path / "own.png"))
+    expect(hits).to_be_empty()  # of a picture from outside nobody knows what is in it
+    opened.locator("#dino-swap").click()
+    expect(hits).not_to_be_empty()
+    chooser.set_input_files(str(tmp_path / "bad.png"))
+    said = DE("errors.picture_not_supported", known="PNG, JPEG, WEBP, GIF, BMP")
+    expect(opened.get_by_text(said)).to_be_visible()
+    opened.locator("#dino-draw").click()
+    expect(opened.locator("#dino-near section")).to_have_count(3)
+
+
+def test_a_visitor_trains_switches_stops_and_goes_on(page: Opener) -> None:
+    opened = ready(page("/?tab=dino"))
+    opened.locator("#dino-train").click()
+    opened.wait_for_function(f"{STEPS} >= 5")
+    opened.locator("#dino-sharpening input").uncheck()
+    expect(opened.locator("#dino-training [stroke-dasharray]")).to_have_count(3)
+    opened.wait_for_function(f"{STEPS} >= 45")
+    expect(opened.locator("#dino-training [data-verdict=same]")).to_be_visible()
+    opened.locator("#dino-stop").click()
+    expect(opened.locator("#dino-stop")).to_be_disabled()
+    done = opened.evaluate(STEPS)
+    opened.locator("#dino-train").click()
+    opened.wait_for_function(f"{STEPS} > {done}")
+    opened.locator("#dino-anew").click()
+    opened.wait_for_function(f"{STEPS} < {done}")
+    opened.locator("#dino-stop").click()
+
+
+def test_a_program_looks_and_trains(client: Client, tmp_path) -> None:
+    known = world_picture(5)
+    known.picture.save(tmp_path / "a.png")
+    answer = client.predict(images=[handle_file(tmp_path / "a.png")], api_name="/dino_features")
+    assert answer["grid"] == look_at([known.picture], "classroom-dino").grid
+    assert len(answer["neighbours"]["pixels"]) == 6
+    trained = client.predict(steps=2, centering=False, api_name="/train_dino")
+    assert len(trained["spread"]) == 3
+    for call, said in (({"momentum": 1}, "0.999"), ({"steps": 5000}, "200")):
+        with pytest.raises(AppError, match=said):
+            client.predict(**call, api_name="/train_dino")

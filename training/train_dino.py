@@ -1,0 +1,151 @@
+"""Train the classroom DINO by self-distillation on freshly drawn scenes, without captions or labels.
+
+Run: `python -m training.train_dino --minutes 40` (CPU or CUDA; goes on from its checkpoint).
+Student and teacher, multi-crop, centering and sharpening are those of `pipelines.self_distillation`; what is
+shipped is the teacher. Source: Caron et al. 2021, arXiv:2104.14294; Oquab et al. 2023, arXiv:2304.07193.
+"""
+
+import itertools
+import json
+
+import torch
+from torch import Tensor
+from transformers import Dinov2Config
+
+from pipelines.crops import MultiCrop, multi_crop
+from pipelines.self_distillation import (
+    Forward,
+    Recipe,
+    SelfDistillation,
+    entropy,
+    forward,
+    move_teacher,
+    settle,
+    spread,
+    variety,
+)
+from training.common import (
+    MODELS,
+    Average,
+    Progress,
+    load_fp32,
+    parse_args,
+    save_fp16,
+    train,
+)
+from training.dino_probe import Probe
+from training.muon import Muon
+from training.views import ViewPool
+
+NAME = "dino"
+FOLDER = MODELS / "dino"
+WEIGHTS = "model.safetensors"
+PROTOTYPES = 128
+MOMENTUM = 0.98  # of the teacher: it lags behind the student by some 50 steps
+EXCHANGED = (0.3, 1.0)  # share of pictures whose second crop is from the other drawing: at first, in the end
+EXCHANGED_STEPS = 1200  # until then it rises: places and styles are easy to agree on, and a beginning
+CONFIG = Dinov2Config(
+    hidden_size=128,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    mlp_ratio=4,
+    image_size=64,
+    patch_size=8,
+    layerscale_value=1.0,
+)
+PREPROCESS = {
+    "image_processor_type": "BitImageProcessor",
+    "do_resize": True,
+    "size": {"height": 128, "width": 128},
+    "do_center_crop": False,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+    "do_convert_rgb": True,
+    "resample": 3,
+}
+CROPS = MultiCrop(global_scale=(0.4, 1.0), local_scale=(0.15, 0.5))
+RECIPE = Recipe(apart=0.1, balanced=True)
+# What touches pixels, and the prototypes: not hidden, so not for Muon.
+EDGES = ("student.backbone.embeddings", "student.head.prototypes", "student.patch_head.prototypes")
+
+
+class Teacher(Average):
+    """The average that the loop moves after every step *is* the teacher."""
+
+    def __init__(self, model: SelfDistillation) -> None:
+        torch.nn.Module.__init__(self)
+        self.weights = model.teacher.backbone.state_dict()  # the weights themselves, not copies
+        self.done: Forward | None = None  # what the step that is being taken has computed
+
+    def update(self, model: torch.nn.Module, step: int) -> None:
+        """Move teacher and centers after the student's step."""
+        assert self.done is not None and isinstance(model, SelfDistillation)
+        settle(model, self.done, MOMENTUM)
+
+
+def build(shipped: dict[str, Tensor] | None = None) -> SelfDistillation:
+    """Student and teacher, alike: random, or with the shipped weights."""
+    model = SelfDistillation(CONFIG, PROTOTYPES)
+    if shipped is not None:
+        model.student.backbone.load_state_dict(shipped)
+        move_teacher(model.teacher, model.student, 0.0)
+    return model
+
+
+def export(weights: dict[str, Tensor]) -> None:
+    """Write the teacher as transformers reads it: `Dinov2Model.from_pretrained(FOLDER)`."""
+    save_fp16(weights, FOLDER / WEIGHTS)
+    (FOLDER / "preprocessor_config.json").write_text(json.dumps(PREPROCESS, indent=2) + "\n")
+    config = CONFIG.to_diff_dict() | {"architectures": ["Dinov2Model"], "dtype": "float16"}
+    (FOLDER / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def exchanged(step: int) -> float:
+    """Share of pictures whose second crop is from the other drawing, at a step."""
+    first, last = EXCHANGED
+    return first + (last - first) * min(1.0, step / EXCHANGED_STEPS)
+
+
+def _meters(step: Forward) -> dict[str, float]:
+    """What tells collapse: `agree` is how often the two views' targets have the same first choice."""
+    first, second = step.targets.argmax(-1)
+    return {
+        "entropy": entropy(step.targets),
+        "variety": variety(step.targets),
+        "spread": spread(step.features),
+        "agree": (first == second).float().mean().item(),
+    }
+
+
+def main() -> None:
+    args = parse_args("train_dino", minutes=40, batch=32, lr=1e-3, fresh=6,
+        plain="cut all crops from one drawing, as DINO does with photographs")  # fmt: skip
+    args.pool = min(args.pool, 6000)  # a pair takes 98 kB
+    torch.manual_seed(args.seed)
+    shipped = None if args.restart else load_fp32(FOLDER / WEIGHTS)
+    model = build(shipped).to(args.device)
+    optimizer = Muon(model, outer=EDGES, weight_decay=0.05)
+    run = Progress.resume(NAME, model, optimizer, args)
+    run.average = teacher = Teacher(model)
+    pool, probe = ViewPool(args), Probe(args.device)
+    rng = torch.Generator().manual_seed(args.seed + run.step)
+    steps = itertools.count(run.step)
+
+    def compute() -> tuple[Tensor, dict[str, float]]:
+        share = 0.0 if args.plain else exchanged(next(steps))
+        crops = multi_crop(*pool.sample(share), CROPS, rng)
+        with torch.autocast(args.device, torch.bfloat16, enabled=args.device != "cpu"):
+            step = forward(model, crops, RECIPE, rng)
+        teacher.done = step
+        return step.loss, _meters(step)
+
+    train(
+        run, args, compute, export=export, log_every=200, after=lambda: probe.measure(model.teacher.backbone)
+    )
+
+
+if __name__ == "__main__":
+    main()
