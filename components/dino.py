@@ -12,7 +12,7 @@ from components.clip_matrix_bench import open_uploads
 from components.clip_matrix_view import sources_html
 from components.dino_training import API as TRAINING_API
 from components.dino_training import build_training_section, wire_training
-from components.dino_view import alert_html, neighbours_html, patches_html
+from components.dino_view import alert_html, neighbours_html, patches_html, waiting_html
 from components.errors import explained, message
 from components.language import Texts
 from components.layout import live_html, section, tab_frame
@@ -104,10 +104,10 @@ def _layout(t: Texts) -> _Parts:
         with gr.Column(scale=3, min_width=320):
             sources = live_html("clip_matrix", "dino-sources", value=sources_html(t, "dino.drop"))
     section(t("dino.patches_title"), t("dino.patches_hint"))
-    patches = live_html("dino", "dino-patches", t("dino.patches_title"))
+    patches = live_html("dino", "dino-patches", t("dino.patches_title"), waiting_html(t))
     gr.Markdown(_measured("foreground_miou", t), elem_classes="sv-hint")
     section(t("dino.near_title"), t("dino.near_hint"))
-    near = live_html("dino", "dino-near", t("dino.near_title"))
+    near = live_html("dino", "dino-near", t("dino.near_title"), waiting_html(t))
     gr.Markdown(_measured("knn", t), elem_classes="sv-hint")
     return _Parts(gr.State(Bench()), model, sources, draw, swap, patches, near)
 

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from components.dino_training_view import state_of, training_html
+from components.dino_view import waiting_html
 from components.errors import explained
 from components.language import Texts
 from components.layout import live_html, section
@@ -66,7 +67,7 @@ def build_training_section(t: Texts) -> TrainingSection:
             sharpening = gr.Checkbox(
                 True, label=t("dino.sharpening"), info=t("dino.sharpening_info"), elem_id="dino-sharpening"
             )
-    view = live_html("dino", "dino-training", t("dino.live_title"))
+    view = live_html("dino", "dino-training", t("dino.live_title"), waiting_html(t))
     return TrainingSection(start, stop, anew, momentum, centering, sharpening, view, gr.State(""))
 
 

@@ -13,6 +13,11 @@ from components.layout import html_escape
 from pipelines.dino import Known, Neighbours, Patches
 
 
+def waiting_html(t: Texts) -> str:
+    """What stands where the first drawing will be."""
+    return f'<p class="dn-waiting" role="status">{html_escape(t("dino.waiting"))}</p>'
+
+
 def patches_html(seen: Patches, t: Texts) -> str:
     """The whole view of one or two pictures: similarity to a patch, colours, heads.
 

@@ -12,6 +12,7 @@ from transformers import Dinov2Config
 
 from pipelines.crops import Crops, MultiCrop, multi_crop
 from pipelines.errors import InputError
+from pipelines.own_random import OwnRandom
 from pipelines.patch_components import vote_of_neighbours
 from pipelines.self_distillation import (
     Forward,
@@ -139,8 +140,7 @@ class DinoLearner:
     def __init__(self, seed: int, settings: Settings) -> None:
         self.seed, self.settings = seed, settings
         self.taken: list[Settings] = []
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with OwnRandom(seed):
             self.model = SelfDistillation(CONFIG, PROTOTYPES)
         weights = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(weights, LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.02)
