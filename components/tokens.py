@@ -16,7 +16,7 @@ from components.tokens_html import limit_sentence, reading_html
 from pipelines import models
 from pipelines.errors import InputError
 from pipelines.token_pieces import Piece, Word
-from pipelines.tokens import TokenView, compare, other_readers, token_view
+from pipelines.tokens import READ_ROLES, TokenView, compare, other_readers, token_view
 
 HERE = Path(__file__).parent
 MAX_EXAMPLE = 1000  # characters; more than enough for the tokens that are compared
@@ -66,7 +66,7 @@ def build_tokens_tab(bar: PromptBar, t: Texts, public: bool) -> None:
             only, programs use `tokens`.
     """
     with tab_frame(t, "tokens"):
-        choices = [(t(f"tokens.reader_{role}"), role) for role in models.ROLES]
+        choices = [(t(f"tokens.reader_{role}"), role) for role in READ_ROLES]
         role = gr.Radio(
             choices, value="clip", show_label=False, label=t("tokens.reader"), elem_id="tokens-reader"
         )

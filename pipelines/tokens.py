@@ -12,6 +12,7 @@ from pipelines.token_pieces import Piece, Word, words_of
 from pipelines.token_readers import Cleaned, Reader, at_hand, byte_reader, reader
 
 MAX_CHARACTERS = 20_000  # of a prompt; a model reads a few hundred at most
+READ_ROLES = ("clip", "image")  # roles whose tokenizers are compared
 MAX_CUT_SHOWN = 60  # tokens past the limit that are taken apart; the rest is only counted
 
 
@@ -177,7 +178,7 @@ def other_readers(shown: TokenView) -> tuple[tuple[Row, ...], tuple[str, ...]]:
     """
     groups: dict[tuple[str, int], list[str]] = {}
     missing: list[str] = []
-    for e in models.catalogue():
+    for e in (e for role in READ_ROLES for e in models.catalogue(role)):
         try:
             source = reader(e.id) if at_hand(e) else None
         except InputError:

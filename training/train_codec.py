@@ -52,7 +52,7 @@ FREE_STEPS = 300  # steps before vectors become codes
 SCALES = ((256, 24), (512, 40), (1024, 64), (2048, 80))  # window in samples, mel bands
 WAVE, COMMITMENT = 1.0, 0.25  # weights of two of the losses
 SHALLOW = 0.25  # share of examples that use but one, two or three codebooks
-_FLOOR = 1e-3
+_FLOOR = 2e-2  # some -55 dB of full scale: below it, nobody hears a difference
 
 
 class MelDistance(nn.Module):
