@@ -194,7 +194,10 @@ class _Writer:
             self.total,
             self.codes[:, :complete].numpy().copy(),
             torch.where(takes_part, drawn, -1).numpy(),
-            *(_probabilities(x, takes_part) for x in (prompt, empty, guided, warped)),
+            _probabilities(prompt, takes_part),
+            _probabilities(empty, takes_part),
+            _probabilities(guided, takes_part),
+            _probabilities(warped, takes_part),
             self._listen(complete),
         )
 

@@ -28,6 +28,7 @@ from training.common import (
     save_fp16,
     train,
 )
+from training.muon import Muon
 from training.sound_pool import SoundPool, SoundStream, to_waves
 
 NAME = "codec"
@@ -50,7 +51,8 @@ CONFIG: dict[str, Any] = {
 CROP = SAMPLE_RATE // 2  # samples of a training example
 FREE_STEPS = 300  # steps before vectors become codes
 SCALES = ((256, 24), (512, 40), (1024, 64), (2048, 80))  # window in samples, mel bands
-WAVE, COMMITMENT = 1.0, 0.25  # weights of two of the losses
+TONES = (512, 2048)  # windows of the linear spectra, samples
+TONAL, WAVE, COMMITMENT = 1.0, 0.5, 0.25  # weights of three of the losses
 SHALLOW = 0.25  # share of examples that use but one, two or three codebooks
 _FLOOR = 2e-2  # some -55 dB of full scale: below it, nobody hears a difference
 
@@ -77,6 +79,25 @@ class MelDistance(nn.Module):
             x, y = spectrum(a), spectrum(b)
             parts.append(F.l1_loss((x + _FLOOR).log(), (y + _FLOOR).log()))
         return torch.stack(parts).mean()
+
+
+def tonal_distance(decoded: Tensor, waves: Tensor) -> Tensor:
+    """How much of the strongest tones is missed, a scalar: 0 for none, 1 for silence.
+
+    The logarithms of `MelDistance` count loud and soft alike, and mel bands are wide: by them alone, a buzz
+    with the right outline is a good sound, and the codec stays with it for very long.
+
+    Source: Arık et al. 2018, arXiv:1808.06719, eq. 1 (spectral convergence).
+    """
+    parts = []
+    for window in TONES:
+        shape = torch.hann_window(window, device=waves.device)
+        a, b = (
+            torch.stft(w[:, 0], window, window // 4, window=shape, return_complex=True).abs()
+            for w in (decoded, waves)
+        )
+        parts.append(((a - b).norm(dim=(1, 2)) / (b.norm(dim=(1, 2)) + 1)).mean())
+    return torch.stack(parts).mean()
 
 
 def si_sdr(estimate: Tensor, target: Tensor) -> Tensor:
@@ -126,8 +147,10 @@ def loss_of(model: EncodecModel, waves: Tensor, distance: MelDistance) -> tuple[
 
 
 def _spectral_loss(decoded: Tensor, waves: Tensor, distance: MelDistance) -> tuple[Tensor, dict[str, float]]:
-    mel, wave = distance(decoded, waves), F.l1_loss(decoded, waves)
-    return mel + WAVE * wave, {"mel": mel.item(), "wave": wave.item()}
+    mel, tonal = distance(decoded, waves), tonal_distance(decoded, waves)
+    wave = F.l1_loss(decoded, waves) / (waves.abs().mean() + 1e-3)
+    loss = mel + TONAL * tonal + WAVE * wave
+    return loss, {"mel": mel.item(), "tonal": tonal.item(), "wave": wave.item()}
 
 
 @torch.no_grad()
@@ -151,6 +174,46 @@ def fresh_waves(seed: int, count: int) -> Tensor:
     return to_waves(next(iter(SoundStream(seed, count))))
 
 
+def convolutions(model: nn.Module) -> dict[str, Any]:
+    """All convolutions by name."""
+    kinds = (nn.Conv1d, nn.ConvTranspose1d)
+    return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+
+
+def build(weights: dict[str, Tensor] | None = None) -> EncodecModel:
+    """The codec as it is trained: each weight as one tensor, not as a direction and a length.
+
+    The library's weight norm computes every weight anew at every step, and orthogonal steps (Muon) have no
+    meaning for it. `normed` brings it back.
+
+    Args:
+        weights: in the library's form, or None for random ones.
+    """
+    model = EncodecModel(EncodecConfig(**CONFIG))
+    if weights is not None:
+        model.load_state_dict(weights)
+    for layer in convolutions(model).values():
+        nn.utils.parametrize.remove_parametrizations(layer, "weight")
+    return model
+
+
+@torch.no_grad()
+def normed(weights: dict[str, Tensor]) -> EncodecModel:
+    """The library's own model, computing the same, from the weights of a `build` model."""
+    model = EncodecModel(EncodecConfig(**CONFIG))
+    model.load_state_dict({k: v for k, v in weights.items() if k in model.state_dict()}, strict=False)
+    for name, layer in convolutions(model).items():
+        layer.weight = weights[f"{name}.weight"].cpu()
+    return model.eval()
+
+
+def optimizer_of(model: EncodecModel) -> Muon:
+    """Muon for all but what touches samples, vectors and codes."""
+    last = len(model.encoder.layers) - 1
+    edges = tuple(f"{part}.layers.{i}." for part in ("encoder", "decoder") for i in (0, last))
+    return Muon(model, outer=edges, weight_decay=0.0)
+
+
 def shipped_weights() -> dict[str, Tensor] | None:
     """The codec inside the shipped music model, or None."""
     everything = load_fp32(SHIPPED)
@@ -169,8 +232,9 @@ def load_codec(device: str) -> EncodecModel:
 
 def export(weights: dict[str, Tensor], *, into_shipped: bool) -> dict[str, float]:
     """Write the averaged weights as an `EncodecModel` folder. Returns the metrics of what was written."""
-    model = EncodecModel(EncodecConfig(**CONFIG))
-    model.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in weights.items()})
+    model = normed(weights)
+    halves = {k: v.half().float() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    model.load_state_dict(halves)
     FOLDER.mkdir(parents=True, exist_ok=True)
     model.config.save_pretrained(FOLDER)
     save_fp16(model.state_dict(), FOLDER / "model.safetensors")
@@ -195,20 +259,16 @@ def even_out(model: EncodecModel, waves: Tensor) -> None:
 
     def scale(layer: Any, _: tuple[Tensor], out: Tensor) -> Tensor:
         mean, deviation = out.mean((0, 2)), out.std((0, 2)).clamp(min=1e-6)
-        if isinstance(layer, nn.ConvTranspose1d):  # its weight norm has one length for each input channel
-            deviation = deviation.mean().expand_as(deviation)
-        length = layer.parametrizations.weight.original0
-        length /= deviation[0] if isinstance(layer, nn.ConvTranspose1d) else deviation[:, None, None]
+        layer.weight /= deviation.view((1, -1, 1) if isinstance(layer, nn.ConvTranspose1d) else (-1, 1, 1))
         layer.bias.copy_((layer.bias - mean) / deviation)
         return (out - mean[:, None]) / deviation[:, None]
 
-    kinds = (nn.Conv1d, nn.ConvTranspose1d)
-    hooks = [m.register_forward_hook(scale) for m in model.modules() if isinstance(m, kinds)]
+    hooks = [layer.register_forward_hook(scale) for layer in convolutions(model).values()]
     model.decoder(model.encoder(waves))
     for hook in hooks:
         hook.remove()
     last = model.decoder.layers[-1].conv
-    last.parametrizations.weight.original0 *= waves.std()
+    last.weight *= waves.std()
     last.bias.zero_()
 
 
@@ -227,19 +287,18 @@ def main() -> None:
     args = parse_args(
         "train_codec",
         minutes=40,
-        batch=6,
+        batch=4,
         lr=1e-3,
         fresh=4,
         pool=3000,
         decoder_only="keep the codes as they are: a music model was trained on them",
     )
     torch.manual_seed(args.seed)
-    model = EncodecModel(EncodecConfig(**CONFIG)).to(args.device)
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.8, 0.99), weight_decay=0.0)
-    run = Progress.resume(NAME, model, optimizer, args, shipped_weights())
+    model = build(None if args.restart else shipped_weights()).to(args.device)
+    run = Progress.resume(NAME, model, optimizer_of(model), args)
     if args.decoder_only:
-        model.load_state_dict(shipped_weights() or {})
-        run = Progress(NAME, model, optimizer, Average(model), run.step)
+        model = build(shipped_weights()).to(args.device)
+        run = Progress(NAME, model, optimizer_of(model), Average(model), run.step)
         model.encoder.requires_grad_(False)
     pool = SoundPool(args)
     if run.step == 0 and not has_codes(model):

@@ -73,7 +73,10 @@ MAX_PIECES = 64  # the longest captions have some 50
 
 
 def build_tokenizer(captions: int = 20_000) -> T5Tokenizer:
-    """T5's kind of tokenizer (unigram pieces), learned from the grammar's captions; always the same."""
+    """T5's kind of tokenizer (unigram pieces), learned from the grammar's captions.
+
+    Two runs need not find the same pieces: it belongs to the weights that were trained with it.
+    """
     rng = np.random.default_rng(1)
     texts = [sound_caption(draw_sound(rng, unseen=True), rng) for _ in range(captions)]
     learned = Tokenizer(models.Unigram())
@@ -88,6 +91,13 @@ def build_tokenizer(captions: int = 20_000) -> T5Tokenizer:
     learned.train_from_iterator(texts, trainer)
     pieces = [(piece, score) for piece, score in json.loads(learned.to_str())["model"]["vocab"]]
     return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=MAX_PIECES)
+
+
+def tokenizer_of(restart: bool) -> T5Tokenizer:
+    """The tokenizer of the weights that training goes on from; a new one, written at once, without any."""
+    if restart or not (FOLDER / "tokenizer.json").exists():
+        build_tokenizer().save_pretrained(FOLDER)
+    return T5Tokenizer.from_pretrained(FOLDER)
 
 
 def build_config(pieces: int) -> MusicgenConfig:
@@ -210,7 +220,7 @@ def shipped_weights() -> dict[str, Tensor] | None:
 def main() -> None:
     args = parse_args("train_music", minutes=90, batch=8, lr=2e-3, fresh=2)
     torch.manual_seed(args.seed)
-    codec, tokenizer = load_codec(args.device), build_tokenizer()
+    codec, tokenizer = load_codec(args.device), tokenizer_of(args.restart)
     model: Any = MusicgenForConditionalGeneration(build_config(len(tokenizer))).to(args.device)
     del model.audio_encoder  # the codec stays as it is
     optimizer = Muon(model, outer=EDGES, weight_decay=0.02)
