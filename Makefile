@@ -46,6 +46,8 @@ train: $(DONE)/app ## train all classroom models in order; each goes on from its
 	$(BIN)/python -m training.train_autoencoder
 	$(BIN)/python -m training.train_unet
 	$(BIN)/python -m training.train_scorers
+	$(BIN)/python -m training.train_codec
+	$(BIN)/python -m training.train_music
 	$(BIN)/python -m training.evaluate
 
 export: $(DONE)/app ## write the classroom picture model as a complete diffusers folder

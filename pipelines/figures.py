@@ -20,7 +20,12 @@ from pipelines import models
 DOCS = Path(__file__).parents[1] / "docs"
 WORD_KINDS = ("content", "property", "style", "atmosphere", "composition", "place")
 # Which weights a figure speaks of, by the first part of its id.
-_SPEAKS_OF = {"clip": ("clip",), "scorers": ("scorers",), "image": ("clip", "image", "scorers")}
+_SPEAKS_OF = {
+    "clip": ("clip",),
+    "scorers": ("scorers",),
+    "image": ("clip", "image", "scorers"),
+    "audio": ("audio",),
+}
 WORDS_SPEAK_OF = ("clip", "image")
 
 
