@@ -24,7 +24,8 @@ _SPEAKS_OF = {
     "clip": ("clip",),
     "scorers": ("scorers",),
     "image": ("clip", "image", "scorers"),
-    "audio": ("audio",),
+    "sound_scorers": ("sound_scorers",),
+    "audio": ("audio", "sound_scorers"),
 }
 WORDS_SPEAK_OF = ("clip", "image")
 

@@ -2,23 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from pipelines import models
 from pipelines.audio import AudioRequest, run
-from pipelines.world.sound import draw_sound
+from pipelines.world.sound import INSTRUMENTS, MOODS, TEMPI, SoundScene, draw_sound, is_held_out_music
 from pipelines.world.sound_captions import sound_caption
+from pipelines.world.sound_render import render_sound
 from training import quantiser
 from training.figures import Row, mean_row, share_row
 from training.sound_pool import SoundStream, to_waves
+from training.sound_scorers import FOLDER, WEIGHTS, SoundScorer, hear, load_sound_scorer
 from training.train_codec import MelDistance, si_sdr
 from training.train_music import code_losses, text_states, words_in
 
 MODEL = "classroom-audio"
 CLIPS, PROMPTS, SEED = 64, 20, 10_000
+ASKED = ("instrument", "tempo", "mood")
 
 
 def evaluate_audio() -> list[Row]:
@@ -30,7 +35,11 @@ def evaluate_audio() -> list[Row]:
         codes = torch.cat([loaded.model.audio_encoder.encode(part).audio_codes[0] for part in waves.split(8)])
     rng = np.random.default_rng(SEED)
     captions = [sound_caption(e.scene, rng) for e in examples]
-    return [*_codec(waves, codes), _text_gain(codes, captions), *_agreement()]
+    rows = [*_codec(waves, codes), _text_gain(codes, captions), *_agreement()]
+    if not (FOLDER / WEIGHTS).exists():
+        return rows
+    scorer = load_sound_scorer()
+    return [*rows, *_judge(scorer), *_obedience(scorer)]
 
 
 @torch.inference_mode()
@@ -80,3 +89,36 @@ def _agreement() -> list[Row]:
             hits.append(bool(np.array_equal(ours, theirs)))
         rows.append(share_row(f"audio.same_codes_{name}", hits, 1.0))
     return rows
+
+
+def _judge(scorer: SoundScorer) -> list[Row]:
+    """The judge on fresh renders of the scenes that the model is asked for."""
+    rng = np.random.default_rng(SEED + 2)
+    scenes = [SoundScene(i, t, m) for i, t, m in product(INSTRUMENTS, TEMPI, MOODS) for _ in range(8)]
+    waves = torch.from_numpy(np.stack([render_sound(s, rng) for s in scenes]))[:, None]
+    heard = hear(waves, scorer)
+    return [
+        share_row(
+            f"sound_scorers.{k}",
+            [getattr(a, k) == getattr(b, k) for a, b in zip(heard, scenes, strict=True)],
+            0.98,
+        )
+        for k in ASKED
+    ]
+
+
+def _obedience(scorer: SoundScorer, seeds: int = 2) -> list[Row]:
+    """Whether a prompt's instrument, tempo and mood are heard; all at once in pairs seen and unseen."""
+    asked = [SoundScene(i, t, m) for i, t, m in product(INSTRUMENTS, TEMPI, MOODS) for _ in range(seeds)]
+    waves = []
+    for k, scene in enumerate(tqdm(asked, "sounding", mininterval=20)):
+        text = f"a {scene.tempo}, {scene.mood} {scene.instrument} melody"
+        waves.append(torch.from_numpy(run(AudioRequest(text, seed=k % seeds, model=MODEL)).samples))
+    heard = hear(torch.stack(waves)[:, None], scorer)
+    right = [{k: getattr(h, k) == getattr(a, k) for k in ASKED} for h, a in zip(heard, asked, strict=True)]
+    unseen = [is_held_out_music(a.instrument, a.mood) for a in asked]
+    return [
+        *(share_row(f"audio.{k}", [r[k] for r in right], 0.80) for k in ASKED),
+        share_row("audio.seen", [all(r.values()) for r, u in zip(right, unseen, strict=True) if not u], None),
+        share_row("audio.unseen", [all(r.values()) for r, u in zip(right, unseen, strict=True) if u], None),
+    ]
