@@ -176,7 +176,7 @@ def text_use(model: Any, tokenizer: T5Tokenizer, pool: SoundPool) -> dict[str, f
     right = code_losses(model, codes, states, mask)
     wrong = code_losses(model, codes, states.roll(1, 0), mask.roll(1, 0))
     empty = code_losses(model, codes, torch.zeros_like(states), mask)
-    books = {f"book_{k}": loss.item() for k, loss in enumerate(right)}
+    books = {f"right_{k}": loss.item() for k, loss in enumerate(right)}
     return {
         "right": right.mean().item(),
         "shuffled": wrong.mean().item(),

@@ -1,5 +1,6 @@
 """The music model's training: the delay pattern, the loss, dropped captions, and the folder it writes."""
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,26 @@ def test_padding_of_longer_captions_changes_nothing(model: Any, tokenizer: T5Tok
         alone = text_states(model, ids, mask)[0, :2]
     torch.testing.assert_close(both, alone, atol=1e-5, rtol=1e-5)
     assert codes.shape == (2, 4, 10)
+
+
+def test_the_log_says_how_much_the_text_says(model: Any, tokenizer: T5Tokenizer) -> None:
+    """And under names of its own: the training's own metrics stand in the same line."""
+
+    class TwoSounds:
+        args = Namespace(device="cpu")
+
+        def sample(self) -> tuple[torch.Tensor, list]:
+            rng = np.random.default_rng(0)
+            return torch.randint(CODES, (2, 4, 6)), [draw_sound(rng) for _ in range(2)]
+
+        def captions(self, scenes: list) -> list[str]:
+            return ["a sad piano", "rain"]
+
+    torch.manual_seed(0)
+    found = train_music.text_use(model, tokenizer, TwoSounds())  # type: ignore[arg-type]
+    assert found["right"] == pytest.approx(np.mean([found[f"right_{k}"] for k in range(4)]), rel=1e-4)
+    assert len({found[k] for k in ("right", "shuffled", "empty")}) == 3
+    assert not {f"book_{k}" for k in range(4)} & set(found)
 
 
 def test_the_tokenizer_knows_the_grammars_words(tokenizer: T5Tokenizer) -> None:
