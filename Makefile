@@ -48,6 +48,9 @@ train: $(DONE)/app ## train all classroom models in order; each goes on from its
 	$(BIN)/python -m training.train_motion
 	$(BIN)/python -m training.train_scorers
 	$(BIN)/python -m training.train_dino
+	$(BIN)/python -m training.train_codec
+	$(BIN)/python -m training.train_music
+	$(BIN)/python -m training.train_sound_scorers
 	$(BIN)/python -m training.evaluate
 
 export: $(DONE)/app ## write the classroom picture model as a complete diffusers folder

@@ -20,6 +20,7 @@ MUST = {
     "control_vector.text_ratio": 1.5,  # all numbers of what is handed over / the library's encode_prompt
     "control_vector.strip_ratio": 0.6,  # seven pictures from A to B / seven single runs
     "contrastive.update_s": 0.1,  # a step of a visitor's CLIP with its measurements: ten a second
+    "audio.stream_ratio": 1.15,  # sound streamed frame by frame / the library's plain generate call
     "page.interactive_ratio": 2.0,  # page ready to type / an empty Gradio page
     "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
     "image.whole_picture_s": 2.0,  # from the click to the finished picture on the page
@@ -64,10 +65,16 @@ def medians(rivals: dict[str, Callable[[], object]], repetitions: int) -> dict[s
 
 def main() -> None:
     """Measure, tell what was measured, and end with the figures for programs."""
-    from benchmarks import engine, learning, page, reading, steering
+    from benchmarks import engine, learning, page, reading, sound, steering
 
-    parts = (("engine", engine), ("reading", reading), ("steering", steering), ("learning", learning),
-             ("page", page))  # fmt: skip
+    parts = (
+        ("engine", engine),
+        ("reading", reading),
+        ("steering", steering),
+        ("learning", learning),
+        ("sound", sound),
+        ("page", page),
+    )
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5, help="of every measurement")
     parser.add_argument("--only", choices=[name for name, _ in parts], help="leave the other parts out")

@@ -11,13 +11,14 @@ from PIL import Image
 
 from pipelines import models, stepper
 from pipelines.attention import layout_of
+from pipelines.checks import MAX_CHARACTERS, MAX_SEED
 from pipelines.clip import clip_scores
 from pipelines.compute import on_compute_thread
 from pipelines.errors import InputError
 from pipelines.image import decode
 from pipelines.steering import Steering
 from pipelines.tokens import TokenView, token_view
-from pipelines.trace import MAX_CHARACTERS, MAX_SEED, DenoiseStep, ImageRequest
+from pipelines.trace import DenoiseStep, ImageRequest
 from pipelines.world.captions import NOUN_WORDS
 
 STATIONS = tuple(i / 6 for i in range(7))  # of the way from one text to the other

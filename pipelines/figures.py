@@ -25,6 +25,8 @@ _SPEAKS_OF = {
     "dino": ("dino",),
     "scorers": ("scorers",),
     "image": ("clip", "image", "scorers"),
+    "sound_scorers": ("sound_scorers",),
+    "audio": ("audio", "sound_scorers"),
 }
 WORDS_SPEAK_OF = ("clip", "image")
 

@@ -15,7 +15,7 @@ from pipelines.compute import on_passing_thread
 from pipelines.errors import InputError
 
 ASSETS = Path(__file__).parents[1] / "assets" / "models"
-ROLES = ("clip", "dino", "image")
+ROLES = ("clip", "dino", "image", "audio")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class ModelEntry:
         download_mb: size of the download in MB; 0 for models on disk.
         distilled: whether it was distilled to run without an unconditional branch (turbo
             models): its guidance views are approximations, and the page says so.
+        backends: libraries that can run it, where there is a choice; the first is the usual one.
     """
 
     id: str
@@ -45,6 +46,7 @@ class ModelEntry:
     parameters: int
     download_mb: int = 0
     distilled: bool = False
+    backends: tuple[str, ...] = ()
 
 
 _BUILT_IN = (
@@ -58,6 +60,10 @@ _BUILT_IN = (
     ModelEntry("sd-turbo", "image", "hub", "SD-Turbo", "stabilityai/sd-turbo", "Stability AI Community", 1_290_000_000, 2580, distilled=True),
     ModelEntry("stable-diffusion-v1-5", "image", "hub", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 1_066_000_000, 2740),
     ModelEntry("sdxl-turbo", "image", "hub", "SDXL-Turbo", "stabilityai/sdxl-turbo", "Stability AI Community", 3_470_000_000, 6940, distilled=True),
+    ModelEntry("classroom-audio", "audio", "classroom", "Classroom MusicGen", str(ASSETS / "audio"), "Apache-2.0", 3_428_282, backends=("transformers", "audiocraft")),
+    ModelEntry("musicgen-small", "audio", "hub", "MusicGen small", "facebook/musicgen-small", "CC-BY-NC-4.0", 591_000_000, 2360, backends=("transformers", "audiocraft")),
+    ModelEntry("audiogen-medium", "audio", "hub", "AudioGen medium (sounds)", "facebook/audiogen-medium", "CC-BY-NC-4.0", 1_500_000_000, 3700, backends=("audiocraft",)),
+    ModelEntry("bark-small", "audio", "hub", "Bark small (speech)", "suno/bark-small", "MIT", 415_000_000, 1680, backends=("bark",)),
 )  # fmt: skip
 
 
@@ -80,6 +86,7 @@ def _added() -> tuple[ModelEntry, ...]:
             parameters=row.get("parameters", 0),
             download_mb=row.get("download_mb", 0),
             distilled=row.get("distilled", False),
+            backends=tuple(row.get("backends", ("transformers",) if row["role"] == "audio" else ())),
         )
         for row in rows
     )
@@ -138,10 +145,17 @@ def _load_dino(e: ModelEntry) -> Any:
     return load_vision(e, device())
 
 
+def _load_audio(e: ModelEntry) -> Any:
+    from pipelines.audio_models import load_audio
+
+    return load_audio(e, device())
+
+
 _LOADERS: dict[str, Callable[[ModelEntry], Any]] = {
     "clip": _load_clip,
     "dino": _load_dino,
     "image": _load_image,
+    "audio": _load_audio,
 }
 _loaded: dict[str, Any] = {}
 _lock = threading.RLock()  # one load at a time: transformers builds models under a global setting
@@ -156,6 +170,8 @@ def load(model: str) -> Any:
     Returns:
         For the role "clip" a `pipelines.clip.Clip`, for "dino" a `pipelines.vision.Vision`, for "image" a
         diffusers pipeline.
+        For the role "clip" a `pipelines.clip.Clip`, for "image" a diffusers pipeline, for "audio" a
+        `pipelines.audio_models.AudioModel`.
 
     Raises:
         InputError: `model_unknown`; `model_needs_network` if it must be downloaded and cannot;

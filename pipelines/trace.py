@@ -1,6 +1,5 @@
 """What is asked of a picture model, and the trace that its run leaves behind."""
 
-import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -8,12 +7,11 @@ import numpy as np
 from PIL import Image
 
 from pipelines import models
+from pipelines.checks import MAX_SEED, number, readable, whole
 from pipelines.errors import InputError
 from pipelines.steering import Steering
 
 SCHEDULERS = ("ddim", "dpm++", "euler")
-MAX_CHARACTERS = 2000
-MAX_SEED = 2**32 - 1
 MAX_GUIDANCE_SCALE = 20
 MAX_STEPS = 100
 MIN_SIZE, MAX_SIZE, SIZE_UNIT = 32, 1024, 8  # px; the unit is one latent cell of Stable Diffusion
@@ -70,15 +68,15 @@ class ImageRequest:
             raise InputError("prompt_empty")
         if self.scheduler not in SCHEDULERS:
             raise InputError("scheduler_unknown", received=self.scheduler, known=", ".join(SCHEDULERS))
-        scale = _number(self.guidance_scale)
+        scale = number(self.guidance_scale)
         if not 0 <= scale <= MAX_GUIDANCE_SCALE:  # false for NaN, too
             raise InputError("guidance_scale_range", high=MAX_GUIDANCE_SCALE, received=self.guidance_scale)
-        steps = _whole("steps_range", self.num_inference_steps, 1, MAX_STEPS)
+        steps = whole("steps_range", self.num_inference_steps, 1, MAX_STEPS)
         return replace(
             self,
-            prompt=_text(self.prompt),
-            negative_prompt=_text(self.negative_prompt or ""),
-            seed=_whole("seed_range", self.seed, 0, MAX_SEED),
+            prompt=readable(self.prompt),
+            negative_prompt=readable(self.negative_prompt or ""),
+            seed=whole("seed_range", self.seed, 0, MAX_SEED),
             guidance_scale=scale,
             num_inference_steps=steps,
             model=models.entry(self.model or models.default_id("image"), "image").id,
@@ -175,40 +173,13 @@ class Trace:
 def _levers(value: Any, steps: int) -> Steering:
     """Checked levers, of a `Steering` or of the fields of one, as JSON brings them."""
     steering = value if isinstance(value, Steering) else Steering(**value)
-    return replace(steering, prompt_b=_text(steering.prompt_b or "")).validated(steps)
-
-
-def _number(value: object) -> float:
-    """A float, or NaN for whatever is none (text, None, true and false)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-def _whole(key: str, value: object, low: int, high: int) -> int:
-    """A whole number within bounds; JSON clients may send 20.0 for 20."""
-    number = _number(value)
-    if not (low <= number <= high and number == int(number)):
-        raise InputError(key, low=low, high=high, received=value)
-    return int(number)
+    return replace(steering, prompt_b=readable(steering.prompt_b or "")).validated(steps)
 
 
 def _size(value: int | None) -> int | None:
     if value is None:
         return None
-    size = _whole("size_range", value, MIN_SIZE, MAX_SIZE)
+    size = whole("size_range", value, MIN_SIZE, MAX_SIZE)
     if size % SIZE_UNIT:
         raise InputError("size_range", low=MIN_SIZE, high=MAX_SIZE, received=value)
     return size
-
-
-def _text(text: str) -> str:
-    """Text that a tokenizer can read: not endless, and no halves of UTF-16 pairs."""
-    if not isinstance(text, str) or any("\ud800" <= c <= "\udfff" for c in text[: MAX_CHARACTERS + 1]):
-        raise InputError("text_broken")
-    if len(text) > MAX_CHARACTERS:
-        raise InputError("prompt_too_long", limit=MAX_CHARACTERS, received=len(text))
-    return text

@@ -22,7 +22,14 @@ MODELS = Path("assets/models")
 
 
 def parse_args(
-    name: str, *, minutes: float, batch: int, lr: float, fresh: float = 16, **flags: str
+    name: str,
+    *,
+    minutes: float,
+    batch: int,
+    lr: float,
+    fresh: float = 16,
+    pool: int = 20_000,
+    **flags: str,
 ) -> argparse.Namespace:
     """The command line that all training scripts share; `flags` adds switches with their help."""
     parser = argparse.ArgumentParser(prog=f"python -m training.{name}")
@@ -32,7 +39,7 @@ def parse_args(
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2))
-    parser.add_argument("--pool", type=int, default=20_000, help="scenes held in memory")
+    parser.add_argument("--pool", type=int, default=pool, help="scenes held in memory")
     parser.add_argument("--fresh", type=float, default=fresh, help="new scenes a step")
     parser.add_argument("--fall", type=float, default=0.25, help="share of the sitting in which --lr falls")
     parser.add_argument("--compile", action="store_true")

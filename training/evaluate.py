@@ -19,6 +19,7 @@ from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
 from training.drawing import draw
 from training.evaluate_attention import evaluate_attention
+from training.evaluate_audio import evaluate_audio
 from training.evaluate_dino import evaluate_dino
 from training.evaluate_words import evaluate_words
 from training.evaluation_prompts import (
@@ -227,6 +228,7 @@ def main() -> None:
         "negative": lambda: evaluate_negative(load_scorer()),
         "lecture": lambda: evaluate_lecture(load_scorer()),
         "attention": evaluate_attention,
+        "audio": evaluate_audio,
         "words": evaluate_words,
     }
     parser = argparse.ArgumentParser(prog="python -m training.evaluate")

@@ -49,6 +49,7 @@ def mean_row(name: str, values: Sequence[float], must: float | None) -> Row:
     return Row(name, round(mean, 4), must, len(values), ci95, must is None or mean >= must)
 
 
+_JUDGE_OF = {"image": "scorers", "audio": "sound_scorers"}
 # Judges of rows that no single category judges.
 _JUDGES = {
     "geneval_mean": GENEVAL,
@@ -58,14 +59,16 @@ _JUDGES = {
 
 
 def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of pictures whose judge is too weak do not count: `ok` is false, `judge` names the judges."""
-    weak = {r["id"].removeprefix("scorers.") for r in rows if r["id"].startswith("scorers.") and not r["ok"]}
+    """Rows whose judge is too weak do not count: `ok` is false, `judge` names the judges."""
+    weak: dict[str, set[str]] = {"scorers": set(), "sound_scorers": set()}
+    for part, name in (r["id"].split(".", 1) for r in rows if not r["ok"]):
+        weak.get(part, set()).add(name)
     out = []
     for row in rows:
-        name = row["id"].removeprefix("image.")
-        judges = sorted(weak & set(_JUDGES.get(name, (name,))))
-        doubtful = row["id"].startswith("image.") and row["must"] is not None and judges
-        out.append(row | {"ok": False, "judge": judges} if doubtful else row)
+        part, name = row["id"].split(".", 1)
+        suspects = weak.get(_JUDGE_OF.get(part, ""), set())
+        judges = sorted(suspects & set(_JUDGES.get(name, (name,))))
+        out.append(row | {"ok": False, "judge": judges} if row["must"] is not None and judges else row)
     return out
 
 

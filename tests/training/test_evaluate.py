@@ -68,3 +68,14 @@ def test_a_share_is_held_against_what_it_must_reach() -> None:
     assert share_row("x", [True, True, True, False], 0.75).ok
     assert not share_row("x", [True, True, False, False], 0.75).ok
     assert share_row("x", [False], None).ok
+
+
+def test_sounds_have_judges_of_their_own() -> None:
+    rows = [
+        row("sound_scorers.mood", ok=False), row("scorers.tempo", ok=False), row("audio.mood"),
+        row("audio.tempo"), row("image.mood"), row("audio.codec_si_sdr", must=None),
+    ]  # fmt: skip
+    found = {r["id"]: r for r in judged([figures.asdict(r) for r in rows])}
+    assert not found["audio.mood"]["ok"] and found["audio.mood"]["judge"] == ["mood"]
+    assert found["audio.tempo"]["ok"] and found["image.mood"]["ok"]
+    assert "judge" not in found["audio.codec_si_sdr"]

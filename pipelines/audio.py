@@ -1,0 +1,229 @@
+"""Text to sound, frame by frame: what the model expects next, what is drawn, what is heard so far."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines import models
+from pipelines.audio_models import AudioModel, CodeRun, backends_of
+from pipelines.checks import MAX_SEED, readable, whole, within
+from pipelines.compute import on_compute_thread
+from pipelines.errors import InputError
+
+MAX_GUIDANCE_SCALE = 10
+MAX_TEMPERATURE = 2.0
+MIN_SECONDS, MAX_SECONDS = 0.2, 10.0  # the classroom model learned from sounds of 4 s
+_HEARD_EVERY = 25  # frames between two chunks of sound
+
+
+@dataclass(frozen=True)
+class AudioRequest:
+    """One sound, as the libraries name its parameters.
+
+    Attributes:
+        prompt: what shall be heard.
+        seed: 0..2**32-1, decides what is drawn among likely codes.
+        guidance_scale: 0..10; 0 ignores the prompt, 1 is the plain conditional model.
+        temperature: 0..2; 0 always takes the likeliest code (greedy), 1 draws as the model expects.
+        top_k: codes that may be drawn, the likeliest first; 0 for all.
+        seconds: length of the sound, s.
+        model: catalogue id of the role "audio"; empty means the preselected one.
+        backend: "transformers" or "audiocraft"; empty means the model's usual one.
+    """
+
+    prompt: str
+    seed: int = 0
+    guidance_scale: float = 3.0
+    temperature: float = 1.0
+    top_k: int = 64
+    seconds: float = 4.0
+    model: str = ""
+    backend: str = ""
+
+    def validated(self) -> "AudioRequest":
+        """The same request with every value checked, typed, and model and backend filled in.
+
+        Raises:
+            InputError: `prompt_empty`, `prompt_too_long`, `text_broken`, `seed_range`,
+                `guidance_scale_range`, `sampling_temperature_range`, `top_k_range`, `seconds_range`,
+                `model_unknown`, `backend_unknown`, `audiocraft_missing` or `audio_kind_closed`.
+        """
+        if not isinstance(self.prompt, str) or not self.prompt.strip():
+            raise InputError("prompt_empty")
+        entry = models.entry(self.model or models.default_id("audio"), "audio")
+        return replace(
+            self,
+            prompt=readable(self.prompt),
+            seed=whole("seed_range", self.seed, 0, MAX_SEED),
+            guidance_scale=within("guidance_scale_range", self.guidance_scale, 0, MAX_GUIDANCE_SCALE),
+            temperature=within("sampling_temperature_range", self.temperature, 0, MAX_TEMPERATURE),
+            top_k=whole("top_k_range", self.top_k, 0, 2048),
+            seconds=within("seconds_range", self.seconds, MIN_SECONDS, MAX_SECONDS),
+            model=entry.id,
+            backend=_backend(entry, self.backend),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class AudioFrame:
+    """One step of the model. Codebook k is k steps behind the first one (the delay pattern).
+
+    Attributes:
+        index: 0..total-1.
+        total: steps of the whole run: frames, and one less than codebooks for the delay.
+        codes: `[codebook, frame]` int of the frames that are complete so far.
+        chosen: `[codebook]` int codes of this step; -1 where a codebook does not take part in it.
+        prompt: `[codebook, code]` probability of each next code with the prompt; NaN like `chosen`.
+        empty: the same without the prompt.
+        guided: the same after guidance; at a scale of 1 these are those of `prompt`.
+        drawn_from: the same after temperature and top-k, which `chosen` was drawn from.
+        sound: `[sample]` float32 that can be heard since the last chunk; often empty.
+    """
+
+    index: int
+    total: int
+    codes: np.ndarray
+    chosen: np.ndarray
+    prompt: np.ndarray
+    empty: np.ndarray
+    guided: np.ndarray
+    drawn_from: np.ndarray
+    sound: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """A finished sound.
+
+    Attributes:
+        request: what was asked for.
+        codes: `[codebook, frame]` int.
+        samples: `[sample]` float32, -1..1.
+        sample_rate: Hz.
+    """
+
+    request: AudioRequest
+    codes: np.ndarray
+    samples: np.ndarray
+    sample_rate: int
+
+
+def _backend(entry: models.ModelEntry, asked: str) -> str:
+    known = backends_of(entry)
+    if asked == "audiocraft" and asked in entry.backends and asked not in known:
+        raise InputError("audiocraft_missing")
+    if "transformers" not in known:
+        raise InputError("audio_kind_closed", title=entry.title)
+    if asked and asked not in known:
+        raise InputError("backend_unknown", received=asked, known=", ".join(known))
+    return asked or known[0]
+
+
+def generate(request: AudioRequest) -> Iterator[AudioFrame]:
+    """Make one sound, frame by frame.
+
+    Args:
+        request: checked here, before the first step.
+
+    Returns:
+        Iterator of `AudioFrame`; `close()` stops the run.
+
+    Raises:
+        InputError: a value cannot be used, or the model cannot be loaded.
+    """
+    request = request.validated()
+    return _frames(request, models.load(request.model))
+
+
+def run(request: AudioRequest) -> Sound:
+    """Make one sound at once; see `generate`."""
+    request = request.validated()
+    frames = list(generate(request))
+    samples = np.concatenate([f.sound for f in frames])
+    return Sound(request, frames[-1].codes, samples, models.load(request.model).sample_rate)
+
+
+def _frames(request: AudioRequest, loaded: AudioModel) -> Iterator[AudioFrame]:
+    count = max(1, round(request.seconds * loaded.frame_rate))
+    writer = _Writer(request, loaded, count)
+    begun = on_compute_thread(loaded.begin)(request.prompt, request.backend)
+    for index in range(writer.total):
+        yield writer.write(index, begun)
+
+
+class _Writer:
+    """The codes of one run so far, and the draw of the next."""
+
+    def __init__(self, request: AudioRequest, loaded: AudioModel, frames: int) -> None:
+        from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper
+
+        self.request, self.loaded, self.frames = request, loaded, frames
+        self.total = frames + loaded.codebooks - 1
+        self.codes = torch.zeros(loaded.codebooks, frames, dtype=torch.long)
+        self.last = torch.full((loaded.codebooks,), loaded.pad)
+        self.generator = torch.Generator().manual_seed(request.seed)
+        self.warp = LogitsProcessorList()
+        if request.temperature not in (0, 1):
+            self.warp.append(TemperatureLogitsWarper(request.temperature))
+        if request.top_k:
+            self.warp.append(TopKLogitsWarper(request.top_k))
+        self.heard = 0  # frames
+
+    @on_compute_thread
+    @torch.inference_mode()
+    def write(self, index: int, begun: CodeRun) -> AudioFrame:
+        """One step: ask the model, guide, draw, and note."""
+        prompt, empty = begun.step(self.last.to(self.loaded.model.device)).cpu()
+        guided = guide(prompt, empty, self.request.guidance_scale)
+        warped = self.warp(None, guided)
+        if self.request.temperature == 0:
+            drawn = warped.argmax(1)
+        else:
+            drawn = torch.multinomial(warped.softmax(1), 1, generator=self.generator)[:, 0]
+        books = torch.arange(self.loaded.codebooks)
+        places = index - books
+        takes_part = (places >= 0) & (places < self.frames)
+        self.codes[books[takes_part], places[takes_part]] = drawn[takes_part]
+        self.last = torch.where(takes_part, drawn, self.loaded.pad)
+        complete = max(0, index - self.loaded.codebooks + 2)
+        return AudioFrame(
+            index,
+            self.total,
+            self.codes[:, :complete].numpy().copy(),
+            torch.where(takes_part, drawn, -1).numpy(),
+            _probabilities(prompt, takes_part),
+            _probabilities(empty, takes_part),
+            _probabilities(guided, takes_part),
+            _probabilities(warped, takes_part),
+            self._listen(complete),
+        )
+
+    def _listen(self, complete: int) -> np.ndarray:
+        """The sound of the frames since the last chunk, if it is time for one.
+
+        The codec looks back only, so that what was heard once stays as it is; it is decoded from the
+        beginning each time, since it remembers.
+        """
+        if complete == self.heard or (complete % _HEARD_EVERY and complete < self.frames):
+            return np.zeros(0, np.float32)
+        samples = self.loaded.decode(self.codes[:, :complete].to(self.loaded.model.device)).float().cpu()
+        begin = len(samples) * self.heard // complete
+        self.heard = complete
+        return samples[begin:].numpy()
+
+
+def guide(prompt: Tensor, empty: Tensor, scale: float) -> Tensor:
+    """Logits pushed from those without the prompt towards those with it.
+
+    Source: Ho & Salimans 2022, arXiv:2207.12598, eq. 6, for logits as in Kreuk et al. 2022 (AudioGen),
+    arXiv:2209.15352, section 3.3.
+    """
+    return prompt if scale == 1 else empty + (prompt - empty) * scale
+
+
+def _probabilities(logits: Tensor, takes_part: Tensor) -> np.ndarray:
+    """`[codebook, code]`; NaN for codebooks that do not take part in the step."""
+    return torch.where(takes_part[:, None], logits.softmax(1), torch.nan).numpy()

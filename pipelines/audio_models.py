@@ -1,0 +1,138 @@
+"""The models that turn text into sound: a text encoder, a decoder of codes, and the codec's decoder.
+
+One step of such a model reads the codes of the newest frame and says how likely each next code is, once
+with the prompt and once without it. Both libraries that can run a MusicGen are put into this form, so
+that one loop (`pipelines.audio`) serves both.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from pipelines.errors import InputError
+from pipelines.models import ModelEntry
+
+
+class CodeRun(Protocol):
+    """A model that is writing the codes of one sound."""
+
+    def step(self, codes: Tensor) -> Tensor:
+        """Read the newest codes, `[codebook]`; say how likely the next are.
+
+        Returns:
+            Logits `[2, codebook, code]`: with the prompt, and without it.
+        """
+
+
+@dataclass(frozen=True)
+class AudioModel:
+    """A loaded MusicGen.
+
+    Attributes:
+        model: `MusicgenForConditionalGeneration` in eval mode, the weights of all backends.
+        tokenizer: of the text encoder.
+        backends: libraries that can run it.
+    """
+
+    model: Any
+    tokenizer: Any
+    backends: tuple[str, ...]
+
+    @property
+    def codebooks(self) -> int:
+        return int(self.model.decoder.num_codebooks)
+
+    @property
+    def pad(self) -> int:
+        """The code that stands where the delay pattern has none."""
+        return int(self.model.config.decoder.pad_token_id)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return int(self.model.config.audio_encoder.sampling_rate)
+
+    @property
+    def frame_rate(self) -> int:
+        """Frames a second."""
+        return int(self.model.config.audio_encoder.frame_rate)
+
+    def begin(self, prompt: str, backend: str) -> CodeRun:
+        """Read a prompt and get ready for the first step."""
+        if backend == "audiocraft":
+            from pipelines.audiocraft_backend import AudiocraftRun
+
+            return AudiocraftRun(self, prompt)
+        return TransformersRun(self, prompt)
+
+    @torch.inference_mode()
+    def decode(self, codes: Tensor) -> Tensor:
+        """The sound of `[codebook, frame]` codes, `[sample]`."""
+        scales = [None]
+        return self.model.audio_encoder.decode(codes[None, None], scales).audio_values[0, 0]
+
+
+class TransformersRun:
+    """A run of the decoder of transformers, with its cache of keys and values.
+
+    The library's `generate` prepares, masks and checks the whole sequence at every step; for a model as small
+    as the classroom's that takes longer than the model itself.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, loaded: AudioModel, prompt: str) -> None:
+        from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+
+        model = loaded.model
+        words = loaded.tokenizer([prompt], return_tensors="pt", truncation=True).to(model.device)
+        states = model.text_encoder(**words).last_hidden_state
+        if hasattr(model, "enc_to_dec_proj"):
+            states = model.enc_to_dec_proj(states)
+        # No prompt is no text at all, not an empty text: zeros, which nothing may look at.
+        self.states = torch.cat([states, torch.zeros_like(states)])
+        self.mask = torch.cat([words.attention_mask, torch.zeros_like(words.attention_mask)])
+        self.cache = EncoderDecoderCache(
+            DynamicCache(config=model.config.decoder), DynamicCache(config=model.config.decoder)
+        )
+        self.decoder = model.decoder
+
+    @torch.inference_mode()
+    def step(self, codes: Tensor) -> Tensor:
+        """See `CodeRun.step`."""
+        out = self.decoder(
+            input_ids=codes.repeat(2)[:, None],
+            encoder_hidden_states=self.states,
+            encoder_attention_mask=self.mask,
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        return out.logits[:, -1].unflatten(0, (2, -1)).float()
+
+
+def backends_of(e: ModelEntry) -> tuple[str, ...]:
+    """The libraries that can run a model here; audiocraft is left out where it is not installed."""
+    from importlib.util import find_spec
+
+    found = [b for b in e.backends if b != "audiocraft" or find_spec("audiocraft") is not None]
+    return tuple(found)
+
+
+def load_audio(e: ModelEntry, device: str) -> AudioModel:
+    """Load a MusicGen from a folder or from the hub; safetensors only.
+
+    Raises:
+        InputError: `audio_kind_closed` for kinds of models that this app cannot follow step by step.
+    """
+    from transformers import AutoTokenizer, MusicgenForConditionalGeneration
+
+    if "transformers" not in e.backends:
+        raise InputError("audio_kind_closed", title=e.title)
+    dtype = torch.float16 if device == "cuda" and e.family == "hub" else torch.float32
+    model = MusicgenForConditionalGeneration.from_pretrained(
+        e.source, use_safetensors=True, dtype=dtype, local_files_only=Path(e.source).is_dir()
+    )
+    tokenizer = AutoTokenizer.from_pretrained(e.source, trust_remote_code=False)
+    return AudioModel(model.eval().requires_grad_(False).to(device), tokenizer, backends_of(e))

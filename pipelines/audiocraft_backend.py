@@ -1,0 +1,151 @@
+"""The same MusicGen weights in audiocraft, the library that MusicGen was published with.
+
+Imported only when this backend is asked for: audiocraft is no part of a Space, and its import is slow.
+"""
+
+import logging
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipelines.audio_models import AudioModel
+
+
+def _import() -> Any:
+    """The parts of audiocraft, on torch's own attention; xformers is only there to be imported."""
+    logging.getLogger("xformers").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from audiocraft.models.encodec import HFEncodecCompressionModel
+        from audiocraft.models.lm import LMModel
+        from audiocraft.models.musicgen import MusicGen
+        from audiocraft.modules import codebooks_patterns, conditioners, transformer
+
+    transformer.set_efficient_attention_backend("torch")
+    return HFEncodecCompressionModel, LMModel, MusicGen, codebooks_patterns, conditioners
+
+
+def _conditioner(loaded: AudioModel, conditioners: Any) -> Any:
+    """The T5 conditioner of audiocraft around the text encoder that is loaded already.
+
+    Its own constructor loads a T5 by name, and knows but the published ones.
+    """
+    model = loaded.model
+    width = model.text_encoder.config.hidden_size
+    made = conditioners.T5Conditioner.__new__(conditioners.T5Conditioner)
+    conditioners.TextConditioner.__init__(made, width, model.decoder.config.hidden_size)
+    made.device, made.name, made.finetune, made.word_dropout = str(model.device), "loaded", False, 0.0
+    made.autocast = conditioners.TorchAutocast(enabled=False)
+    made.normalize_text, made.t5_tokenizer = False, loaded.tokenizer
+    made.__dict__["t5"] = model.text_encoder  # not a part of the module, as audiocraft has it
+    return made
+
+
+def _weights(decoder: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """The decoder's weights under audiocraft's names; q, k and v are one matrix there."""
+    out = {}
+    for name, value in decoder.items():
+        for theirs, ours in (("model.decoder.embed_tokens", "emb"), ("lm_heads", "linears"),
+                             ("model.decoder.layer_norm", "out_norm")):  # fmt: skip
+            if name.startswith(theirs):
+                out[ours + name.removeprefix(theirs)] = value
+    for i in range(layers):
+        theirs, ours = f"model.decoder.layers.{i}", f"transformer.layers.{i}"
+        for one, other in (("self_attn", "self_attn"), ("encoder_attn", "cross_attention")):
+            parts = [decoder[f"{theirs}.{one}.{p}_proj.weight"] for p in "qkv"]
+            out[f"{ours}.{other}.in_proj_weight"] = torch.cat(parts)
+            out[f"{ours}.{other}.out_proj.weight"] = decoder[f"{theirs}.{one}.out_proj.weight"]
+        for one, other in (
+            ("self_attn_layer_norm", "norm1"),
+            ("encoder_attn_layer_norm", "norm_cross"),
+            ("final_layer_norm", "norm2"),
+            ("fc1", "linear1"),
+            ("fc2", "linear2"),
+        ):
+            out |= {
+                f"{ours}.{other}{name.removeprefix(f'{theirs}.{one}')}": value
+                for name, value in decoder.items()
+                if name.startswith(f"{theirs}.{one}.")
+            }
+    return out
+
+
+def to_audiocraft(loaded: AudioModel) -> Any:
+    """An audiocraft `MusicGen` with the weights of a loaded model; text encoder and codec are shared.
+
+    Raises:
+        RuntimeError: the weights do not fit each other.
+    """
+    compression, language_model, music_gen, patterns, conditioners = _import()
+    model, config = loaded.model, loaded.model.config.decoder
+    conditioner = _conditioner(loaded, conditioners)
+    lm = language_model(
+        patterns.DelayedPatternProvider(config.num_codebooks),
+        conditioners.ConditioningProvider({"description": conditioner}, device=str(model.device)),
+        conditioners.ConditionFuser(
+            {"cross": ["description"], "prepend": [], "sum": [], "input_interpolate": []}
+        ),
+        n_q=config.num_codebooks,
+        card=config.vocab_size,
+        dim=config.hidden_size,
+        num_heads=config.num_attention_heads,
+        num_layers=config.num_hidden_layers,
+        hidden_scale=config.ffn_dim / config.hidden_size,
+        activation="gelu",
+        dropout=0.0,
+        norm_first=True,
+        bias_proj=False,
+        bias_ff=False,
+        bias_attn=False,
+        causal=True,
+        cross_attention=True,
+        memory_efficient=True,
+    ).to(model.device, model.dtype)
+    weights = _weights(model.decoder.state_dict(), config.num_hidden_layers)
+    for kind in ("weight", "bias"):
+        projection = getattr(model.enc_to_dec_proj, kind)
+        weights[f"condition_provider.conditioners.description.output_proj.{kind}"] = projection
+    lm.load_state_dict(weights)
+    codec = compression(model.audio_encoder)
+    return music_gen("classroom", codec, lm.eval().requires_grad_(False), max_duration=30)
+
+
+class AudiocraftRun:
+    """A run of audiocraft's decoder; see `pipelines.audio_models.CodeRun`.
+
+    What the decoder remembers is held here between the steps: audiocraft keeps it inside the model, where
+    the next visitor's run would find it.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, loaded: AudioModel, prompt: str) -> None:
+        from audiocraft.modules.conditioners import ClassifierFreeGuidanceDropout, ConditioningAttributes
+
+        self.lm = audiocraft_of(loaded).lm
+        with_it = [ConditioningAttributes(text={"description": prompt})]
+        without = ClassifierFreeGuidanceDropout(p=1.0)(with_it)
+        provider = self.lm.condition_provider
+        self.conditions = provider(provider.tokenize(with_it + without))
+        self.state: dict[str, Tensor] = {}
+
+    @torch.inference_mode()
+    def step(self, codes: Tensor) -> Tensor:
+        """See `CodeRun.step`."""
+        with self.lm.streaming():
+            self.lm.set_streaming_state(self.state)
+            logits = self.lm(codes.expand(2, -1)[..., None], [], self.conditions)
+            self.state = self.lm.get_streaming_state()
+        return logits[:, :, -1].float()
+
+
+_made: dict[int, Any] = {}
+
+
+def audiocraft_of(loaded: AudioModel) -> Any:
+    """The audiocraft twin of a loaded model, made once."""
+    key = id(loaded.model)
+    if key not in _made:
+        _made[key] = to_audiocraft(loaded)
+    return _made[key]

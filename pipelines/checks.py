@@ -1,0 +1,57 @@
+"""Values from outside: what they have to be, and what is said where they are not."""
+
+import math
+
+import numpy as np
+
+from pipelines.errors import InputError
+
+MAX_CHARACTERS = 2000  # of a prompt
+MAX_SEED = 2**32 - 1
+
+
+def number(value: object) -> float:
+    """A float, or NaN for whatever is none (text, None, true and false)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def whole(key: str, value: object, low: int, high: int) -> int:
+    """A whole number within bounds; JSON clients may send 20.0 for 20.
+
+    Raises:
+        InputError: `key`, with the bounds and what came.
+    """
+    found = number(value)
+    if not (low <= found <= high and found == int(found)):
+        raise InputError(key, low=low, high=high, received=value)
+    return int(found)
+
+
+def within(key: str, value: object, low: float, high: float) -> float:
+    """A number within bounds.
+
+    Raises:
+        InputError: `key`, with the bounds and what came.
+    """
+    found = number(value)
+    if not low <= found <= high:  # false for NaN, too
+        raise InputError(key, low=low, high=high, received=value)
+    return found
+
+
+def readable(text: str) -> str:
+    """Text that a tokenizer can read: not endless, and no halves of UTF-16 pairs.
+
+    Raises:
+        InputError: `text_broken` or `prompt_too_long`.
+    """
+    if not isinstance(text, str) or any("\ud800" <= c <= "\udfff" for c in text[: MAX_CHARACTERS + 1]):
+        raise InputError("text_broken")
+    if len(text) > MAX_CHARACTERS:
+        raise InputError("prompt_too_long", limit=MAX_CHARACTERS, received=len(text))
+    return text
