@@ -18,7 +18,8 @@ spec.loader.exec_module(one_of_two)
 def test_two_processes_step_as_one_with_both_batches(tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     settings = {"PYTHONPATH": str(SCRIPT.parents[2]), "OMP_NUM_THREADS": "1"}
-    subprocess.run([*torchrun, SCRIPT, tmp_path], env=settings, check=True, capture_output=True)
+    done = subprocess.run([*torchrun, SCRIPT, tmp_path], env=settings, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
     first, second = (torch.load(tmp_path / f"rank{r}.pt", weights_only=True) for r in (0, 1))
     assert first["steps"] == second["steps"] == one_of_two.STEPS
     torch.testing.assert_close(first["weights"], second["weights"], rtol=0, atol=0)
