@@ -1,7 +1,8 @@
 """Take the pictures of the README from the running app.
 
 Run: `make demo` in one shell, `.venv/bin/python docs/take_screenshots.py` in another. Writes
-docs/images/<tab>-<language>-<screen>.webp for every tab, language and screen.
+docs/images/<tab>-<language>-<screen>.webp for every tab; `--languages en de --screens desktop phone` takes
+those that the README does not show, to be looked at.
 """
 
 import argparse
@@ -40,14 +41,16 @@ def tabs_of(page: Page) -> list[str]:
     return list(dict.fromkeys(i.removeprefix("tab-").removesuffix("-button") for i in ids if i))
 
 
-def shots(browser: Browser, address: str, only: set[str], dark: bool) -> Iterator[tuple[str, bytes]]:
+def shots(browser: Browser, address: str, args: argparse.Namespace) -> Iterator[tuple[str, bytes]]:
     """Name and PNG of every picture; tabs are chosen by the address, as a link would."""
-    for language, (path, locale) in LANGUAGES.items():
-        for screen, (width, height) in SCREENS.items():
+    for language in args.languages:
+        path, locale = LANGUAGES[language]
+        for screen in args.screens:
+            width, height = SCREENS[screen]
             context = browser.new_context(
                 viewport={"width": width, "height": height},
                 locale=locale,
-                color_scheme="dark" if dark else "light",
+                color_scheme="dark" if args.dark else "light",
                 reduced_motion="reduce",
             )
             context.set_default_timeout(120_000)
@@ -55,11 +58,11 @@ def shots(browser: Browser, address: str, only: set[str], dark: bool) -> Iterato
             page.goto(address + path)
             page.locator("#prompt textarea").wait_for()
             for stem in tabs_of(page):
-                if only and stem not in only:
+                if args.tabs and stem not in args.tabs:
                     continue
                 page.goto(f"{address}{path}?tab={stem}")
                 page.locator(f"#tab-{stem}[role=tabpanel]").wait_for()
-                yield f"{stem}-{language}-{screen}{'-dark' if dark else ''}", still(page)
+                yield f"{stem}-{language}-{screen}{'-dark' if args.dark else ''}", still(page)
             context.close()
 
 
@@ -70,13 +73,15 @@ def main() -> None:
     )
     parser.add_argument("address", nargs="?", default="http://127.0.0.1:7860", help="of the running app")
     parser.add_argument("--tabs", nargs="*", default=[], help="only these (stems); otherwise all")
+    parser.add_argument("--languages", nargs="*", choices=LANGUAGES, default=["en"])
+    parser.add_argument("--screens", nargs="*", choices=SCREENS, default=["desktop"])
     parser.add_argument("--dark", action="store_true", help="dark theme; the names end in -dark")
     args = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        for name, png in shots(browser, args.address.rstrip("/"), set(args.tabs), args.dark):
+        for name, png in shots(browser, args.address.rstrip("/"), args):
             Image.open(io.BytesIO(png)).convert("RGB").save(FOLDER / f"{name}.webp", quality=86, method=6)
             print(name)
         browser.close()
