@@ -81,6 +81,7 @@ def test_an_example_of_the_lecture_draws_what_it_is_about(page: Opener, open_tab
 def test_stop_ends_the_pictures_within_a_step(page: Opener, open_tab: TabOpener) -> None:
     opened = page("/?num_inference_steps=50")
     open_tab(opened, "prompt_lab")
+    expect(opened.locator("#lab-grid img").first).to_be_visible(timeout=WAIT)  # at least one step is there
     opened.locator("#lab-grid [data-stop]").click(timeout=WAIT)
     expect(opened.locator("#lab-grid [data-stop]")).to_have_count(0, timeout=WAIT)
     before = EN("prompt_lab.stopped", step="#", total=50).split("#")[0]
