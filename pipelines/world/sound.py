@@ -100,6 +100,8 @@ def _draw_music(rng: np.random.Generator, unseen: bool) -> SoundScene:
         atmosphere = _one_of(rng, tuple(FEELINGS)) if rng.random() < 0.4 else None
         feeling = FEELINGS[atmosphere] if atmosphere else None
         mood = feeling.mood if feeling else _one_of(rng, MOODS)
+        if instrument == "drum" and feeling and feeling.structure in _NOT_FOR_A_DRUM:
+            continue  # an atmosphere brings what it always brings
         if unseen or not is_held_out_music(instrument, mood):
             break
     tempo = _one_of(rng, feeling.tempi if feeling else TEMPI)

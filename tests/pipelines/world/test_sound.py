@@ -142,6 +142,12 @@ def test_pictures_and_music_are_read_alike(text: str, facts: SoundFacts) -> None
     assert parse_sound(text) == facts
 
 
+def test_what_an_atmosphere_always_brings_is_in_every_scene(drawn: list[SoundScene]) -> None:
+    bringing = [s for s in drawn if s.atmosphere is not None and FEELINGS[s.atmosphere].structure is not None]
+    assert len(bringing) > 50
+    assert all(s.structure == FEELINGS[str(s.atmosphere)].structure for s in bringing)
+
+
 def test_an_atmosphere_brings_tempo_mood_and_drums() -> None:
     assert implied(SoundFacts(atmosphere="cozy")) == SoundFacts(tempo="slow", mood="calm", atmosphere="cozy")
     dramatic = implied(SoundFacts(atmosphere="dramatic"))
