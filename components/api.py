@@ -26,6 +26,7 @@ _STEPPED = {
     "prompt_variants",
     "leave_one_out",
     "train_contrastive",
+    "train_dino",
 }
 
 

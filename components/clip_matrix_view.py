@@ -50,7 +50,7 @@ def percent(share: float, t: Texts) -> str:
 
 
 @lru_cache(maxsize=512)
-def _colour(view: str, step: int) -> tuple[str, str]:
+def cell_colour(view: str, step: int) -> tuple[str, str]:
     """Background and text colour of a cell; `step` is its place on the scale, 0..200."""
     scale = [list(stop) for stop in DIVERGING] if view == "cosine" else SEQUENTIAL
     channels = unlabel_rgb(sample_colorscale(scale, step / 200)[0])
@@ -60,7 +60,7 @@ def _colour(view: str, step: int) -> tuple[str, str]:
 
 def _cell(value: float, view: str, t: Texts, paired: bool, label: str) -> str:
     share = (value + 1) / 2 if view == "cosine" else value  # fixed scales: -1..1 and 0..1
-    background, ink = _colour(view, round(200 * min(max(share, 0.0), 1.0)))
+    background, ink = cell_colour(view, round(200 * min(max(share, 0.0), 1.0)))
     shown = number(value, t) if view == "cosine" else percent(value, t)
     mark = f'<span class="sv-sr">{html_escape(t("clip_matrix.paired"))}</span>' if paired else ""
     kind = "cm-cell cm-paired" if paired else "cm-cell"
@@ -173,7 +173,7 @@ def _legend(view: str, t: Texts) -> str:
     low, middle, high = (
         ("−1", "0", "1") if view == "cosine" else (percent(0, t), percent(0.5, t), percent(1, t))
     )
-    stops = ",".join(_colour(view, step)[0] for step in range(0, 201, 20))
+    stops = ",".join(cell_colour(view, step)[0] for step in range(0, 201, 20))
     return (
         f'<div class="cm-legend"><span>{html_escape(t("clip_matrix.scale." + view))}</span>'
         f'<span class="cm-scale"><i style="background:linear-gradient(90deg,{stops})"></i>'

@@ -31,6 +31,7 @@ from components.layout import live_html, section, tab_frame
 from components.live import TRAINING, owner_of
 from components.prompt_bar import PromptBar
 from pipelines import contrastive_pairs
+from pipelines.checks import whole
 from pipelines.clip_matrix import compute_clip_matrix
 from pipelines.contrastive import BATCHES, TEMPERATURES, begin_training, lowest_loss
 from pipelines.errors import InputError
@@ -70,8 +71,7 @@ def train_contrastive(
         "classroom_similarity": rows [image][text] of cosines; "captions", "unseen_captions", "trained_with"
         (the text that each picture was trained with) and "lowest_loss", which equal captions set.
     """
-    if steps not in range(1, _API_STEPS + 1):
-        raise InputError("steps_range", received=steps, low=1, high=_API_STEPS)
+    whole("steps_range", steps, 1, _API_STEPS)
     if experiment not in EXPERIMENTS:
         raise InputError("experiment_unknown", received=experiment, known=", ".join(EXPERIMENTS))
     chosen = (

@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from plotly.colors import sample_colorscale, unlabel_rgb
 
-from components.clip_matrix_view import VIEWS, thumbnail
-from components.colors import text_on
+from components.clip_matrix_view import VIEWS, cell_colour, thumbnail
 from components.language import Texts
 from components.layout import html_escape
-from components.plots import DIVERGING, SEQUENTIAL
 from pipelines.contrastive import ClipStep
 from pipelines.live_training import MOST_STEPS
 
@@ -24,13 +21,7 @@ _SHADES = 41  # of a colour scale; the eye tells no more apart
 @lru_cache(maxsize=2)
 def _ramp(scale: str) -> tuple[tuple[str, str], ...]:
     """Background and text colours of a scale, from its low to its high end."""
-    stops = [list(stop) for stop in DIVERGING] if scale == "cosine" else SEQUENTIAL
-    found = []
-    for colour in sample_colorscale(stops, [i / (_SHADES - 1) for i in range(_SHADES)]):
-        channels = unlabel_rgb(colour)
-        shade = "#" + "".join(f"{round(float(c)):02x}" for c in channels)
-        found.append((shade, text_on(shade)))
-    return tuple(found)
+    return tuple(cell_colour(scale, round(200 * i / (_SHADES - 1))) for i in range(_SHADES))
 
 
 def _whole(matrix: np.ndarray) -> list[int]:

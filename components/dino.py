@@ -9,13 +9,14 @@ import gradio as gr
 from PIL import Image
 
 from components.clip_matrix_bench import open_uploads
-from components.clip_matrix_view import sources_html
+from components.clip_matrix_view import number, sources_html
 from components.dino_training import API as TRAINING_API
 from components.dino_training import build_training_section, wire_training
 from components.dino_view import alert_html, neighbours_html, patches_html, waiting_html
 from components.errors import explained, message
 from components.language import Texts
 from components.layout import live_html, section, tab_frame
+from components.live import MODEL
 from components.prompt_bar import PromptBar
 from pipelines import dino as pipeline
 from pipelines import models
@@ -26,12 +27,6 @@ from pipelines.figures import figure
 FIRST = (31, 46)  # seeds of the pictures that the tab opens with
 # What needs no training, beside each figure.
 _BESIDE = {"knn": "knn_raw_pixels", "foreground_miou": "foreground_miou_everywhere"}
-MODEL: dict[str, Any] = {
-    "api_visibility": "private",
-    "concurrency_id": "model",
-    "concurrency_limit": 1,
-    "show_progress": "hidden",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,16 +113,12 @@ def _measured(name: str, t: Texts) -> str:
     if found is None:
         return t("dino.not_measured")
     beside = figure(f"dino.{_BESIDE[name]}")
-    low, high = (_two(value, t) for value in found.ci95)
+    low, high = (number(value, t) for value in found.ci95)
     said = t(
-        f"dino.measured.{name}", n=found.n, value=_two(found.value, t), low=low, high=high,
-        must=_two(found.must or 0, t), beside=_two(beside.value if beside else 0, t),
+        f"dino.measured.{name}", n=found.n, value=number(found.value, t), low=low, high=high,
+        must=number(found.must or 0, t), beside=number(beside.value if beside else 0, t),
     )  # fmt: skip
     return said if found.ok else f"{said} {t('dino.missed')}"
-
-
-def _two(value: float, t: Texts) -> str:
-    return f"{value:.2f}".replace(".", "," if t.language == "de" else ".")
 
 
 def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> None:

@@ -14,7 +14,8 @@ from components.dino_view import waiting_html
 from components.errors import explained
 from components.language import Texts
 from components.layout import live_html, section
-from components.live import TRAINING, owner_of
+from components.live import MODEL, TRAINING, owner_of
+from pipelines.checks import MAX_SEED, whole
 from pipelines.compute import on_compute_thread
 from pipelines.dino_training import (
     MOMENTUM_HIGHEST,
@@ -23,12 +24,10 @@ from pipelines.dino_training import (
     Settings,
     neighbour_share,
 )
-from pipelines.errors import InputError
 from pipelines.live_training import Run, trainings
 
 PACE = 0.4  # s between two views: a view is some forty small pictures
 MOST_API_STEPS = 200
-MAX_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -87,10 +86,7 @@ def wire_training(part: TrainingSection, tab: gr.Tab, t: Texts) -> None:
     part.stop.click(_pause, part.key, part.stop, queue=False, api_visibility="private")
     for event in (part.momentum.release, part.centering.input, part.sharpening.input):
         event(change, [part.key, *dials], None, queue=False, api_visibility="private")
-    tab.select(
-        enter, part.key, part.view, concurrency_id="model", concurrency_limit=1, api_visibility="private",
-        show_progress="hidden",
-    )  # fmt: skip
+    tab.select(enter, part.key, part.view, **MODEL)
 
 
 def _pause(key: str) -> Any:
@@ -179,10 +175,8 @@ def train_dino(
 
 
 def _check(steps: int, seed: int) -> None:
-    if not 1 <= steps <= MOST_API_STEPS or int(steps) != steps:
-        raise InputError("dino_steps", received=steps, high=MOST_API_STEPS)
-    if not 0 <= seed <= MAX_SEED or int(seed) != seed:
-        raise InputError("seed_range", received=seed, low=0, high=MAX_SEED)
+    whole("dino_steps", steps, 1, MOST_API_STEPS)
+    whole("seed_range", seed, 0, MAX_SEED)
 
 
 API: dict[str, Callable[..., Any]] = {"train_dino": train_dino}

@@ -1,4 +1,4 @@
-"""What tabs share whose visitors train models of their own."""
+"""What tabs share whose visitors train models of their own: which events wait for which."""
 
 from typing import Any
 
@@ -6,6 +6,12 @@ import gradio as gr
 
 from pipelines.live_training import trainings
 
+MODEL: dict[str, Any] = {
+    "api_visibility": "private",
+    "concurrency_id": "model",
+    "concurrency_limit": 1,
+    "show_progress": "hidden",
+}
 # A run is a stream that its visitor watches; as many as there are places for trainings.
 TRAINING: dict[str, Any] = {
     "api_visibility": "private",

@@ -12,12 +12,12 @@ import gradio as gr
 from components.language import Texts
 from components.runs import RunSlot
 from pipelines import models
+from pipelines.checks import MAX_SEED
 
 DEFAULT_PROMPT = "A small cat on a bed."
 # As spoken in the lecture, double blank, capital and "Dimm" included: what a tokenizer makes of
 # them is part of the lesson.
 EXAMPLES = (DEFAULT_PROMPT, "A  cat in front of a House.", "A cat. Cozy atmosphere. Dimm lighting.")
-MAX_SEED = 2**32 - 1
 GUIDANCE = (0.0, 20.0)
 STEPS = (1, 50)
 

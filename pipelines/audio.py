@@ -141,9 +141,10 @@ def generate(request: AudioRequest) -> Iterator[AudioFrame]:
 def run(request: AudioRequest) -> Sound:
     """Make one sound at once; see `generate`."""
     request = request.validated()
-    frames = list(generate(request))
+    loaded = models.load(request.model)
+    frames = list(_frames(request, loaded))
     samples = np.concatenate([f.sound for f in frames])
-    return Sound(request, frames[-1].codes, samples, models.load(request.model).sample_rate)
+    return Sound(request, frames[-1].codes, samples, loaded.sample_rate)
 
 
 def _frames(request: AudioRequest, loaded: AudioModel) -> Iterator[AudioFrame]:

@@ -6,6 +6,7 @@ Imported only when this backend is asked for: audiocraft is no part of a Space, 
 import logging
 import warnings
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -140,12 +141,11 @@ class AudiocraftRun:
         return logits[:, :, -1].float()
 
 
-_made: dict[int, Any] = {}
+_made: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # twins go with the models that were unloaded
 
 
 def audiocraft_of(loaded: AudioModel) -> Any:
     """The audiocraft twin of a loaded model, made once."""
-    key = id(loaded.model)
-    if key not in _made:
-        _made[key] = to_audiocraft(loaded)
-    return _made[key]
+    if loaded.model not in _made:
+        _made[loaded.model] = to_audiocraft(loaded)
+    return _made[loaded.model]

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from pipelines.checks import MAX_SEED, whole, within
 from pipelines.contrastive_pairs import Pairs, pool_of
 from pipelines.errors import InputError
 from pipelines.live_training import trainings
@@ -47,7 +48,6 @@ WARMEST_SCALE, COLDEST_SCALE = 1.0, 100.0  # of logit_scale, as CLIP limits it
 CAPTIONS = ("own", "swapped", "reshuffled")
 BATCHES = (2, 32)  # pairs in a step, when they are drawn from many
 TEMPERATURES = (0.01, 1.0)  # that one may fix
-SEEDS = (0, 2**32 - 1)
 
 
 def tokenize(captions: Sequence[str]) -> Tensor:
@@ -136,13 +136,10 @@ class Recipe:
         """
         if self.captions not in CAPTIONS:
             raise InputError("captions_unknown", received=self.captions, known=", ".join(CAPTIONS))
-        if self.batch not in range(BATCHES[0], BATCHES[1] + 1):
-            raise InputError("batch_range", received=self.batch, low=BATCHES[0], high=BATCHES[1])
-        low, high = TEMPERATURES
-        if self.temperature is not None and not low <= self.temperature <= high:  # false for NaN as well
-            raise InputError("fixed_temperature_range", received=self.temperature, low=low, high=high)
-        if self.seed not in range(SEEDS[0], SEEDS[1] + 1):
-            raise InputError("seed_range", received=self.seed, low=SEEDS[0], high=SEEDS[1])
+        whole("batch_range", self.batch, *BATCHES)
+        if self.temperature is not None:
+            within("fixed_temperature_range", self.temperature, *TEMPERATURES)
+        whole("seed_range", self.seed, 0, MAX_SEED)
         return self
 
 

@@ -108,6 +108,7 @@ _FIRST = (
 )  # fmt: skip
 
 
+@lru_cache(maxsize=MOST)
 def first_pairs(count: int = 5) -> Pairs:
     """The scenes that the tab opens with, always the same.
 

@@ -1,6 +1,7 @@
 """A small DINO that a visitor trains: what its two models see and say, and whether it collapses."""
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -221,17 +222,13 @@ class DinoLearner:
 
     def save(self) -> Any:
         """Copies of weights, centers and optimizer."""
-        model = {k: v.clone() for k, v in self.model.state_dict().items()}
-        state = self.optimizer.state_dict()
-        moments = {i: {k: v.clone() for k, v in s.items()} for i, s in state["state"].items()}
-        return model, state | {"state": moments}
+        return deepcopy((self.model.state_dict(), self.optimizer.state_dict()))
 
     def load(self, saved: Any) -> None:
         """Go back to what `save` returned."""
-        model, state = saved
+        model, optimizer = deepcopy(saved)
         self.model.load_state_dict(model)
-        moments = {i: {k: v.clone() for k, v in s.items()} for i, s in state["state"].items()}
-        self.optimizer.load_state_dict(state | {"state": moments})
+        self.optimizer.load_state_dict(optimizer)
 
 
 def neighbour_share(learner: DinoLearner) -> float:

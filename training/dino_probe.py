@@ -11,6 +11,7 @@ from pipelines.patch_components import foreground_scores, intersection_over_unio
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
 from pipelines.world.scene import NOUNS
+from training.pool import to_tensor
 
 SIDE = 128  # px of the drawings; so large they are shown to find the foreground
 KNN_SIDE = 64  # px at which whole pictures are compared: things then are as large as in the training's crops
@@ -45,8 +46,7 @@ def draw_singles(count: int, seed: int) -> Singles:
         pictures.append(np.asarray(picture))
         nouns.append(NOUNS.index(scene.things[0].noun))
         masks.append(visible[0])
-    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return Singles(pixels, np.array(nouns), np.stack(masks))
+    return Singles(to_tensor(pictures), np.array(nouns), np.stack(masks))
 
 
 def pictures_of(scenes: Singles) -> list[Image.Image]:

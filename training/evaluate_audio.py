@@ -48,7 +48,7 @@ def _codec(waves: Tensor, codes: Tensor) -> list[Row]:
     codec, distance = models.load(MODEL).model.audio_encoder, MelDistance()
     decoded = torch.cat([codec.decode(part[None], [None]).audio_values for part in codes.split(8)])
     mel = [float(distance(a[None], b[None])) for a, b in zip(decoded, waves, strict=True)]
-    counts = torch.stack([torch.bincount(book.flatten(), minlength=256) for book in codes.transpose(0, 1)])
+    counts = quantiser.counted(codes)
     return [
         mean_row("audio.codec_log_mel", mel, None),
         mean_row("audio.codec_si_sdr", si_sdr(decoded[:, 0], waves[:, 0]).tolist(), None),

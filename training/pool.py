@@ -1,20 +1,19 @@
 """Freshly drawn scenes for all trainings, rendered by worker processes."""
 
 import argparse
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
-from tqdm import tqdm
+from torch.utils.data import IterableDataset
 
 from pipelines.world.films import FRAMES, Film, draw_film, film_caption, render_frame
 from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
 from pipelines.world.scene import Scene, is_held_out
+from training.ring import Ring, worker_rng
 
 CHUNK = 16  # scenes that a worker draws at once
 LECTURE_PAIRS = (("cat", "on", "bed"), ("cat", "in front of", "house"))
@@ -56,9 +55,7 @@ class SceneStream(IterableDataset[list[Example]]):
         self.seed, self.chunk, self.unseen, self.shares = seed, chunk, unseen, shares or Shares()
 
     def __iter__(self) -> Iterator[list[Example]]:
-        info = torch.utils.data.get_worker_info()
-        torch.set_num_threads(1)
-        rng = np.random.default_rng([self.seed, info.id if info else 0, time.time_ns() if info else 0])
+        rng = worker_rng(self.seed)
         while True:
             yield [draw_example(rng, unseen=self.unseen, shares=self.shares) for _ in range(self.chunk)]
 
@@ -99,14 +96,11 @@ def _as_in_the_lecture(rng: np.random.Generator, unseen: bool) -> Scene:
             return scene
 
 
-class Pool:
-    """A ring of rendered scenes that is renewed a little at every step.
-
-    Rendering is slower than a GPU's training step, so scenes are seen several times, each time
-    under a new caption; the ring makes them almost fresh.
+class Pool(Ring[Example, list[Example]]):
+    """A ring of rendered scenes.
 
     Args:
-        args: `seed`, `workers`, `pool` and `fresh` of the command line.
+        args: of the command line; see `Ring`.
         prepare: turns `[batch, 3, y, x]` pictures (-1..1) into what the training keeps.
         shares: kinds of scenes that this training needs more of.
     """
@@ -117,43 +111,15 @@ class Pool:
         prepare: Callable[[Tensor], Tensor] | None = None,
         shares: Shares | None = None,
     ) -> None:
-        self.args, self.prepare = args, prepare
+        self.prepare = prepare
         stream = SceneStream(args.seed, CHUNK, unseen=getattr(args, "unseen", False), shares=shares)
-        ahead = 8 if args.workers else None
-        self.source = iter(
-            DataLoader(stream, batch_size=None, num_workers=args.workers, prefetch_factor=ahead)
-        )
-        self.rng = np.random.default_rng(args.seed)
-        self.items: list[Example] = []
-        self.values: list[Tensor] = []
-        self.next = 0
-        self.due = 0.0  # new scenes that are owed
-        for _ in tqdm(range(0, min(args.pool, 4096), CHUNK), "first scenes", mininterval=5):
-            self._take()
+        super().__init__(args, stream, chunk=CHUNK, first=4096, ahead=8, what="scenes")
 
-    def _take(self) -> None:
-        chunk = next(self.source)
-        values = list(
-            to_tensor([e.image for e in chunk])
-            if self.prepare is None
-            else self.prepare(to_tensor([e.image for e in chunk]).to(self.args.device))
-        )
-        for item, value in zip(chunk, values, strict=True):
-            if len(self.items) < self.args.pool:
-                self.items.append(item)
-                self.values.append(value)
-            else:
-                self.items[self.next], self.values[self.next] = item, value
-                self.next = (self.next + 1) % self.args.pool
-
-    def sample(self) -> tuple[Tensor, list[Example]]:
-        """One batch of what `prepare` made, with the scenes behind it."""
-        self.due += self.args.fresh / CHUNK
-        while self.due >= 1:
-            self._take()
-            self.due -= 1
-        indices = self.rng.choice(len(self.items), self.args.batch, replace=False)
-        return torch.stack([self.values[i] for i in indices]), [self.items[i] for i in indices]
+    def prepared(self, drawn: list[Example]) -> Iterable[tuple[Example, Tensor]]:
+        """Each scene with its picture, or what `prepare` makes of it."""
+        images = to_tensor([e.image for e in drawn])
+        values = images if self.prepare is None else self.prepare(images.to(self.args.device))
+        return zip(drawn, values, strict=True)
 
     def captions(self, examples: list[Example]) -> list[str]:
         """A newly worded caption for each."""
@@ -163,3 +129,8 @@ class Pool:
 def to_tensor(images: list[np.ndarray]) -> Tensor:
     """uint8 `[y, x, 3]` pictures as `[batch, 3, y, x]` in -1..1."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def covered(masks: Sequence[np.ndarray]) -> Tensor:
+    """Where any thing is seen, `[batch, 1, y, x]` 0 or 1, of each picture's `[thing, y, x]` masks."""
+    return torch.from_numpy(np.stack([m.any(0) for m in masks])).float()[:, None]

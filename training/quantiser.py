@@ -19,6 +19,11 @@ DEAD = 0.1  # share of the mean number of vectors below which a code is put wher
 _EPSILON = 1e-5
 
 
+def counted(codes: Tensor, size: int = 256) -> Tensor:
+    """How often each code of each book occurs in `[clip, book, frame]` codes, `[book, code]`."""
+    return torch.stack([torch.bincount(book.flatten(), minlength=size) for book in codes.transpose(0, 1)])
+
+
 def codebooks_of(model: Any) -> list[Any]:
     """The codebooks of an `EncodecModel`, the coarsest first."""
     return [layer.codebook for layer in model.quantizer.layers]

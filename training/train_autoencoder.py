@@ -26,7 +26,7 @@ from training.common import (
     train,
 )
 from training.muon import Muon
-from training.pool import Pool, Shares
+from training.pool import Pool, Shares, covered
 
 NAME = "autoencoder"
 FOLDER = MODELS / "image" / "vae"
@@ -59,8 +59,7 @@ def thing_weights(masks: Sequence[np.ndarray]) -> Tensor:
     Args:
         masks: of each picture, `[thing, 64, 64]` bool.
     """
-    covered = torch.from_numpy(np.stack([m.any(0) for m in masks])).float()[:, None]
-    weights = 1 + EMPHASIS * F.max_pool2d(covered, 3, 1, 1)  # outlines included
+    weights = 1 + EMPHASIS * F.max_pool2d(covered(masks), 3, 1, 1)  # outlines included
     return weights / weights.mean()
 
 

@@ -161,7 +161,7 @@ def reconstruction(model: EncodecModel, waves: Tensor) -> dict[str, float]:
     distance = MelDistance().to(waves.device)
     codes = torch.cat([model.encode(part).audio_codes for part in waves.split(16)], 1)
     decoded = torch.cat([model.decode(part, [None]).audio_values for part in codes.split(16, 1)])
-    counts = torch.stack([torch.bincount(c.flatten(), minlength=256) for c in codes[0].transpose(0, 1)])
+    counts = quantiser.counted(codes[0])
     perplexities = quantiser.perplexity(counts.float())
     return {
         "log_mel": distance(decoded, waves).item(),

@@ -7,7 +7,6 @@ Source: Guo et al. 2023 (AnimateDiff), arXiv:2307.04725, section 4.2.
 """
 
 import argparse
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,8 +14,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
-from tqdm import tqdm
+from torch.utils.data import IterableDataset
 
 from pipelines.diffusion import classroom_scheduler
 from pipelines.motion import motion_modules, with_motion
@@ -24,6 +22,7 @@ from pipelines.world.films import FRAMES, Film, draw_film, film_caption, render_
 from training.common import MODELS, Progress, load_fp32, mixed_precision, parse_args, save_fp16, train
 from training.muon import Muon
 from training.pool import to_tensor
+from training.ring import Ring, worker_rng
 from training.train_unet import EMPTY_SHARE, STEPS, TextTower, spread_timesteps, thing_weights, velocity_loss
 
 NAME = "motion"
@@ -39,7 +38,7 @@ CONFIG = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reel:
     """A rendered film: `frames` is `[frame, 64, 64, 3]` uint8, `masks` `[frame, 1, 64, 64]` bool."""
 
@@ -55,58 +54,41 @@ class FilmStream(IterableDataset[Reel]):
         self.seed = seed
 
     def __iter__(self) -> Iterator[Reel]:
-        info = torch.utils.data.get_worker_info()
-        torch.set_num_threads(1)
-        rng = np.random.default_rng([self.seed, info.id if info else 0, time.time_ns() if info else 0])
+        rng = worker_rng(self.seed)
         while True:
             film = draw_film(rng)
             shot = render_film(film, int(rng.integers(2**31)))
             yield Reel(film, np.stack([np.asarray(f) for f in shot.frames]), shot.masks[:, None])
 
 
-class FilmPool:
-    """A ring of films as latents, renewed a little at every step.
+Kept = tuple[Film, np.ndarray]  # a film and the masks of its frames
+
+
+class FilmPool(Ring[Kept, Reel]):
+    """A ring of films as latents, `[frame, 4, 16, 16]` each.
 
     Args:
-        args: `seed`, `workers`, `pool`, `fresh`, `batch` and `device` of the command line.
+        args: of the command line; see `Ring`.
         vae: the picture model's autoencoder.
     """
 
     def __init__(self, args: argparse.Namespace, vae: AutoencoderKL) -> None:
-        self.args, self.vae = args, vae
-        ahead = 4 if args.workers else None
-        stream = FilmStream(args.seed)
-        self.source = iter(
-            DataLoader(stream, batch_size=None, num_workers=args.workers, prefetch_factor=ahead)
-        )
-        self.rng = np.random.default_rng(args.seed)
-        self.films: list[tuple[Film, np.ndarray, Tensor]] = []
-        self.next, self.due = 0, 0.0
-        for _ in tqdm(range(min(args.pool, max(4 * args.batch, 64))), "first films", mininterval=5):
-            self._take()
+        self.vae = vae
+        first = max(4 * args.batch, 64)
+        super().__init__(args, FilmStream(args.seed), chunk=1, first=first, ahead=4, what="films")
 
     @torch.no_grad()
-    def _take(self) -> None:
-        reel = next(self.source)
-        images = to_tensor(list(reel.frames)).to(self.args.device)
+    def prepared(self, drawn: Reel) -> list[tuple[Kept, Tensor]]:
+        """The film with its latents."""
+        images = to_tensor(list(drawn.frames)).to(self.args.device)
         latents = (self.vae.encode(images).latent_dist.mean * self.vae.config.scaling_factor).cpu()
-        film = (reel.film, reel.masks, latents)
-        if len(self.films) < self.args.pool:
-            self.films.append(film)
-        else:
-            self.films[self.next] = film
-            self.next = (self.next + 1) % self.args.pool
+        return [((drawn.film, drawn.masks), latents)]
 
-    def sample(self) -> tuple[Tensor, list[np.ndarray], list[str]]:
-        """A batch: latents `[film, frame, 4, 16, 16]`, masks of all frames, a new caption for each film."""
-        self.due += self.args.fresh
-        while self.due >= 1:
-            self._take()
-            self.due -= 1
-        chosen = [self.films[i] for i in self.rng.choice(len(self.films), self.args.batch, replace=False)]
-        masks = [mask for _, film_masks, _ in chosen for mask in film_masks]
-        captions = [film_caption(film, self.rng) for film, _, _ in chosen]
-        return torch.stack([latents for _, _, latents in chosen]), masks, captions
+    def batch(self) -> tuple[Tensor, list[np.ndarray], list[str]]:
+        """Latents `[film, frame, 4, 16, 16]`, masks of all frames, a new caption for each film."""
+        latents, kept = self.sample()
+        masks = [mask for _, film_masks in kept for mask in film_masks]
+        return latents, masks, [film_caption(film, self.rng) for film, _ in kept]
 
 
 class AsPictures:
@@ -132,11 +114,6 @@ def new_adapter() -> MotionAdapter:
     return adapter
 
 
-def adapter_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """An adapter's weights from those of all motion modules by name in the U-Net for films."""
-    return {name.replace("|", "."): value for name, value in weights.items()}
-
-
 class Modules(nn.Module):
     """The motion modules alone, so that the loop trains, averages and saves nothing else."""
 
@@ -146,12 +123,11 @@ class Modules(nn.Module):
 
     def state_dict(self, *args: object, **kwargs: object) -> dict[str, Tensor]:  # type: ignore[override]
         """By the names that `MotionAdapter` has."""
-        return adapter_weights(self.parts.state_dict())
+        return {name.replace("|", "."): value for name, value in self.parts.state_dict().items()}
 
     def load_state_dict(self, state: dict[str, Tensor], *args: object, **kwargs: object) -> None:  # type: ignore[override]
         """The inverse of `state_dict`."""
-        own = self.parts.state_dict()
-        self.parts.load_state_dict({name: state[name.replace("|", ".")] for name in own})
+        self.parts.load_state_dict({n: state[n.replace("|", ".")] for n in self.parts.state_dict()})
 
 
 def export(weights: dict[str, Tensor]) -> None:
@@ -193,7 +169,7 @@ def motion_use(
     model: UNetMotionModel, text_of: TextTower, pool: FilmPool, alphas: Tensor
 ) -> dict[str, float]:
     """Loss in the middle of the way: with the right film's text, another's, and frames in a wrong order."""
-    latents, masks, captions = pool.sample()
+    latents, masks, captions = pool.batch()
     latents = latents.to(alphas.device)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(latents.shape, generator=generator).to(alphas.device)
@@ -216,8 +192,7 @@ def motion_use(
 
 
 def main() -> None:
-    args = parse_args("train_motion", minutes=60, batch=2, lr=1e-3, fresh=0.5)
-    args.pool = min(args.pool, 3000)
+    args = parse_args("train_motion", minutes=60, batch=2, lr=1e-3, fresh=0.5, pool=3000)
     torch.manual_seed(args.seed)
     adapter = new_adapter()
     shipped = load_fp32(FOLDER / WEIGHTS)
@@ -234,7 +209,7 @@ def main() -> None:
     pool = FilmPool(args, vae)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
-        latents, masks, captions = pool.sample()
+        latents, masks, captions = pool.batch()
         captions = ["" if pool.rng.random() < EMPTY_SHARE else c for c in captions]
         latents = latents.to(args.device)
         noise, timesteps = torch.randn_like(latents), spread_timesteps(args.batch, args.device)

@@ -28,7 +28,7 @@ from training.common import (
     train,
 )
 from training.muon import Muon
-from training.pool import Pool, Shares
+from training.pool import Pool, Shares, covered
 
 NAME = "unet"
 FOLDER = MODELS / "image" / "unet"
@@ -115,9 +115,8 @@ def thing_weights(masks: Sequence[np.ndarray], timesteps: Tensor) -> Tensor:
     Returns:
         `[batch, 1, 16, 16]`, 1 to `1 + EMPHASIS`.
     """
-    covered = torch.from_numpy(np.stack([m.any(0) for m in masks])).float()[:, None]
     shown = (timesteps < VISIBLE).float()[:, None, None, None]
-    return 1 + EMPHASIS * shown * F.avg_pool2d(covered, 4).to(timesteps.device)
+    return 1 + EMPHASIS * shown * F.avg_pool2d(covered(masks), 4).to(timesteps.device)
 
 
 def spread_timesteps(batch: int, device: str) -> Tensor:

@@ -6,19 +6,19 @@ Source: Ryali et al. 2021, arXiv:2103.12719 (backgrounds exchanged as an augment
 """
 
 import argparse
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
 from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
 from pipelines.world.scene import Scene, is_held_out
+from training.ring import drawn_by_workers, worker_rng
 
 SIDE = 128  # px of the drawings that crops are cut from
 CHUNK = 8  # pairs that a worker draws at once
@@ -58,15 +58,13 @@ class ViewStream(IterableDataset[np.ndarray]):
         self.seed = seed
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        info = torch.utils.data.get_worker_info()
-        torch.set_num_threads(1)
-        rng = np.random.default_rng([self.seed, info.id if info else 0, time.time_ns() if info else 0])
+        rng = worker_rng(self.seed)
         while True:
             yield np.stack([draw_views(rng) for _ in range(CHUNK)])
 
 
 class ViewPool:
-    """A ring of drawn pairs that is renewed a little at every step.
+    """A ring of drawn pairs that is renewed a little at every step, in one array: compare `Ring`.
 
     Args:
         args: `seed`, `workers`, `pool`, `fresh` and `batch` of the command line.
@@ -75,11 +73,7 @@ class ViewPool:
 
     def __init__(self, args: argparse.Namespace, stream: IterableDataset[np.ndarray] | None = None) -> None:
         self.args = args
-        ahead = 8 if args.workers else None
-        stream = stream or ViewStream(args.seed)
-        self.source = iter(
-            DataLoader(stream, batch_size=None, num_workers=args.workers, prefetch_factor=ahead)
-        )
+        self.source = drawn_by_workers(stream or ViewStream(args.seed), args.workers, ahead=8)
         self.rng = np.random.default_rng(args.seed)
         self.pairs = np.empty((args.pool, 2, SIDE, SIDE, 3), np.uint8)
         self.held = self.next = 0

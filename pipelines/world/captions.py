@@ -5,7 +5,7 @@ back. Both use the one table of words below, so that they cannot drift apart.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -144,20 +144,20 @@ def plural(word: str) -> str:
     return _PLURALS.get(word, word + "s")
 
 
-def _pick(rng: np.random.Generator, words: tuple[str, ...]) -> str:
+def pick(rng: np.random.Generator, words: tuple[str, ...]) -> str:
     """The first word is the usual one: half of all picks."""
     return words[0] if rng.random() < 0.5 else str(rng.choice(words))
 
 
 def _thing_phrase(thing: Thing, count: int, rng: np.random.Generator) -> str:
-    word = _pick(rng, NOUN_WORDS[thing.noun])
+    word = pick(rng, NOUN_WORDS[thing.noun])
     parts = [plural(word) if count > 1 else word]
     if thing.colour is not None and rng.random() < 0.75:
-        parts.insert(0, _pick(rng, COLOUR_WORDS[thing.colour]))
+        parts.insert(0, pick(rng, COLOUR_WORDS[thing.colour]))
     if thing.size is not None and rng.random() < 0.8:
-        parts.insert(0, _pick(rng, SIZE_WORDS[thing.size]))
+        parts.insert(0, pick(rng, SIZE_WORDS[thing.size]))
     if count > 1:
-        parts.insert(0, _pick(rng, COUNT_WORDS[count]))
+        parts.insert(0, pick(rng, COUNT_WORDS[count]))
     elif rng.random() < 0.8:
         article = "an" if parts[0][0] in "aeiou" else "a"
         parts.insert(0, article if rng.random() < 0.85 else str(rng.choice(["the", "one"])))
@@ -170,7 +170,7 @@ def _core(scene: Scene, rng: np.random.Generator) -> str:
         return _thing_phrase(first, len(scene.things), rng)
     a, b = _thing_phrase(first, 1, rng), _thing_phrase(scene.things[1], 1, rng)
     if scene.relation is not None and rng.random() < 0.85:
-        return f"{a} {_pick(rng, RELATION_WORDS[scene.relation])} {b}"
+        return f"{a} {pick(rng, RELATION_WORDS[scene.relation])} {b}"
     return f"{a} and {b}" if rng.random() < 0.5 else f"{b} and {a}"
 
 
@@ -188,7 +188,7 @@ def caption(scene: Scene, rng: np.random.Generator, *, doing: str = "", extra: s
     """
     core = f"{_core(scene, rng)} {doing}".rstrip()
     if rng.random() < 0.6:
-        core += " " + _pick(rng, PLACE_WORDS[scene.place])
+        core += " " + pick(rng, PLACE_WORDS[scene.place])
     extras: list[str] = [extra] if extra else []
     lead = None
     for value, words, share in (
@@ -199,7 +199,7 @@ def caption(scene: Scene, rng: np.random.Generator, *, doing: str = "", extra: s
     ):
         if value is None or rng.random() >= share:
             continue
-        word = _pick(rng, words[value])
+        word = pick(rng, words[value])
         if lead is None and word in LEADING and rng.random() < 0.6:
             lead = LEADING[word]
         else:
@@ -211,11 +211,15 @@ def caption(scene: Scene, rng: np.random.Generator, *, doing: str = "", extra: s
     pieces = [core, *extras] if rng.random() < 0.8 else [*extras, core]
     if stops:
         return " ".join(p[0].upper() + p[1:] + "." for p in pieces)
-    text = ", ".join(pieces)
+    return in_some_case(", ".join(pieces), rng)
+
+
+def in_some_case(text: str, rng: np.random.Generator) -> str:
+    """A caption as people write it: seldom in capitals, sometimes with a capital first."""
     return text.upper() if rng.random() < 0.03 else text[0].upper() + text[1:] if rng.random() < 0.3 else text
 
 
-def _lexicon() -> dict[str, tuple[str, object]]:
+def _table() -> dict[str, tuple[str, object]]:
     """Every phrase that has a meaning, with its kind and value."""
     table: dict[str, tuple[str, object]] = {}
     for kind, words in (
@@ -236,23 +240,38 @@ def _lexicon() -> dict[str, tuple[str, object]]:
     return table | {"an": ("count", 1), "the": ("count", 1)}
 
 
-_LEXICON = _lexicon()
-_LONGEST = max(len(phrase.split()) for phrase in _LEXICON)
+class Lexicon:
+    """Finds the phrases in a text that have a meaning.
+
+    Args:
+        table: kind and value of every phrase, in small letters.
+    """
+
+    def __init__(self, table: Mapping[str, tuple[str, object]]) -> None:
+        self._table = table
+        self._longest = max(len(phrase.split()) for phrase in table)
+
+    def phrases(self, text: str) -> Iterator[Phrase]:
+        """The meaningful phrases of a text in order, the longest match first; other words are skipped."""
+        words = list(re.finditer(r"[a-z0-9][a-z0-9-]*", text, re.ASCII | re.IGNORECASE))
+        i = 0
+        while i < len(words):
+            for length in range(min(self._longest, len(words) - i), 0, -1):
+                meaning = self._table.get(" ".join(w[0].lower() for w in words[i : i + length]))
+                if meaning is not None:
+                    yield Phrase(*meaning, words[i].start(), words[i + length - 1].end())
+                    i += length
+                    break
+            else:
+                i += 1
+
+
+_LEXICON = Lexicon(_table())
 
 
 def phrases(text: str) -> Iterator[Phrase]:
-    """The meaningful phrases of a text in order, the longest match first; other words are skipped."""
-    words = list(re.finditer(r"[a-z0-9][a-z0-9-]*", text, re.ASCII | re.IGNORECASE))
-    i = 0
-    while i < len(words):
-        for length in range(min(_LONGEST, len(words) - i), 0, -1):
-            meaning = _LEXICON.get(" ".join(w[0].lower() for w in words[i : i + length]))
-            if meaning is not None:
-                yield Phrase(*meaning, words[i].start(), words[i + length - 1].end())
-                i += length
-                break
-        else:
-            i += 1
+    """The phrases of a text that have a meaning in the picture world; see `Lexicon.phrases`."""
+    return _LEXICON.phrases(text)
 
 
 def parse(text: str) -> Facts:

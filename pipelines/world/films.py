@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from pipelines.world.captions import Facts, caption, holds, parse
+from pipelines.world.captions import caption, holds, parse, pick
 from pipelines.world.layout import SHAPES, draw_scene
 from pipelines.world.render import render
 from pipelines.world.scene import Scene, Thing, one_in_ten
@@ -36,11 +36,9 @@ MOTION_WORDS = THING_MOTIONS | CAMERA_MOTIONS
 MOTIONS = tuple(MOTION_WORDS)
 STILL_SHARE = 0.1
 _WIDE = 1.5  # a camera's film is rendered this much larger, and each frame is a window of it
-_PHRASES = sorted(
-    ((phrase, motion) for motion, phrases in MOTION_WORDS.items() for phrase in phrases),
-    key=lambda pair: -len(pair[0]),
-)
-_SPEAKS = re.compile("|".join(rf"\b{re.escape(phrase)}\b" for phrase, _ in _PHRASES), re.IGNORECASE)
+_MEANING = {phrase: motion for motion, phrases in MOTION_WORDS.items() for phrase in phrases}
+_LONGEST_FIRST = sorted(_MEANING, key=len, reverse=True)
+_SPEAKS = re.compile("|".join(rf"\b{re.escape(phrase)}\b" for phrase in _LONGEST_FIRST), re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -167,8 +165,7 @@ def film_caption(film: Film, rng: np.random.Generator) -> str:
     """Write about a film; see `captions.caption`. Its motion is named nine times in ten."""
     if film.motion is None or rng.random() < 0.1:
         return caption(film.scene, rng)
-    words = MOTION_WORDS[film.motion]
-    said = words[0] if rng.random() < 0.5 else str(rng.choice(words))
+    said = pick(rng, MOTION_WORDS[film.motion])
     if film.motion in CAMERA_MOTIONS:
         return caption(film.scene, rng, extra=said)
     return caption(film.scene, rng, doing=said)
@@ -176,16 +173,13 @@ def film_caption(film: Film, rng: np.random.Generator) -> str:
 
 def parse_motion(text: str) -> str | None:
     """The motion that a text names; of several the last."""
-    found = None
-    for match in _SPEAKS.finditer(text):
-        found = next(motion for phrase, motion in _PHRASES if phrase == match[0].lower())
-    return found
+    said = _SPEAKS.findall(text)
+    return _MEANING[said[-1].lower()] if said else None
 
 
 def film_holds(text: str, film: Film) -> bool:
     """Whether everything that a text says is true of a film."""
-    facts: Facts = parse(_SPEAKS.sub(" ", text))
-    return parse_motion(text) in (None, film.motion) and holds(facts, film.scene)
+    return parse_motion(text) in (None, film.motion) and holds(parse(_SPEAKS.sub(" ", text)), film.scene)
 
 
 def render_frame(

@@ -5,14 +5,12 @@ would sound so ("A cat. Cozy atmosphere."), written by the picture world's own g
 prompt can travel from pictures to sound. `parse_sound` reads both.
 """
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from pipelines.world import captions
-from pipelines.world.captions import ATMOSPHERE_WORDS, NOUN_WORDS, PLACE_WORDS, plural
+from pipelines.world.captions import ATMOSPHERE_WORDS, NOUN_WORDS, PLACE_WORDS, Lexicon, pick, plural
 from pipelines.world.layout import draw_scene
 from pipelines.world.scene import COLOURABLE, NOUNS, Scene
 from pipelines.world.sound import FEELINGS, SoundScene
@@ -70,11 +68,6 @@ class SoundFacts:
     atmosphere: str | None = None
 
 
-def _pick(rng: np.random.Generator, words: tuple[str, ...]) -> str:
-    """The first word is the usual one: half of all picks."""
-    return words[0] if rng.random() < 0.5 else words[int(rng.integers(len(words)))]
-
-
 def _one_of(rng: np.random.Generator, values: tuple[str, ...]) -> str:
     return values[int(rng.integers(len(values)))]
 
@@ -88,12 +81,12 @@ def _music_phrase(scene: SoundScene, rng: np.random.Generator) -> str:
         (scene.mood, MOOD_WORDS, 0.7),
     ):
         if value is not None and rng.random() < share:
-            word = _pick(rng, table[value])
+            word = pick(rng, table[value])
             (after if word.startswith("in ") or word.endswith("ly") else before).append(word)
     if rng.random() < 0.5:
         before.reverse()
     if scene.instrument is not None and rng.random() < 0.85:
-        before.append(_pick(rng, INSTRUMENT_WORDS[scene.instrument]))
+        before.append(pick(rng, INSTRUMENT_WORDS[scene.instrument]))
         ending = _one_of(rng, _MUSIC_WORDS) if rng.random() < 0.6 else ""
     else:
         ending = _one_of(rng, _MUSIC_WORDS) if before else ""
@@ -111,7 +104,7 @@ def _extras(scene: SoundScene, rng: np.random.Generator) -> list[str]:
         (scene.sound, SOUND_WORDS, 0.9),
     ):
         if value is not None and rng.random() < share:
-            found.append(_pick(rng, table[value]))
+            found.append(pick(rng, table[value]))
     return [found[i] for i in rng.permutation(len(found))]
 
 
@@ -149,8 +142,7 @@ def _joined(pieces: list[str], rng: np.random.Generator) -> str:
     """Pieces as sentences or as a list, in various cases."""
     if rng.random() < 0.5:
         return " ".join(p[0].upper() + p[1:].rstrip(".") + "." for p in pieces)
-    text = ", ".join(p.rstrip(".") for p in pieces)
-    return text.upper() if rng.random() < 0.03 else text[0].upper() + text[1:] if rng.random() < 0.3 else text
+    return captions.in_some_case(", ".join(p.rstrip(".") for p in pieces), rng)
 
 
 def sound_caption(scene: SoundScene, rng: np.random.Generator) -> str:
@@ -171,7 +163,7 @@ def sound_caption(scene: SoundScene, rng: np.random.Generator) -> str:
     pieces += ([music] if music else []) + extras
     if not pieces:
         pieces = [
-            _pick(
+            pick(
                 rng, INSTRUMENT_WORDS[scene.instrument] if scene.instrument else SOUND_WORDS[str(scene.sound)]
             )
         ]
@@ -180,7 +172,7 @@ def sound_caption(scene: SoundScene, rng: np.random.Generator) -> str:
     return _joined(pieces, rng)
 
 
-def _lexicon() -> dict[str, tuple[str, str]]:
+def _table() -> dict[str, tuple[str, str]]:
     """Every phrase that has a meaning in sound, with the field of `SoundFacts` and its value."""
     table: dict[str, tuple[str, str]] = {}
     for place, phrases in PLACE_WORDS.items():
@@ -201,23 +193,7 @@ def _lexicon() -> dict[str, tuple[str, str]]:
     return table | {"engine": ("sound", "engine"), "motor": ("sound", "engine")}
 
 
-_LEXICON = _lexicon()
-_LONGEST = max(len(phrase.split()) for phrase in _LEXICON)
-
-
-def _meanings(text: str) -> Iterator[tuple[str, str]]:
-    """Field and value of each meaningful phrase in order, the longest match first."""
-    words = [w.lower() for w in re.findall(r"[a-z0-9][a-z0-9-]*", text, re.ASCII | re.IGNORECASE)]
-    i = 0
-    while i < len(words):
-        for length in range(min(_LONGEST, len(words) - i), 0, -1):
-            meaning = _LEXICON.get(" ".join(words[i : i + length]))
-            if meaning is not None:
-                yield meaning
-                i += length
-                break
-        else:
-            i += 1
+_LEXICON = Lexicon(_table())
 
 
 def parse_sound(text: str) -> SoundFacts:
@@ -231,11 +207,11 @@ def parse_sound(text: str) -> SoundFacts:
     """
     found: dict[str, str] = {}
     place = ""
-    for kind, value in _meanings(text):
-        if kind == "place":
-            place = value
+    for phrase in _LEXICON.phrases(text):
+        if phrase.kind == "place":
+            place = str(phrase.value)
         else:
-            found[kind] = value
+            found[phrase.kind] = str(phrase.value)
     if place:
         found.setdefault("sound", place)
     return SoundFacts(**found)

@@ -6,7 +6,6 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from components import clip_matrix as tab
@@ -42,21 +41,6 @@ def cells(html: str) -> list[str]:
 
 def colours(html: str) -> list[str]:
     return re.findall(r"--cell:(#[0-9a-f]{6})", html)
-
-
-@pytest.fixture
-def upload(monkeypatch, tmp_path):
-    """Puts a file where Gradio puts uploads, and gives what Gradio then hands to a function."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
-    folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def put(image: Image.Image | bytes, file: str = "a.png") -> dict:
-        path = folder / file
-        path.write_bytes(image) if isinstance(image, bytes) else image.save(path)
-        return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
-
-    return put
 
 
 def test_texts_run_down_and_pictures_across():

@@ -7,13 +7,11 @@ import math
 import re
 from dataclasses import replace
 from html import unescape
-from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
 import pytest
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from components import dino as tab
@@ -36,21 +34,6 @@ TOP = math.log(PROTOTYPES)
 @pytest.fixture(scope="module")
 def bench() -> tab.Bench:
     return tab.drawn((1, 2))
-
-
-@pytest.fixture
-def upload(monkeypatch, tmp_path):
-    """Puts a file where Gradio puts uploads, and gives what Gradio then hands to a function."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
-    folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def put(image: Image.Image | bytes, file: str = "a.png") -> dict:
-        path = folder / file
-        path.write_bytes(image) if isinstance(image, bytes) else image.save(path)
-        return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
-
-    return put
 
 
 def pixels(uri: str) -> np.ndarray:

@@ -36,12 +36,12 @@ def test_waves_are_what_was_rendered() -> None:
 
 def test_values_stay_with_their_scenes_and_the_ring_is_renewed() -> None:
     pool = pool_of()
-    before = list(pool.scenes)
+    before = list(pool.items)
     for _ in range(2 * CHUNK // 4):
         waves, scenes = pool.sample()
         assert waves.shape == (8, 1, 64000)
-    assert all(new != old for new, old in zip(pool.scenes, before, strict=True))
-    level = {id(s): float(v.abs().max()) for s, v in zip(pool.scenes, pool.values, strict=True)}
+    assert all(new != old for new, old in zip(pool.items, before, strict=True))
+    level = {id(s): float(v.abs().max()) for s, v in zip(pool.items, pool.values, strict=True)}
     waves, scenes = pool.sample()
     assert [float(w.abs().max()) for w in waves] == [level[id(s)] for s in scenes]
 
