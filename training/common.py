@@ -176,13 +176,22 @@ def load_fp32(path: Path) -> dict[str, Tensor] | None:
     return {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
 
 
-def save_fp16(weights: dict[str, Tensor], path: Path) -> None:
-    """Write weights as fp16 safetensors; integers stay as they are."""
+def save_fp16(weights: dict[str, Tensor], path: Path, in_8_bits: tuple[str, ...] = ()) -> None:
+    """Write weights as fp16 safetensors; integers stay as they are.
+
+    Args:
+        weights: by name.
+        path: of the file.
+        in_8_bits: names of weights to write as fp8 (e4m3: four digits of a power of two, three of a
+            fraction), for large tables that bear an error of 3 %.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    halves = {
-        k: (v.half() if v.dtype.is_floating_point else v).contiguous().cpu() for k, v in weights.items()
+    kinds = dict.fromkeys(in_8_bits, torch.float8_e4m3fn)
+    small = {
+        k: (v.to(kinds.get(k, torch.float16)) if v.dtype.is_floating_point else v).contiguous().cpu()
+        for k, v in weights.items()
     }
-    save_file(halves, path, metadata={"format": "pt"})
+    save_file(small, path, metadata={"format": "pt"})
     path.chmod(0o644)
 
 

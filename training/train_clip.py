@@ -62,7 +62,7 @@ def export(weights: dict[str, Tensor]) -> None:
     )
     places = torch.cat([weights["positional_embedding"].cpu(), known["positional_embedding"][TRAIN_CONTEXT:]])
     weights = weights | {"positional_embedding": places}
-    save_fp16(weights, FOLDER / WEIGHTS)
+    save_fp16(weights, FOLDER / WEIGHTS, in_8_bits=("token_embedding.weight",))
     config = {"model_cfg": CONFIG, "preprocess_cfg": PREPROCESS}
     (FOLDER / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
