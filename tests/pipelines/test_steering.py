@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pipelines import image, models, stepper
+from pipelines.encoding import Readings
 from pipelines.errors import InputError
 from pipelines.steering import Steering
 from pipelines.trace import ImageRequest
@@ -61,6 +62,15 @@ def test_the_ends_of_the_line_are_the_two_prompts(request_):
 def test_the_middle_of_the_line_is_the_mean_of_the_vectors():
     mean = (states(A, A.prompt) + states(A, B.prompt)) / 2
     assert np.allclose(pulled(A, prompt_b=B.prompt, blend=0.5), by_the_library(A, mean), atol=1e-4)
+
+
+@pytest.mark.parametrize(("first", "second"), [("a cat", B.prompt), (B.prompt, "a cat")])
+def test_between_two_prompts_the_longer_one_has_its_end(first, second):
+    """Else the places of its last words would count as padding where the run is looked into."""
+    pipe = models.load(A.model)
+    request = replace(A, prompt=first, steering=Steering(prompt_b=second, blend=0.5))
+    mixed, _ = Readings().of(pipe, request)
+    assert mixed.ends[-1] == len(pipe.tokenizer(B.prompt).input_ids) - 1
 
 
 def test_a_prompt_that_switches_draws_with_one_then_the_other():
