@@ -9,12 +9,11 @@ arXiv:1711.00937, appendix A.1; Zeghidour et al. 2021 (SoundStream), arXiv:2107.
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from training import together
 
-DECAY = 0.95
+DECAY = 0.99
 DEAD = 0.1  # share of the mean number of vectors below which a code is put where vectors are
 _EPSILON = 1e-5
 
@@ -60,7 +59,7 @@ def start(model: Any, vectors: Tensor) -> None:
         residual = residual - centres[torch.cdist(residual, centres).argmin(1)]
 
 
-def quantise(model: Any, vectors: Tensor, depth: Tensor | None = None) -> tuple[Tensor, Tensor, list[Tensor]]:
+def quantise(model: Any, vectors: Tensor, depth: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
     """Replace vectors by sums of codes; in training mode, move the codes towards what they stand for.
 
     Args:
@@ -68,17 +67,15 @@ def quantise(model: Any, vectors: Tensor, depth: Tensor | None = None) -> tuple[
         depth: `[batch]` how many codebooks each example uses, or None for all.
 
     Returns:
-        `[batch, dim, frame]` sums of codes, through which gradients pass straight to `vectors`; the
-        commitment loss, a scalar; the codes of each book, `[batch, frame]`.
+        `[batch, dim, frame]` sums of codes, and the codes of each book, `[batch, frame]`.
     """
     flat = vectors.transpose(1, 2)
     residual, total = flat, torch.zeros_like(flat)
-    losses, codes = [], []
+    codes = []
     for i, book in enumerate(codebooks_of(model)):
         used = torch.ones(len(flat), device=flat.device) if depth is None else (depth > i).float()
         nearest = book.encode(residual.detach())
         code = book.decode(nearest)
-        losses.append((used[:, None, None] * F.mse_loss(residual, code, reduction="none")).mean())
         if model.quantizer.training:
             update(book, residual.detach().flatten(0, 1), nearest.flatten())
         code = code * used[:, None, None]
@@ -86,8 +83,7 @@ def quantise(model: Any, vectors: Tensor, depth: Tensor | None = None) -> tuple[
         codes.append(nearest)
     if model.quantizer.training:
         together.share_weights(model.quantizer)
-    passed = flat + (total - flat).detach()
-    return passed.transpose(1, 2), torch.stack(losses).sum(), codes
+    return total.transpose(1, 2), codes
 
 
 def _totals(vectors: Tensor, nearest: Tensor, count: int) -> tuple[Tensor, Tensor]:

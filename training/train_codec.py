@@ -49,10 +49,11 @@ CONFIG: dict[str, Any] = {
     "pad_mode": "constant",
 }
 CROP = SAMPLE_RATE // 2  # samples of a training example
-FREE_STEPS = 300  # steps before vectors become codes
+FREE_STEPS = 4000  # steps before vectors become codes
 SCALES = ((256, 24), (512, 40), (1024, 64), (2048, 80))  # window in samples, mel bands
 TONES = (512, 2048)  # windows of the linear spectra, samples
-TONAL, WAVE, COMMITMENT = 1.0, 0.5, 0.25  # weights of three of the losses
+# Weights of two losses beside that of the samples: before there are codes, and with codes.
+MEL, TONAL = (0.1, 0.5), (0.3, 0.5)
 SHALLOW = 0.25  # share of examples that use but one, two or three codebooks
 _FLOOR = 2e-2  # some -55 dB of full scale: below it, nobody hears a difference
 
@@ -131,28 +132,31 @@ def has_codes(model: Any) -> bool:
 
 
 def loss_of(model: EncodecModel, waves: Tensor, distance: MelDistance) -> tuple[Tensor, dict[str, float]]:
-    """What the codec minimises: spectra, samples, and vectors that stay near their codes.
+    """What the codec minimises: the samples' squared error, and distances of spectra.
 
     Until the codebooks hold something, vectors pass as they are: codes put among vectors that still
-    mean nothing are lost as soon as those move.
+    mean nothing are lost as soon as those move. From then on the encoder stays as it is, so that codes
+    have something to settle on.
     """
     vectors = model.encoder(waves)
-    if not has_codes(model):
-        return _spectral_loss(model.decoder(vectors), waves, distance)
-    depth = depths(len(waves), str(waves.device))
-    coded, commitment, codes = quantiser.quantise(model, vectors, depth)
-    loss, metrics = _spectral_loss(model.decoder(coded), waves, distance)
-    # Relative to their spread, or vectors that stay close to each other would pay nothing.
-    commitment = commitment / vectors.detach().var((0, 2)).mean().clamp(min=1e-6)
-    used = {f"used_{i}": len(c.unique()) / CONFIG["codebook_size"] for i, c in enumerate(codes)}
-    return loss + COMMITMENT * commitment, {**metrics, "commitment": commitment.item(), **used}
+    coded, used = has_codes(model), {}
+    if coded:
+        vectors, codes = quantiser.quantise(model, vectors, depths(len(waves), str(waves.device)))
+        used = {f"used_{i}": len(c.unique()) / CONFIG["codebook_size"] for i, c in enumerate(codes)}
+    decoded = model.decoder(vectors)
+    mel, tonal, wave = distance(decoded, waves), tonal_distance(decoded, waves), wave_error(decoded, waves)
+    metrics = {"mel": mel.item(), "tonal": tonal.item(), "wave": wave.item(), **used}
+    return wave + MEL[coded] * mel + TONAL[coded] * tonal, metrics
 
 
-def _spectral_loss(decoded: Tensor, waves: Tensor, distance: MelDistance) -> tuple[Tensor, dict[str, float]]:
-    mel, tonal = distance(decoded, waves), tonal_distance(decoded, waves)
-    wave = F.l1_loss(decoded, waves) / (waves.abs().mean() + 1e-3)
-    loss = mel + TONAL * tonal + WAVE * wave
-    return loss, {"mel": mel.item(), "tonal": tonal.item(), "wave": wave.item()}
+def wave_error(decoded: Tensor, waves: Tensor) -> Tensor:
+    """Mean squared error of the samples as a share of the sound's own power, a scalar.
+
+    This is what finds pitch: the notes of the world begin on frames and always alike, so the samples can
+    be foretold, and the spectra alone leave the codec with a buzz of the right outline for very long.
+    """
+    error, power = ((w.pow(2).sum((1, 2))) for w in (decoded - waves, waves))
+    return (error / (power + 1.0)).mean()
 
 
 @torch.no_grad()
@@ -276,9 +280,11 @@ def even_out(model: EncodecModel, waves: Tensor) -> None:
 
 @torch.no_grad()
 def begin_codes(run: Progress, pool: SoundPool, device: str) -> None:
-    """Put the codebooks where the encoder's vectors are by now."""
+    """Put the codebooks where the averaged encoder's vectors are; it moves no more."""
     model: Any = run.model
-    waves = torch.stack(pool.values[:64]).to(device)
+    model.load_state_dict(run.average.weights)
+    model.encoder.requires_grad_(False)
+    waves = torch.stack(pool.values[:512]).to(device)
     vectors = torch.cat([model.encoder(part) for part in waves.split(8)])
     quantiser.start(model, vectors.transpose(1, 2).flatten(0, 1))
     together.share_weights(model.quantizer)
@@ -301,7 +307,7 @@ def main() -> None:
     if args.decoder_only:
         model = build(shipped_weights()).to(args.device)
         run = Progress(NAME, model, optimizer_of(model), Average(model), run.step)
-        model.encoder.requires_grad_(False)
+    model.encoder.requires_grad_(not has_codes(model))
     pool = SoundPool(args)
     if run.step == 0 and not has_codes(model):
         even_out(model, torch.stack(pool.values[:16]).to(args.device))
@@ -319,7 +325,12 @@ def main() -> None:
         taken += 1
         return loss_of(model, crops(pool.sample()[0]).to(args.device), distance)
 
-    train(run, args, compute, export=lambda w: export(w, into_shipped=args.decoder_only), save_every=250)
+    def write(averaged: dict[str, Tensor]) -> dict[str, float]:
+        # Codes are running means already; averaged once more, they would lag behind.
+        codes = {k: v for k, v in model.state_dict().items() if k.startswith("quantizer")}
+        return export(averaged | codes, into_shipped=args.decoder_only)
+
+    train(run, args, compute, export=write, save_every=500)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from pipelines.world.sound_effects import effect
 from pipelines.world.sound_notes import KIT, NOTE_SECONDS, note, stroke
 
 BEATS_PER_MINUTE = {"slow": (60.0, 70.0), "fast": (132.0, 150.0)}
-_KEYS = (0, 2, 5)  # tonics, semitones above the register's lowest
-# Lowest tonic in the low, middle and high register, MIDI.
+_GRID = 320  # samples; notes begin on it. It is a frame of the classroom codec: see docs/decisions.md
+# Tonic in the low, middle and high register, MIDI.
 _REGISTERS = {
     "piano": (48, 60, 72),
     "guitar": (43, 55, 67),
@@ -145,13 +145,12 @@ def score_of(scene: SoundScene, rng: np.random.Generator) -> tuple[Note, ...]:
 
     Args:
         scene: what is asked for.
-        rng: source of key, exact tempo, melody and accents, which no caption names.
+        rng: source of exact tempo, melody and accents, which no caption names.
     """
     if scene.instrument is None:
         return ()
     style, feeling = _STYLES[str(scene.mood)], _feeling(scene)
-    lowest = _REGISTERS[scene.instrument][1 + feeling.register]
-    tonic = lowest + int(rng.choice(_KEYS))
+    tonic = _REGISTERS[scene.instrument][1 + feeling.register]
     eighth = 30 / rng.uniform(*BEATS_PER_MINUTE[str(scene.tempo)])
     notes = _melody(scene, style, tonic, eighth, rng)
     if scene.structure != "solo":
@@ -170,7 +169,7 @@ def _feeling(scene: SoundScene) -> Feeling:
 def _add(out: np.ndarray, n: Note, brightness: int) -> None:
     """Mix one note into `out`, in place."""
     wave = stroke(n.voice) if n.voice in KIT else note(n.voice, n.midi, brightness)
-    first = round(n.start * SAMPLE_RATE)
+    first = round(n.start * SAMPLE_RATE / _GRID) * _GRID
     held, release = round(n.seconds * SAMPLE_RATE), round(_RELEASE * SAMPLE_RATE)
     part = wave[: min(held + release, SAMPLES - first)] * np.float32(n.loudness)
     if len(part) > held:
@@ -193,7 +192,7 @@ def render_sound(scene: SoundScene, rng: np.random.Generator) -> np.ndarray:
 
     Args:
         scene: what to let hear.
-        rng: source of key, melody, grain and other things that no caption names.
+        rng: source of melody, grain and other things that no caption names.
 
     Returns:
         `[64000]` float32 samples at 16 kHz, -0.95..0.95.

@@ -1,6 +1,7 @@
 """The codec's training: what it minimises, what it measures, and that it learns."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torchmetrics.functional.audio import scale_invariant_signal_distortion_rati
 from transformers import EncodecConfig, EncodecModel
 
 from training import quantiser, train_codec
+from training.common import Average, Progress
 from training.sound_pool import SoundStream, to_waves
 from training.train_codec import (
     CONFIG,
@@ -22,6 +24,7 @@ from training.train_codec import (
     normed,
     si_sdr,
     tonal_distance,
+    wave_error,
 )
 
 
@@ -123,7 +126,7 @@ def test_what_is_decoded_never_changes_afterwards(waves: torch.Tensor) -> None:
 
 
 def test_the_codec_learns(waves: torch.Tensor) -> None:
-    """Some steps on a few sounds: the distance falls, with vectors and then with codes."""
+    """Some steps on a few sounds: the errors fall, with vectors and then with codes."""
     model, distance = fresh(waves), MelDistance()
     optimizer = train_codec.optimizer_of(model)
     for group in optimizer.param_groups:
@@ -131,8 +134,9 @@ def test_the_codec_learns(waves: torch.Tensor) -> None:
     model.train()
     pieces = waves[:4, :, 16000 : 16000 + CROP]
     history = []
-    for step in range(50):
-        if step == 30:
+    for step in range(110):
+        if step == 80:
+            model.encoder.requires_grad_(False)
             with torch.no_grad():
                 quantiser.start(model, model.encoder(waves).transpose(1, 2).flatten(0, 1))
         loss, metrics = loss_of(model, pieces, distance)
@@ -141,10 +145,33 @@ def test_the_codec_learns(waves: torch.Tensor) -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         history.append(metrics)
-    assert np.mean([m["mel"] for m in history[25:30]]) < 0.7 * history[0]["mel"]
-    assert np.mean([m["mel"] for m in history[-5:]]) < 0.8 * history[0]["mel"]
-    assert history[-1]["commitment"] < 1.0
-    assert "commitment" not in history[0]
+    for name in ("wave", "mel"):
+        assert np.mean([m[name] for m in history[75:80]]) < 0.8 * history[0][name], name
+        assert np.mean([m[name] for m in history[-5:]]) < 0.8 * history[0][name], name
+    assert history[-1]["used_0"] > 0.05
+    assert "used_0" not in history[0]
+
+
+def test_codes_begin_where_the_averaged_encoder_is_and_it_stays(waves: torch.Tensor) -> None:
+    model = fresh(waves)
+    run = Progress("codec", model, train_codec.optimizer_of(model), Average(model))
+    averaged = {k: v.clone() for k, v in run.average.weights.items()}
+    with torch.no_grad():
+        model.encoder.layers[0].conv.weight += 1  # further than its average
+    train_codec.begin_codes(run, SimpleNamespace(values=list(waves)), "cpu")
+    assert torch.equal(model.encoder.layers[0].conv.weight, averaged["encoder.layers.0.conv.weight"])
+    assert not any(p.requires_grad for p in model.encoder.parameters())
+    assert all(p.requires_grad for p in model.decoder.parameters())
+    assert train_codec.has_codes(model)
+
+
+def test_the_error_of_samples_is_a_share_of_the_sound() -> None:
+    torch.manual_seed(0)
+    waves = torch.randn(3, 1, 8000)
+    assert float(wave_error(torch.zeros_like(waves), waves)) == pytest.approx(1, abs=1e-3)
+    assert float(wave_error(0.5 * waves, waves)) == pytest.approx(0.25, abs=1e-3)
+    silence = torch.zeros_like(waves)
+    assert float(wave_error(silence + 0.001, silence)) == pytest.approx(0.008)  # eight thousand of 1e-6
 
 
 def test_what_is_written_is_what_transformers_loads(
