@@ -7,6 +7,7 @@ from components.control_vector_trials import compute_example_strip
 from components.guidance_sweep import compute_example_sweep
 from components.picture_tabs import compute_example
 from components.prompt_lab import compute_example_variants
+from components.video_runs import compute_example_film
 from pipelines import embeddings, models
 from pipelines.errors import InputError
 
@@ -27,6 +28,8 @@ def warm_up() -> threading.Thread:
             compute_example_sweep()
             compute_example_strip()
             compute_example_variants()
+            compute_example_film(True)
+            compute_example_film(False)
         except InputError as error:
             log.warning("the first examples could not be computed: %s", error)
 

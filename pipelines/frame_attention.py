@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipelines.attention import attention_of, block_of
 from pipelines.motion import motion_modules
+
+MAX_SIDE = 16  # cells of places and features; finer grids are averaged
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +30,17 @@ class FilmInside:
         frames: `[block, frame, frame]` float32: how much a frame (row) looks at each frame (column), averaged
             over layers, heads and places; rows sum to one.
         places: `[y, x, frame, frame]` float16, the same for each place of the finest grid, averaged over its
-            layers; None in steps where it is not kept.
+            layers and to at most 16 cells a side; None in steps where it is not kept.
         features: `[frame, dim, y, x]` float16, what the model makes of each place; None where not kept.
+        same_place: whether a place looks at the same place of the other frames alone, as motion modules do;
+            otherwise `places` sums up all places of a frame.
     """
 
     blocks: tuple[str, ...]
     frames: np.ndarray
     places: np.ndarray | None = None
     features: np.ndarray | None = None
+    same_place: bool = True
 
 
 @dataclass
@@ -64,12 +70,18 @@ class FilmDesk:
     def inside(self) -> FilmInside:
         """What was noted, as arrays."""
         frames = np.stack([torch.stack(found).mean(0).cpu().numpy() for found in self._frames.values()])
-        places = torch.stack(self._places).mean(0).unflatten(0, self.cells) if self._places else None
+        if not self._places or self._features is None:
+            return FilmInside(tuple(self._frames), frames)
+        places = torch.stack(self._places).mean(0).unflatten(0, self.cells).permute(2, 3, 0, 1)
         return FilmInside(
-            tuple(self._frames), frames,
-            None if places is None else places.half().cpu().numpy(),
-            None if self._features is None else self._features.half().cpu().numpy(),
-        )  # fmt: skip
+            tuple(self._frames), frames, coarse(places).transpose(2, 3, 0, 1), coarse(self._features)
+        )
+
+
+def coarse(maps: Tensor) -> np.ndarray:
+    """`[a, b, y, x]` averaged down to at most `MAX_SIDE` cells; a rest at the edges is left out."""
+    factor = -(-max(maps.shape[-2:]) // MAX_SIDE)
+    return F.avg_pool2d(maps.float(), factor).half().cpu().numpy()
 
 
 class _Watched:
@@ -115,9 +127,10 @@ def film_instruments(
         for name, module in modules.items():
             if not motion:
                 stack.callback(module.register_forward_hook(_as_it_was).remove)
-            for layer, attn in _layers(name, module) if desk else ():
-                stack.callback(attn.set_processor, attn.processor)
-                attn.set_processor(_Watched(attn.processor, layer, desk))
+            if desk:
+                for layer, attn in _layers(name, module):
+                    stack.callback(attn.set_processor, attn.processor)
+                    attn.set_processor(_Watched(attn.processor, layer, desk))
         if desk and keep:
             stack.callback(unet.up_blocks[-1].register_forward_hook(_note_features(desk)).remove)
         yield desk

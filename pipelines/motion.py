@@ -43,9 +43,9 @@ class HearingMotionModel(UNetMotionModel):
         with ExitStack() as stack:
             stack.callback(setattr, self.time_embedding, "said", None)
             if not rows[:, 1:].equal(rows[:, :-1]):  # a text that changes while the film runs
-                apart = self.add_embedding(encoder_hidden_states) - self.time_embedding.said.repeat_interleave(
-                    rows.shape[1], 0
-                )
+                apart = self.add_embedding(
+                    encoder_hidden_states
+                ) - self.time_embedding.said.repeat_interleave(rows.shape[1], 0)
                 for block in (*self.down_blocks, self.mid_block, *self.up_blocks):
                     stack.callback(
                         block.register_forward_pre_hook(_told_apart(apart), with_kwargs=True).remove

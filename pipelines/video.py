@@ -24,13 +24,14 @@ class FilmRequest:
 
     Attributes:
         prompt: what the film shall show.
-        later: what later frames are told: pairs of a frame (1 to the last) and its text, in order. Between two
-            of them the text goes over from one to the other; before the first it comes from `prompt`.
+        later: what later frames are told: pairs of a frame (1 to the last) and its text, in order. Between
+            two of them the text goes over from one to the other; before the first it comes from `prompt`.
         negative_prompt: what guidance moves away from; empty means the empty prompt.
         seed: 0..2**32-1, decides the noise that all frames start from.
         guidance_scale: 0..20; 0 ignores the prompt, 1 is the plain conditional model.
         num_inference_steps: 1..100.
-        num_frames: as many as the model can; None means the number it was trained with.
+        num_frames: as many as the model can; None means the number it was trained with. Where a frame of
+            latents holds several pictures, the number is rounded down to one that fits.
         model: catalogue id of the role "video"; empty means the preselected one.
         height: px; None means the model's own.
         width: px; None means the model's own.
@@ -69,6 +70,7 @@ class FilmRequest:
         assert frame is not None  # every entry of this role says what its films are like
         asked = frame.count if self.num_frames is None else self.num_frames
         frames = whole("frames_range", asked, 2, frame.most)
+        frames = max(1, (frames - 1) // frame.held) * frame.held + 1  # as the library rounds
         return replace(
             self,
             prompt=_said(self.prompt),

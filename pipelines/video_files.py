@@ -68,7 +68,13 @@ def _animation(frames: Sequence[Image.Image], kind: str, comment: str, milliseco
     if kind == "gif":  # one palette for all frames: 256 colours each would flicker
         frames = _one_palette(frames)
     frames[0].save(
-        file, kind.upper(), save_all=True, append_images=list(frames[1:]), duration=milliseconds, loop=0, **more
+        file,
+        kind.upper(),
+        save_all=True,
+        append_images=list(frames[1:]),
+        duration=milliseconds,
+        loop=0,
+        **more,
     )
     return file.getvalue()
 

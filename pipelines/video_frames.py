@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipelines.denoise import guide
 from pipelines.frame_attention import film_instruments
-from pipelines.schedulers import denoising_factors, make_scheduler, noise_levels, set_timesteps
+from pipelines.schedulers import denoising_factors, make_scheduler, nearest_step, noise_levels, set_timesteps
 from pipelines.video import FilmRequest, FilmStep
 
 FEATURE_TIMESTEP = 261  # where a diffusion model's features tell places apart best: Tang et al. 2023,
@@ -51,8 +51,9 @@ class Run:
         """One step for all frames: a single U-Net call, guidance, the scheduler."""
         index, before = self.index, self.latents
         timestep, levels = self.scheduler.timesteps[index], noise_levels(self.scheduler)
+        height, width = before.shape[-2:]
         with film_instruments(
-            self.pipe.unet, 2, tuple(before.shape[-2:]), look=True, keep=index == self.keep_at,
+            self.pipe.unet, 2, (height, width), look=True, keep=index == self.keep_at,
             motion=self.request.motion,
         ) as desk:  # fmt: skip
             noisy = self.scheduler.scale_model_input(torch.cat([before] * 2), timestep)
@@ -81,7 +82,7 @@ def start(pipe: Any, request: FilmRequest) -> Run:
         (1, pipe.unet.config.in_channels, len(states) // 2, *cells),
         generator=torch.Generator().manual_seed(request.seed), device=pipe.device, dtype=states.dtype,
     )  # fmt: skip
-    keep_at = int((scheduler.timesteps - FEATURE_TIMESTEP).abs().argmin())
+    keep_at = nearest_step(scheduler, FEATURE_TIMESTEP)
     return Run(request, pipe, scheduler, states, noise * scheduler.init_noise_sigma, keep_at)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -88,7 +89,7 @@ def motion(frames: Sequence[Image.Image]) -> np.ndarray:
     Source: Huang et al. 2023 (VBench), arXiv:2311.17982, appendix, dynamic degree: mean of the largest 5 %.
     """
     grey = [np.asarray(f.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) for f in frames]
-    return np.array([_fastest(flow(a, b)) for a, b in zip(grey, grey[1:], strict=False)], np.float32)
+    return np.array([_fastest(flow(a, b)) for a, b in pairwise(grey)], np.float32)
 
 
 def _fastest(moves: np.ndarray) -> float:
