@@ -195,5 +195,6 @@ const renew = async () => {
   run();
   source.dataset.ready = "yes";
 };
-watch("value", renew);
+// Gradio may put the view in anew without telling that its value has changed.
+new MutationObserver(renew).observe(element, { childList: true, subtree: true });
 renew();

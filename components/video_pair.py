@@ -95,16 +95,19 @@ def build_pair(t: Texts) -> PairParts:
             2, 16, value=9, step=1, label=t("video.later_frame"), visible=False, elem_id="video-later-frame"
         )
     with gr.Row(elem_classes="image-actions", equal_height=True):
-        draw = gr.Button(t("video.pair_draw"), variant="primary", elem_id="video-pair-draw", scale=2)
-        stop = gr.Button(t("image.stop"), variant="stop", interactive=False, elem_id="video-pair-stop")
+        draw = gr.Button(
+            t("video.pair_draw"), variant="primary", elem_id="video-pair-draw", scale=0, min_width=320
+        )
+        stop = gr.Button(
+            t("image.stop"), variant="stop", interactive=False, elem_id="video-pair-stop", scale=0, min_width=130
+        )
     view = live_html("video", "video-pair", t("video.pair_title"), waiting_html(t))
     return PairParts(lever, motion, later, frame, draw, stop, view, gr.State(None))
 
 
 def motion_label(name: str, t: Texts) -> str:
-    """A motion word with its meaning in the page's language."""
-    word, meaning = MOTION_WORDS[name][0], t(f"video.motion_name.{name.replace(' ', '_')}")
-    return word if meaning == word else f"{word} ({meaning})"
+    """What a motion word means, in the page's language; the word itself stands in the prompt."""
+    return t(f"video.motion_name.{name.replace(' ', '_')}")
 
 
 def waiting_html(t: Texts) -> str:

@@ -274,8 +274,8 @@ def _tokens_section(tokens: FilmTokens, t: Texts) -> str:
         f'style="--n:{frames};--shape:{shown[2] / shown[1]:.4f};--rows:{shown[1]};--columns:{shown[2]}">'
         f"{tiles}</div>"
         f'<p class="legend" data-said="token" role="status"></p>'
-        f'<p class="hint key"><i class="place"></i>{html_escape(t("video.key_place"))}'
-        f'<i class="found"></i>{html_escape(t("video.key_found"))}</p>'
+        f'<p class="hint key"><span><i class="place"></i>{html_escape(t("video.key_place"))}</span>'
+        f'<span><i class="found"></i>{html_escape(t("video.key_found"))}</span></p>'
     )
 
 
