@@ -20,7 +20,7 @@ class FilmCost:
 
     Attributes:
         seconds: of the whole run; 0 where a film takes seconds anyway.
-        gib: memory for weights and a step; 0 where it is small.
+        gib: memory for the weights as this machine holds them; 0 where it is small.
         teraflop: of one guided step.
     """
 
@@ -46,7 +46,8 @@ def film_cost(request: FilmRequest) -> FilmCost:
     if rule is None or not rule.teraflop:
         return FilmCost(0.0, 0.0, 0.0)
     step = rule.teraflop * (request.num_frames or rule.count) / rule.count
-    return FilmCost(step * request.num_inference_steps / teraflops(), rule.gib, step)
+    half = models.device() == "cuda"
+    return FilmCost(step * request.num_inference_steps / teraflops(), rule.gib * (1 if half else 2), step)
 
 
 @lru_cache(maxsize=1)
