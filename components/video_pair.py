@@ -23,6 +23,7 @@ from pipelines.video_words import real_clips, said_motion, with_motion_word
 from pipelines.world.films import MOTION_WORDS, MOTIONS
 
 LEVERS = ("off", "word", "later")
+LATER_PROMPT = "A cat walks right on a beach."
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def build_pair(t: Texts) -> PairParts:
             label=t("video.other_motion"), visible=False, elem_id="video-other-motion",
         )  # fmt: skip
         later = gr.Textbox(
-            t("video.later_default"), label=t("video.later"), visible=False, elem_id="video-later", scale=2
+            LATER_PROMPT, label=t("video.later"), visible=False, elem_id="video-later", scale=2
         )
         frame = gr.Slider(
             2, 16, value=9, step=1, label=t("video.later_frame"), visible=False, elem_id="video-later-frame"
@@ -99,8 +100,9 @@ def build_pair(t: Texts) -> PairParts:
             t("video.pair_draw"), variant="primary", elem_id="video-pair-draw", scale=0, min_width=320
         )
         stop = gr.Button(
-            t("image.stop"), variant="stop", interactive=False, elem_id="video-pair-stop", scale=0, min_width=130
-        )
+            t("image.stop"), variant="stop", interactive=False, elem_id="video-pair-stop", scale=0,
+            min_width=130,
+        )  # fmt: skip
     view = live_html("video", "video-pair", t("video.pair_title"), waiting_html(t))
     return PairParts(lever, motion, later, frame, draw, stop, view, gr.State(None))
 
