@@ -35,6 +35,7 @@ from components import (
     prompt_lab,
     theme,
     tokens,
+    video,
 )
 from components.address import wire_address
 from components.document import Document
@@ -72,6 +73,12 @@ CHAPTERS = (
             "prompt_lab": prompt_lab.build_prompt_lab_tab,
         },
     ),
+    (
+        "time",
+        {
+            "video": video.build_video_tab,
+        },
+    ),
 )
 WITH_ENDPOINTS = (
     journey,
@@ -87,6 +94,7 @@ WITH_ENDPOINTS = (
     cross_attention,
     conditioning,
     prompt_lab,
+    video,
 )
 ENDPOINTS = {name: function for module in WITH_ENDPOINTS for name, function in module.API.items()}
 

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 # model waits its turn.
 _STEPPED = {
     "generate_image",
+    "generate_film",
     "guidance_sweep",
     "cross_attention",
     "switch_prompts",

@@ -5,8 +5,10 @@ import threading
 
 from components.control_vector_trials import compute_example_strip
 from components.guidance_sweep import compute_example_sweep
+from components.journey_film import compute_example_station
 from components.picture_tabs import compute_example
 from components.prompt_lab import compute_example_variants
+from components.video_runs import compute_example_film
 from pipelines import embeddings, models
 from pipelines.errors import InputError
 
@@ -27,6 +29,9 @@ def warm_up() -> threading.Thread:
             compute_example_sweep()
             compute_example_strip()
             compute_example_variants()
+            compute_example_station()
+            compute_example_film(True)
+            compute_example_film(False)
         except InputError as error:
             log.warning("the first examples could not be computed: %s", error)
 

@@ -41,7 +41,7 @@ def png_base64(picture: Image.Image) -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _colours(scale: Sequence[tuple[float, str]], values: np.ndarray) -> np.ndarray:
+def coloured(scale: Sequence[tuple[float, str]], values: np.ndarray) -> np.ndarray:
     """Values 0..1 of any shape to RGB bytes with one more axis."""
     places = [place for place, _ in scale]
     stops = np.array([hex_to_rgb(colour) for _, colour in scale], dtype=float)
@@ -60,7 +60,7 @@ def signed_tile(latents: np.ndarray, limit: float) -> Image.Image:
         RGBA, one px per latent cell; the seam between the channels is transparent.
     """
     _, height, width = latents.shape
-    colours = _colours(DIVERGING, latents / (2 * limit) + 0.5)
+    colours = coloured(DIVERGING, latents / (2 * limit) + 0.5)
     tile = np.zeros((2 * height + _SEAM, 2 * width + _SEAM, 4), np.uint8)
     for channel in range(4):
         row, column = divmod(channel, 2)
@@ -78,7 +78,7 @@ def magnitude_picture(latents: np.ndarray, limit: float) -> Image.Image:
         limit: length that gets the lightest colour.
     """
     scale = [(place, colour) for place, colour in get_colorscale(SEQUENTIAL)]
-    return Image.fromarray(_colours(scale, np.linalg.norm(latents, axis=0) / limit), "RGB")
+    return Image.fromarray(coloured(scale, np.linalg.norm(latents, axis=0) / limit), "RGB")
 
 
 def latents_uri(step: DenoiseStep) -> str:

@@ -6,15 +6,22 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from components.frames import Frames, Reel
 from pipelines import image, stepper
 from pipelines.image import DenoiseStep, ImageRequest, Trace
 
 Arriving = TypeVar("Arriving")
+Source = TypeVar("Source", covariant=True)
 PATIENCE = 600.0  # s that a tab waits for a run under way, at most
 PACE = 0.1  # s between two views of a run: more would keep server and browser from the picture itself
+
+
+class Closable(Iterator[Source], Protocol[Source]):
+    """Steps that come one by one; closing stops their run."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(eq=False)
@@ -31,7 +38,7 @@ class Run:
     stopped: bool = False
     superseded: bool = False
     place: str = ""
-    _sources: list[stepper.Steps] = field(default_factory=list)
+    _sources: list[Closable[Any]] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -88,6 +95,15 @@ class Run:
         finally:
             for source in sources:
                 source.close()
+
+    def follow(self, source: Closable[Arriving]) -> Generator[Arriving, None, None]:
+        """Steps of any other run until they end or this one does; closing the iterator frees its engine."""
+        self._sources.append(source)
+        try:
+            if not self.ended:
+                yield from self._until_ended(source)
+        finally:
+            source.close()
 
     def _until_ended(self, arrivals: Iterator[Arriving]) -> Iterator[Arriving]:
         for steps in arrivals:

@@ -15,7 +15,31 @@ from pipelines.compute import on_passing_thread
 from pipelines.errors import InputError
 
 ASSETS = Path(__file__).parents[1] / "assets" / "models"
-ROLES = ("clip", "dino", "image", "audio")
+ROLES = ("clip", "dino", "image", "video", "audio")
+
+
+@dataclass(frozen=True)
+class FrameRule:
+    """What the films of a model are like.
+
+    Attributes:
+        count: pictures in a film unless more or fewer are asked for.
+        most: pictures in a film at most.
+        unit: px; sides are multiples of it.
+        rate: pictures a second.
+        held: pictures that one frame of latents holds, but for the first, which holds one.
+        teraflop: of one guided step at the model's own size and number of pictures
+            (`python -m benchmarks.true_films` counts them); 0 where a film takes seconds.
+        gib: memory of the weights in half precision.
+    """
+
+    count: int
+    most: int
+    unit: int = 8
+    rate: int = 8
+    held: int = 1
+    teraflop: float = 0.0
+    gib: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +59,8 @@ class ModelEntry:
         distilled: whether it was distilled to run without an unconditional branch (turbo
             models): its guidance views are approximations, and the page says so.
         backends: libraries that can run it, where there is a choice; the first is the usual one.
+        base: of an adapter, hub id or folder of the model that it is put into.
+        frame: of a model of the role "video", what its films are like.
     """
 
     id: str
@@ -47,6 +73,8 @@ class ModelEntry:
     download_mb: int = 0
     distilled: bool = False
     backends: tuple[str, ...] = ()
+    base: str = ""
+    frame: FrameRule | None = None
 
 
 _BUILT_IN = (
@@ -60,6 +88,9 @@ _BUILT_IN = (
     ModelEntry("sd-turbo", "image", "hub", "SD-Turbo", "stabilityai/sd-turbo", "Stability AI Community", 1_290_000_000, 2580, distilled=True),
     ModelEntry("stable-diffusion-v1-5", "image", "hub", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 1_066_000_000, 2740),
     ModelEntry("sdxl-turbo", "image", "hub", "SDXL-Turbo", "stabilityai/sdxl-turbo", "Stability AI Community", 3_470_000_000, 6940, distilled=True),
+    ModelEntry("classroom-video", "video", "classroom", "Classroom films (AnimateDiff)", str(ASSETS / "motion"), "Apache-2.0", 9_695_307, frame=FrameRule(16, 32)),
+    ModelEntry("animatediff-v1-5-3", "video", "hub", "AnimateDiff v3 on Stable Diffusion 1.5", "guoyww/animatediff-motion-adapter-v1-5-3", "Apache-2.0, CreativeML OpenRAIL-M", 1_483_372_907, 3600, base="stable-diffusion-v1-5/stable-diffusion-v1-5", frame=FrameRule(16, 32, teraflop=35.3, gib=2.8)),
+    ModelEntry("wan-2.1-1.3b", "video", "hub", "Wan 2.1 1.3B (space-time patches)", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "Apache-2.0", 7_226_799_667, 29000, frame=FrameRule(81, 81, 16, 16, 4, teraflop=566.0, gib=13.5)),
     ModelEntry("classroom-audio", "audio", "classroom", "Classroom MusicGen", str(ASSETS / "audio"), "Apache-2.0", 3_428_282, backends=("transformers", "audiocraft")),
     ModelEntry("musicgen-small", "audio", "hub", "MusicGen small", "facebook/musicgen-small", "CC-BY-NC-4.0", 591_000_000, 2360, backends=("transformers", "audiocraft")),
     ModelEntry("audiogen-medium", "audio", "hub", "AudioGen medium (sounds)", "facebook/audiogen-medium", "CC-BY-NC-4.0", 1_500_000_000, 3700, backends=("audiocraft",)),
@@ -87,6 +118,10 @@ def _added() -> tuple[ModelEntry, ...]:
             download_mb=row.get("download_mb", 0),
             distilled=row.get("distilled", False),
             backends=tuple(row.get("backends", ("transformers",) if row["role"] == "audio" else ())),
+            base=row.get("base", ""),
+            frame=FrameRule(**row.get("frame", {"count": 16, "most": 32}))
+            if row["role"] == "video"
+            else None,
         )
         for row in rows
     )
@@ -145,6 +180,12 @@ def _load_dino(e: ModelEntry) -> Any:
     return load_vision(e, device())
 
 
+def _load_video(e: ModelEntry) -> Any:
+    from pipelines.video_models import load_film_model
+
+    return load_film_model(e, device())
+
+
 def _load_audio(e: ModelEntry) -> Any:
     from pipelines.audio_models import load_audio
 
@@ -155,6 +196,7 @@ _LOADERS: dict[str, Callable[[ModelEntry], Any]] = {
     "clip": _load_clip,
     "dino": _load_dino,
     "image": _load_image,
+    "video": _load_video,
     "audio": _load_audio,
 }
 _loaded: dict[str, Any] = {}

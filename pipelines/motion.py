@@ -3,6 +3,8 @@
 Source: Guo et al. 2023 (AnimateDiff), arXiv:2307.04725, section 4.
 """
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
@@ -36,12 +38,34 @@ class HearingMotionModel(UNetMotionModel):
         self, sample: Tensor, timestep: Any, encoder_hidden_states: Tensor, *args: Any, **kwargs: Any
     ) -> Any:
         """As the library's; `sample` is `[film, channel, frame, y, x]`, text rows come frame by frame."""
-        frames = len(encoder_hidden_states) // len(sample)
-        self.time_embedding.said = self.add_embedding(encoder_hidden_states[::frames])
-        try:
+        rows = encoder_hidden_states.unflatten(0, (len(sample), -1))
+        self.time_embedding.said = self.add_embedding(rows[:, 0])
+        with ExitStack() as stack:
+            stack.callback(setattr, self.time_embedding, "said", None)
+            if not rows[:, 1:].equal(rows[:, :-1]):  # a text that changes while the film runs
+                apart = self.add_embedding(
+                    encoder_hidden_states
+                ) - self.time_embedding.said.repeat_interleave(rows.shape[1], 0)
+                for block in (*self.down_blocks, self.mid_block, *self.up_blocks):
+                    stack.callback(
+                        block.register_forward_pre_hook(_told_apart(apart), with_kwargs=True).remove
+                    )
             return super().forward(sample, timestep, encoder_hidden_states, *args, **kwargs)
-        finally:
-            self.time_embedding.said = None
+
+
+def _told_apart(apart: Tensor) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
+    """A hook that tells each frame what its own text says; the library tells all frames of a film the same.
+
+    Args:
+        apart: `[film * frame, dim]`, added to a block's time embedding.
+    """
+
+    def told(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        if "temb" in kwargs:
+            return args, kwargs | {"temb": kwargs["temb"] + apart}
+        return (args[0], args[1] + apart, *args[2:]), kwargs
+
+    return told
 
 
 def with_motion(unet: UNet2DConditionModel, adapter: MotionAdapter) -> UNetMotionModel:

@@ -64,6 +64,11 @@ def set_timesteps(scheduler: SchedulerMixin, steps: int, device: Any) -> None:
         scheduler.set_timesteps(timesteps=kept.tolist(), device=device)
 
 
+def nearest_step(scheduler: SchedulerMixin, timestep: int) -> int:
+    """Index of the step that begins nearest to a noise level."""
+    return int((scheduler.timesteps - timestep).abs().argmin())
+
+
 def noise_levels(scheduler: SchedulerMixin) -> list[NoiseLevel]:
     """The noise level before each step and, last, after all of them."""
     if isinstance(scheduler, DDIMScheduler):

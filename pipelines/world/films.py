@@ -171,10 +171,15 @@ def film_caption(film: Film, rng: np.random.Generator) -> str:
     return caption(film.scene, rng, doing=said)
 
 
+def motion_phrases(text: str) -> list[tuple[int, int, str]]:
+    """Where a text names a motion: start and end of the words, and what they mean."""
+    return [(m.start(), m.end(), _MEANING[m.group().lower()]) for m in _SPEAKS.finditer(text)]
+
+
 def parse_motion(text: str) -> str | None:
     """The motion that a text names; of several the last."""
-    said = _SPEAKS.findall(text)
-    return _MEANING[said[-1].lower()] if said else None
+    said = motion_phrases(text)
+    return said[-1][2] if said else None
 
 
 def film_holds(text: str, film: Film) -> bool:

@@ -1,0 +1,312 @@
+"""The video tab: a film as a sequence of latent tokens, and what keeps it in one piece."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from components.errors import explained
+from components.language import Texts
+from components.layout import html_escape, live_html, tab_frame
+from components.prompt_bar import BarValues, PromptBar
+from components.runs import RunSlot
+from components.trace_view import number
+from components.video_pair import build_pair, motion_label, wire_pair
+from components.video_runs import FILM, FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
+from components.video_sheets import FilmReel, Shot
+from components.video_view import finished_view, inside_view, inside_waiting, running_view
+from pipelines import models, video
+from pipelines.errors import InputError
+from pipelines.video import FilmRequest, FilmTrace
+from pipelines.video_cost import film_cost
+from pipelines.video_files import FORMATS, film_bytes, write_film
+from pipelines.video_measures import measure
+from pipelines.video_words import said_motion, with_motion_word
+from pipelines.world.films import MOTIONS
+
+_TYPES = {"mp4": "video/mp4", "gif": "image/gif", "webp": "image/webp"}
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The tab's components; `downloads` in the order of `FORMATS`."""
+
+    prompt: gr.Textbox
+    motion: gr.Radio
+    model: gr.Dropdown
+    steps: gr.Slider
+    frames: gr.Slider
+    cost: gr.HTML
+    draw: gr.Button
+    from_bar: gr.Button
+    stop: gr.Button
+    view: gr.HTML
+    inside: gr.HTML
+    downloads: list[gr.DownloadButton]
+    shot: gr.State
+    slot: gr.State
+    asked: gr.State
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [self.prompt, self.steps, self.frames, self.model, self.asked, self.shot, self.slot]
+
+    @property
+    def outputs(self) -> list[Any]:
+        return [self.view, self.inside, self.cost, self.stop, *self.downloads, self.asked, self.shot]
+
+
+def save_film(trace: FilmTrace, kind: str) -> str:
+    """Write a film where Gradio serves, and later deletes, files from.
+
+    Returns:
+        Path of the file; the folder's name is the hash of its bytes.
+
+    Raises:
+        InputError: `disk_full`, `film_format_unknown`.
+    """
+    cache = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio")
+    rule = models.entry(trace.request.model).frame
+    rate = rule.rate if rule else video.FRAMES_PER_SECOND
+    content = film_bytes(trace.frames, kind, trace.request, rate)
+    path = cache / sha256(content).hexdigest() / f"film-{trace.request.seed}.{kind}"
+    if not path.exists():
+        write_film(content, path)
+    return str(path)
+
+
+def _layout(t: Texts) -> _Parts:
+    with gr.Row(equal_height=False, elem_classes="video-ask"):
+        prompt = gr.Textbox(
+            FIRST_PROMPT, label=t("video.prompt"), elem_id="video-prompt", elem_classes="sv-text",
+            max_lines=3, scale=4, min_width=320,
+        )  # fmt: skip
+        draw = gr.Button(t("video.draw"), variant="primary", elem_id="video-draw", scale=1, min_width=180)
+        stop = gr.Button(
+            t("image.stop"), variant="stop", interactive=False, elem_id="video-stop", scale=0, min_width=130
+        )
+    choices = [(motion_label(name, t), name) for name in MOTIONS]
+    motion = gr.Radio(
+        [*choices, (t("video.no_motion"), "")], value=said_motion(FIRST_PROMPT), label=t("video.motion_word"),
+        elem_id="video-motion", elem_classes="video-chips",
+    )  # fmt: skip
+    cost = gr.HTML("", elem_id="video-cost", apply_default_css=False)
+    view = live_html("video", "video-view", t("video.title"))
+    with gr.Row(elem_classes="video-files", equal_height=True):
+        downloads = [
+            gr.DownloadButton(t("video.save", kind=kind.upper() if kind != "webp" else "WebP"), size="md",
+                              interactive=False, elem_id=f"video-{kind}", min_width=120)
+            for kind in FORMATS
+        ]  # fmt: skip
+        from_bar = gr.Button(t("video.from_bar"), size="md", elem_id="video-from-bar", min_width=220)
+    with gr.Accordion(t("video.more"), open=False, elem_id="video-more"), gr.Row():
+        known = [(e.title, e.id) for e in models.catalogue("video")]
+        model = gr.Dropdown(
+            known, value=models.default_id("video"), label=t("video.model"), info=t("video.model_info"),
+            filterable=False, elem_id="video-model", scale=2,
+        )  # fmt: skip
+        steps = gr.Slider(2, 50, value=FIRST_STEPS, step=1, label=t("video.steps"), elem_id="video-steps")
+        frames = gr.Slider(2, 32, value=16, step=1, label=t("video.frames"), elem_id="video-frames")
+    inside = live_html("video", "video-inside", t("video.tokens_title"), inside_waiting(t))
+    return _Parts(
+        prompt, motion, model, steps, frames, cost, draw, from_bar, stop, view, inside, downloads,
+        gr.State(None), gr.State(RunSlot()), gr.State(""),
+    )  # fmt: skip
+
+
+def build_video_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+    """Draw the tab and wire it.
+
+    Args:
+        bar: seed, scale and negative prompt come from it, and its prompt on a click.
+        t: texts.
+        public: not used, as the endpoint in `API` belongs to no language's page.
+    """
+    with tab_frame(t, "video") as tab:
+        parts = _layout(t)
+        pair = build_pair(t)
+    _wire(bar, t, tab, parts, wire_pair(pair, parts.shot, parts.slot, t), pair)
+
+
+def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, first_pair: Any, pair: Any) -> None:
+    inputs = [*p.inputs, bar.negative_prompt, bar.seed, bar.guidance_scale]
+    draw, enter = _handlers(t)
+    quiet: dict[str, Any] = {"queue": False, "api_visibility": "private"}
+
+    @explained(t)
+    def said(motion: str, prompt: str) -> str:
+        return with_motion_word(prompt, motion or "")
+
+    @explained(t)
+    def from_bar(prompt: str, motion: str) -> str:
+        return with_motion_word(prompt, motion or "")
+
+    p.motion.input(said, [p.motion, p.prompt], p.prompt, **quiet)
+    p.prompt.input(lambda text: said_motion(text) or "", p.prompt, p.motion, **quiet)
+    again = {"inputs": inputs, "outputs": p.outputs, "trigger_mode": "multiple", **FILM}
+    p.draw.click(draw, **again)
+    p.prompt.submit(draw, **again)
+    p.from_bar.click(from_bar, [bar.prompt, p.motion], p.prompt, **quiet).then(draw, **again)
+    p.stop.click(lambda slot: slot.stop(), p.slot, **quiet)
+    p.model.change(_chosen(t), [p.model, p.steps], [p.cost, p.frames], **quiet)
+    entered = tab.select(enter, inputs, p.outputs, **FILM)
+    entered.success(
+        first_pair, [pair.lever, pair.motion, pair.later, pair.frame, p.shot, p.slot, pair.pair],
+        [pair.view, pair.stop, pair.pair], **FILM,
+    )  # fmt: skip
+
+
+def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What a click on Draw does, and what opening the tab does."""
+
+    @explained(t)
+    def draw(prompt: str, steps: int, frames: int, model: str, asked: str, shot: Shot | None, slot: RunSlot,
+             negative: str, seed: int, scale: float) -> Iterator[Any]:  # fmt: skip
+        request = FilmRequest(prompt, (), negative or "", seed, scale, steps, frames, model=model).validated()
+        cost = film_cost(request)
+        if cost.long and asked != (
+            key := f"{request.model} {request.num_inference_steps} {request.num_frames}"
+        ):
+            slot.stop()
+            ask = t("video.ask", **_cost_words(request, t))
+            yield gr.skip(), gr.skip(), _notice(ask), *(gr.skip(),) * (2 + len(FORMATS)), key, gr.skip()
+            return
+        yield from _draw_run(request, shot, slot, t)
+
+    @explained(t)
+    def enter(prompt: str, steps: int, frames: int, model: str, asked: str, shot: Shot | None, slot: RunSlot,
+              *values: Any) -> Iterator[Any]:  # fmt: skip
+        if shot is not None or slot.busy:
+            yield (gr.skip(),) * (6 + len(FORMATS))
+        elif (ready := example_shot(first_request())) is not None:
+            yield _show(ready, t("video.example"), t)
+        else:
+            yield from _draw_run(first_request(), None, slot, t)
+
+    return draw, enter
+
+
+def _draw_run(request: FilmRequest, before: Shot | None, slot: RunSlot, t: Texts) -> Iterator[Any]:
+    off = [gr.update(interactive=False)] * len(FORMATS)
+
+    def restored() -> tuple[Any, ...]:
+        if before is not None:
+            return _show(before, "", t)
+        return "", inside_waiting(t), "", gr.update(interactive=False), *off, "", gr.skip()
+
+    def running(reel: FilmReel) -> tuple[Any, ...]:
+        page = running_view(reel, t)
+        if reel.steps:
+            return page, *(gr.skip(),) * (5 + len(FORMATS))
+        return page, inside_waiting(t), "", gr.update(interactive=True), *off, gr.skip(), gr.skip()
+
+    yield from film_run(request, slot, running, lambda shot: _show(shot, _remark(shot, t), t), restored)
+
+
+def _show(shot: Shot, remark: str, t: Texts) -> tuple[Any, ...]:
+    page = finished_view(shot, remark, t)
+    files = [
+        gr.update(
+            value=save_film(shot.trace, kind) if shot.trace.whole else None, interactive=shot.trace.whole
+        )
+        for kind in FORMATS
+    ]
+    return page, inside_view(shot, t), "", gr.update(interactive=False), *files, "", shot
+
+
+def _remark(shot: Shot, t: Texts) -> str:
+    last = shot.trace.steps[-1]
+    return "" if shot.trace.whole else t("video.stopped", step=last.index + 1, total=last.total)
+
+
+def _cost_words(request: FilmRequest, t: Texts) -> dict[str, str]:
+    cost = film_cost(request)
+    return {
+        "title": models.entry(request.model).title,
+        "minutes": number(cost.seconds / 60, t, 0 if cost.seconds > 600 else 1),
+        "gib": number(cost.gib, t, 0),
+        "teraflop": number(cost.teraflop, t, 0),
+        "device": t(f"video.device_{models.device()}"),
+    }
+
+
+def _notice(text: str) -> str:
+    return f'<p class="sv-alert" role="alert">{html_escape(text)}</p>'
+
+
+def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
+    """What choosing a model says: what it downloads and needs; and how many frames its films have."""
+
+    def chosen(model: str, steps: int) -> tuple[Any, Any]:
+        e = models.entry(model, "video")
+        rule = e.frame
+        assert rule is not None
+        slider = gr.update(maximum=rule.most, value=rule.count)
+        if e.family == "classroom":
+            return "", slider
+        request = FilmRequest("a cat", num_inference_steps=steps, model=model).validated()
+        words = _cost_words(request, t) | {"download": number(e.download_mb / 1000, t, 1)}
+        return _notice(t("video.cost", **words)), slider
+
+    return chosen
+
+
+def generate_film(
+    prompt: str = FIRST_PROMPT,
+    later: list[list[int | str]] | None = None,
+    negative_prompt: str = "",
+    seed: int = 0,
+    guidance_scale: float = BarValues.guidance_scale,
+    num_inference_steps: int = FIRST_STEPS,
+    num_frames: int = 16,
+    motion: bool = True,
+    format: str = "mp4",
+    model: str = "classroom-video",
+) -> tuple[gr.FileData, dict[str, Any]]:
+    """Draw a film from a text.
+
+    Args:
+        prompt: what the film shall show, in English for the classroom model: "A dog jumps in the snow."
+        later: texts for later frames, such as [[8, "A cat on a beach."]]; frames count from 0, in order;
+            between two texts the film goes over from one to the other.
+        negative_prompt: what to steer away from; may be empty.
+        seed: 0 to 4294967295; the same seed and parameters give the same film.
+        guidance_scale: 0 to 20.
+        num_inference_steps: 1 to 100 steps from noise to film.
+        num_frames: 2 to 32 for the classroom model, which was trained with 16.
+        motion: false switches the attention between frames off: each frame is drawn for itself.
+        format: "mp4", "gif" or "webp".
+        model: id of a video model in the catalogue.
+
+    Returns:
+        The film as a file, and "parameters"; "consistency" (VBench's formula on DINO's features, 0 to 1);
+        "speed", px a frame at 64 px width, of the fastest twentieth of the picture; "moves"; "similarity"
+        [frame][frame], cosines; "blocks" and "attention" [block][frame][frame] of the last step, empty
+        without motion.
+    """
+    if format not in FORMATS:
+        raise InputError("film_format_unknown", received=format, known=", ".join(FORMATS))
+    request = FilmRequest(
+        prompt, tuple(tuple(pair) for pair in later or ()), negative_prompt, seed, guidance_scale,  # type: ignore[misc]
+        num_inference_steps, num_frames, motion=motion, model=model,
+    )  # fmt: skip
+    trace = video.run(request)
+    found, inside = measure(trace.frames), trace.steps[-1].inside
+    path = save_film(trace, format)
+    return gr.FileData(path=path, orig_name=Path(path).name, mime_type=_TYPES[format]), {
+        "parameters": trace.request.parameters(),
+        "consistency": round(found.consistency, 4),
+        "speed": round(found.speed, 3),
+        "moves": found.moves,
+        "similarity": found.similarity.round(4).tolist(),
+        "blocks": list(inside.blocks) if inside else [],
+        "attention": inside.frames.round(4).tolist() if inside else [],
+    }
+
+
+API: dict[str, Callable[..., Any]] = {"generate_film": generate_film}

@@ -1,0 +1,268 @@
+"""Two films beside each other that differ in one thing."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from components.errors import explained
+from components.language import Texts
+from components.layout import html_escape, live_html, section
+from components.runs import RunSlot
+from components.trace_view import number
+from components.video_runs import FILM, example_shot, film_run
+from components.video_sheets import FilmReel, Shot, heat_sheet
+from components.video_view import base_data, data_html, numbers_html, play_html, player_html, strip_html
+from pipelines import models
+from pipelines.errors import InputError
+from pipelines.video import FilmRequest
+from pipelines.video_words import real_clips, said_motion, with_motion_word
+from pipelines.world.films import MOTION_WORDS, MOTIONS
+
+LEVERS = ("off", "word", "later")
+LATER_PROMPT = "A cat walks right on a beach."
+
+
+@dataclass(frozen=True)
+class PairParts:
+    """The section's components."""
+
+    lever: gr.Radio
+    motion: gr.Dropdown
+    later: gr.Textbox
+    frame: gr.Slider
+    draw: gr.Button
+    stop: gr.Button
+    view: gr.HTML
+    pair: gr.State
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two films and what makes the difference."""
+
+    lever: str
+    one: Shot
+    other: Shot
+
+
+def other_request(request: FilmRequest, lever: str, motion: str, later: str, frame: int) -> FilmRequest:
+    """The film beside: the same seed and numbers, one thing changed.
+
+    Args:
+        request: of the film at hand.
+        lever: "off" switches the attention between frames off; "word" puts another motion word in; "later"
+            changes the prompt while the film runs.
+        motion: for "word".
+        later: for "later", the text from `frame` on.
+        frame: for "later", 1-based.
+
+    Raises:
+        InputError: `film_lever_unknown`, `word_same`, and what `FilmRequest.validated` raises.
+    """
+    if lever == "off":
+        return replace(request, motion=False).validated()
+    if lever == "word":
+        changed = with_motion_word(request.prompt, motion)
+        if changed == request.prompt:
+            raise InputError("word_same", word=MOTION_WORDS[motion][0] if motion else "")
+        return replace(request, prompt=changed, later=()).validated()
+    if lever == "later":
+        at = int(frame) - 1
+        hard = ((at - 1, request.prompt),) if at > 1 else ()  # so that the text changes from one to the next
+        return replace(request, later=(*hard, (at, later))).validated()
+    raise InputError("film_lever_unknown", received=lever, known=", ".join(LEVERS))
+
+
+def build_pair(t: Texts) -> PairParts:
+    """Draw the section."""
+    section(t("video.pair_title"), t("video.pair_hint"))
+    lever = gr.Radio(
+        [(t(f"video.lever_{name}"), name) for name in LEVERS], value=LEVERS[0], label=t("video.lever"),
+        elem_id="video-lever",
+    )  # fmt: skip
+    with gr.Row(equal_height=False):
+        motion = gr.Dropdown(
+            [(motion_label(name, t), name) for name in MOTIONS], value="flies up", filterable=False,
+            label=t("video.other_motion"), visible=False, elem_id="video-other-motion",
+        )  # fmt: skip
+        later = gr.Textbox(
+            LATER_PROMPT, label=t("video.later"), visible=False, elem_id="video-later", scale=2
+        )
+        frame = gr.Slider(
+            2, 16, value=9, step=1, label=t("video.later_frame"), visible=False, elem_id="video-later-frame"
+        )
+    with gr.Row(elem_classes="image-actions", equal_height=True):
+        draw = gr.Button(
+            t("video.pair_draw"), variant="primary", elem_id="video-pair-draw", scale=0, min_width=320
+        )
+        stop = gr.Button(
+            t("image.stop"), variant="stop", interactive=False, elem_id="video-pair-stop", scale=0,
+            min_width=130,
+        )  # fmt: skip
+    view = live_html("video", "video-pair", t("video.pair_title"), waiting_html(t))
+    return PairParts(lever, motion, later, frame, draw, stop, view, gr.State(None))
+
+
+def motion_label(name: str, t: Texts) -> str:
+    """What a motion word means, in the page's language; the word itself stands in the prompt."""
+    return t(f"video.motion_name.{name.replace(' ', '_')}")
+
+
+def waiting_html(t: Texts) -> str:
+    """Before there is a film to compare with."""
+    return f'<p class="hint" role="status">{html_escape(t("video.pair_waiting"))}</p>'
+
+
+def wire_pair(parts: PairParts, shot: gr.State, slot: gr.State, t: Texts) -> Callable[..., Iterator[Any]]:
+    """Wire the section.
+
+    Args:
+        parts: of `build_pair`.
+        shot: this visitor's film.
+        slot: this visitor's run of films.
+        t: texts.
+
+    Returns:
+        What draws the pair without a click, once the first film is there.
+    """
+
+    def levers(lever: str) -> Any:
+        return (
+            gr.update(visible=lever == "word"), gr.update(visible=lever == "later"),
+            gr.update(visible=lever == "later"),
+        )  # fmt: skip
+
+    @explained(t)
+    def compare(lever: str, motion: str, later: str, frame: int, shot: Shot | None, slot: RunSlot,
+                pair: Pair | None) -> Iterator[Any]:  # fmt: skip
+        yield from pair_run(lever, motion, later, frame, shot, slot, pair, t)
+
+    inputs = [parts.lever, parts.motion, parts.later, parts.frame, shot, slot, parts.pair]
+    outputs = [parts.view, parts.stop, parts.pair]
+    parts.lever.change(levers, parts.lever, [parts.motion, parts.later, parts.frame], queue=False,
+                       api_visibility="private")  # fmt: skip
+    parts.draw.click(compare, inputs, outputs, trigger_mode="multiple", **FILM)
+    parts.stop.click(lambda s: s.stop(), slot, queue=False, api_visibility="private")
+
+    def first(lever: str, motion: str, later: str, frame: int, shot: Shot | None, slot: RunSlot,
+              pair: Pair | None) -> Iterator[Any]:  # fmt: skip
+        if pair is not None or shot is None or slot.busy:
+            yield (gr.skip(),) * 3
+        else:
+            yield from pair_run(lever, motion, later, frame, shot, slot, pair, t)
+
+    return explained(t)(first)
+
+
+def pair_run(
+    lever: str, motion: str, later: str, frame: int, shot: Shot | None, slot: RunSlot, before: Pair | None,
+    t: Texts,
+) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+    """Draw the other film, showing it beside the first as it comes.
+
+    Yields:
+        Values for the view, the stop button and the pair.
+    """
+    if shot is None:
+        raise InputError("film_missing")
+    request = other_request(shot.trace.request, lever, motion, later, frame)
+    if (ready := example_shot(request)) is not None:
+        pair = Pair(lever, shot, ready)
+        yield pair_view(pair, t), gr.update(interactive=False), pair
+        return
+
+    def running(reel: FilmReel) -> tuple[Any, ...]:
+        return pair_running(lever, shot, reel, t), gr.update(interactive=True), gr.skip()
+
+    def finished(other: Shot) -> tuple[Any, ...]:
+        pair = Pair(lever, shot, other)
+        return pair_view(pair, t), gr.update(interactive=False), pair
+
+    def restored() -> tuple[Any, ...]:
+        page = pair_view(before, t) if before else waiting_html(t)
+        return page, gr.update(interactive=False), gr.skip()
+
+    yield from film_run(request, slot, running, finished, restored)
+
+
+def pair_running(lever: str, shot: Shot, reel: FilmReel, t: Texts) -> str:
+    """The finished film beside the one that is being drawn."""
+    films = {"one": [shot.sheets[-1]], "other": reel.sheets[-1:]}
+    said = t("video.step_of", step=len(reel.steps), total=reel.request.num_inference_steps)
+    sides = _side("one", shot, None, t("video.side_one"), t) + _open_side(lever, shot, reel, said, t)
+    data = base_data(shot.count, t) | {"films": films, "step": 0}
+    return (
+        f'<div class="film-view" data-state="running"><div class="pair">{sides}</div>{data_html(data)}</div>'
+    )
+
+
+def _open_side(lever: str, shot: Shot, reel: FilmReel, said: str, t: Texts) -> str:
+    count, shape = shot.count, _shape(shot)
+    body = f'<p class="hint" role="status">{html_escape(said)}</p>'
+    if reel.sheets:
+        screens = player_html("other", count, shape, t("video.player"))
+        body = f'<div class="screens">{screens}{body}</div>{strip_html("other", count, shape, t)}'
+    title = html_escape(t(f"video.side_{lever}"))
+    return f'<section class="side"><h5>{title}</h5>{_words(reel.request)}{body}</section>'
+
+
+def pair_view(pair: Pair, t: Texts) -> str:
+    """Both films in step, and frame by frame how alike they are."""
+    matrices = [np.clip(s.measures.similarity, 0, 1) for s in (pair.one, pair.other)]
+    sides = _side("one", pair.one, matrices[0], t("video.side_one"), t)
+    sides += _side("other", pair.other, matrices[1], t(f"video.side_{pair.lever}"), t)
+    films = {"one": [pair.one.sheets[-1]], "other": [pair.other.sheets[-1]]}
+    data = base_data(pair.one.count, t) | {"films": films, "step": 0}
+    return (
+        f'<div class="film-view" data-state="done" data-lever="{pair.lever}">{play_html(pair.one.count, t)}'
+        f'<div class="pair">{sides}</div><p class="hint">{html_escape(t("video.similarity_hint"))}</p>'
+        f"{_real(pair.one, t)}{data_html(data)}</div>"
+    )
+
+
+def _side(name: str, shot: Shot, matrix: np.ndarray | None, title: str, t: Texts) -> str:
+    count, shape = shot.count, _shape(shot)
+    screens = player_html(name, count, shape, t("video.player"))
+    numbers = ""
+    if matrix is not None:
+        alt = html_escape(t("video.similarity_alt"))
+        screens += (
+            f'<figure><img class="matrix" src="{heat_sheet(matrix[None], 1.0)}" alt="{alt}">'
+            f"<figcaption>{html_escape(t('video.similarity'))}</figcaption></figure>"
+        )
+        numbers = numbers_html(shot.measures, t)
+    return (
+        f'<section class="side"><h5>{html_escape(title)}</h5>{_words(shot.trace.request)}'
+        f'<div class="screens">{screens}</div>{strip_html(name, count, shape, t)}{numbers}</section>'
+    )
+
+
+def _words(request: FilmRequest) -> str:
+    texts = [request.prompt, *(text for _, text in request.later[-1:])]
+    return f'<p class="words">{html_escape(" → ".join(texts))}</p>'
+
+
+def _shape(shot: Shot) -> tuple[int, int]:
+    width, height = shot.trace.frames[0].size
+    return height, width
+
+
+def _real(shot: Shot, t: Texts) -> str:
+    """What films that the world draws itself reach with this motion, beside which a model's can be judged."""
+    if models.entry(shot.trace.request.model).family != "classroom":
+        return ""
+    motion = said_motion(shot.trace.request.prompt)
+    consistency, speed = _real_numbers(motion)
+    name = MOTION_WORDS[motion][0] if motion else t("video.nothing_moves")
+    said = t("video.real", motion=name, consistency=number(consistency, t, 2), speed=number(speed, t, 1))
+    return f'<p class="real">{html_escape(said)}</p>'
+
+
+@lru_cache(maxsize=16)
+def _real_numbers(motion: str | None) -> tuple[float, float]:
+    clips = real_clips(motion)
+    return float(np.mean([c.consistency for c in clips])), float(np.mean([c.speed for c in clips]))

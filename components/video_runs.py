@@ -1,0 +1,95 @@
+"""A visitor's run of a film: how it is shown, stopped and kept; and the first films of the tab."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from components.prompt_bar import BarValues
+from components.runs import PACE, RunSlot
+from components.video_sheets import FilmReel, Shot
+from pipelines import models, video
+from pipelines.video import FilmRequest
+
+FILM: dict[str, Any] = {
+    "concurrency_id": "film", "concurrency_limit": 32,
+    "api_visibility": "private", "show_progress": "hidden",
+}  # fmt: skip
+FIRST_PROMPT = "A cat walks right in a meadow."
+FIRST_STEPS = 12
+
+
+def first_request() -> FilmRequest:
+    """The film that the tab opens with."""
+    bar = BarValues()
+    return FilmRequest(
+        FIRST_PROMPT, (), bar.negative_prompt, bar.seed, bar.guidance_scale, FIRST_STEPS,
+        model=models.default_id("video"),
+    ).validated()  # fmt: skip
+
+
+def shot_of(request: FilmRequest) -> Shot:
+    """Draw a film to its end."""
+    reel = FilmReel(request)
+    for step in video.generate(request):
+        reel.add(step)
+    return reel.shot()
+
+
+@lru_cache(maxsize=2)
+def compute_example_film(motion: bool) -> Shot:
+    """The tab's first film, with and without attention between frames; drawn once after start."""
+    return shot_of(replace(first_request(), motion=motion))
+
+
+def example_shot(request: FilmRequest) -> Shot | None:
+    """One of the first two films, if this is it and it has been drawn.
+
+    The cache is only asked when both are there, since asking it draws what is not.
+    """
+    if compute_example_film.cache_info().currsize < 2:
+        return None
+    return next((s for s in map(compute_example_film, (True, False)) if s.trace.request == request), None)
+
+
+def film_run(
+    request: FilmRequest,
+    slot: RunSlot,
+    running: Callable[[FilmReel], tuple[Any, ...]],
+    finished: Callable[[Shot], tuple[Any, ...]],
+    restored: Callable[[], tuple[Any, ...]],
+) -> Iterator[tuple[Any, ...]]:
+    """Draw a film for one visitor, showing all frames at every step.
+
+    Args:
+        request: checked.
+        slot: this visitor's; a run in it ends.
+        running: values for the films so far, none at first.
+        finished: values at the end, or where the run was stopped.
+        restored: values of what was there before, should the run draw nothing.
+
+    Yields:
+        Values for the outputs; nothing more once another run has taken this one's place.
+    """
+    run, reel, shown = slot.begin(), FilmReel(request), -math.inf
+    yield running(reel)
+    try:
+        with closing(run.follow(video.generate(request))) as arriving:
+            for step in arriving:
+                reel.add(step)
+                if time.monotonic() - shown >= PACE and not run.ended:
+                    yield running(reel)
+                    shown = time.monotonic()
+        if run.superseded:
+            return
+        last = finished(reel.shot()) if reel.steps else restored()
+    except Exception:
+        yield restored()
+        raise
+    finally:
+        run.finished = True
+    if not run.superseded:
+        yield last

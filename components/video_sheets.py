@@ -1,0 +1,98 @@
+"""Films as sheets: all frames of a step side by side in one picture, shown piece by piece by the script."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+from plotly.colors import get_colorscale
+
+from components.frames import coloured, encode, encode_exactly
+from components.plots import SEQUENTIAL
+from pipelines import video
+from pipelines.video import FilmRequest, FilmStep, FilmTrace
+from pipelines.video_measures import FilmMeasures, measure
+
+LARGEST = 192  # px of a frame's longer side on a sheet; the files have the film in full
+
+
+def sheet(frames: Sequence[Image.Image], exact: bool = False) -> str:
+    """Frames side by side as the address of one picture.
+
+    Args:
+        frames: of one size.
+        exact: lossless, for grids whose cells are numbers.
+    """
+    width, height = frames[0].size
+    strip = Image.new("RGB", (width * len(frames), height))
+    for i, frame in enumerate(frames):
+        strip.paste(frame, (i * width, 0))
+    return encode_exactly(strip) if exact else encode(strip)
+
+
+def film_sheet(frames: Sequence[Image.Image], count: int) -> str:
+    """A sheet of a film; of more frames than are shown, every second, third, … one.
+
+    Args:
+        frames: of the film.
+        count: frames that are shown.
+    """
+    chosen = [frames[round(i * (len(frames) - 1) / max(1, count - 1))] for i in range(count)]
+    factor = LARGEST / max(chosen[0].size)
+    if factor < 1:
+        width, height = (max(1, round(side * factor)) for side in chosen[0].size)
+        chosen = [frame.resize((width, height), Image.Resampling.BICUBIC) for frame in chosen]
+    return sheet(chosen)
+
+
+def heat_sheet(maps: np.ndarray, limit: float) -> str:
+    """`[map, row, column]` of 0 to `limit` as a sheet of heat pictures, dark at 0."""
+    scale = [(place, colour) for place, colour in get_colorscale(SEQUENTIAL)]
+    return sheet([Image.fromarray(coloured(scale, m / limit), "RGB") for m in maps], exact=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A film as the page shows it.
+
+    Attributes:
+        trace: of the run.
+        sheets: address of a sheet for every step.
+        measures: how it holds together and moves.
+    """
+
+    trace: FilmTrace
+    sheets: tuple[str, ...]
+    measures: FilmMeasures
+
+    @property
+    def count(self) -> int:
+        """Frames that the page shows: those of the latents."""
+        return len(self.trace.steps[0].latents)
+
+
+@dataclass
+class FilmReel:
+    """The sheets of a run while it goes on.
+
+    Attributes:
+        request: of the run.
+        steps: those that have arrived.
+        sheets: one for each.
+    """
+
+    request: FilmRequest
+    steps: list[FilmStep] = field(default_factory=list)
+    sheets: list[str] = field(default_factory=list)
+
+    def add(self, step: FilmStep) -> None:
+        """Decode and encode a step's estimate."""
+        pictures = video.preview(step.denoised, self.request.model)
+        self.steps.append(step)
+        self.sheets.append(film_sheet(pictures, len(step.denoised)))
+
+    def shot(self) -> Shot:
+        """The film at the end of the run, or where it was stopped."""
+        trace = video.finish(self.request, self.steps)
+        last = film_sheet(trace.frames, len(self.steps[-1].latents))
+        return Shot(trace, (*self.sheets[:-1], last), measure(trace.frames))

@@ -1,0 +1,154 @@
+"""Instruments in a model of films: they note how frames look at each other, and can keep frames apart.
+
+With them out, the model is the library's, untouched. While they only look, its output stays the same to
+the bit.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipelines.attention import attention_of, block_of
+from pipelines.motion import motion_modules
+
+MAX_SIDE = 16  # cells of places and features; finer grids are averaged
+
+
+@dataclass(frozen=True, eq=False)
+class FilmInside:
+    """How the frames looked at each other in one step, in the branch with the prompt.
+
+    Attributes:
+        blocks: names of the blocks with attention between frames, in the order of computation.
+        frames: `[block, frame, frame]` float32: how much a frame (row) looks at each frame (column), averaged
+            over layers, heads and places; rows sum to one.
+        places: `[y, x, frame, frame]` float16, the same for each place of the finest grid, averaged over its
+            layers and to at most 16 cells a side; None in steps where it is not kept.
+        features: `[frame, dim, y, x]` float16, what the model makes of each place; None where not kept.
+        same_place: whether a place looks at the same place of the other frames alone, as motion modules do;
+            otherwise `places` sums up all places of a frame.
+    """
+
+    blocks: tuple[str, ...]
+    frames: np.ndarray
+    places: np.ndarray | None = None
+    features: np.ndarray | None = None
+    same_place: bool = True
+
+
+@dataclass
+class FilmDesk:
+    """What the instruments of one call have noted.
+
+    Attributes:
+        branches: films in the call; the last one has the prompt.
+        cells: height and width of the latents.
+        keep: whether places and features are kept, too.
+    """
+
+    branches: int
+    cells: tuple[int, int]
+    keep: bool
+    _frames: dict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))  # [frame, frame]
+    _places: list[Tensor] = field(default_factory=list)  # [y * x, frame, frame]
+    _features: Tensor | None = None  # [frame, dim, y, x]
+
+    def note(self, layer: str, looks: Tensor) -> None:
+        """Keep what a layer did; `looks` is `[branch * place, frame, frame]`."""
+        prompt = looks.unflatten(0, (self.branches, -1))[-1]
+        self._frames[block_of(layer)].append(prompt.mean(0))
+        if self.keep and len(prompt) == self.cells[0] * self.cells[1]:
+            self._places.append(prompt)
+
+    def inside(self) -> FilmInside:
+        """What was noted, as arrays."""
+        frames = np.stack([torch.stack(found).mean(0).cpu().numpy() for found in self._frames.values()])
+        if not self._places or self._features is None:
+            return FilmInside(tuple(self._frames), frames)
+        places = torch.stack(self._places).mean(0).unflatten(0, self.cells).permute(2, 3, 0, 1)
+        return FilmInside(
+            tuple(self._frames), frames, coarse(places).transpose(2, 3, 0, 1), coarse(self._features)
+        )
+
+
+def coarse(maps: Tensor) -> np.ndarray:
+    """`[a, b, y, x]` averaged down to at most `MAX_SIDE` cells; a rest at the edges is left out."""
+    factor = -(-max(maps.shape[-2:]) // MAX_SIDE)
+    return F.avg_pool2d(maps.float(), factor).half().cpu().numpy()
+
+
+class _Watched:
+    """An attention processor of the library that notes where its frames look."""
+
+    def __init__(self, processor: Any, layer: str, desk: FilmDesk) -> None:
+        self.processor, self.layer, self.desk = processor, layer, desk
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
+        out = self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, *args, **kwargs)
+        self.desk.note(self.layer, attention_of(attn, hidden_states, encoder_hidden_states, attention_mask))
+        return out
+
+
+@contextmanager
+def film_instruments(
+    unet: Any, branches: int, cells: tuple[int, int], *, look: bool, keep: bool, motion: bool
+) -> Iterator[FilmDesk | None]:
+    """Put the instruments into a U-Net for films for one call, and take them out again, whatever happens.
+
+    Args:
+        unet: a diffusers `UNetMotionModel`.
+        branches: films in the call.
+        cells: height and width of the latents.
+        look: note how frames look at each other; nothing to see where they do not.
+        keep: note places and features, too.
+        motion: False leaves every frame alone: what the motion modules add is taken away again.
+
+    Yields:
+        What is noted; None if nothing is.
+    """
+    modules = motion_modules(unet)
+    desk = FilmDesk(branches, cells, keep) if look and motion else None
+    with ExitStack() as stack:
+        for name, module in modules.items():
+            if not motion:
+                stack.callback(module.register_forward_hook(_as_it_was).remove)
+            if desk:
+                for layer, attn in _layers(name, module):
+                    stack.callback(attn.set_processor, attn.processor)
+                    attn.set_processor(_Watched(attn.processor, layer, desk))
+        if desk and keep:
+            stack.callback(unet.up_blocks[-1].register_forward_hook(_note_features(desk)).remove)
+        yield desk
+
+
+def _layers(name: str, module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """The attention layers of a motion module with their full names."""
+    for path, part in module.named_modules():
+        if path.endswith(("attn1", "attn2")):
+            yield f"{name}.{path}", part
+
+
+def _as_it_was(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
+    return inputs[0]
+
+
+def _note_features(desk: FilmDesk) -> Callable[..., None]:
+    def note(module: nn.Module, inputs: object, out: Tensor) -> None:
+        desk._features = out.unflatten(0, (desk.branches, -1))[-1]
+
+    return note

@@ -1,0 +1,135 @@
+"""Films of a space-time diffusion transformer: patches of frames are tokens, and all look at all.
+
+Wan 2.1, an open kin of Sora and Gen-3. Its autoencoder holds four pictures in one frame of latents, its
+transformer cuts those into patches of 2 × 2 cells.
+
+Source: Wan Team 2025, arXiv:2503.20314, section 4.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import SchedulerMixin
+from diffusers.utils.torch_utils import randn_tensor
+from PIL import Image
+from torch import Tensor
+
+from pipelines.denoise import guide
+from pipelines.errors import InputError
+from pipelines.patch_attention import patch_instruments
+from pipelines.schedulers import nearest_step
+from pipelines.video import FilmRequest, FilmStep
+
+HEIGHT, WIDTH = 480, 832  # px, what the 1.3B model was trained at
+FEATURE_TIMESTEP = 261  # as in `pipelines.video_frames`
+_PREVIEW_SIDE = 16  # latent cells; larger latents are averaged down to this for previews
+
+
+@dataclass
+class Run:
+    """One film under way.
+
+    Attributes:
+        prompt, empty: `[1, token, dim]` what the text encoder says with and without the prompt.
+        latents: `[1, channel, frame, y, x]`.
+        keep_at: index of the step whose places and features are kept.
+    """
+
+    request: FilmRequest
+    pipe: Any
+    scheduler: SchedulerMixin
+    prompt: Tensor
+    empty: Tensor
+    latents: Tensor
+    keep_at: int
+    index: int = 0
+
+    @property
+    def finished(self) -> bool:
+        return self.index == len(self.scheduler.timesteps)
+
+    @torch.inference_mode()
+    def advance(self) -> FilmStep:
+        """One step for all patches: the transformer with and without the prompt, guidance, the scheduler."""
+        index, before = self.index, self.latents
+        timestep, motion = self.scheduler.timesteps[index], self.request.motion
+        keep = index == self.keep_at
+        with patch_instruments(
+            self.pipe.transformer, before.shape, look=True, keep=keep, motion=motion
+        ) as desk:
+            prompt = self._ask(self.prompt, timestep)
+        with patch_instruments(self.pipe.transformer, before.shape, look=False, keep=False, motion=motion):
+            empty = self._ask(self.empty, timestep)
+        guided = guide((empty, prompt), self.request.guidance_scale)
+        self.latents = self.scheduler.step(guided, timestep, before, return_dict=False)[0]
+        self.index += 1
+        # Flow matching: what is left of the noise lies along the predicted velocity.
+        clean = before - self.scheduler.sigmas[index].to(before) * guided
+        latents, denoised = (x[0].transpose(0, 1).float().cpu().numpy() for x in (self.latents, clean))
+        inside = desk.inside() if desk else None
+        return FilmStep(index, len(self.scheduler.timesteps), int(timestep), latents, denoised, inside)
+
+    def _ask(self, text: Tensor, timestep: Tensor) -> Tensor:
+        latents = self.latents.to(self.pipe.transformer.dtype)
+        out: Tensor = self.pipe.transformer(
+            hidden_states=latents, timestep=timestep.expand(1), encoder_hidden_states=text, return_dict=False
+        )[0]
+        return out
+
+
+@torch.inference_mode()
+def start(pipe: Any, request: FilmRequest) -> Run:
+    """A run before its first step; the noise is drawn as the library's pipeline draws it.
+
+    Raises:
+        InputError: `schedule_closed`: one text steers the whole film.
+    """
+    if request.later:
+        raise InputError("schedule_closed", title=request.model)
+    scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config)
+    scheduler.set_timesteps(request.num_inference_steps, device=pipe.device)
+    scheduler.set_begin_index(0)
+    kind = pipe.transformer.dtype
+    prompt, empty = pipe.encode_prompt(
+        request.prompt, request.negative_prompt, True, max_sequence_length=512, device=pipe.device
+    )
+    cells = [
+        side // pipe.vae_scale_factor_spatial for side in (request.height or HEIGHT, request.width or WIDTH)
+    ]
+    frames = ((request.num_frames or 1) - 1) // pipe.vae_scale_factor_temporal + 1
+    latents = randn_tensor(
+        (1, pipe.transformer.config.in_channels, frames, *cells),
+        generator=torch.Generator().manual_seed(request.seed), device=pipe.device, dtype=torch.float32,
+    )  # fmt: skip
+    keep_at = nearest_step(scheduler, FEATURE_TIMESTEP)
+    return Run(request, pipe, scheduler, prompt.to(kind), empty.to(kind), latents, keep_at)
+
+
+@torch.inference_mode()
+def decode(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
+    """`[frame, channel, y, x]` clean latents to all pictures of the film."""
+    film = torch.from_numpy(latents).transpose(0, 1)[None]
+    return list(pipe.video_processor.postprocess_video(_pixels(pipe, film), output_type="pil")[0])
+
+
+@torch.inference_mode()
+def preview(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
+    """One small picture for each frame of latents, each decoded as if it were a film of its own."""
+    side = max(latents.shape[-2:])
+    film = torch.from_numpy(latents)
+    if side > _PREVIEW_SIDE:
+        film = torch.nn.functional.interpolate(film, scale_factor=_PREVIEW_SIDE / side, mode="area")
+    shots = _pixels(pipe, film[:, :, None])
+    return [pictures[0] for pictures in pipe.video_processor.postprocess_video(shots, output_type="pil")]
+
+
+def _pixels(pipe: Any, latents: Tensor) -> Tensor:
+    """`[film, channel, frame, y, x]` latents to pixels, as the library's pipeline decodes them."""
+    latents, config = latents.to(pipe.vae.device, pipe.vae.dtype), pipe.vae.config
+    shape = (1, config.z_dim, 1, 1, 1)
+    mean = torch.tensor(config.latents_mean).view(shape).to(latents)
+    inverse = 1.0 / torch.tensor(config.latents_std).view(shape).to(latents)
+    pixels: Tensor = pipe.vae.decode(latents / inverse + mean, return_dict=False)[0]
+    return pixels

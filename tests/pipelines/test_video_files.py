@@ -1,0 +1,67 @@
+"""Films as files that players open, with their request inside; a full disk gets its sentence."""
+
+import io
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.errors import InputError
+from pipelines.video import FilmRequest
+from pipelines.video_files import FORMATS, film_bytes, write_film
+
+REQUEST = FilmRequest("A “red” <b>cat</b> walks right.", later=((3, "ä"),), seed=7).validated()
+COLOURS = ("red", "green", "blue", "white", "black")
+FRAMES = [Image.new("RGB", (40, 24), colour) for colour in COLOURS]
+
+
+def opened(content: bytes, kind: str) -> tuple[list[np.ndarray], str, float]:
+    """Frames, comment, and seconds of a frame."""
+    if kind == "mp4":
+        with av.open(io.BytesIO(content)) as file:
+            pictures = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+            return pictures, file.metadata["comment"], float(1 / file.streams.video[0].average_rate)
+    with Image.open(io.BytesIO(content)) as file:
+        comment = file.info["comment"].decode() if kind == "gif" else file.getexif()[0x010E]
+        pictures = []
+        for i in range(file.n_frames):
+            file.seek(i)
+            pictures.append(np.asarray(file.convert("RGB")))
+        return pictures, comment, file.info["duration"] / 1000
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_has_all_frames_in_order_at_their_speed_and_says_what_drew_them(kind: str) -> None:
+    pictures, comment, seconds = opened(film_bytes(FRAMES, kind, REQUEST, 8), kind)
+    assert len(pictures) == len(COLOURS)
+    for picture, frame in zip(pictures, FRAMES, strict=True):
+        assert min(picture.shape[:2]) >= 256 and not picture.shape[0] % 2 and not picture.shape[1] % 2
+        wanted = np.asarray(frame)[0, 0].astype(int)
+        assert np.abs(picture.reshape(-1, 3).mean(0) - wanted).max() < 12
+    assert FilmRequest(**json.loads(comment)).validated() == REQUEST
+    assert seconds == pytest.approx(1 / 8, abs=0.01)
+
+
+def test_another_format_is_refused() -> None:
+    with pytest.raises(InputError, match="film_format_unknown"):
+        film_bytes(FRAMES, "avi")
+
+
+def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> None:
+    """/dev/full takes no byte, as a full disk does."""
+    full = tmp_path / "hash" / "film.mp4"
+    full.parent.mkdir()
+    full.symlink_to("/dev/full")
+    with pytest.raises(InputError) as refused:
+        write_film(b"x" * 3_000_000, full)
+    assert refused.value.key == "disk_full" and refused.value.values == {"megabytes": 2}
+    write_film(b"film", tmp_path / "new" / "film.mp4")
+    assert (tmp_path / "new" / "film.mp4").read_bytes() == b"film"
+
+
+def test_other_trouble_with_the_disk_stays_loud(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        write_film(b"film", tmp_path)
