@@ -19,6 +19,7 @@ from starlette.middleware import Middleware
 
 from components import (
     api,
+    audio,
     clip_matrix,
     conditioning,
     context,
@@ -72,6 +73,12 @@ CHAPTERS = (
             "prompt_lab": prompt_lab.build_prompt_lab_tab,
         },
     ),
+    (
+        "time",
+        {
+            "audio": audio.build_audio_tab,
+        },
+    ),
 )
 WITH_ENDPOINTS = (
     journey,
@@ -87,6 +94,7 @@ WITH_ENDPOINTS = (
     cross_attention,
     conditioning,
     prompt_lab,
+    audio,
 )
 ENDPOINTS = {name: function for module in WITH_ENDPOINTS for name, function in module.API.items()}
 

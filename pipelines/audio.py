@@ -1,6 +1,6 @@
 """Text to sound, frame by frame: what the model expects next, what is drawn, what is heard so far."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -126,7 +126,7 @@ def _backend(entry: models.ModelEntry, asked: str) -> str:
     return asked or known[0]
 
 
-def generate(request: AudioRequest, given: np.ndarray | None = None) -> Iterator[AudioFrame]:
+def generate(request: AudioRequest, given: np.ndarray | None = None) -> Generator[AudioFrame, None, None]:
     """Make one sound, frame by frame.
 
     Args:
@@ -214,7 +214,7 @@ def _checked(given: np.ndarray | None, loaded: AudioModel) -> Tensor:
     return codes
 
 
-def _frames(request: AudioRequest, loaded: AudioModel, given: Tensor) -> Iterator[AudioFrame]:
+def _frames(request: AudioRequest, loaded: AudioModel, given: Tensor) -> Generator[AudioFrame, None, None]:
     count = max(1, round(request.seconds * loaded.frame_rate))
     writer = _Writer(request, loaded, given, count)
     begun = on_compute_thread(loaded.begin)(request.prompt, request.backend)

@@ -11,6 +11,9 @@ from scipy.signal import resample_poly
 
 from pipelines.audio import AudioRequest, Sound
 from pipelines.errors import InputError
+from pipelines.world.sound import SAMPLE_RATE, draw_sound
+from pipelines.world.sound_captions import sound_caption
+from pipelines.world.sound_render import render_sound
 
 KNOWN = ("WAV", "FLAC", "OGG", "MP3", "AIFF")
 MAX_BYTES = 20 * 2**20
@@ -92,10 +95,31 @@ def _clean(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
         raise InputError("clip_broken")
     if float(np.abs(samples - samples.mean()).max()) < SILENCE:
         raise InputError("clip_silent")
-    common = int(np.gcd(rate, sample_rate))
-    samples = resample_poly(samples, sample_rate // common, rate // common).astype(np.float32)
+    samples = resampled(samples, rate, sample_rate)
     samples = samples[-int(KEPT_SECONDS * sample_rate) :]
     return samples / max(1.0, float(np.abs(samples).max()))
+
+
+def resampled(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
+    """`[sample]` float32 of another sample rate, both in Hz."""
+    common = int(np.gcd(rate, sample_rate))
+    return resample_poly(samples, sample_rate // common, rate // common).astype(np.float32)
+
+
+def world_clip(seed: int, sample_rate: int) -> tuple[np.ndarray, str]:
+    """A sound of the classroom world that no model made, and its caption.
+
+    Args:
+        seed: decides what is played.
+        sample_rate: Hz.
+
+    Returns:
+        `[sample]` float32, `KEPT_SECONDS` long, and the caption.
+    """
+    rng = np.random.default_rng(seed)
+    scene = draw_sound(rng)
+    samples = render_sound(scene, rng)[: int(KEPT_SECONDS * SAMPLE_RATE)]
+    return resampled(samples.astype(np.float32), SAMPLE_RATE, sample_rate), sound_caption(scene, rng)
 
 
 def limited(samples: np.ndarray) -> np.ndarray:
@@ -158,7 +182,7 @@ def read_parameters(data: bytes) -> tuple[AudioRequest, float]:
 
 
 def _chunks(data: bytes) -> dict[bytes, bytes]:
-    """The parts of a RIFF file by name; libsndfile itself reads no comment of more than some 4,000 letters."""
+    """The parts of a RIFF file by name; libsndfile reads no comment of much more than 2,000 letters."""
     found, at = {}, 0
     while at + 8 <= len(data):
         size = int.from_bytes(data[at + 4 : at + 8], "little")
