@@ -266,7 +266,7 @@ function choose(book, column) {
   const address = element.querySelector(".player").dataset.details;
   const details = address && document.querySelector(`#${address} .guess`);
   const cell = { s, row, step, mode, said, tint, decimal, fill };
-  details?.dispatchEvent(new CustomEvent("cell", { detail: cell, bubbles: true }));
+  if (details) details.dispatchEvent(new CustomEvent("cell", { detail: cell, bubbles: true }));
 }
 
 // Hands. --------------------------------------------------------------------------------------------------

@@ -144,12 +144,14 @@ def made_message(made: Made, player: str, t: Texts, play: bool = False, text: st
 
 def made_text(made: Made, t: Texts) -> str:
     """A sentence about a sound."""
-    r = made.sound.request
+    r, given = made.sound.request, made.sound.given
     key = "audio.made" if made.whole else "audio.stopped"
-    return t(
+    clip = t("audio.made_clip", seconds=number(given / made.sound.frame_rate, t)) if given else ""
+    text = t(
         key, prompt=r.prompt, seconds=seconds_text(made.sound, t), seed=r.seed,
         scale=number(r.guidance_scale, t), temperature=number(r.temperature, t), top_k=r.top_k,
     )  # fmt: skip
+    return f"{text} {clip}".strip()
 
 
 def request_of(prompt: str, seed: int, scale: float, temperature: float, top_k: int, seconds: float,
@@ -169,10 +171,28 @@ def example_request() -> AudioRequest:
 @lru_cache(maxsize=1)
 def compute_example_sound() -> Made:
     """Make the first example; the app does so once after start, and all visitors see that run."""
-    progress = Progress(example_request(), None, "", False)
-    for frame in audio.generate(progress.request):
-        progress.add(frame)
-    return progress.made()
+    made = compute_sound(example_request(), RunSlot())
+    assert made is not None  # nobody else has the slot
+    return made
+
+
+def compute_sound(request: AudioRequest, slot: RunSlot) -> Made | None:
+    """Make a sound at once; None if another run has taken its place.
+
+    Args:
+        request: checked.
+        slot: of whoever asks.
+    """
+    run, progress = slot.begin(), Progress(request, None, "", False)
+    try:
+        with closing(audio.generate(request)) as frames:
+            for frame in frames:
+                if run.ended:
+                    return None
+                progress.add(frame)
+        return progress.made()
+    finally:
+        run.finished = True
 
 
 def example_if_ready(request: AudioRequest) -> Made | None:

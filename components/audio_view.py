@@ -133,6 +133,29 @@ class Frame:
         }  # fmt: skip
 
 
+def code_colours(codes: np.ndarray) -> np.ndarray:
+    """The colours that `audio.js` gives to codes: OKLCH 0.7 0.13, hues a golden angle apart.
+
+    Args:
+        codes: int, any shape.
+
+    Returns:
+        uint8, the same shape and RGB.
+
+    Source: Ottosson 2020, https://bottosson.github.io/posts/oklab/, sRGB of OKLab.
+    """
+    hue = np.deg2rad(codes * 137.508 % 360)
+    lab = np.stack([np.full(codes.shape, 0.7), 0.13 * np.cos(hue), 0.13 * np.sin(hue)], -1)
+    cone = (lab @ np.array([[1, 1, 1], [0.3963377774, -0.1055613458, -0.0894841775],
+                            [0.2158037573, -0.0638541728, -1.2914855480]])) ** 3  # fmt: skip
+    linear = cone @ np.array([[4.0767416621, -1.2684380046, -0.0041960863],
+                              [-3.3077115913, 2.6097574011, -0.7034186147],
+                              [0.2309699292, -0.3413193965, 1.7076147010]])  # fmt: skip
+    linear = linear.clip(0, 1)
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return (255 * srgb).round().astype(np.uint8)
+
+
 def codebook_rows(count: int, t: Texts) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the codebooks, and what the first and the last are for."""
     names = tuple(t("audio.player.book", number=k + 1) for k in range(count))

@@ -8,6 +8,7 @@ import gradio as gr
 
 from components.errors import explained, message
 from components.frames import Reel
+from components.journey_time import WIRING, build_time_row
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.language import Texts
 from components.layout import html_escape, live_html, tab_frame
@@ -31,6 +32,7 @@ class Landing:
     Attributes:
         follow, enter: handlers of the upper and of the lower row of stations.
         draw_inputs, reading, outputs: their components.
+        sound: place, handler and inputs of the last row.
     """
 
     follow: Callable[..., Any]
@@ -38,6 +40,7 @@ class Landing:
     draw_inputs: list[Any]
     reading: gr.HTML
     outputs: list[Any]
+    sound: tuple[gr.HTML, Callable[..., Any], list[Any]]
 
     def open_at(self, page: gr.Blocks) -> None:
         """Fill the stations when the page loads, unless its address names another tab.
@@ -57,7 +60,9 @@ class Landing:
             yield from self.enter(*values, trace, slot)
 
         page.load(read, None, self.reading, **_TEXT)
-        page.load(draw, self.draw_inputs[-2:], self.outputs, **STEPPER)
+        drawn = page.load(draw, self.draw_inputs[-2:], self.outputs, **STEPPER)
+        place, sound, inputs = self.sound
+        drawn.then(sound, inputs, place, **WIRING)
 
 
 def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
@@ -81,16 +86,19 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
                 t("image.stop"), variant="stop", interactive=False, elem_id="journey-stop", scale=0
             )
         steering = live_html("journey", "journey-steering", t("journey.steering"), waiting_view(STEERING, t))
+        place, sound, sound_inputs = build_time_row(bar, t)
     read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
     draw_inputs = bar.run_inputs
     outputs = [steering, stop, bar.trace]
     follow, draw, enter, entered = _handlers(t)
     changes = [part.change for part in read_inputs]
     gr.on(changes, follow, read_inputs, reading, trigger_mode="always_last", **_TEXT)
-    start.click(draw, draw_inputs, outputs, trigger_mode="multiple", **STEPPER)
-    tab.select(entered, draw_inputs, outputs, **STEPPER)
+    drawn = start.click(draw, draw_inputs, outputs, trigger_mode="multiple", **STEPPER)
+    opened = tab.select(entered, draw_inputs, outputs, **STEPPER)
+    for before in (drawn, opened):
+        before.then(sound, sound_inputs, place, **WIRING)
     stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
-    return Landing(follow, enter, draw_inputs, reading, outputs)
+    return Landing(follow, enter, draw_inputs, reading, outputs, (place, sound, sound_inputs))
 
 
 def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:

@@ -26,7 +26,7 @@ READING = ("tokens", "embeddings", "context", "control_vector")
 STEERING = ("image", "guidance", "cross_attention", "clip_matrix")
 
 
-def _card(number_: int, stem: str, body: str, words: str, t: Texts) -> str:
+def card(number_: int, stem: str, body: str, words: str, t: Texts) -> str:
     """One station: its question, what it looks like now, and a sentence; all of it is the door."""
     title = html_escape(t(f"journey.{stem}"))
     return (
@@ -38,7 +38,8 @@ def _card(number_: int, stem: str, body: str, words: str, t: Texts) -> str:
     )
 
 
-def _row(cards: Sequence[str], label: str) -> str:
+def row(cards: Sequence[str], label: str) -> str:
+    """Stations side by side."""
     return f'<div class="row" role="group" aria-label="{html_escape(label)}">{"".join(cards)}</div>'
 
 
@@ -50,8 +51,8 @@ def waiting_view(stems: Sequence[str], t: Texts) -> str:
         t: texts.
     """
     first = (*READING, *STEERING).index(stems[0]) + 1
-    cards = [_card(first + i, stem, _hole(t), "…", t) for i, stem in enumerate(stems)]
-    return f'<div data-state="waiting">{_row(cards, t("journey.waiting"))}</div>'
+    cards = [card(first + i, stem, hole(t), "…", t) for i, stem in enumerate(stems)]
+    return f'<div data-state="waiting">{row(cards, t("journey.waiting"))}</div>'
 
 
 def reading_view(reading: Reading, t: Texts) -> str:
@@ -63,10 +64,10 @@ def reading_view(reading: Reading, t: Texts) -> str:
     """
     bodies = (_tokens(reading, t), _embeddings(reading, t), _context(reading, t), _vector(reading, t))
     cards = [
-        _card(i + 1, stem, body, words, t)
+        card(i + 1, stem, body, words, t)
         for i, (stem, (body, words)) in enumerate(zip(READING, bodies, strict=True))
     ]
-    return _row(cards, t("journey.reading"))
+    return row(cards, t("journey.reading"))
 
 
 def _tokens(reading: Reading, t: Texts) -> tuple[str, str]:
@@ -143,14 +144,15 @@ def steering_view(
         _picture(trace, frames, score, t),
     )  # fmt: skip
     cards = [
-        _card(len(READING) + i + 1, stem, body, words, t)
+        card(len(READING) + i + 1, stem, body, words, t)
         for i, (stem, (body, words)) in enumerate(zip(STEERING, bodies, strict=True))
     ]
     state = "done" if trace else "running"
-    return f'<div data-state="{state}">{_row(cards, t("journey.steering"))}{facts(request, t)}</div>'
+    return f'<div data-state="{state}">{row(cards, t("journey.steering"))}{facts(request, t)}</div>'
 
 
-def _hole(t: Texts) -> str:
+def hole(t: Texts) -> str:
+    """Where something will stand."""
     return f'<span class="hole">{html_escape(t("image.waiting"))}</span>'
 
 
@@ -162,7 +164,7 @@ def _film(request: ImageRequest, frames: Frames | Reel, t: Texts) -> tuple[str, 
     total, done = request.num_inference_steps, len(frames.guided)
     shown = sorted({round(i * (total - 1) / (FILM - 1)) for i in range(FILM)})
     shots = [
-        _shot(frames.guided[i], t("image.step", step=i + 1, total=total)) if i < done else _hole(t)
+        _shot(frames.guided[i], t("image.step", step=i + 1, total=total)) if i < done else hole(t)
         for i in shown
     ]
     words = t("journey.say_image", done=done, total=total)
@@ -172,7 +174,7 @@ def _film(request: ImageRequest, frames: Frames | Reel, t: Texts) -> tuple[str, 
 def _guidance(request: ImageRequest, frames: Frames | Reel, t: Texts) -> tuple[str, str]:
     words = html_escape(t("journey.say_guidance", scale=number(request.guidance_scale, t)))
     if not frames.prompt:
-        return _hole(t), words
+        return hole(t), words
     if not frames.empty:  # a distilled model runs without that branch
         return _shot(frames.prompt[-1], t("image.prompt")), words
     at = (len(frames.prompt) - 1) // 3  # late enough for shapes, early enough for the text to matter
@@ -185,7 +187,7 @@ def _guidance(request: ImageRequest, frames: Frames | Reel, t: Texts) -> tuple[s
 
 def _looks(trace: Trace | None, frames: Frames | Reel, t: Texts) -> tuple[str, str]:
     if trace is None or not has_maps(trace):
-        return _hole(t), html_escape(t("journey.say_attention_none"))
+        return hole(t), html_escape(t("journey.say_attention_none"))
     maps = trace_maps(trace).finest
     row = first_word(maps.pieces)
     colour = token_colours(colour_keys(maps.pieces))[row]
@@ -209,7 +211,7 @@ def _tint(cells: np.ndarray, colour: str) -> str:
 
 def _picture(trace: Trace | None, frames: Frames | Reel, score: float | None, t: Texts) -> tuple[str, str]:
     if trace is None or score is None:
-        shown = _shot(frames.guided[-1], t("image.guided")) if frames.guided else _hole(t)
+        shown = _shot(frames.guided[-1], t("image.guided")) if frames.guided else hole(t)
         return shown, html_escape(t("journey.say_picture_none"))
     body = f"{_shot(encode(trace.image), trace.request.prompt)}<strong>{number(score, t, 2)}</strong>"
     return body, html_escape(t("journey.say_picture"))
