@@ -227,9 +227,9 @@ def show_sound(
     """
     run = slot.begin(player)
     progress = Progress(request, given, player, play)
-    yield feed_html([wait_message(player, t("audio.reading"))]), None, True
     last = before
     try:
+        yield feed_html([wait_message(player, t("audio.reading"))]), None, True
         with closing(audio.generate(request, given)) as frames:
             for frame in frames:
                 if run.ended:

@@ -199,8 +199,10 @@ def encode_clip(samples: np.ndarray, model: str) -> np.ndarray:
     """
     loaded = models.load(model)
     hop = loaded.sample_rate // loaded.frame_rate
-    whole_frames = torch.from_numpy(samples[: len(samples) // hop * hop])
-    return loaded.encode(whole_frames).cpu().numpy()
+    frames = len(samples) // hop
+    if not frames:
+        return np.zeros((loaded.codebooks, 0), np.int64)
+    return loaded.encode(torch.from_numpy(samples[: frames * hop])).cpu().numpy()
 
 
 def _checked(given: np.ndarray | None, loaded: AudioModel) -> Tensor:

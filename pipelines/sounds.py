@@ -134,7 +134,7 @@ def limited(samples: np.ndarray) -> np.ndarray:
     Returns:
         `[sample]` float32, within ±`LOUDEST`.
     """
-    samples = np.nan_to_num(np.asarray(samples, np.float32), nan=0.0, posinf=1.0, neginf=-1.0)
+    samples = np.nan_to_num(np.asarray(samples, float), nan=0.0, posinf=1.0, neginf=-1.0)
     over = np.maximum(np.abs(samples) - _KNEE, 0)
     room = LOUDEST - _KNEE
     bent = _KNEE + room * np.tanh(over / room)
