@@ -183,7 +183,8 @@ def hear(codes: np.ndarray, model: str) -> np.ndarray:
     if not codes.size:
         return np.zeros(0, np.float32)
     loaded = models.load(model)
-    return loaded.decode(torch.from_numpy(codes).to(loaded.device)).cpu().numpy()
+    with loaded.cores:
+        return loaded.decode(torch.from_numpy(codes).to(loaded.device)).cpu().numpy()
 
 
 @on_compute_thread
@@ -202,7 +203,8 @@ def encode_clip(samples: np.ndarray, model: str) -> np.ndarray:
     frames = len(samples) // hop
     if not frames:
         return np.zeros((loaded.codebooks, 0), np.int64)
-    return loaded.encode(torch.from_numpy(samples[: frames * hop])).cpu().numpy()
+    with loaded.cores:
+        return loaded.encode(torch.from_numpy(samples[: frames * hop])).cpu().numpy()
 
 
 def _checked(given: np.ndarray | None, loaded: AudioModel) -> Tensor:
@@ -219,9 +221,15 @@ def _checked(given: np.ndarray | None, loaded: AudioModel) -> Tensor:
 def _frames(request: AudioRequest, loaded: AudioModel, given: Tensor) -> Generator[AudioFrame, None, None]:
     count = max(1, round(request.seconds * loaded.frame_rate))
     writer = _Writer(request, loaded, given, count)
-    begun = on_compute_thread(loaded.begin)(request.prompt, request.backend)
+    begun = _begin(request, loaded)
     for index in range(writer.given, writer.total):
         yield writer.write(index, begun)
+
+
+@on_compute_thread
+def _begin(request: AudioRequest, loaded: AudioModel) -> CodeRun:
+    with loaded.cores:
+        return loaded.begin(request.prompt, request.backend)
 
 
 def delayed(codes: Tensor, pad: int) -> Tensor:
@@ -262,6 +270,10 @@ class _Writer:
     @torch.inference_mode()
     def write(self, index: int, begun: CodeRun) -> AudioFrame:
         """One step: ask the model, guide, draw, and note."""
+        with self.loaded.cores:
+            return self._write(index, begun)
+
+    def _write(self, index: int, begun: CodeRun) -> AudioFrame:
         prompt, empty = begun.step(self.next.to(self.loaded.device)).cpu()
         guided = guide(prompt, empty, self.request.guidance_scale)
         warped = self.warp(None, guided)

@@ -81,8 +81,8 @@ def look_inside(sound: Sound) -> WordLooks | None:
     if not hasattr(loaded, "tokenizer") or not sound.codes.size:
         return None
     codes = torch.from_numpy(sound.codes).long()
-    states, mask = loaded.read(sound.request.prompt)
-    with _showing(loaded.model.decoder) as decoder:
+    with loaded.cores, _showing(loaded.model.decoder) as decoder:
+        states, mask = loaded.read(sound.request.prompt)
         out = decoder(
             input_ids=delayed(codes, loaded.pad)[:, :-1].to(loaded.device),
             encoder_hidden_states=states,
