@@ -19,6 +19,7 @@ from starlette.middleware import Middleware
 
 from components import (
     api,
+    audio,
     clip_matrix,
     conditioning,
     context,
@@ -77,6 +78,7 @@ CHAPTERS = (
         "time",
         {
             "video": video.build_video_tab,
+            "audio": audio.build_audio_tab,
         },
     ),
 )
@@ -95,6 +97,7 @@ WITH_ENDPOINTS = (
     conditioning,
     prompt_lab,
     video,
+    audio,
 )
 ENDPOINTS = {name: function for module in WITH_ENDPOINTS for name, function in module.API.items()}
 

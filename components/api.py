@@ -28,6 +28,7 @@ _STEPPED = {
     "leave_one_out",
     "train_contrastive",
     "train_dino",
+    "generate_audio",
 }
 
 

@@ -101,7 +101,7 @@ def name(bench: Bench, labels: str, template: str, model: str) -> Bench:
     return replace(bench, zero_shot=zero_shot)
 
 
-def uploaded(file: Any) -> Path:
+def uploaded(file: Any, refusal: str = "picture_not_uploaded") -> Path:
     """Where a file lies that a program or the page sent.
 
     Gradio checks the files that it recognises as such; a bare path or a look-alike reaches a
@@ -109,9 +109,10 @@ def uploaded(file: Any) -> Path:
 
     Args:
         file: `gradio.FileData` as a dict, or the path that the page's own upload returned.
+        refusal: key of the error.
 
     Raises:
-        InputError: `picture_not_uploaded` if it lies outside the folder of uploads.
+        InputError: `refusal` if it lies outside the folder of uploads.
     """
     path: Any = file.get("path") if isinstance(file, dict) else file
     try:
@@ -119,7 +120,7 @@ def uploaded(file: Any) -> Path:
     except (TypeError, ValueError, OSError):  # no text at all, or a NUL or a loop in it
         inside = False
     if not inside:
-        raise InputError("picture_not_uploaded")
+        raise InputError(refusal)
     return Path(path)
 
 

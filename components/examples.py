@@ -3,6 +3,7 @@
 import logging
 import threading
 
+from components.audio_run import compute_example_sound
 from components.control_vector_trials import compute_example_strip
 from components.guidance_sweep import compute_example_sweep
 from components.journey_film import compute_example_station
@@ -32,6 +33,7 @@ def warm_up() -> threading.Thread:
             compute_example_station()
             compute_example_film(True)
             compute_example_film(False)
+            compute_example_sound()
         except InputError as error:
             log.warning("the first examples could not be computed: %s", error)
 

@@ -181,7 +181,8 @@ def _numbers(t: Texts) -> tuple[gr.Number, gr.Slider, gr.Slider]:
 _ON_ENTER = """() => {
   const open = document.querySelector('#tabs [role="tab"][aria-selected="true"]')?.id;
   const own = { "tab-journey-button": "#journey-draw", "tab-cross_attention-button": "#attention-look",
-    "tab-prompt_lab-button": "#lab-draw", "tab-video-button": "#video-from-bar" }[open];
+    "tab-prompt_lab-button": "#lab-draw", "tab-video-button": "#video-from-bar",
+    "tab-audio-button": "#audio-make" }[open];
   document.querySelector(own ?? "#generate")?.click();
 }"""
 

@@ -1,6 +1,6 @@
 """Text to sound, frame by frame: what the model expects next, what is drawn, what is heard so far."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,9 +72,9 @@ class AudioFrame:
     """One step of the model. Codebook k is k steps behind the first one (the delay pattern).
 
     Attributes:
-        index: 0..total-1.
+        index: 0..total-1; after a clip, the first is the clip's number of frames.
         total: steps of the whole run: frames, and one less than codebooks for the delay.
-        codes: `[codebook, frame]` int of the frames that are complete so far.
+        codes: `[codebook, frame]` int of the frames that are complete so far, those of a clip included.
         chosen: `[codebook]` int codes of this step; -1 where a codebook does not take part in it.
         prompt: `[codebook, code]` probability of each next code with the prompt; NaN like `chosen`.
         empty: the same without the prompt.
@@ -96,19 +96,23 @@ class AudioFrame:
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """A finished sound.
+    """A finished sound, or what there is of one that was stopped.
 
     Attributes:
         request: what was asked for.
         codes: `[codebook, frame]` int.
-        samples: `[sample]` float32, -1..1.
+        samples: `[sample]` float32, about -1..1.
         sample_rate: Hz.
+        frame_rate: frames a second.
+        given: frames at the beginning that came from a clip.
     """
 
     request: AudioRequest
     codes: np.ndarray
     samples: np.ndarray
     sample_rate: int
+    frame_rate: int
+    given: int = 0
 
 
 def _backend(entry: models.ModelEntry, asked: str) -> str:
@@ -122,49 +126,138 @@ def _backend(entry: models.ModelEntry, asked: str) -> str:
     return asked or known[0]
 
 
-def generate(request: AudioRequest) -> Iterator[AudioFrame]:
+def generate(request: AudioRequest, given: np.ndarray | None = None) -> Generator[AudioFrame, None, None]:
     """Make one sound, frame by frame.
 
     Args:
         request: checked here, before the first step.
+        given: `[codebook, frame]` codes of a clip (`encode_clip`) that the sound goes on from; the steps that
+            would have made it are left out.
 
     Returns:
         Iterator of `AudioFrame`; `close()` stops the run.
 
     Raises:
-        InputError: a value cannot be used, or the model cannot be loaded.
+        InputError: a value cannot be used, the model cannot be loaded, or `clip_codes_foreign`.
     """
     request = request.validated()
-    return _frames(request, models.load(request.model))
+    loaded = models.load(request.model)
+    return _frames(request, loaded, _checked(given, loaded))
 
 
-def run(request: AudioRequest) -> Sound:
+def run(request: AudioRequest, given: np.ndarray | None = None) -> Sound:
     """Make one sound at once; see `generate`."""
     request = request.validated()
+    return finish(request, list(generate(request, given)), given)
+
+
+def finish(request: AudioRequest, frames: Sequence[AudioFrame], given: np.ndarray | None = None) -> Sound:
+    """The sound of a run, whole or stopped.
+
+    Args:
+        request: checked.
+        frames: all that came of the run, at least one.
+        given: what the run went on from.
+    """
     loaded = models.load(request.model)
-    frames = list(_frames(request, loaded))
-    samples = np.concatenate([f.sound for f in frames])
-    return Sound(request, frames[-1].codes, samples, loaded.sample_rate)
+    last = frames[-1]
+    if last.index + 1 == last.total:
+        samples = np.concatenate([frame.sound for frame in frames])
+    else:
+        samples = hear(last.codes, request.model)
+    count = 0 if given is None else min(given.shape[1], last.codes.shape[1])
+    return Sound(request, last.codes, samples, loaded.sample_rate, loaded.frame_rate, count)
 
 
-def _frames(request: AudioRequest, loaded: AudioModel) -> Iterator[AudioFrame]:
+@on_compute_thread
+def hear(codes: np.ndarray, model: str) -> np.ndarray:
+    """The sound of codes, or of the first codebooks alone: from coarse to fine, each adds what is missing.
+
+    Args:
+        codes: `[codebook, frame]`, all codebooks or the first ones.
+        model: catalogue id of the role "audio".
+
+    Returns:
+        `[sample]` float32 at the model's sample rate.
+    """
+    if not codes.size:
+        return np.zeros(0, np.float32)
+    loaded = models.load(model)
+    with loaded.cores:
+        return loaded.decode(torch.from_numpy(codes).to(loaded.device)).cpu().numpy()
+
+
+@on_compute_thread
+def encode_clip(samples: np.ndarray, model: str) -> np.ndarray:
+    """The codes of a clip, which a sound can go on from.
+
+    Args:
+        samples: `[sample]` float32 at the model's sample rate.
+        model: catalogue id of the role "audio".
+
+    Returns:
+        `[codebook, frame]` int; what does not fill a frame is left out.
+    """
+    loaded = models.load(model)
+    hop = loaded.sample_rate // loaded.frame_rate
+    frames = len(samples) // hop
+    if not frames:
+        return np.zeros((loaded.codebooks, 0), np.int64)
+    with loaded.cores:
+        return loaded.encode(torch.from_numpy(samples[: frames * hop])).cpu().numpy()
+
+
+def _checked(given: np.ndarray | None, loaded: AudioModel) -> Tensor:
+    """Codes to go on from, `[codebook, frame]`; none without a clip."""
+    if given is None:
+        return torch.zeros(loaded.codebooks, 0, dtype=torch.long)
+    codes = torch.from_numpy(np.asarray(given)).long()
+    fits = codes.ndim == 2 and len(codes) == loaded.codebooks
+    if not fits or (codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < loaded.pad):
+        raise InputError("clip_codes_foreign")
+    return codes
+
+
+def _frames(request: AudioRequest, loaded: AudioModel, given: Tensor) -> Generator[AudioFrame, None, None]:
     count = max(1, round(request.seconds * loaded.frame_rate))
-    writer = _Writer(request, loaded, count)
-    begun = on_compute_thread(loaded.begin)(request.prompt, request.backend)
-    for index in range(writer.total):
+    writer = _Writer(request, loaded, given, count)
+    begun = _begin(request, loaded)
+    for index in range(writer.given, writer.total):
         yield writer.write(index, begun)
+
+
+@on_compute_thread
+def _begin(request: AudioRequest, loaded: AudioModel) -> CodeRun:
+    with loaded.cores:
+        return loaded.begin(request.prompt, request.backend)
+
+
+def delayed(codes: Tensor, pad: int) -> Tensor:
+    """What a model reads of `[codebook, frame]` codes before it says the next: `[codebook, frame + 1]`.
+
+    Codebook k is k steps behind the first one, and there is a step before the first.
+
+    Source: Copet et al. 2023 (MusicGen), arXiv:2306.05284, section 2.2, "delay".
+    """
+    books, frames = codes.shape
+    out = torch.full((books, frames + 1), pad)
+    for book in range(books):
+        out[book, book + 1 :] = codes[book, : max(0, frames - book)]
+    return out
 
 
 class _Writer:
     """The codes of one run so far, and the draw of the next."""
 
-    def __init__(self, request: AudioRequest, loaded: AudioModel, frames: int) -> None:
+    def __init__(self, request: AudioRequest, loaded: AudioModel, given: Tensor, frames: int) -> None:
         from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper
 
-        self.request, self.loaded, self.frames = request, loaded, frames
-        self.total = frames + loaded.codebooks - 1
-        self.codes = torch.zeros(loaded.codebooks, frames, dtype=torch.long)
-        self.last = torch.full((loaded.codebooks,), loaded.pad)
+        self.request, self.loaded = request, loaded
+        self.given, self.frames = given.shape[1], given.shape[1] + frames
+        self.total = self.frames + loaded.codebooks - 1
+        self.codes = torch.zeros(loaded.codebooks, self.frames, dtype=torch.long)
+        self.codes[:, : self.given] = given
+        self.next = delayed(given, loaded.pad)
         self.generator = torch.Generator().manual_seed(request.seed)
         self.warp = LogitsProcessorList()
         if request.temperature not in (0, 1):
@@ -177,19 +270,19 @@ class _Writer:
     @torch.inference_mode()
     def write(self, index: int, begun: CodeRun) -> AudioFrame:
         """One step: ask the model, guide, draw, and note."""
-        prompt, empty = begun.step(self.last.to(self.loaded.model.device)).cpu()
+        with self.loaded.cores:
+            return self._write(index, begun)
+
+    def _write(self, index: int, begun: CodeRun) -> AudioFrame:
+        prompt, empty = begun.step(self.next.to(self.loaded.device)).cpu()
         guided = guide(prompt, empty, self.request.guidance_scale)
         warped = self.warp(None, guided)
         if self.request.temperature == 0:
             drawn = warped.argmax(1)
         else:
             drawn = torch.multinomial(warped.softmax(1), 1, generator=self.generator)[:, 0]
-        books = torch.arange(self.loaded.codebooks)
-        places = index - books
-        takes_part = (places >= 0) & (places < self.frames)
-        self.codes[books[takes_part], places[takes_part]] = drawn[takes_part]
-        self.last = torch.where(takes_part, drawn, self.loaded.pad)
-        complete = max(0, index - self.loaded.codebooks + 2)
+        takes_part = self._note(index, drawn)
+        complete = max(self.given, index - self.loaded.codebooks + 2)
         return AudioFrame(
             index,
             self.total,
@@ -202,18 +295,31 @@ class _Writer:
             self._listen(complete),
         )
 
+    def _note(self, index: int, drawn: Tensor) -> Tensor:
+        """Put the codes of one step in their places; `[codebook]` whether each takes part."""
+        books = torch.arange(self.loaded.codebooks)
+        places = index - books
+        takes_part = (places >= self.given) & (places < self.frames)
+        self.codes[books[takes_part], places[takes_part]] = drawn[takes_part]
+        there = (places >= 0) & (places < self.frames)
+        codes = self.codes[books, places.clamp(0, self.frames - 1)]
+        self.next = torch.where(there, codes, self.loaded.pad)[:, None]
+        return takes_part
+
     def _listen(self, complete: int) -> np.ndarray:
         """The sound of the frames since the last chunk, if it is time for one.
 
-        The codec looks back only, so that what was heard once stays as it is; it is decoded from the
-        beginning each time, since it remembers.
+        The classroom's codec looks back only, so that what was heard once stays as it is; of one that looks
+        ahead, the newest frames wait. All is decoded from the beginning each time, since it remembers.
         """
-        if complete == self.heard or (complete % _HEARD_EVERY and complete < self.frames):
+        done = complete == self.frames
+        sure = complete if done else complete - self.loaded.lookahead
+        if sure <= self.heard or (complete % _HEARD_EVERY and not done):
             return np.zeros(0, np.float32)
-        samples = self.loaded.decode(self.codes[:, :complete].to(self.loaded.model.device)).float().cpu()
-        begin = len(samples) * self.heard // complete
-        self.heard = complete
-        return samples[begin:].numpy()
+        samples = self.loaded.decode(self.codes[:, :complete].to(self.loaded.device)).cpu()
+        begin, end = (len(samples) * frames // complete for frames in (self.heard, sure))
+        self.heard = sure
+        return samples[begin:end].numpy()
 
 
 def guide(prompt: Tensor, empty: Tensor, scale: float) -> Tensor:

@@ -5,6 +5,7 @@ with the prompt and once without it. Both libraries that can run a MusicGen are 
 that one loop (`pipelines.audio`) serves both.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,15 +13,19 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from pipelines.compute import one_core
 from pipelines.errors import InputError
 from pipelines.models import ModelEntry
+
+SMALL = 512  # width of a decoder
+LOOKAHEAD = 8  # frames; a test holds it against a codec of the published one's shape
 
 
 class CodeRun(Protocol):
     """A model that is writing the codes of one sound."""
 
     def step(self, codes: Tensor) -> Tensor:
-        """Read the newest codes, `[codebook]`; say how likely the next are.
+        """Read the newest codes, `[codebook, step]`, often of one step; say how likely the next are.
 
         Returns:
             Logits `[2, codebook, code]`: with the prompt, and without it.
@@ -42,6 +47,11 @@ class AudioModel:
     backends: tuple[str, ...]
 
     @property
+    def device(self) -> Any:
+        """Where codes have to be."""
+        return self.model.device
+
+    @property
     def codebooks(self) -> int:
         return int(self.model.decoder.num_codebooks)
 
@@ -49,6 +59,15 @@ class AudioModel:
     def pad(self) -> int:
         """The code that stands where the delay pattern has none."""
         return int(self.model.config.decoder.pad_token_id)
+
+    @property
+    def cores(self) -> AbstractContextManager[None]:
+        """As many as pay: an operation of the classroom's decoder is too small to share.
+
+        Where other programs are busy, a second thread is waited for at every operation: a step that takes
+        5 ms took 400 ms.
+        """
+        return one_core() if self.model.config.decoder.hidden_size < SMALL else nullcontext()
 
     @property
     def sample_rate(self) -> int:
@@ -60,6 +79,23 @@ class AudioModel:
         """Frames a second."""
         return int(self.model.config.audio_encoder.frame_rate)
 
+    @property
+    def lookahead(self) -> int:
+        """Frames that change how the ones before them sound: none where the codec looks back only.
+
+        The published codec of MusicGen looks ahead, by less than this.
+        """
+        return 0 if self.model.config.audio_encoder.use_causal_conv else LOOKAHEAD
+
+    @torch.inference_mode()
+    def read(self, prompt: str) -> tuple[Tensor, Tensor]:
+        """What the text encoder hands to the decoder: states `[1, token, dim]` and mask `[1, token]`."""
+        words = self.tokenizer([prompt], return_tensors="pt", truncation=True).to(self.device)
+        states = self.model.text_encoder(**words).last_hidden_state
+        if hasattr(self.model, "enc_to_dec_proj"):
+            states = self.model.enc_to_dec_proj(states)
+        return states, words.attention_mask
+
     def begin(self, prompt: str, backend: str) -> CodeRun:
         """Read a prompt and get ready for the first step."""
         if backend == "audiocraft":
@@ -70,9 +106,15 @@ class AudioModel:
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
-        """The sound of `[codebook, frame]` codes, `[sample]`."""
+        """The sound of `[codebook, frame]` codes, `[sample]`; of some, what they hold."""
         scales = [None]
-        return self.model.audio_encoder.decode(codes[None, None], scales).audio_values[0, 0]
+        return self.model.audio_encoder.decode(codes[None, None], scales).audio_values[0, 0].float()
+
+    @torch.inference_mode()
+    def encode(self, wave: Tensor) -> Tensor:
+        """The codes `[codebook, frame]` of a sound, `[sample]` at the model's sample rate."""
+        wave = wave.to(self.model.device, self.model.dtype)[None, None]
+        return self.model.audio_encoder.encode(wave).audio_codes[0, 0, : self.codebooks]
 
 
 class TransformersRun:
@@ -87,13 +129,10 @@ class TransformersRun:
         from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
         model = loaded.model
-        words = loaded.tokenizer([prompt], return_tensors="pt", truncation=True).to(model.device)
-        states = model.text_encoder(**words).last_hidden_state
-        if hasattr(model, "enc_to_dec_proj"):
-            states = model.enc_to_dec_proj(states)
+        states, mask = loaded.read(prompt)
         # No prompt is no text at all, not an empty text: zeros, which nothing may look at.
         self.states = torch.cat([states, torch.zeros_like(states)])
-        self.mask = torch.cat([words.attention_mask, torch.zeros_like(words.attention_mask)])
+        self.mask = torch.cat([mask, torch.zeros_like(mask)])
         self.cache = EncoderDecoderCache(
             DynamicCache(config=model.config.decoder), DynamicCache(config=model.config.decoder)
         )
@@ -103,7 +142,7 @@ class TransformersRun:
     def step(self, codes: Tensor) -> Tensor:
         """See `CodeRun.step`."""
         out = self.decoder(
-            input_ids=codes.repeat(2)[:, None],
+            input_ids=codes.repeat(2, 1),
             encoder_hidden_states=self.states,
             encoder_attention_mask=self.mask,
             past_key_values=self.cache,

@@ -136,7 +136,7 @@ class AudiocraftRun:
         """See `CodeRun.step`."""
         with self.lm.streaming():
             self.lm.set_streaming_state(self.state)
-            logits = self.lm(codes.expand(2, -1)[..., None], [], self.conditions)
+            logits = self.lm(codes.expand(2, -1, -1), [], self.conditions)
             self.state = self.lm.get_streaming_state()
         return logits[:, :, -1].float()
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipelines import models
-from pipelines.audio import AudioFrame, AudioRequest, generate, guide, run
+from pipelines.audio import AudioFrame, AudioRequest, encode_clip, finish, generate, guide, hear, run
 from pipelines.audio_models import backends_of
 from pipelines.errors import InputError
 
@@ -180,3 +180,72 @@ def test_the_catalogue_knows_the_weights_number() -> None:
     loaded = models.load("classroom-audio")
     counted = sum(p.numel() for p in loaded.model.parameters())
     assert models.entry("classroom-audio").parameters == counted
+
+
+def clip(seconds: float = 0.5) -> np.ndarray:
+    return (0.3 * np.sin(np.arange(round(seconds * 16_000)) * 0.2)).astype(np.float32)
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_a_clip_is_gone_on_from_as_the_library_does(temperature: float) -> None:
+    request = replace(SHORT, temperature=temperature, seconds=0.6)
+    given = encode_clip(clip(), request.model)
+    assert given.shape == (BOOKS, 25)
+    made = run(request, given)
+    assert made.given == 25 and made.codes.shape == (BOOKS, 55)
+    assert np.array_equal(made.codes[:, :25], given)
+    loaded = models.load(request.model)
+    words = loaded.tokenizer([request.prompt], return_tensors="pt")
+    how = {"do_sample": True, "top_k": 64} if temperature else {"do_sample": False, "top_k": None}
+    torch.manual_seed(request.seed)
+    with torch.inference_mode():
+        theirs = loaded.model.generate(
+            **words, input_values=torch.from_numpy(clip())[None, None], guidance_scale=3.0,
+            max_new_tokens=30 + BOOKS - 1, temperature=temperature or None, **how,
+        )  # fmt: skip
+    np.testing.assert_allclose(made.samples, theirs[0, 0].numpy(), atol=1e-5)
+
+
+def test_going_on_from_ones_own_beginning_gives_the_same_end() -> None:
+    """Greedily, since otherwise other random numbers are used up."""
+    request = replace(SHORT, temperature=0)
+    whole = run(request)
+    rest = run(replace(request, seconds=0.4), whole.codes[:, :20])
+    assert np.array_equal(rest.codes, whole.codes)
+    steps = list(generate(replace(request, seconds=0.4), whole.codes[:, :20]))
+    assert steps[0].index == 20 and steps[0].chosen.tolist()[1:] == [-1, -1, -1]
+    assert steps[0].total == FRAMES + BOOKS - 1 and len(steps) == 20 + BOOKS - 1
+
+
+@pytest.mark.parametrize(
+    "codes", [np.zeros((3, 5), int), np.zeros(5, int), np.full((4, 5), 256), np.full((4, 5), -1)], ids=str
+)
+def test_codes_of_another_codec_are_refused(codes: np.ndarray) -> None:
+    with pytest.raises(InputError, match="clip_codes_foreign"):
+        generate(SHORT, codes)
+
+
+def test_the_first_codebooks_alone_are_the_codecs_sum_cut_short(frames: list[AudioFrame]) -> None:
+    codes, codec = frames[-1].codes, models.load(SHORT.model).model.audio_encoder
+    for count in range(1, BOOKS + 1):
+        with torch.inference_mode():
+            hidden = sum(
+                layer.codebook.embed[torch.from_numpy(codes[k])]
+                for k, layer in enumerate(codec.quantizer.layers[:count])
+            )
+            expected = codec.decoder(hidden.T[None])[0, 0].numpy()
+        np.testing.assert_allclose(hear(codes[:count], SHORT.model), expected, atol=1e-5)
+    assert hear(codes[:, :0], SHORT.model).shape == (0,)
+
+
+def test_a_stopped_run_leaves_what_was_made(frames: list[AudioFrame]) -> None:
+    sound = finish(SHORT.validated(), frames[:20])
+    assert sound.codes.shape == (BOOKS, 17)
+    np.testing.assert_allclose(sound.samples, hear(frames[-1].codes[:, :17], SHORT.model), atol=1e-6)
+    whole = finish(SHORT.validated(), frames)
+    np.testing.assert_allclose(sound.samples, whole.samples[: len(sound.samples)], atol=1e-5)
+
+
+def test_a_clip_longer_than_a_frame_is_cut_to_frames() -> None:
+    assert encode_clip(np.r_[clip(), np.zeros(319, np.float32)], SHORT.model).shape == (BOOKS, 25)
+    assert encode_clip(clip()[:100], SHORT.model).shape == (BOOKS, 0)

@@ -82,6 +82,6 @@ def test_logits_agree_and_not_just_their_largest() -> None:
     ours, theirs = loaded.begin("a cat", "transformers"), AudiocraftRun(loaded, "a cat")
     codes = torch.full((4,), loaded.pad)
     for step in range(6):
-        a, b = ours.step(codes), theirs.step(codes)
+        a, b = ours.step(codes[:, None]), theirs.step(codes[:, None])
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
         codes = torch.where(torch.arange(4) <= step, a[0].argmax(1), loaded.pad)

@@ -1,0 +1,296 @@
+"""The audio tab: a prompt becomes sound, token by token, heard while it is made."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.processing_utils import save_bytes_to_cache
+
+from components.audio_clip import Clip, ClipPart, build_clip_part, open_sent, wire_clip_part
+from components.audio_pair import build_pair_part, wire_pair_part
+from components.audio_run import AUDIO, Made, example_if_ready, made_message, request_of, show_sound
+from components.audio_view import GUESS, feed_html, guess_html, levels_html, player_html, sound_part
+from components.errors import explained
+from components.language import Texts
+from components.layout import live_html, section, tab_frame
+from components.prompt_bar import BarValues, PromptBar
+from components.runs import RunSlot
+from pipelines import audio, models, sounds
+from pipelines.audio import MAX_GUIDANCE_SCALE, MAX_SECONDS, MAX_TEMPERATURE, MIN_SECONDS, AudioRequest, Sound
+from pipelines.audio_models import backends_of
+from pipelines.errors import InputError
+
+PLAYER = "audio-player"
+EXAMPLES = ("A slow, sad piano melody.", "Fast drums, dramatic.", "A happy guitar, rising.", "Birdsong.")
+_TO_THE_PLAYER = """(...given) => {
+  document.getElementById("audio-player").scrollIntoView({ block: "center" });
+  return given;
+}"""
+BOOKS = 4  # codebooks that can be heard apart
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The tab's components."""
+
+    make: gr.Button
+    stop: gr.Button
+    reseed: gr.Button
+    download: gr.DownloadButton
+    feed: gr.HTML
+    books: gr.Radio
+    controls: list[Any]
+    model: gr.Dropdown
+    backend: gr.Radio
+    licence: gr.Markdown
+    made: gr.State
+    slot: gr.State
+
+    @property
+    def outputs(self) -> list[Any]:
+        return [self.feed, self.stop, self.download, self.books, self.made]
+
+
+def save_wav(sound: Sound) -> str:
+    """Write a sound with its parameters where Gradio serves, and later deletes, files from; its path."""
+    cache = os.environ.get("GRADIO_TEMP_DIR") or str(Path(tempfile.gettempdir()) / "gradio")
+    return save_bytes_to_cache(sounds.wav_with_parameters(sound), f"seed-{sound.request.seed}.wav", cache)
+
+
+def build_audio_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+    """Draw the tab and wire it.
+
+    Args:
+        bar: prompt, second prompt and seed come from it.
+        t: texts.
+        public: not used, as the endpoint in `API` belongs to no language's page.
+    """
+    with tab_frame(t, "audio") as tab:
+        parts = _layout(bar, t)
+        clip = build_clip_part(t)
+        pair = build_pair_part(t)
+        section(t("audio.levels_title"), t("audio.levels_hint"))
+        live_html("audio", "audio-levels", value=levels_html(t), script=False)
+    values = [bar.prompt, bar.seed, *parts.controls, parts.model, parts.backend]
+    _wire(values, parts, clip, tab, bar, t)
+    wire_pair_part(pair, values, bar.prompt_b, parts.slot, t)
+
+
+def _layout(bar: PromptBar, t: Texts) -> _Parts:
+    with gr.Row(elem_classes="image-actions", equal_height=True):
+        make = gr.Button(t("audio.make"), variant="primary", elem_id="audio-make", scale=2)
+        stop = gr.Button(t("audio.stop"), variant="stop", interactive=False, elem_id="audio-stop")
+        reseed = gr.Button(t("audio.reseed"), elem_id="audio-reseed")
+        download = gr.DownloadButton(t("audio.download"), interactive=False, elem_id="audio-download")
+    with gr.Row(elem_classes="sv-examples"):
+        for text in EXAMPLES:
+            chip = gr.Button(text, size="sm", elem_classes="sv-chip")
+            chip.click(None, outputs=bar.prompt, js=f"() => {text!r}", api_visibility="private")
+    live_html("audio", PLAYER, t("audio.player.tracks"), player_html(t, t("audio.player.waiting"), GUESS))
+    feed = live_html("audio_feed", "audio-feed", classes=["sv-sr"])
+    with gr.Row(equal_height=False):
+        books = _books(t)
+    section(t("audio.guess.title"), t("audio.guess.hint"))
+    live_html("audio_guess", GUESS, t("audio.guess.title"), guess_html(t), also=("audio",))
+    section(t("audio.controls_title"), t("audio.controls_hint"))
+    with gr.Row():
+        controls = _controls(t)
+    with gr.Row(equal_height=False):
+        model, backend = _models(t)
+    licence = gr.Markdown(licence_text(models.default_id("audio"), t), elem_classes="sv-hint")
+    return _Parts(
+        make, stop, reseed, download, feed, books, controls, model, backend, licence,
+        gr.State(None), gr.State(RunSlot()),
+    )  # fmt: skip
+
+
+def _books(t: Texts) -> gr.Radio:
+    choices = [(t("audio.books_one"), 1), (t("audio.books_some", number=2), 2),
+               (t("audio.books_some", number=3), 3), (t("audio.books_all"), BOOKS)]  # fmt: skip
+    return gr.Radio(
+        choices, value=BOOKS, label=t("audio.books"), info=t("audio.books_info"), elem_id="audio-books"
+    )
+
+
+def _controls(t: Texts) -> list[Any]:
+    default = AudioRequest("")
+    ranges = {
+        "guidance_scale": (0, MAX_GUIDANCE_SCALE, 0.5),
+        "temperature": (0, MAX_TEMPERATURE, 0.1),
+        "top_k": (0, 256, 1),
+        "seconds": (MIN_SECONDS, MAX_SECONDS, 0.2),
+    }
+    return [
+        gr.Slider(
+            low, high, value=getattr(default, name), step=step, label=t(f"audio.{name}"),
+            info=t(f"audio.{name}_info"), elem_id=f"audio-{name.replace('_', '-')}",
+        )
+        for name, (low, high, step) in ranges.items()
+    ]  # fmt: skip
+
+
+def _models(t: Texts) -> tuple[gr.Dropdown, gr.Radio]:
+    model = gr.Dropdown(
+        [(f"{e.title} · {e.licence}", e.id) for e in models.catalogue("audio")],
+        value=models.default_id("audio"), label=t("audio.model"), info=t("audio.model_info"),
+        filterable=False, elem_id="audio-model",
+    )  # fmt: skip
+    known = backends_of(models.entry(models.default_id("audio")))
+    backend = gr.Radio(
+        list(known), value=known[0], label=t("audio.backend"), info=t("audio.backend_info"),
+        elem_id="audio-backend",
+    )  # fmt: skip
+    return model, backend
+
+
+def licence_text(model: str, t: Texts) -> str:
+    """What one may do with a model's weights, and how large they are."""
+    e = models.entry(model, "audio")
+    kind = "free" if "NC" not in e.licence else "noncommercial"
+    text = t(f"audio.licence_{kind}", title=e.title, licence=e.licence)
+    size = t("audio.download_size", gigabytes=round(e.download_mb / 1000, 1)) if e.download_mb else ""
+    return f"{text} {size}".strip()
+
+
+def _wire(values: list[Any], p: _Parts, clip: ClipPart, tab: gr.Tab, bar: PromptBar, t: Texts) -> None:
+    make, enter, go_on, hear, chosen = _handlers(t)
+    again = {"inputs": [*values, p.made, p.slot], "outputs": p.outputs, "trigger_mode": "multiple", **AUDIO}
+    p.make.click(make, **again)
+    new_seed = "() => Math.floor(Math.random() * 4294967296)"
+    p.reseed.click(None, outputs=bar.seed, js=new_seed, api_visibility="private").then(make, **again)
+    tab.select(enter, **again)
+    p.stop.click(lambda slot: slot.stop(), p.slot, queue=False, api_visibility="private")
+    p.books.input(hear, [p.books, p.made], p.feed, **AUDIO)
+    p.model.change(chosen, p.model, [p.backend, p.licence], api_visibility="private", show_progress="hidden")
+    wire_clip_part(clip, p.model, t)
+    clip.go_on.click(
+        go_on, [*values, p.made, p.slot, clip.clip], p.outputs, trigger_mode="multiple", **AUDIO,
+        js=_TO_THE_PLAYER,
+    )  # fmt: skip
+
+
+def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
+    """What the buttons, opening the tab, and choosing codebooks do."""
+
+    @explained(t)
+    def make(*inputs: Any) -> Iterator[Any]:
+        *values, before, slot = inputs
+        yield from sound_run(request_of(*values), None, before, slot, t)
+
+    @explained(t)
+    def go_on(*inputs: Any) -> Iterator[Any]:
+        *values, before, slot, clip = inputs
+        request = request_of(*values)
+        yield from sound_run(request, codes_of(clip, request.model), before, slot, t)
+
+    @explained(t)
+    def enter(*inputs: Any) -> Iterator[Any]:
+        *values, before, slot = inputs
+        if before is None and slot.busy:
+            slot.settle()
+        request = before.sound.request if before is not None else request_of(*values)
+        made = before or example_if_ready(request)
+        if made is not None:
+            example = "" if before is not None else t("audio.example", prompt=request.prompt)
+            yield _shown(made, t, example)
+        else:
+            yield from sound_run(request, None, None, slot, t, play=False)
+
+    @explained(t)
+    def hear(books: int, made: Made | None) -> Any:
+        return gr.skip() if made is None else feed_html([books_message(made, int(books), t)])
+
+    @explained(t)
+    def chosen(model: str) -> Any:
+        known = backends_of(models.entry(model, "audio"))
+        return gr.update(choices=list(known), value=next(iter(known), None)), licence_text(model, t)
+
+    return make, enter, go_on, hear, chosen
+
+
+def codes_of(clip: Clip | None, model: str) -> np.ndarray:
+    """The codes of a visitor's clip; one that another model's codec wrote is encoded anew."""
+    if clip is None:
+        raise InputError("clip_missing")
+    return clip.codes_for(model)
+
+
+def sound_run(
+    request: AudioRequest, given: np.ndarray | None, before: Made | None, slot: RunSlot, t: Texts,
+    play: bool = True,
+) -> Iterator[Any]:  # fmt: skip
+    """Make a sound for one visitor; values for feed, stop and download button, codebooks and sound."""
+    for page, made, running in show_sound(request, given, before, slot, PLAYER, t, play):
+        if running:
+            yield page, gr.update(interactive=True), gr.skip(), gr.skip(), gr.skip()
+        elif made is None:
+            yield page, gr.update(interactive=False), gr.skip(), gr.skip(), gr.skip()
+        else:
+            yield page, *_shown(made, t)[1:]
+
+
+def _shown(made: Made, t: Texts, text: str = "") -> tuple[Any, ...]:
+    page = feed_html([made_message(made, PLAYER, t, text=text)])
+    path = save_wav(made.sound)
+    return page, gr.update(interactive=False), gr.update(value=path, interactive=True), BOOKS, made
+
+
+def books_message(made: Made, books: int, t: Texts) -> dict[str, Any]:
+    """What the first codebooks of a sound alone hold."""
+    sound = made.sound
+    total = len(sound.codes)
+    count = min(books, total)
+    samples, text = sound.samples, t("audio.hearing_all")
+    if count < total:
+        samples = audio.hear(sound.codes[:count], sound.request.model)
+        text = t("audio.hearing", books=count, total=total)
+    return {
+        "kind": "books", "player": PLAYER, "id": made.id, "books": count, "play": True, "text": text,
+    } | sound_part(sound.sample_rate, sound.frame_rate, samples)  # fmt: skip
+
+
+def generate_audio(
+    prompt: str = BarValues.prompt,
+    seed: int = 0,
+    guidance_scale: float = 3.0,
+    temperature: float = 1.0,
+    top_k: int = 64,
+    seconds: float = 4.0,
+    model: str = "classroom-audio",
+    backend: str = "",
+    clip: gr.FileData | None = None,
+) -> tuple[gr.FileData, dict[str, Any]]:
+    """Make a sound from a text, code by code.
+
+    Args:
+        prompt: what shall be heard, in English for the classroom model; up to 2000 characters.
+        seed: 0 to 4294967295; the same seed and parameters give the same sound.
+        guidance_scale: 0 to 10; 0 ignores the prompt, 1 is the plain conditional model.
+        temperature: 0 to 2; 0 always takes the likeliest code.
+        top_k: codes that may be drawn, the likeliest first; 0 for all.
+        seconds: 0.2 to 10, what is made.
+        model: id of a sound model in the catalogue.
+        backend: "transformers" or "audiocraft", the library that runs it; empty for the model's usual one.
+        clip: a sound to go on from, of up to 60 s, as WAV, FLAC, OGG, MP3 or AIFF; its last 3 s count.
+
+    Returns:
+        The sound as WAV, with its parameters as JSON in its comment; and those parameters, with
+        "sample_rate" (Hz), "frame_rate" (frames a second) and "codes" (codebook by codebook, frame by frame).
+    """
+    request = AudioRequest(
+        prompt, seed, guidance_scale, temperature, top_k, seconds, model, backend
+    ).validated()
+    given = open_sent(clip, request.model).codes_for(request.model) if clip else None
+    sound = audio.run(request, given)
+    path = save_wav(sound)
+    facts = {"sample_rate": sound.sample_rate, "frame_rate": sound.frame_rate, "codes": sound.codes.tolist()}
+    file = gr.FileData(path=path, orig_name=Path(path).name, mime_type="audio/wav")
+    return file, sounds.parameters(sound) | facts
+
+
+API: dict[str, Callable[..., Any]] = {"generate_audio": generate_audio}

@@ -1,0 +1,115 @@
+"""A clip of one's own that a sound goes on from: sent, recorded, or from the classroom's world."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from components.audio_run import AUDIO
+from components.audio_view import number
+from components.clip_matrix_bench import uploaded
+from components.errors import explained
+from components.language import Texts
+from components.layout import html_escape, live_html, section
+from pipelines import audio, models, sounds
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A clip that one visitor brought.
+
+    Attributes:
+        samples: `[sample]` float32.
+        sample_rate: Hz.
+        model: catalogue id of the model at whose rate it is.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+    model: str
+
+    def codes_for(self, model: str) -> np.ndarray:
+        """`[codebook, frame]` codes of a model's codec."""
+        rate = models.load(model).sample_rate
+        return audio.encode_clip(sounds.resampled(self.samples, self.sample_rate, rate), model)
+
+
+@dataclass(frozen=True)
+class ClipPart:
+    """The components of this part of the tab."""
+
+    sources: gr.HTML
+    world: gr.Button
+    go_on: gr.Button
+    status: gr.HTML
+    clip: gr.State
+
+
+def open_sent(file: Any, model: str) -> Clip:
+    """A clip out of a file that was sent.
+
+    Raises:
+        InputError: `clip_not_uploaded`, and those of `open_clip`.
+    """
+    rate = models.load(model).sample_rate
+    return Clip(sounds.open_clip(uploaded(file, "clip_not_uploaded"), rate), rate, model)
+
+
+def sources_html(t: Texts) -> str:
+    """Where clips come from: a field to drop one on, a file dialogue, the microphone."""
+    said = {k: html_escape(t(f"audio.clip.{k}")) for k in
+            ("drop", "choose", "record", "recording", "no_microphone", "failed")}  # fmt: skip
+    return (
+        f'<div class="drop" data-failed="{said["failed"]}" data-refused="{said["no_microphone"]}" '
+        f'data-record="{said["record"]}" data-recording="{said["recording"]}"><p>{said["drop"]}</p>'
+        f'<label class="pick">{said["choose"]}<input type="file" class="sv-sr" '
+        f'accept="audio/*,.wav,.flac,.ogg,.mp3,.aiff"></label>'
+        f'<button type="button" class="pick" data-microphone aria-pressed="false">{said["record"]}</button>'
+        f'<p class="said" role="status"></p></div>'
+    )
+
+
+def build_clip_part(t: Texts) -> ClipPart:
+    """Draw this part of the tab."""
+    section(t("audio.clip.title"), t("audio.clip.hint"))
+    sources = live_html("audio_clip", "audio-clip", t("audio.clip.title"), sources_html(t))
+    status = live_html("audio", "audio-clip-status", value=_status(t("audio.clip.none")), script=False)
+    with gr.Row(elem_classes="image-actions"):
+        go_on = gr.Button(
+            t("audio.clip.go_on"), variant="primary", interactive=False, elem_id="audio-go-on", scale=2
+        )
+        world = gr.Button(t("audio.clip.world"), elem_id="audio-world-clip")
+    return ClipPart(sources, world, go_on, status, gr.State(None))
+
+
+def _status(text: str) -> str:
+    return f'<p class="clip-status" role="status">{html_escape(text)}</p>'
+
+
+def wire_clip_part(part: ClipPart, model: gr.Dropdown, t: Texts) -> None:
+    """Let a clip be sent, recorded or drawn from the world."""
+    sent, drawn = _handlers(t)
+    outputs = [part.status, part.go_on, part.clip]
+    part.sources.upload(sent, model, outputs, **AUDIO)
+    part.world.click(drawn, model, outputs, **AUDIO)
+
+
+def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def ready(clip: Clip, key: str, **values: object) -> tuple[Any, ...]:
+        seconds = number(len(clip.samples) / clip.sample_rate, t)
+        return _status(t(key, seconds=seconds, **values)), gr.update(interactive=True), clip
+
+    @explained(t)
+    def sent(event: gr.EventData, model: str) -> Any:
+        return ready(open_sent(event.path, model), "audio.clip.ready")
+
+    @explained(t)
+    def drawn(model: str) -> Any:
+        rate = models.load(model).sample_rate
+        samples, caption = sounds.world_clip(random.getrandbits(32), rate)
+        return ready(Clip(samples, rate, model), "audio.clip.ready_world", caption=caption)
+
+    return sent, drawn

@@ -1,0 +1,126 @@
+"""Two prompts from one seed side by side, against the same prompt from another seed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from components.audio_run import AUDIO, Made, made_message, make_all, request_of, wait_message
+from components.audio_view import feed_html, number, player_html
+from components.errors import explained
+from components.language import Texts
+from components.layout import html_escape, live_html, section
+from components.runs import RunSlot
+from pipelines.audio import AudioRequest
+from pipelines.checks import MAX_SEED
+
+PARTNER = "A fast, happy drum piece."
+PLAYERS = ("audio-pair-a", "audio-pair-b", "audio-pair-c")
+
+
+@dataclass(frozen=True)
+class PairPart:
+    """The components of this part of the tab."""
+
+    start: gr.Button
+    stop: gr.Button
+    feed: gr.HTML
+    verdict: gr.HTML
+
+
+def build_pair_part(t: Texts) -> PairPart:
+    """Draw this part of the tab."""
+    section(t("audio.pair.title"), t("audio.pair.hint"))
+    with gr.Row(elem_classes="image-actions", equal_height=True):
+        start = gr.Button(t("audio.pair.start"), variant="primary", elem_id="audio-pair-start", scale=2)
+        stop = gr.Button(t("audio.stop"), variant="stop", interactive=False, elem_id="audio-pair-stop")
+    verdict = live_html(
+        "audio", "audio-pair-verdict", value=verdict_html(t("audio.pair.before")), script=False
+    )
+    with gr.Row(equal_height=False, elem_classes="audio-pair"):
+        for player in PLAYERS:
+            with gr.Column(min_width=320):
+                live_html(
+                    "audio", player, t("audio.player.tracks"), player_html(t, ""), classes=["audio-small"]
+                )
+    feed = live_html("audio_feed", "audio-pair-feed", classes=["sv-sr"])
+    return PairPart(start, stop, feed, verdict)
+
+
+def verdict_html(text: str) -> str:
+    """A sentence about the sounds."""
+    return f'<p class="verdict" role="status">{html_escape(text)}</p>'
+
+
+def wire_pair_part(part: PairPart, values: list[Any], prompt_b: gr.Textbox, slot: gr.State, t: Texts) -> None:
+    """Let three sounds be made.
+
+    Args:
+        part: what `build_pair_part` drew.
+        values: components of the request of the first.
+        prompt_b: the bar's second prompt.
+        slot: this visitor's.
+        t: texts.
+    """
+    part.start.click(
+        _handler(t), [*values, prompt_b, slot], [part.feed, part.stop, part.verdict],
+        trigger_mode="multiple", **AUDIO,
+    )  # fmt: skip
+    part.stop.click(lambda own: own.stop(), slot, queue=False, api_visibility="private")
+
+
+def _handler(t: Texts) -> Callable[..., Any]:
+    @explained(t)
+    def compare(*inputs: Any) -> Iterator[Any]:
+        *values, prompt_b, slot = inputs
+        yield from pair_run(request_of(*values), prompt_b or PARTNER, slot, t)
+
+    return compare
+
+
+def pair_run(request: AudioRequest, prompt_b: str, slot: RunSlot, t: Texts) -> Iterator[tuple[Any, ...]]:
+    """Make a sound, one with another prompt, and one with another seed.
+
+    Args:
+        request: of the first, checked.
+        prompt_b: the other prompt.
+        slot: this visitor's; a run in it ends.
+        t: texts.
+
+    Yields:
+        Values for feed, stop button and verdict.
+    """
+    other_seed = replace(request, seed=(request.seed + 1) % (MAX_SEED + 1))
+    requests = [request, replace(request, prompt=prompt_b).validated(), other_seed]
+    waiting = feed_html([wait_message(player, t("audio.reading")) for player in PLAYERS])
+    yield waiting, gr.update(interactive=True), verdict_html(t("audio.reading"))
+    made = None
+    try:
+        for done, total, made in make_all(requests, slot, "audio-pair"):
+            if made is None:
+                yield gr.skip(), gr.skip(), verdict_html(t("audio.making", step=done, total=total))
+    except Exception:
+        yield gr.skip(), gr.update(interactive=False), verdict_html(t("audio.pair.before"))
+        raise
+    if made is None:
+        yield gr.skip(), gr.update(interactive=False), verdict_html(t("audio.pair.stopped"))
+        return
+    messages = [
+        made_message(one, player, t, text=t("audio.pair.of", prompt=one.sound.request.prompt,
+                                            seed=one.sound.request.seed))
+        for one, player in zip(made, PLAYERS, strict=True)
+    ]  # fmt: skip
+    yield feed_html(messages), gr.update(interactive=False), verdict_html(_verdict(made, t))
+
+
+def same_codes(a: Made, b: Made) -> float:
+    """Share of codes that two sounds have in common at the same place, 0..1."""
+    return float(np.mean(a.sound.codes == b.sound.codes))
+
+
+def _verdict(made: list[Made], t: Texts) -> str:
+    first, other_prompt, other_seed = made
+    shares = [number(100 * same_codes(first, other), t) for other in (other_prompt, other_seed)]
+    return t("audio.pair.verdict", prompt=shares[0], seed=shares[1], count=first.sound.codes.size)

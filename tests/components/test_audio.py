@@ -1,0 +1,281 @@
+"""The audio tab without a browser: what the players are told, while a run goes on and after it."""
+
+import base64
+import io
+import json
+import re
+from dataclasses import replace
+from html import unescape
+
+import gradio as gr
+import numpy as np
+import pytest
+import soundfile
+
+from components import audio as tab
+from components import audio_clip, audio_pair
+from components.audio_run import Made, Progress, compute_sound, made_message, make_all, request_of, show_sound
+from components.audio_view import code_colours, guess_html, levels_html, player_html
+from components.journey_time import time_view, waiting_time
+from components.language import load_texts
+from components.runs import RunSlot
+from pipelines import audio, models, sounds
+from pipelines.audio import AudioRequest, generate
+from pipelines.audio_inside import guess_of, look_inside
+from pipelines.errors import InputError
+
+EN, DE = load_texts("en"), load_texts("de")
+MODEL = "classroom-audio"
+REQUEST = AudioRequest("a <b>slow</b> piano", seed=5, seconds=1.4, model=MODEL).validated()
+FRAMES, BOOKS = 70, 4
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    found = compute_sound(REQUEST, RunSlot())
+    assert found is not None
+    return found
+
+
+def messages(feed: str) -> list[dict]:
+    return json.loads(unescape(re.search(r'data-sounds="([^"]*)"', feed)[1]))
+
+
+def unpack(text: str, kind: str, *shape: int) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), kind).reshape(shape or -1)
+
+
+def test_the_player_hears_and_sees_what_the_pipeline_made(made: Made) -> None:
+    m = made_message(made, "p", EN)
+    assert (m["frames"], m["hop"], m["rate"], m["delay"], m["play"]) == (FRAMES, 320, 50, True, False)
+    samples = sounds.limited(made.sound.samples)
+    np.testing.assert_allclose(unpack(m["pcm"], "<i2") / 32767, samples, atol=1e-4)
+    expected = sounds.spectrogram(made.sound.samples, 16_000, 50)
+    assert np.array_equal(unpack(m["levels"], "u1", FRAMES, -1), expected)
+    steps = FRAMES + BOOKS - 1
+    chosen = unpack(m["chosen"], "<i2", steps, BOOKS)
+    for book in range(BOOKS):
+        assert np.array_equal(chosen[book : book + FRAMES, book], made.sound.codes[book])
+    frames = list(generate(REQUEST))
+    shares = unpack(m["shares"], "<u2", steps, 3, BOOKS, m["ranks"]) / 65535
+    np.testing.assert_allclose(shares[9], guess_of(frames[9]).shares, atol=1e-5)
+    assert np.array_equal(unpack(m["ranked"], "<i2", steps, BOOKS, m["ranks"])[9], guess_of(frames[9]).codes)
+    looks = look_inside(made.sound).looks
+    np.testing.assert_allclose(unpack(m["looks"], "u1", FRAMES, -1) / 255, looks / looks.max(), atol=0.003)
+    assert [w["text"] for w in m["words"]][-1] == EN("audio.player.end") and m["kind"] == "done"
+
+
+def test_messages_of_a_run_overlap_and_together_are_the_whole() -> None:
+    slot = RunSlot()
+    shown = list(show_sound(replace(REQUEST, seconds=3.0), None, None, slot, "p", EN))
+    told = [messages(feed)[0] for feed, _, _ in shown]
+    assert [m["kind"] for m in told] == ["wait", *["live"] * 6, "done"]
+    assert [running for _, _, running in shown] == [True] * 7 + [False]
+    whole = unpack(told[-1]["pcm"], "<i2")
+    for skipped in (0, 1, 2):  # the browser may leave messages out
+        pcm, chosen = np.zeros_like(whole), np.full((153, BOOKS), -1)
+        have = 0
+        for m in told[1 + skipped : -1 : skipped + 1]:
+            piece = unpack(m["pcm"], "<i2")
+            assert m["sample"] <= have or not have
+            pcm[m["sample"] : m["sample"] + len(piece)] = piece
+            have = m["sample"] + len(piece)
+            part = unpack(m["chosen"], "<i2", m["steps"], BOOKS)
+            chosen[m["step"] : m["step"] + m["steps"]] = part
+    assert np.array_equal(pcm[:have], whole[:have])
+    levels = unpack(told[-1]["levels"], "u1", 150, -1)
+    last = told[-2]
+    begin = last["sample"] // 320
+    piece = unpack(last["levels"], "u1").reshape(-1, levels.shape[1])
+    assert np.array_equal(piece, levels[begin : begin + len(piece)])
+    assert len({m["id"] for m in told[1:]}) == 1 and all(m["play"] for m in told[1:])
+    assert slot.current is not None and slot.current.finished
+
+
+def test_a_stop_leaves_what_was_made_and_it_can_be_saved() -> None:
+    slot = RunSlot()
+    run = show_sound(REQUEST, None, None, slot, "p", DE)
+    next(run), next(run)
+    slot.stop()
+    feed, made, running = list(run)[-1]
+    assert made is not None and not running and not made.whole
+    message = messages(feed)[0]
+    assert message["kind"] == "stopped" and 20 <= message["frames"] < FRAMES
+    assert DE("audio.stopped").split("{")[0] in message["text"]
+    samples, _ = soundfile.read(io.BytesIO(sounds.wav_with_parameters(made.sound)))
+    assert len(samples) == message["frames"] * 320
+
+
+def test_a_run_that_brings_nothing_gives_back_what_was_there(made: Made) -> None:
+    slot = RunSlot()
+    run = show_sound(replace(REQUEST, seed=9), None, made, slot, "p", EN)
+    next(run)
+    slot.stop()
+    feed, kept, _ = list(run)[-1]
+    assert kept is made and messages(feed)[0]["id"] == made.id
+    run = show_sound(replace(REQUEST, seed=9), None, None, RunSlot(), "p", EN)
+    next(run)
+    broken = show_sound(REQUEST, np.zeros((2, 2), int), made, RunSlot(), "p", EN)
+    next(broken)
+    assert next(broken)[1] is made
+    with pytest.raises(InputError, match="clip_codes_foreign"):
+        next(broken)
+
+
+def test_a_newer_run_silences_the_older_and_leaving_ends_it() -> None:
+    slot = RunSlot()
+    old = show_sound(REQUEST, None, None, slot, "p", EN)
+    next(old), next(old)
+    newer = show_sound(replace(REQUEST, seed=6), None, None, slot, "p", EN)
+    next(newer)
+    assert list(old) == []
+    newer.close()
+    assert slot.current is not None and slot.current.finished
+
+
+def test_a_clip_is_marked_and_gone_on_from(made: Made) -> None:
+    given = made.sound.codes[:, :20]
+    shown = list(show_sound(replace(REQUEST, seconds=0.4), given, None, RunSlot(), "p", EN))
+    message, result = messages(shown[-1][0])[0], shown[-1][1]
+    assert message["given"] == 20 and message["frames"] == 40 and message["step"] == 20
+    assert np.array_equal(unpack(message["givenCodes"], "<i2", BOOKS, 20), given)
+    assert "0.4 s are the clip" in message["text"]
+    assert result is not None and sounds.parameters(result.sound)["clip_seconds"] == 0.4
+
+
+@pytest.mark.parametrize("t", [EN, DE])
+def test_codebooks_are_heard_apart(made: Made, t) -> None:
+    one, all_of_them = (tab.books_message(made, k, t) for k in (1, 9))
+    expected = sounds.pcm(audio.hear(made.sound.codes[:1], MODEL))
+    assert np.array_equal(unpack(one["pcm"], "<i2"), expected) and one["books"] == 1 and one["play"]
+    assert np.array_equal(unpack(all_of_them["pcm"], "<i2"), sounds.pcm(made.sound.samples))
+    assert one["id"] == made.id and str(BOOKS) in one["text"]
+
+
+def test_buttons_and_files_follow_the_run(made: Made) -> None:
+    run = list(tab.sound_run(REQUEST, None, None, RunSlot(), EN))
+    assert run[0][1] == gr.update(interactive=True)
+    feed, stop, download, books, result = run[-1]
+    assert messages(feed)[0]["play"] and stop == gr.update(interactive=False) and books == tab.BOOKS
+    with open(download["value"], "rb") as file:
+        assert sounds.read_parameters(file.read()) == (REQUEST, 0.0)
+    assert np.array_equal(result.sound.codes, made.sound.codes)
+
+
+def test_opening_the_tab_never_plays(made: Made) -> None:
+    enter = tab._handlers(EN)[1]
+    values = [REQUEST.prompt, 5, 3.0, 1.0, 64, 1.4, MODEL, "transformers"]
+    again = list(enter(*values, made, RunSlot()))
+    assert len(again) == 1 and not messages(again[0][0])[0]["play"]
+    fresh = list(enter(*values, None, RunSlot()))
+    assert not any(m.get("play") for row in fresh for m in messages(row[0]))
+    assert messages(fresh[-1][0])[0]["kind"] == "done"
+
+
+def test_what_visitors_type_stays_text(made: Made) -> None:
+    feed, *_ = tab._shown(made, EN)
+    assert "<b>slow" not in feed and "<b>slow</b>" in messages(feed)[0]["text"]
+    assert "<b>slow" not in time_view(made, EN)
+
+
+@pytest.mark.parametrize("t", [EN, DE])
+def test_the_pages_parts_are_there_in_both_languages(t, made: Made) -> None:
+    page = player_html(t, "", "x") + guess_html(t)
+    for name in ("play", "time", "status", "tracks", "grid", "rows", "looks", "words", "wave", "pitches",
+                 "head", "silent", "cell", "loupe", "bars", "rest"):  # fmt: skip
+        assert f"data-{name}" in page, name
+    assert levels_html(t).count("<tr>") == 4
+    assert 'data-door="audio"' in waiting_time(t) and 'data-state="done"' in time_view(made, t)
+
+
+def test_the_licence_stands_where_the_model_is_chosen() -> None:
+    assert "CC-BY-NC-4.0" in tab.licence_text("musicgen-small", EN)
+    assert "nicht kommerziell" in tab.licence_text("musicgen-small", DE)
+    assert "2.4" in tab.licence_text("musicgen-small", EN)
+    assert "non-commercial" not in tab.licence_text(MODEL, EN)
+    model = tab._handlers(EN)[4]
+    assert model(MODEL)[0]["choices"][0] == "transformers" or model(MODEL)[0]["choices"]
+
+
+def test_a_backend_of_another_model_gives_way() -> None:
+    assert request_of("a", 0, 3, 1, 64, 1, MODEL, "bark").backend == "transformers"
+
+
+def test_three_sounds_are_compared() -> None:
+    run = list(audio_pair.pair_run(replace(REQUEST, seconds=0.4), "fast drums", RunSlot(), EN))
+    assert [m["kind"] for m in messages(run[0][0])] == ["wait"] * 3
+    told = messages(run[-1][0])
+    assert [m["player"] for m in told] == list(audio_pair.PLAYERS)
+    assert "fast drums" in told[1]["text"] and "seed 6" in told[2]["text"]
+    assert "Of 80 codes" in run[-1][2]
+    alone = audio.run(replace(REQUEST, seconds=0.4, seed=6))
+    assert np.array_equal(unpack(told[2]["pcm"], "<i2"), sounds.pcm(alone.samples))
+    requests = [replace(REQUEST, seconds=0.2, seed=s) for s in (1, 2)]
+    first, other = list(make_all(requests, RunSlot(), "x"))[-1][2]
+    assert audio_pair.same_codes(first, first) == 1 > audio_pair.same_codes(first, other)
+
+
+def test_a_stopped_comparison_says_so() -> None:
+    slot = RunSlot()
+    run = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "b", slot, DE)
+    next(run), next(run)
+    slot.stop()
+    assert DE("audio.pair.stopped") in unescape(list(run)[-1][2])
+
+
+def wav(samples: np.ndarray, rate: int = 16_000) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="WAV")
+    return buffer.getvalue()
+
+
+def test_a_clip_from_a_visitor_becomes_codes(upload) -> None:
+    clip = audio_clip.open_sent(upload(wav(np.sin(np.arange(48_000) * 0.1), 48_000), "a.wav"), MODEL)
+    assert len(clip.samples) == 16_000
+    assert clip.codes_for(MODEL).shape == (BOOKS, 50)
+    assert tab.codes_of(clip, MODEL).shape == (BOOKS, 50)
+    with pytest.raises(InputError, match="clip_missing"):
+        tab.codes_of(None, MODEL)
+    for path in ("/etc/passwd", None, {"path": "../x"}):
+        with pytest.raises(InputError, match="clip_not_uploaded"):
+            audio_clip.open_sent(path, MODEL)
+
+
+def test_the_world_lends_a_clip() -> None:
+    _, drawn = audio_clip._handlers(EN)
+    status, button, clip = drawn(MODEL)
+    assert "3.0 s" in status and button == gr.update(interactive=True) and len(clip.samples) == 48_000
+
+
+def test_a_program_makes_a_sound_and_goes_on_from_it(upload, monkeypatch) -> None:
+    file, facts = tab.generate_audio("a cat", 3, seconds=0.4, model=MODEL)
+    assert facts["seconds"] == 0.4 and np.array(facts["codes"]).shape == (BOOKS, 20)
+    with open(file.path, "rb") as written:
+        data = written.read()
+    assert sounds.read_parameters(data)[0].seed == 3
+    _, on = tab.generate_audio("a cat", 3, seconds=0.4, clip=upload(data, "b.wav"))
+    assert on["clip_seconds"] == 0.4 and np.array(on["codes"]).shape == (BOOKS, 40)
+    for bad, key in (
+        ({"seconds": 600}, "seconds_range"),
+        ({"clip": upload(b"film", "c.wav")}, "clip_not_supported"),
+    ):
+        with pytest.raises(InputError, match=key):
+            tab.generate_audio("a cat", **bad)
+
+
+def test_colours_of_codes_are_those_of_the_browser() -> None:
+    """Against what Chromium paints for the `oklch(0.7 0.13 …)` of `audio.js`."""
+    found = code_colours(np.array([[0, 1, 2], [3, 200, 255]]))
+    painted = [
+        [[223, 122, 155], [117, 177, 94], [135, 151, 239]],
+        [[221, 133, 76], [109, 178, 101], [104, 179, 105]],
+    ]
+    assert found.dtype == np.uint8 and np.abs(found.astype(int) - painted).max() <= 1
+
+
+def test_a_progress_tells_only_of_its_own(made: Made) -> None:
+    progress = Progress(REQUEST, None, "p", True)
+    for frame in generate(REQUEST):
+        progress.add(frame)
+    assert progress.id != made.id and progress.made().sound.codes.tolist() == made.sound.codes.tolist()
+    assert models.is_loaded(MODEL)
