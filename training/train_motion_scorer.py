@@ -5,6 +5,7 @@ Run: `python -m training.train_motion_scorer --minutes 15` (CPU or CUDA; goes on
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,33 +21,39 @@ from training.ring import Ring, worker_rng
 
 NAME = "film_scorers"
 EDGES = ("body.0.", "answer")
-Drawn = tuple[Film, np.ndarray]  # frames are `[frame, 64, 64, 3]` uint8
 
 
-class Renders(IterableDataset[Drawn]):
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """A film of the world: `frames` is `[frame, 64, 64, 3]` uint8."""
+
+    film: Film
+    frames: np.ndarray
+
+
+class Renders(IterableDataset[Rendered]):
     """Endless freshly drawn films; each worker process draws its own."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def __iter__(self) -> Iterator[Drawn]:
+    def __iter__(self) -> Iterator[Rendered]:
         rng = worker_rng(self.seed)
         while True:
             film = draw_film(rng, unseen=True)
             shot = render_film(film, int(rng.integers(2**31)))
-            yield film, np.stack([np.asarray(frame) for frame in shot.frames])
+            yield Rendered(film, np.stack([np.asarray(frame) for frame in shot.frames]))
 
 
-class RenderPool(Ring[Film, Drawn]):
+class RenderPool(Ring[Film, Rendered]):
     """A ring of rendered films, `[frame, 3, 64, 64]` uint8 each."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__(args, Renders(args.seed), chunk=1, first=256, ahead=8, what="films")
 
-    def prepared(self, drawn: Drawn) -> list[tuple[Film, Tensor]]:
+    def prepared(self, drawn: Rendered) -> list[tuple[Film, Tensor]]:
         """The film with its pixels."""
-        film, frames = drawn
-        return [(film, torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous())]
+        return [(drawn.film, torch.from_numpy(drawn.frames).permute(0, 3, 1, 2).contiguous())]
 
 
 def softened(films: Tensor, rng: np.random.Generator) -> Tensor:
