@@ -79,7 +79,7 @@ def export(weights: dict[str, Tensor]) -> None:
 
 
 def main() -> None:
-    args = parse_args("train_motion_scorer", minutes=15, batch=32, lr=2e-3, fresh=8, pool=2000)
+    args = parse_args("train_motion_scorer", minutes=15, batch=32, lr=2e-3, fresh=4, pool=2000)
     args.seed += 8888
     torch.manual_seed(args.seed)
     scorer = FilmScorer().to(args.device)
