@@ -47,6 +47,7 @@ train: $(DONE)/app ## train all classroom models in order; each goes on from its
 	$(BIN)/python -m training.train_unet
 	$(BIN)/python -m training.train_motion
 	$(BIN)/python -m training.train_scorers
+	$(BIN)/python -m training.train_motion_scorer
 	$(BIN)/python -m training.train_dino
 	$(BIN)/python -m training.train_codec
 	$(BIN)/python -m training.train_music

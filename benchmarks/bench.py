@@ -20,6 +20,9 @@ MUST = {
     "control_vector.text_ratio": 1.5,  # all numbers of what is handed over / the library's encode_prompt
     "control_vector.strip_ratio": 0.6,  # seven pictures from A to B / seven single runs
     "contrastive.update_s": 0.1,  # a step of a visitor's CLIP with its measurements: ten a second
+    "video.film_ratio": 1.3,  # a film of 16 frames / 16 single pictures of the same model and steps
+    "video.first_preview_s": 1.0,  # until all frames of the first step can be shown
+    "video.whole_film_s": 20.0,  # until a film of 12 steps is decoded, measured and encoded
     "audio.stream_ratio": 1.15,  # sound streamed frame by frame / the library's plain generate call
     "page.interactive_ratio": 2.0,  # page ready to type / an empty Gradio page
     "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
@@ -65,13 +68,14 @@ def medians(rivals: dict[str, Callable[[], object]], repetitions: int) -> dict[s
 
 def main() -> None:
     """Measure, tell what was measured, and end with the figures for programs."""
-    from benchmarks import engine, learning, page, reading, sound, steering
+    from benchmarks import engine, film, learning, page, reading, sound, steering
 
     parts = (
         ("engine", engine),
         ("reading", reading),
         ("steering", steering),
         ("learning", learning),
+        ("film", film),
         ("sound", sound),
         ("page", page),
     )

@@ -2,7 +2,7 @@
 // place shows one piece. Playing, scrubbing and picking up tokens ask the server for nothing.
 
 const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-let shown = null; // the data's element that is drawn at the moment
+let shown = null; // the data that is drawn at the moment, as text
 let data = null;
 let frame = 0;
 let step = 0;
@@ -179,11 +179,12 @@ element.addEventListener("keydown", (event) => {
 const renew = async () => {
   const source = element.querySelector("[data-video]");
   if (!source) { data = shown = null; clearInterval(timer); return; }
-  if (source === shown) return;
-  shown = source;
-  const next = JSON.parse(source.dataset.video);
+  const text = source.dataset.video;
+  if (text === shown) return;
+  shown = text;
+  const next = JSON.parse(text);
   const read = await Promise.all([rowsOf(next.values), rowsOf(next.features), rowsOf(next.looks)]);
-  if (source !== element.querySelector("[data-video]")) return;
+  if (text !== shown) return;
   data = next;
   [values, features, looks] = read;
   step = data.step;
@@ -193,8 +194,10 @@ const renew = async () => {
   paintFrame();
   paintTokens();
   run();
-  source.dataset.ready = "yes";
+  element.querySelector("[data-video]").dataset.ready = "yes";
 };
-// Gradio may put the view in anew without telling that its value has changed.
-new MutationObserver(renew).observe(element, { childList: true, subtree: true });
+// Gradio changes the view in place or puts it in anew, with and without telling that its value has changed.
+new MutationObserver(renew).observe(element, {
+  childList: true, subtree: true, attributes: true, attributeFilter: ["data-video"],
+});
 renew();

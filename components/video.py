@@ -75,8 +75,7 @@ def save_film(trace: FilmTrace, kind: str) -> str:
     rate = rule.rate if rule else video.FRAMES_PER_SECOND
     content = film_bytes(trace.frames, kind, trace.request, rate)
     path = cache / sha256(content).hexdigest() / f"film-{trace.request.seed}.{kind}"
-    if not path.exists():
-        write_film(content, path)
+    write_film(content, path)
     return str(path)
 
 

@@ -27,6 +27,8 @@ _SPEAKS_OF = {
     "image": ("clip", "image", "scorers"),
     "sound_scorers": ("sound_scorers",),
     "audio": ("audio", "sound_scorers"),
+    "film_scorers": ("film_scorers",),
+    "video": ("clip", "dino", "film_scorers", "image", "motion"),
 }
 WORDS_SPEAK_OF = ("clip", "image")
 

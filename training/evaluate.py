@@ -21,6 +21,7 @@ from training.drawing import draw
 from training.evaluate_attention import evaluate_attention
 from training.evaluate_audio import evaluate_audio
 from training.evaluate_dino import evaluate_dino
+from training.evaluate_video import evaluate_video
 from training.evaluate_words import evaluate_words
 from training.evaluation_prompts import (
     GENEVAL,
@@ -229,6 +230,7 @@ def main() -> None:
         "lecture": lambda: evaluate_lecture(load_scorer()),
         "attention": evaluate_attention,
         "audio": evaluate_audio,
+        "video": evaluate_video,
         "words": evaluate_words,
     }
     parser = argparse.ArgumentParser(prog="python -m training.evaluate")

@@ -49,7 +49,7 @@ def mean_row(name: str, values: Sequence[float], must: float | None) -> Row:
     return Row(name, round(mean, 4), must, len(values), ci95, must is None or mean >= must)
 
 
-_JUDGE_OF = {"image": "scorers", "audio": "sound_scorers"}
+_JUDGE_OF = {"image": "scorers", "audio": "sound_scorers", "video": "film_scorers"}
 # Judges of rows that no single category judges.
 _JUDGES = {
     "geneval_mean": GENEVAL,
@@ -60,7 +60,7 @@ _JUDGES = {
 
 def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows whose judge is too weak do not count: `ok` is false, `judge` names the judges."""
-    weak: dict[str, set[str]] = {"scorers": set(), "sound_scorers": set()}
+    weak: dict[str, set[str]] = {judge: set() for judge in _JUDGE_OF.values()}
     for part, name in (r["id"].split(".", 1) for r in rows if not r["ok"]):
         weak.get(part, set()).add(name)
     out = []

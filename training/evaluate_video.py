@@ -1,0 +1,148 @@
+"""What the classroom's films reach: the motion that was asked for, and whether they stay in one piece.
+
+Consistency stands beside the dynamic degree, because a still picture is perfectly consistent; and beside
+clips that the world draws itself of the same things in the same motions.
+
+Source: Huang et al. 2023 (VBench), arXiv:2311.17982: formula of background consistency, here on DINO's
+features; dynamic degree, here with block matching instead of RAFT.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from pipelines import video
+from pipelines.video import FilmRequest
+from pipelines.video_measures import FilmMeasures, measure
+from pipelines.world.films import (
+    CAMERA_MOTIONS,
+    MOTION_WORDS,
+    MOTIONS,
+    draw_film,
+    is_held_out_motion,
+    render_film,
+)
+from pipelines.world.scene import NOUNS, PLACES
+from training.evaluation_prompts import PLACE_WORDS
+from training.figures import Row, share_row, wilson
+from training.film_scorers import ANSWERS, FOLDER, WEIGHTS, FilmScorer, load_film_scorer, watch
+
+MODEL, DINO = "classroom-video", "classroom-dino"
+SEED, STEPS = 20_000, 12
+PER_MOTION = 8  # prompts
+JUDGED = 24  # fresh renders of each answer, for the judge
+WITHOUT = 18  # films that are drawn without attention between frames, too
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One prompt and the truth it asks for."""
+
+    text: str
+    noun: str
+    motion: str
+
+
+def prompts(per_motion: int = PER_MOTION) -> list[Asked]:
+    """Prompts with one thing, a motion and a place each; things and places take turns."""
+    out = []
+    for k, motion in enumerate(MOTIONS):
+        for i in range(per_motion):
+            noun, place = NOUNS[(5 * i + k) % len(NOUNS)], PLACES[(i + 2 * k) % len(PLACES)]
+            word, where = MOTION_WORDS[motion][0], PLACE_WORDS[place]
+            camera = motion in CAMERA_MOTIONS
+            text = f"a {noun} {where}, {word}" if camera else f"a {noun} {word} {where}"
+            out.append(Asked(text, noun, motion))
+    return out
+
+
+def evaluate_video(per_motion: int = PER_MOTION, without: int = WITHOUT) -> list[Row]:
+    """All rows of the classroom's films; without the judge's weights, those that need none."""
+    asked = prompts(per_motion)
+    requests = [
+        FilmRequest(a.text, seed=SEED + i, num_inference_steps=STEPS, model=MODEL)
+        for i, a in enumerate(asked)
+    ]
+    films = [video.run(request).frames for request in tqdm(requests, "films", mininterval=20)]
+    apart = [
+        video.run(replace(request, motion=False)).frames
+        for request in tqdm(requests[:: max(1, len(requests) // without)], "apart", mininterval=20)
+    ]
+    real = [real_clip(a, SEED + i) for i, a in enumerate(asked)]
+    found, true, loose = ([measure(f, DINO) for f in group] for group in (films, real, apart))
+    rows = consistency_rows(found, true, loose)
+    if not (FOLDER / WEIGHTS).exists():
+        return rows
+    scorer = load_film_scorer()
+    return [judge_row(scorer), *motion_rows(asked, watch(films, scorer), watch(apart, scorer)), *rows]
+
+
+def real_clip(asked: Asked, seed: int) -> tuple[Image.Image, ...]:
+    """A film that the world draws itself, of the same thing in the same motion."""
+    rng = np.random.default_rng(seed)
+    while True:
+        film = draw_film(rng, unseen=True, motion=asked.motion)
+        if film.scene.things[0].noun == asked.noun:
+            return render_film(film, seed).frames
+
+
+def judge_row(scorer: FilmScorer, count: int = JUDGED) -> Row:
+    """The judge on fresh renders, as many of each motion, and of none."""
+    rng, clips, truth = np.random.default_rng(SEED - 1), [], []
+    for answer in ANSWERS:
+        while truth.count(answer) < count:
+            film = draw_film(rng, unseen=True, motion=answer)
+            if film.motion == answer:
+                clips.append(render_film(film, len(clips)).frames)
+                truth.append(answer)
+    hits = [a == b for a, b in zip(watch(clips, scorer), truth, strict=True)]
+    return share_row("film_scorers.motion", hits, 0.98)
+
+
+def motion_rows(asked: Sequence[Asked], seen: Sequence[str | None], apart: Sequence[str | None]) -> list[Row]:
+    """The share of films in which the judge sees the motion that was asked for.
+
+    Args:
+        asked: of every film.
+        seen: what the judge saw.
+        apart: what it saw in the films without attention between frames, evenly drawn from `asked`.
+    """
+    hits = [a.motion == s for a, s in zip(asked, seen, strict=True)]
+    unseen = [is_held_out_motion(a.motion, a.noun) for a in asked]
+    step = max(1, len(asked) // max(1, len(apart)))
+    control = [a.motion == s for a, s in zip(asked[::step], apart, strict=False)]
+    rows = [share_row("video.motion", hits, 0.80), share_row("video.motion_without_attention", control, None)]
+    for name, wanted in (("seen", False), ("unseen", True)):
+        part = [hit for hit, u in zip(hits, unseen, strict=True) if u == wanted]
+        rows += [share_row(f"video.motion_{name}", part, None)] if part else []
+    return rows
+
+
+def consistency_rows(
+    found: Sequence[FilmMeasures], true: Sequence[FilmMeasures], apart: Sequence[FilmMeasures]
+) -> list[Row]:
+    """Consistency of a model's films against the world's own, and the dynamic degree of each.
+
+    Args:
+        found: a model's films.
+        true: the world's own of the same things and motions, in the same order.
+        apart: a model's without attention between frames.
+    """
+    gaps = np.array([a.consistency - b.consistency for a, b in zip(found, true, strict=True)])
+    half = 1.96 * float(gaps.std(ddof=1) / np.sqrt(len(gaps)))
+    gap = round(float(gaps.mean()), 4)
+    ci95 = (round(float(gaps.mean()) - half, 4), round(float(gaps.mean()) + half, 4))
+    rows = [Row("video.consistency_gap", gap, -0.03, len(gaps), ci95, gap >= -0.03)]
+    for name, group in (("", found), ("_real", true), ("_without_attention", apart)):
+        values, moving = [m.consistency for m in group], sum(m.moves for m in group)
+        spread = 1.96 * float(np.std(values, ddof=1) / np.sqrt(len(values)))
+        mean = float(np.mean(values))
+        bounds = (round(mean - spread, 4), round(mean + spread, 4))
+        rows.append(Row(f"video.consistency{name}", round(mean, 4), None, len(values), bounds, True))
+        share = round(moving / len(values), 4)
+        interval = wilson(moving, len(values))
+        rows.append(Row(f"video.dynamic_degree{name}", share, None, len(values), interval, True))
+    return rows

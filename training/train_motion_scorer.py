@@ -1,0 +1,101 @@
+"""Train the judge of classroom films on fresh renders, held-out combinations included.
+
+Run: `python -m training.train_motion_scorer --minutes 15` (CPU or CUDA; goes on from its checkpoint).
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from pipelines.world.films import Film, draw_film, render_film
+from training.common import Progress, load_fp32, parse_args, save_fp16, train
+from training.film_scorers import ANSWERS, FOLDER, WEIGHTS, FilmScorer
+from training.muon import Muon
+from training.ring import Ring, worker_rng
+
+NAME = "film_scorers"
+EDGES = ("body.0.", "answer")
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """A film of the world: `frames` is `[frame, 64, 64, 3]` uint8."""
+
+    film: Film
+    frames: np.ndarray
+
+
+class Renders(IterableDataset[Rendered]):
+    """Endless freshly drawn films; each worker process draws its own."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __iter__(self) -> Iterator[Rendered]:
+        rng = worker_rng(self.seed)
+        while True:
+            film = draw_film(rng, unseen=True)
+            shot = render_film(film, int(rng.integers(2**31)))
+            yield Rendered(film, np.stack([np.asarray(frame) for frame in shot.frames]))
+
+
+class RenderPool(Ring[Film, Rendered]):
+    """A ring of rendered films, `[frame, 3, 64, 64]` uint8 each."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__(args, Renders(args.seed), chunk=1, first=256, ahead=8, what="films")
+
+    def prepared(self, drawn: Rendered) -> list[tuple[Film, Tensor]]:
+        """The film with its pixels."""
+        return [(drawn.film, torch.from_numpy(drawn.frames).permute(0, 3, 1, 2).contiguous())]
+
+
+def softened(films: Tensor, rng: np.random.Generator) -> Tensor:
+    """Some films blurred or grainy, as a model's are: what moves has to be seen nevertheless."""
+    if rng.random() < 0.4:
+        flat = F.avg_pool2d(films.flatten(0, 1), 2)
+        films = F.interpolate(flat, scale_factor=2.0, mode="bilinear").unflatten(0, films.shape[:2])
+    if rng.random() < 0.4:
+        films = films + 0.1 * torch.randn_like(films)
+    return films
+
+
+def loss_of(scorer: FilmScorer, films: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Cross-entropy of the motion, and accuracy."""
+    logits = scorer(films)
+    right = (logits.argmax(1) == truth).float().mean().item()
+    return F.cross_entropy(logits, truth, label_smoothing=0.02), {"right": right}
+
+
+def export(weights: dict[str, Tensor]) -> None:
+    """Write the averaged weights."""
+    save_fp16(weights, FOLDER / WEIGHTS)
+
+
+def main() -> None:
+    args = parse_args("train_motion_scorer", minutes=15, batch=32, lr=2e-3, fresh=4, pool=2000)
+    args.seed += 8888
+    torch.manual_seed(args.seed)
+    scorer = FilmScorer().to(args.device)
+    optimizer = Muon(scorer, outer=EDGES, weight_decay=0.02)
+    run = Progress.resume(NAME, scorer, optimizer, args, load_fp32(FOLDER / WEIGHTS))
+    pool = RenderPool(args)
+    scorer.train()
+
+    def compute() -> tuple[Tensor, dict[str, float]]:
+        pixels, films = pool.sample()
+        truth = torch.tensor([ANSWERS.index(film.motion) for film in films], device=args.device)
+        shown = softened(pixels.to(args.device).float() / 127.5 - 1, pool.rng)
+        return loss_of(scorer, shown, truth)
+
+    train(run, args, compute, export=export, log_every=50, save_every=200, clip_norm=5.0)
+
+
+if __name__ == "__main__":
+    main()
