@@ -12,6 +12,7 @@ import numpy as np
 from gradio.processing_utils import save_bytes_to_cache
 
 from components.audio_clip import Clip, ClipPart, build_clip_part, open_sent, wire_clip_part
+from components.audio_levels import show_speech, speech_message
 from components.audio_pair import build_pair_part, wire_pair_part
 from components.audio_run import AUDIO, Made, example_if_ready, made_message, request_of, show_sound
 from components.audio_view import GUESS, feed_html, guess_html, levels_html, player_html, sound_part
@@ -20,7 +21,7 @@ from components.language import Texts
 from components.layout import live_html, section, tab_frame
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot
-from pipelines import audio, models, sounds
+from pipelines import audio, bark, models, sounds
 from pipelines.audio import MAX_GUIDANCE_SCALE, MAX_SECONDS, MAX_TEMPERATURE, MIN_SECONDS, AudioRequest, Sound
 from pipelines.audio_models import backends_of
 from pipelines.errors import InputError
@@ -225,7 +226,11 @@ def sound_run(
     play: bool = True,
 ) -> Iterator[Any]:  # fmt: skip
     """Make a sound for one visitor; values for feed, stop and download button, codebooks and sound."""
-    for page, made, running in show_sound(request, given, before, slot, PLAYER, t, play):
+    if request.backend == "bark":
+        run = show_speech(request, before, slot, PLAYER, t, play)
+    else:
+        run = show_sound(request, given, before, slot, PLAYER, t, play)
+    for page, made, running in run:
         if running:
             yield page, gr.update(interactive=True), gr.skip(), gr.skip(), gr.skip()
         elif made is None:
@@ -235,7 +240,10 @@ def sound_run(
 
 
 def _shown(made: Made, t: Texts, text: str = "") -> tuple[Any, ...]:
-    page = feed_html([made_message(made, PLAYER, t, text=text)])
+    if made.level is not None:
+        page = feed_html([speech_message(made, PLAYER, t)])
+    else:
+        page = feed_html([made_message(made, PLAYER, t, text=text)])
     path = save_wav(made.sound)
     return page, gr.update(interactive=False), gr.update(value=path, interactive=True), BOOKS, made
 
@@ -250,7 +258,8 @@ def books_message(made: Made, books: int, t: Texts) -> dict[str, Any]:
         samples = audio.hear(sound.codes[:count], sound.request.model)
         text = t("audio.hearing", books=count, total=total)
     return {
-        "kind": "books", "player": PLAYER, "id": made.id, "books": count, "play": True, "text": text,
+        "kind": "books", "player": PLAYER, "id": made.id, "play": True, "text": text,
+        "books": count + (made.level is not None),  # where there is a row of meaning, it comes first
     } | sound_part(sound.sample_rate, sound.frame_rate, samples)  # fmt: skip
 
 
@@ -286,7 +295,7 @@ def generate_audio(
         prompt, seed, guidance_scale, temperature, top_k, seconds, model, backend
     ).validated()
     given = open_sent(clip, request.model).codes_for(request.model) if clip else None
-    sound = audio.run(request, given)
+    sound = bark.run(request) if request.backend == "bark" else audio.run(request, given)
     path = save_wav(sound)
     facts = {"sample_rate": sound.sample_rate, "frame_rate": sound.frame_rate, "codes": sound.codes.tolist()}
     file = gr.FileData(path=path, orig_name=Path(path).name, mime_type="audio/wav")

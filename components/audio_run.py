@@ -26,6 +26,7 @@ from pipelines import audio, models
 from pipelines.audio import AudioFrame, AudioRequest, Sound
 from pipelines.audio_inside import Guess, WordLooks, guess_of, look_inside
 from pipelines.audio_models import backends_of
+from pipelines.bark import BarkLevel
 
 AUDIO: dict[str, Any] = {  # a step is short, and all take turns on the compute thread
     "concurrency_id": "audio", "concurrency_limit": 32,
@@ -44,6 +45,7 @@ class Made:
         looks: where the decoder looked, if it tells.
         id: of the run.
         whole: whether it came to its end.
+        level: the last level of one that was made in levels (`components/audio_levels.py`).
     """
 
     sound: Sound
@@ -51,6 +53,7 @@ class Made:
     looks: WordLooks | None
     id: str
     whole: bool
+    level: BarkLevel | None = None
 
 
 @dataclass(eq=False)
@@ -114,7 +117,7 @@ def frame_of(
         player, play = run.player, run.play
     none = np.zeros((books, 0), int)
     return Frame(
-        player, run.id, steps - books + 1, loaded.sample_rate, loaded.frame_rate, loaded.pad,
+        player, run.id, steps - books + 1, loaded.sample_rate, loaded.frame_rate, loaded.vocabulary,
         none if given is None else given, names, hints, True, play,
     )  # fmt: skip
 
@@ -241,20 +244,21 @@ def show_sound(
         if progress.frames and progress.frames[-1].codes.size:
             last = progress.made()
     except Exception:
-        yield _restored(before, player, t), before, False
+        yield restored(before, player, t), before, False
         raise
     finally:
         run.finished = True
     if not run.superseded:
         if last is before:
-            yield _restored(before, player, t), before, False
+            yield restored(before, player, t), before, False
         else:
             assert last is not None
             yield feed_html([made_message(last, player, t, play)]), last, False
 
 
-def _restored(before: Made | None, player: str, t: Texts) -> str:
-    if before is None:
+def restored(before: Made | None, player: str, t: Texts) -> str:
+    """What a player showed before a run of which nothing came; one in levels has to be opened anew."""
+    if before is None or before.level is not None:
         return feed_html([wait_message(player, t("audio.nothing"))])
     return feed_html([made_message(before, player, t)])
 

@@ -27,13 +27,13 @@ def warm_up() -> threading.Thread:
         try:
             compute_example()
             embeddings.warm_up(models.default_id("clip"))
+            compute_example_sound()
             compute_example_sweep()
             compute_example_strip()
             compute_example_variants()
             compute_example_station()
             compute_example_film(True)
             compute_example_film(False)
-            compute_example_sound()
         except InputError as error:
             log.warning("the first examples could not be computed: %s", error)
 

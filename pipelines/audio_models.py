@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from pipelines.compute import one_core
-from pipelines.errors import InputError
 from pipelines.models import ModelEntry
 
 SMALL = 512  # width of a decoder
@@ -54,6 +53,11 @@ class AudioModel:
     @property
     def codebooks(self) -> int:
         return int(self.model.decoder.num_codebooks)
+
+    @property
+    def vocabulary(self) -> int:
+        """Codes in a codebook."""
+        return int(self.model.config.decoder.vocab_size)
 
     @property
     def pad(self) -> int:
@@ -99,9 +103,9 @@ class AudioModel:
     def begin(self, prompt: str, backend: str) -> CodeRun:
         """Read a prompt and get ready for the first step."""
         if backend == "audiocraft":
-            from pipelines.audiocraft_backend import AudiocraftRun
+            from pipelines.audiocraft_backend import AudiocraftRun, audiocraft_of
 
-            return AudiocraftRun(self, prompt)
+            return AudiocraftRun(audiocraft_of(self).lm, prompt)
         return TransformersRun(self, prompt)
 
     @torch.inference_mode()
@@ -159,16 +163,30 @@ def backends_of(e: ModelEntry) -> tuple[str, ...]:
     return tuple(found)
 
 
-def load_audio(e: ModelEntry, device: str) -> AudioModel:
-    """Load a MusicGen from a folder or from the hub; safetensors only.
+def load_audio(e: ModelEntry, device: str) -> Any:
+    """Load a model of sound.
+
+    Returns:
+        An `AudioModel`, or a `pipelines.bark.BarkVoice`.
 
     Raises:
-        InputError: `audio_kind_closed` for kinds of models that this app cannot follow step by step.
+        InputError: `audiocraft_missing`.
     """
+    if "bark" in e.backends:
+        from pipelines.bark import load_bark
+
+        return load_bark(e, device)
+    if "transformers" not in e.backends:
+        from pipelines.audiocraft_backend import load_audiogen
+
+        return load_audiogen(e, device)
+    return load_musicgen(e, device)
+
+
+def load_musicgen(e: ModelEntry, device: str) -> AudioModel:
+    """Load a MusicGen from a folder or from the hub; safetensors only."""
     from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
-    if "transformers" not in e.backends:
-        raise InputError("audio_kind_closed", title=e.title)
     dtype = torch.float16 if device == "cuda" and e.family == "hub" else torch.float32
     model = MusicgenForConditionalGeneration.from_pretrained(
         e.source, use_safetensors=True, dtype=dtype, local_files_only=Path(e.source).is_dir()

@@ -5,13 +5,18 @@ Imported only when this backend is asked for: audiocraft is no part of a Space, 
 
 import logging
 import warnings
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from pipelines.audio_models import AudioModel
+from pipelines.audio_models import LOOKAHEAD, AudioModel
+from pipelines.errors import InputError
+from pipelines.models import ModelEntry
 
 
 def _import() -> Any:
@@ -121,10 +126,10 @@ class AudiocraftRun:
     """
 
     @torch.inference_mode()
-    def __init__(self, loaded: AudioModel, prompt: str) -> None:
+    def __init__(self, lm: Any, prompt: str) -> None:
         from audiocraft.modules.conditioners import ClassifierFreeGuidanceDropout, ConditioningAttributes
 
-        self.lm = audiocraft_of(loaded).lm
+        self.lm = lm
         with_it = [ConditioningAttributes(text={"description": prompt})]
         without = ClassifierFreeGuidanceDropout(p=1.0)(with_it)
         provider = self.lm.condition_provider
@@ -149,3 +154,75 @@ def audiocraft_of(loaded: AudioModel) -> Any:
     if loaded.model not in _made:
         _made[loaded.model] = to_audiocraft(loaded)
     return _made[loaded.model]
+
+
+@dataclass(frozen=True)
+class AudiocraftModel:
+    """A model that only audiocraft can read, with its own codec; see `pipelines.audio_models.AudioModel`.
+
+    Attributes:
+        whole: audiocraft's `AudioGen` or `MusicGen`.
+        device: where it computes.
+    """
+
+    whole: Any
+    device: str
+    backends: tuple[str, ...] = ("audiocraft",)
+    lookahead: int = LOOKAHEAD  # the published codecs look ahead
+
+    @property
+    def codebooks(self) -> int:
+        return int(self.whole.lm.num_codebooks)
+
+    @property
+    def vocabulary(self) -> int:
+        """Codes in a codebook."""
+        return int(self.whole.lm.card)
+
+    @property
+    def pad(self) -> int:
+        """The code that stands where the delay pattern has none."""
+        return int(self.whole.lm.special_token_id)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return int(self.whole.sample_rate)
+
+    @property
+    def frame_rate(self) -> int:
+        """Frames a second."""
+        return int(self.whole.frame_rate)
+
+    @property
+    def cores(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def begin(self, prompt: str, backend: str) -> AudiocraftRun:
+        """Read a prompt and get ready for the first step."""
+        return AudiocraftRun(self.whole.lm, prompt)
+
+    @torch.inference_mode()
+    def decode(self, codes: Tensor) -> Tensor:
+        """The sound of `[codebook, frame]` codes, `[sample]`; of some, what they hold."""
+        return self.whole.compression_model.decode(codes[None], None)[0, 0].float()
+
+    @torch.inference_mode()
+    def encode(self, wave: Tensor) -> Tensor:
+        """The codes `[codebook, frame]` of a sound, `[sample]` at the model's sample rate."""
+        return self.whole.compression_model.encode(wave.to(self.device)[None, None])[0][0]
+
+
+def load_audiogen(e: ModelEntry, device: str) -> AudiocraftModel:
+    """Load a model of audiocraft's own format; PyTorch reads its weights without running what they hold.
+
+    Raises:
+        InputError: `audiocraft_missing`.
+    """
+    if find_spec("audiocraft") is None:
+        raise InputError("audiocraft_missing")
+    _import()
+    from audiocraft.models.audiogen import AudioGen
+
+    whole = AudioGen.get_pretrained(e.source, device=device)
+    return AudiocraftModel(whole, device)

@@ -152,7 +152,6 @@ def test_a_run_can_be_left_and_others_go_on() -> None:
         ({"seconds": 60}, "seconds_range"),
         ({"model": "classroom-clip"}, "model_unknown"),
         ({"model": "bark-small"}, "audio_kind_closed"),
-        ({"model": "audiogen-medium"}, "audio_kind_closed"),
         ({"backend": "jax"}, "backend_unknown"),
     ],
     ids=str,
@@ -165,8 +164,9 @@ def test_what_cannot_be_used_is_named_before_the_first_step(changes: dict, key: 
 def test_without_audiocraft_its_name_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert backends_of(models.entry("classroom-audio")) == ("transformers",)
-    with pytest.raises(InputError, match="audiocraft_missing"):
-        generate(replace(SHORT, backend="audiocraft"))
+    for changes in ({"backend": "audiocraft"}, {"model": "audiogen-medium"}):
+        with pytest.raises(InputError, match="audiocraft_missing"):
+            generate(replace(SHORT, **changes))
 
 
 def test_whole_numbers_may_come_as_floats_and_the_rest_is_filled_in() -> None:

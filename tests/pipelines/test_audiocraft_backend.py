@@ -79,7 +79,7 @@ def test_two_visitors_do_not_hear_each_other() -> None:
 
 def test_logits_agree_and_not_just_their_largest() -> None:
     loaded = models.load("classroom-audio")
-    ours, theirs = loaded.begin("a cat", "transformers"), AudiocraftRun(loaded, "a cat")
+    ours, theirs = loaded.begin("a cat", "transformers"), AudiocraftRun(audiocraft_of(loaded).lm, "a cat")
     codes = torch.full((4,), loaded.pad)
     for step in range(6):
         a, b = ours.step(codes[:, None]), theirs.step(codes[:, None])

@@ -1,0 +1,97 @@
+"""Speech in levels (Bark) in the same player: first a row of meaning, then coarse codes, then fine ones."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from components.audio_run import Made, restored, wait_message
+from components.audio_view import (
+    Frame,
+    codebook_rows,
+    feed_html,
+    guesses_part,
+    number,
+    seconds_text,
+    sound_part,
+)
+from components.language import Texts
+from components.runs import RunSlot
+from pipelines import bark, models
+from pipelines.audio import AudioRequest, Sound
+from pipelines.audio_inside import Guess
+from pipelines.bark import LEVELS, BarkLevel
+
+
+def level_message(
+    request: AudioRequest, level: BarkLevel, run: str, player: str, t: Texts, play: bool = False
+) -> dict[str, Any]:
+    """A level for the player; rows that are still to come are empty.
+
+    Args:
+        request: checked.
+        level: newest.
+        run: id of the run.
+        player: address of the player.
+        t: texts.
+        play: whether the visitor has asked to hear it.
+    """
+    voice = models.load(request.model)
+    names, hints = codebook_rows(voice.codebooks, t)
+    rows, none = (t("audio.player.semantic"), *names), np.zeros((1 + voice.codebooks, 0), int)
+    frame = Frame(
+        player, run, level.frames, voice.sample_rate, voice.frame_rate, voice.vocabulary, none, rows,
+        ("", *hints), False, play,
+    )  # fmt: skip
+    grid = np.full((level.frames, len(rows)), -1)
+    grid[:, 0] = level.semantic_by_frame()
+    grid[:, 1 : 1 + len(level.codes)] = level.codes.T
+    guess = Guess(np.full((len(rows), 1), -1), np.zeros((3, len(rows), 1), np.float32), grid[0])
+    drawn = guesses_part(0, [replace(guess, chosen=column) for column in grid])
+    done = LEVELS.index(level.name) + 1
+    sound = sound_part(voice.sample_rate, voice.frame_rate, level.sound) if len(level.sound) else {}
+    name = t(f"audio.levels.{level.name}")
+    return {**frame.facts(), **drawn, **sound, "kind": "live", "text": t("audio.level", name=name, done=done)}
+
+
+def speech_message(made: Made, player: str, t: Texts, play: bool = False) -> dict[str, Any]:
+    """All of a finished speech for the player."""
+    sound, level = made.sound, made.level
+    assert level is not None
+    r = sound.request
+    text = t(
+        "audio.made_speech", prompt=r.prompt, seconds=seconds_text(sound, t), seed=r.seed,
+        temperature=number(r.temperature, t), title=models.entry(r.model).title,
+    )  # fmt: skip
+    return level_message(r, level, made.id, player, t, play) | {"kind": "done", "text": text}
+
+
+def show_speech(
+    request: AudioRequest, before: Made | None, slot: RunSlot, player: str, t: Texts, play: bool = True
+) -> Iterator[tuple[str, Made | None, bool]]:
+    """Make speech for one visitor, level by level; see `audio_run.show_sound`."""
+    run, name, level = slot.begin(player), secrets.token_hex(4), None
+    try:
+        yield feed_html([wait_message(player, t("audio.reading"))]), None, True
+        with closing(bark.speak(request)) as levels:
+            for level in levels:
+                if run.ended:
+                    break
+                yield feed_html([level_message(request, level, name, player, t, play)]), None, True
+    except Exception:
+        yield restored(before, player, t), before, False
+        raise
+    finally:
+        run.finished = True
+    if run.superseded:
+        return
+    if level is None or not len(level.sound):  # stopped before there was anything to hear
+        yield restored(before, player, t), before, False
+        return
+    voice = models.load(request.model)
+    sound = Sound(request, level.codes, level.sound, voice.sample_rate, voice.frame_rate)
+    made = Made(sound, (), None, name, True, level)
+    yield feed_html([speech_message(made, player, t, play)]), made, False
