@@ -78,7 +78,7 @@ def _film(sheet: str, count: int, request: FilmRequest, t: Texts) -> str:
     stills = "".join(f'<i style="--i:{i}"></i>' for i in chosen)
     return (
         f'<span class="reel" style="--n:{count};--sheet:url(\'{sheet}\')">'
-        f'<i class="moving" role="img" aria-label="{alt}"></i>{stills}</span>'
+        f'<i class="moving" style="--i:0" role="img" aria-label="{alt}"></i>{stills}</span>'
     )
 
 

@@ -142,15 +142,16 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, first_pair: Any, pai
         return with_motion_word(prompt, motion or "")
 
     @explained(t)
-    def from_bar(prompt: str, motion: str) -> str:
-        return with_motion_word(prompt, motion or "")
+    def from_bar(prompt: str, motion: str) -> tuple[str, str]:
+        told = said_motion(prompt)  # what the prompt says itself comes first
+        return (prompt, told) if told else (with_motion_word(prompt, motion or ""), motion or "")
 
     p.motion.input(said, [p.motion, p.prompt], p.prompt, **quiet)
     p.prompt.input(lambda text: said_motion(text) or "", p.prompt, p.motion, **quiet)
     again = {"inputs": inputs, "outputs": p.outputs, "trigger_mode": "multiple", **FILM}
     p.draw.click(draw, **again)
     p.prompt.submit(draw, **again)
-    p.from_bar.click(from_bar, [bar.prompt, p.motion], p.prompt, **quiet).then(draw, **again)
+    p.from_bar.click(from_bar, [bar.prompt, p.motion], [p.prompt, p.motion], **quiet).then(draw, **again)
     p.stop.click(lambda slot: slot.stop(), p.slot, **quiet)
     p.model.change(_chosen(t), [p.model, p.steps], [p.cost, p.frames], **quiet)
     entered = tab.select(enter, inputs, p.outputs, **FILM)

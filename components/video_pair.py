@@ -18,10 +18,15 @@ from components.video_sheets import FilmReel, Shot, heat_sheet
 from components.video_view import base_data, data_html, numbers_html, play_html, player_html, strip_html
 from pipelines import models
 from pipelines.errors import InputError
+from pipelines.figures import figure
 from pipelines.video import FilmRequest
 from pipelines.video_words import real_clips, said_motion, with_motion_word
 from pipelines.world.films import MOTION_WORDS, MOTIONS
 
+_MEASURED = (
+    "motion", "consistency", "consistency_real", "consistency_without_attention", "dynamic_degree",
+    "dynamic_degree_real",
+)  # fmt: skip
 LEVERS = ("off", "word", "later")
 LATER_PROMPT = "A cat walks right on a beach."
 
@@ -104,7 +109,21 @@ def build_pair(t: Texts) -> PairParts:
             min_width=130,
         )  # fmt: skip
     view = live_html("video", "video-pair", t("video.pair_title"), waiting_html(t))
+    gr.Markdown(measured_text(t), elem_classes="sv-hint")
     return PairParts(lever, motion, later, frame, draw, stop, view, gr.State(None))
+
+
+def measured_text(t: Texts) -> str:
+    """What the evaluation says of the shipped model, with its sample size, if these weights were measured."""
+    found = {name: figure(f"video.{name}") for name in _MEASURED}
+    if any(f is None for f in found.values()):
+        return t("video.not_measured")
+    words = {name: number(f.value, t, 2) for name, f in found.items() if f is not None}
+    asked = found["motion"]
+    assert asked is not None  # or it would not have been measured
+    low, high = (number(value, t, 2) for value in asked.ci95)
+    said = t("video.measured", n=asked.n, low=low, high=high, **words)
+    return f"{said} {t('video.judge_weak')}" if asked.judge else said
 
 
 def motion_label(name: str, t: Texts) -> str:

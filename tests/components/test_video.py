@@ -24,6 +24,7 @@ from components.video_sheets import FilmReel, Shot, film_sheet
 from components.video_view import finished_view, inside_view, running_view
 from pipelines import video
 from pipelines.errors import InputError
+from pipelines.figures import Figure
 from pipelines.video import FilmRequest
 from pipelines.video_files import FORMATS
 from pipelines.video_tokens import film_tokens, follow
@@ -276,6 +277,17 @@ def test_the_journeys_station_takes_the_bars_prompt_and_says_what_it_added() -> 
     assert EN("journey.say_video_added", motion="walks right") not in journey_film.film_station(
         reel.shot(), request.prompt, EN
     )
+
+
+def test_what_was_measured_is_said_with_its_sample_size_or_not_at_all(monkeypatch) -> None:
+    monkeypatch.setattr(video_pair, "figure", lambda name: None)
+    assert video_pair.measured_text(EN) == EN("video.not_measured")
+    row = Figure("video.motion", 0.825, 0.8, 72, (0.72, 0.9), True)
+    monkeypatch.setattr(video_pair, "figure", lambda name: row)
+    assert "72 prompts" in video_pair.measured_text(EN) and "0,82 " in video_pair.measured_text(DE)
+    assert EN("video.judge_weak") not in video_pair.measured_text(EN)
+    monkeypatch.setattr(video_pair, "figure", lambda name: replace(row, judge=("motion",)))
+    assert EN("video.judge_weak") in video_pair.measured_text(EN)
 
 
 def test_levers_are_texts_in_both_languages() -> None:

@@ -14,7 +14,7 @@ Opener = Callable[..., Page]
 TabOpener = Callable[[Page, str], None]
 STEMS = (
     "journey", "tokens", "embeddings", "context", "control_vector", "clip_matrix", "contrastive", "image",
-    "guidance", "cross_attention", "conditioning", "prompt_lab", "audio",
+    "guidance", "cross_attention", "conditioning", "prompt_lab", "video", "audio",
 )  # fmt: skip
 HOSTILE = '<img src=x onerror="document.title=\'hacked\'"><script>document.title="hacked"</script>{{7*7}}'
 

@@ -1,0 +1,149 @@
+"""The video tab as a visitor sees it and as a program calls it."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from components.language import load_texts
+
+WAIT = 240_000  # ms; a guard, not a measure: the machine may be busy with a training
+EN, DE = load_texts("en"), load_texts("de")
+Opener = Callable[..., Page]
+
+
+def ready(page: Page, state: str = "done") -> Page:
+    """Wait until the film and what is inside it are drawn by their script."""
+    page.locator(f"#video-view .film-view[data-state={state}]").wait_for(timeout=WAIT)
+    for place in ("view", "inside"):
+        page.locator(f"#video-{place} [data-ready]").wait_for(state="attached", timeout=WAIT)
+    return page
+
+
+def sheet(page: Page, place: str) -> str:
+    return page.locator(f"{place}").first.evaluate("e => getComputedStyle(e).getPropertyValue('--sheet')")
+
+
+@pytest.mark.parametrize("path, t", [("/?tab=video", EN), ("/de?tab=video", DE)], ids=["en", "de"])
+def test_the_tab_opens_with_a_film_beside_the_same_without_attention(page: Opener, path: str, t) -> None:
+    opened = ready(page(path))
+    expect(opened.locator("#video-view .strip button")).to_have_count(16)
+    expect(opened.locator("#video-inside .map")).to_have_count(6)
+    opened.locator("#video-pair .film-view[data-state=done]").wait_for(timeout=WAIT)
+    expect(opened.locator("#video-pair .matrix")).to_have_count(2)
+    expect(opened.locator("#video-pair")).to_contain_text(t("video.side_off"))
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_playing_and_scrubbing_in_both_directions_ask_the_server_for_nothing(page: Opener) -> None:
+    opened = ready(page("/?tab=video"))
+    opened.locator("#video-pair .film-view[data-state=done]").wait_for(timeout=WAIT)
+    asked: list[str] = []
+    opened.on("request", lambda r: asked.append(r.url) if "/queue/join" in r.url else None)
+    play = opened.locator("#video-view .play")
+    expect(play).to_have_text(EN("video.pause"))  # a film plays by itself
+    play.click()
+    expect(play).to_have_text(EN("video.play"))
+    frames = opened.locator("#video-view [data-slide=frame]")
+    frames.press("Home")
+    seen = set()
+    for frame in range(1, 17):
+        expect(opened.locator("#video-view .strip button[aria-current]")).to_have_text(str(frame))
+        expect(opened.locator("#video-inside [data-tile][data-current]")).to_have_attribute(
+            "data-tile", str(frame - 1)
+        )
+        frames.press("ArrowRight")
+    steps = opened.locator("#video-view [data-slide=step]")
+    steps.press("Home")
+    for step in range(1, 13):
+        expect(opened.locator("#video-view .count")).to_have_text(f"{step} / 12")
+        seen.add((sheet(opened, "#video-view .strip"), sheet(opened, "#video-inside .tiles"),
+                  sheet(opened, "#video-inside .maps")))  # fmt: skip
+        steps.press("ArrowRight")
+    assert len(seen) == 12 and all("data:image" in s for s in next(iter(seen)))
+    assert not asked
+
+
+def test_a_token_is_picked_up_by_click_and_moved_by_keys(page: Opener) -> None:
+    opened = ready(page("/de?tab=video"))
+    tile = opened.locator("#video-inside [data-tile='2'] .tile")
+    box = tile.bounding_box()
+    tile.click(position={"x": 1, "y": box["height"] - 1})
+    said = opened.locator("#video-inside [data-said=token]")
+    expect(said).to_contain_text("Bild 3, Zeile 16, Spalte 1;")
+    tiles = opened.locator("#video-inside .tiles")
+    tiles.focus()
+    for key in ("ArrowUp", "ArrowRight", "ArrowRight", "PageDown"):
+        opened.keyboard.press(key)
+    expect(said).to_contain_text("Bild 4, Zeile 15, Spalte 3;")
+    expect(opened.locator("#video-inside [data-tile='3'] .place[data-own]")).to_be_visible()
+    shares = opened.locator("#video-inside [data-tile] b").all_text_contents()
+    assert len(shares) == 16 and 90 <= sum(int(s.removesuffix(" %")) for s in shares) <= 110
+    assert opened.locator("#video-inside .found").count() == 16
+
+
+def test_another_motion_is_drawn_stopped_drawn_again_and_saved(page: Opener) -> None:
+    opened = ready(page("/?tab=video"))
+    opened.locator("#video-pair .film-view[data-state=done]").wait_for(timeout=WAIT)
+    opened.locator("#video-motion label", has_text="jumps").click()
+    expect(opened.locator("#video-prompt textarea")).to_have_value("A cat jumps in a meadow.")
+    opened.locator("#video-more button").first.click()
+    opened.locator("#video-steps input[type=number]").fill("40")
+    opened.locator("#video-draw").click()
+    opened.locator("#video-view .film-view[data-state=running]").wait_for(timeout=WAIT)
+    opened.locator("#video-stop").click()
+    ready(opened, "stopped")
+    expect(opened.locator("#video-mp4")).to_be_disabled()
+    opened.locator("#video-steps input[type=number]").fill("2")
+    opened.locator("#video-prompt textarea").press("Enter")
+    ready(opened)
+    expect(opened.locator("#video-view .facts")).to_contain_text("A cat jumps in a meadow.")
+    for kind in ("mp4", "gif", "webp"):
+        with opened.expect_download() as download:
+            opened.locator(f"#video-{kind}").click()
+        content = download.value.path().read_bytes()
+        if kind == "mp4":
+            with av.open(io.BytesIO(content)) as file:
+                assert sum(1 for _ in file.decode(video=0)) == 16
+                assert json.loads(file.metadata["comment"])["prompt"] == "A cat jumps in a meadow."
+        else:
+            with Image.open(io.BytesIO(content)) as file:
+                assert file.n_frames == 16
+
+
+def test_a_prompt_that_changes_in_the_middle_and_one_that_is_missing(page: Opener) -> None:
+    opened = ready(page("/?tab=video"))
+    opened.locator("#video-pair .film-view[data-state=done]").wait_for(timeout=WAIT)
+    opened.locator("#video-lever label").nth(2).click()
+    text = opened.locator("#video-later textarea")
+    text.fill("")
+    opened.locator("#video-pair-draw").click()
+    expect(opened.locator(".toast-body")).to_contain_text(EN("errors.film_prompt_empty"), timeout=WAIT)
+    text.fill("A red car in the snow.")
+    opened.locator("#video-pair-draw").click()
+    changed = opened.locator("#video-pair .film-view[data-state=done][data-lever=later]")
+    changed.wait_for(timeout=WAIT)
+    expect(changed).to_contain_text("A cat walks right in a meadow. → A red car in the snow.")
+
+
+def test_it_fits_a_phone(page: Opener) -> None:
+    opened = ready(page("/?tab=video", width=390))
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_program_gets_a_film_and_its_numbers(client: Client) -> None:
+    path, told = client.predict(
+        prompt="A dog jumps.", num_inference_steps=2, num_frames=4, format="gif", api_name="/generate_film"
+    )
+    assert Image.open(Path(path)).n_frames == 4
+    assert len(told["similarity"]) == 4 and told["parameters"]["motion"] is True
+    for call, said in (({"num_frames": 500}, "2 to 32"), ({"later": [[9, "a"], [3, "b"]]}, "in order")):
+        with pytest.raises(AppError, match=said):
+            client.predict(**call, api_name="/generate_film")
