@@ -94,7 +94,8 @@ function begin(m) {
   const given = m.given ? typed(Int16Array, m.givenCodes) : [];
   given.forEach((code, i) => { s.codes[Math.floor(i / m.given) * m.frames + i % m.given] = code; });
   at = 0; row = 0; step = m.given;
-  part("rows").replaceChildren(...m.rows.map((name, i) => label(name, m.hints[i] ?? "")));
+  part("rows").replaceChildren(...m.rows.map((name, i) => label(name, rows > 5 ? "" : m.hints[i] ?? "")));
+  element.querySelector(".modes").hidden = !m.delay;
   part("words").replaceChildren();
   part("grid").style.height = part("rows").style.height = `${Math.min(36, 260 / rows) * rows}px`;
 }
@@ -220,7 +221,8 @@ function paintAll() {
   paintWave();
   paintImage("pitches", s.columns, s.bands, (x, y) =>
     x < s.columnsHeard ? [...ramp(s.levels[x * s.bands + s.bands - 1 - y] / 255), 255] : [0, 0, 0, 0], true);
-  if (!s.looks) return;
+  element.querySelector(".track.looks").hidden = s.complete && !s.looks; // not every model tells
+  if (!s.looks) return void canvas("looks");
   const { words, all } = s.looks, steps = all.length / words.length;
   const colours = words.map((word) => [1, 3, 5].map((i) => parseInt(word.colour.slice(i, i + 2), 16)));
   paintImage("looks", s.columns, words.length, (x, y) =>

@@ -22,8 +22,15 @@ from components.layout import live_html, section, tab_frame
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot
 from pipelines import audio, bark, models, sounds
-from pipelines.audio import MAX_GUIDANCE_SCALE, MAX_SECONDS, MAX_TEMPERATURE, MIN_SECONDS, AudioRequest, Sound
+from pipelines.audio import Sound
 from pipelines.audio_models import backends_of
+from pipelines.audio_request import (
+    MAX_GUIDANCE_SCALE,
+    MAX_SECONDS,
+    MAX_TEMPERATURE,
+    MIN_SECONDS,
+    AudioRequest,
+)
 from pipelines.errors import InputError
 
 PLAYER = "audio-player"
@@ -143,8 +150,8 @@ def _models(t: Texts) -> tuple[gr.Dropdown, gr.Radio]:
     )  # fmt: skip
     known = backends_of(models.entry(models.default_id("audio")))
     backend = gr.Radio(
-        list(known), value=known[0], label=t("audio.backend"), info=t("audio.backend_info"),
-        elem_id="audio-backend",
+        list(known), value=next(iter(known), None), visible=len(known) > 1,
+        label=t("audio.backend"), info=t("audio.backend_info"), elem_id="audio-backend",
     )  # fmt: skip
     return model, backend
 
@@ -209,7 +216,8 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     @explained(t)
     def chosen(model: str) -> Any:
         known = backends_of(models.entry(model, "audio"))
-        return gr.update(choices=list(known), value=next(iter(known), None)), licence_text(model, t)
+        backend = gr.update(choices=list(known), value=next(iter(known), None), visible=len(known) > 1)
+        return backend, licence_text(model, t)
 
     return make, enter, go_on, hear, chosen
 

@@ -2,71 +2,20 @@
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipelines import models
-from pipelines.audio_models import AudioModel, CodeRun, backends_of
-from pipelines.checks import MAX_SEED, readable, whole, within
+from pipelines.audio_models import AudioModel, CodeRun
+from pipelines.audio_request import AudioRequest
 from pipelines.compute import on_compute_thread
 from pipelines.errors import InputError
 
-MAX_GUIDANCE_SCALE = 10
-MAX_TEMPERATURE = 2.0
-MIN_SECONDS, MAX_SECONDS = 0.2, 10.0  # the classroom model learned from sounds of 4 s
 _TURN = 0.1  # s on the compute thread before others have their turn
 _HEARD_EVERY = 25  # frames between two chunks of sound
-
-
-@dataclass(frozen=True)
-class AudioRequest:
-    """One sound, as the libraries name its parameters.
-
-    Attributes:
-        prompt: what shall be heard.
-        seed: 0..2**32-1, decides what is drawn among likely codes.
-        guidance_scale: 0..10; 0 ignores the prompt, 1 is the plain conditional model.
-        temperature: 0..2; 0 always takes the likeliest code (greedy), 1 draws as the model expects.
-        top_k: codes that may be drawn, the likeliest first; 0 for all.
-        seconds: length of the sound, s.
-        model: catalogue id of the role "audio"; empty means the preselected one.
-        backend: "transformers" or "audiocraft"; empty means the model's usual one.
-    """
-
-    prompt: str
-    seed: int = 0
-    guidance_scale: float = 3.0
-    temperature: float = 1.0
-    top_k: int = 64
-    seconds: float = 4.0
-    model: str = ""
-    backend: str = ""
-
-    def validated(self) -> "AudioRequest":
-        """The same request with every value checked, typed, and model and backend filled in.
-
-        Raises:
-            InputError: `prompt_empty`, `prompt_too_long`, `text_broken`, `seed_range`,
-                `guidance_scale_range`, `sampling_temperature_range`, `top_k_range`, `seconds_range`,
-                `model_unknown`, `backend_unknown` or `audiocraft_missing`.
-        """
-        if not isinstance(self.prompt, str) or not self.prompt.strip():
-            raise InputError("prompt_empty")
-        entry = models.entry(self.model or models.default_id("audio"), "audio")
-        return replace(
-            self,
-            prompt=readable(self.prompt),
-            seed=whole("seed_range", self.seed, 0, MAX_SEED),
-            guidance_scale=within("guidance_scale_range", self.guidance_scale, 0, MAX_GUIDANCE_SCALE),
-            temperature=within("sampling_temperature_range", self.temperature, 0, MAX_TEMPERATURE),
-            top_k=whole("top_k_range", self.top_k, 0, 2048),
-            seconds=within("seconds_range", self.seconds, MIN_SECONDS, MAX_SECONDS),
-            model=entry.id,
-            backend=_backend(entry, self.backend),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,17 +64,6 @@ class Sound:
     sample_rate: int
     frame_rate: int
     given: int = 0
-
-
-def _backend(entry: models.ModelEntry, asked: str) -> str:
-    known = backends_of(entry)
-    if asked == "audiocraft" and asked in entry.backends and asked not in known:
-        raise InputError("audiocraft_missing")
-    if not known:
-        raise InputError("audiocraft_missing")
-    if asked and asked not in known:
-        raise InputError("backend_unknown", received=asked, known=", ".join(known))
-    return asked or known[0]
 
 
 def generate(request: AudioRequest, given: np.ndarray | None = None) -> Generator[AudioFrame, None, None]:
