@@ -102,8 +102,8 @@ function begin(m) {
 
 function label(name, hint, colour) {
   const box = document.createElement("span");
-  box.textContent = name;
-  box.title = hint;
+  box.textContent = element.clientWidth < 620 ? name.split(" ").pop() : name; // "1" where there is no room
+  box.title = `${name} ${hint}`;
   if (colour) box.style.setProperty("--c", colour);
   if (hint) box.append(Object.assign(document.createElement("small"), { textContent: hint }));
   return box;
@@ -311,4 +311,4 @@ part("tracks").addEventListener("keydown", (event) => {
   event.preventDefault();
   if (event.key !== " " && event.key !== "Enter") seek(step - lag(row));
 });
-new ResizeObserver(() => paintAll()).observe(part("tracks"));
+new ResizeObserver(() => { paintAll(); if (!playing) choose(row, step); }).observe(part("tracks"));

@@ -11,10 +11,11 @@ function show({ s, row, step, mode, said, tint, decimal, fill }) {
 
 function loupe(s, row, step, mode, tint) {
   const lag = (book) => (s.delay ? book : 0), chosen = step - lag(row);
-  const center = mode === "written" ? step : chosen, reach = element.clientWidth < 620 ? 2 : 4;
+  const center = mode === "written" ? step : chosen, narrow = element.clientWidth < 620, reach = narrow ? 2 : 4;
   const lines = s.rows.map((name, book) => {
     const tr = document.createElement("tr");
-    tr.append(Object.assign(document.createElement("th"), { textContent: name, scope: "row" }));
+    const shown = narrow ? name.split(" ").pop() : name;
+    tr.append(Object.assign(document.createElement("th"), { textContent: shown, scope: "row" }));
     for (let column = center - reach; column <= center + reach; column++) {
       const frame = mode === "written" ? column - lag(book) : column, td = document.createElement("td");
       const code = frame >= 0 && frame < s.frames ? s.codes[book * s.frames + frame] : null;
