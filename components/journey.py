@@ -8,10 +8,9 @@ import gradio as gr
 
 from components.errors import explained, message
 from components.frames import Reel
-from components.journey_film import WIRING as FILM_WIRING
 from components.journey_film import build_film_row
-from components.journey_time import WIRING as SOUND_WIRING
-from components.journey_time import build_time_row
+from components.journey_sound import build_sound_row
+from components.journey_time import TimeRow
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.language import Texts
 from components.layout import html_escape, live_html, tab_frame
@@ -26,7 +25,6 @@ _TEXT: dict[str, Any] = {
     "concurrency_id": "text", "concurrency_limit": 4, "api_visibility": "private",
     "show_progress": "hidden",
 }  # fmt: skip
-Station = tuple[gr.HTML, Callable[..., Any], list[Any]]  # place, handler and inputs
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,7 @@ class Landing:
     Attributes:
         follow, enter: handlers of the upper and of the lower row of stations.
         draw_inputs, reading, outputs: their components.
-        film: place, handler and inputs of the station that becomes a film.
-        sound: the same of the one that becomes sound.
+        lasting: the rows in which the prompt becomes a film and a sound.
     """
 
     follow: Callable[..., Any]
@@ -45,8 +42,7 @@ class Landing:
     draw_inputs: list[Any]
     reading: gr.HTML
     outputs: list[Any]
-    film: Station
-    sound: Station
+    lasting: tuple[TimeRow, ...]
 
     def open_at(self, page: gr.Blocks) -> None:
         """Fill the stations when the page loads, unless its address names another tab.
@@ -67,7 +63,8 @@ class Landing:
 
         page.load(read, None, self.reading, **_TEXT)
         drawn = page.load(draw, self.draw_inputs[-2:], self.outputs, **STEPPER)
-        _follow_with(drawn, self.film, self.sound)
+        for row in self.lasting:
+            row.follow(drawn)
 
 
 def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
@@ -91,8 +88,7 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
                 t("image.stop"), variant="stop", interactive=False, elem_id="journey-stop", scale=0
             )
         steering = live_html("journey", "journey-steering", t("journey.steering"), waiting_view(STEERING, t))
-        film = build_film_row(bar, t)
-        sound = build_time_row(bar, t)
+        lasting = (build_film_row(bar, t), build_sound_row(bar, t))
     read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
     draw_inputs = bar.run_inputs
     outputs = [steering, stop, bar.trace]
@@ -102,15 +98,10 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
     drawn = start.click(draw, draw_inputs, outputs, trigger_mode="multiple", **STEPPER)
     opened = tab.select(entered, draw_inputs, outputs, **STEPPER)
     for before in (drawn, opened):
-        _follow_with(before, film, sound)
+        for row in lasting:
+            row.follow(before)
     stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
-    return Landing(follow, enter, draw_inputs, reading, outputs, film, sound)
-
-
-def _follow_with(picture: Any, film: Station, sound: Station) -> None:
-    """Once the picture is drawn, the film and the sound of the same prompt."""
-    for (place, handler, inputs), wiring in ((film, FILM_WIRING), (sound, SOUND_WIRING)):
-        picture.then(handler, inputs, place, **wiring)
+    return Landing(follow, enter, draw_inputs, reading, outputs, lasting)
 
 
 def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:

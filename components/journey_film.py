@@ -1,23 +1,18 @@
 """The journey's station in time: the same prompt as a film."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
-import gradio as gr
-
-from components.errors import message
-from components.journey_view import READING, STEERING, card, hole, row
+from components.journey_time import TimeRow, build_time_row, station_page
+from components.journey_view import hole
 from components.language import Texts
-from components.layout import html_escape, live_html
+from components.layout import html_escape
 from components.picture_tabs import example_request
-from components.prompt_bar import PromptBar, values_from_query
+from components.prompt_bar import PromptBar
 from components.runs import RunSlot
 from components.video_runs import FILM, film_run, shot_of
 from components.video_sheets import FilmReel, Shot
 from pipelines import models
-from pipelines.errors import InputError
-from pipelines.trace import Trace
 from pipelines.video import FilmRequest
 from pipelines.video_words import said_motion, with_motion_word
 
@@ -46,7 +41,7 @@ def compute_example_station() -> Shot:
 
 def waiting_station(t: Texts) -> str:
     """The station before anything moves."""
-    return _page(hole(t), "…", t)
+    return station_page("video", hole(t), "…", t)
 
 
 def running_station(reel: FilmReel, t: Texts) -> str:
@@ -54,7 +49,9 @@ def running_station(reel: FilmReel, t: Texts) -> str:
     if not reel.steps:
         return waiting_station(t)
     words = t("journey.say_video_running", done=len(reel.steps), total=reel.request.num_inference_steps)
-    return _page(_film(reel.sheets[-1], len(reel.steps[-1].denoised), reel.request, t), html_escape(words), t)
+    return station_page(
+        "video", _film(reel.sheets[-1], len(reel.steps[-1].denoised), reel.request, t), html_escape(words), t
+    )
 
 
 def film_station(shot: Shot, prompt: str, t: Texts) -> str:
@@ -69,7 +66,9 @@ def film_station(shot: Shot, prompt: str, t: Texts) -> str:
     words = t("journey.say_video", prompt=shot.trace.request.prompt, frames=frames, tokens=height * width)
     if prompt != shot.trace.request.prompt:
         words += " " + t("journey.say_video_added", motion=ADDED)
-    return _page(_film(shot.sheets[-1], shot.count, shot.trace.request, t), html_escape(words), t, "done")
+    return station_page(
+        "video", _film(shot.sheets[-1], shot.count, shot.trace.request, t), html_escape(words), t, "done"
+    )
 
 
 def _film(sheet: str, count: int, request: FilmRequest, t: Texts) -> str:
@@ -82,42 +81,11 @@ def _film(sheet: str, count: int, request: FilmRequest, t: Texts) -> str:
     )
 
 
-def _page(body: str, words: str, t: Texts, state: str = "waiting") -> str:
-    station = card(len(READING) + len(STEERING) + 1, "video", body, words, t)
-    shown = row([station], t("journey.film")).replace('class="row"', 'class="row time"', 1)
-    return f'<div data-state="{state}">{shown}</div>'
-
-
-def build_film_row(bar: PromptBar, t: Texts) -> tuple[gr.HTML, Callable[..., Any], list[Any]]:
-    """Draw the row.
-
-    Returns:
-        Its place, the handler that fills it, and the handler's inputs.
-    """
-    place = live_html("journey", "journey-film", t("journey.film"), waiting_station(t))
-    return place, _handler(t), [bar.prompt, bar.seed, bar.trace, gr.State(RunSlot())]
-
-
-def _handler(t: Texts) -> Callable[..., Any]:
-    def film(
-        prompt: str, seed: int, trace: Trace | None, slot: RunSlot, request: gr.Request
-    ) -> Iterator[Any]:
-        """Gradio tells of the first tab while the page opens at whatever tab; the address is what counts.
-
-        Before the first picture is there, the bar may not have been told yet what the address says.
-        """
-        if request.query_params.get("tab", "journey") != "journey":
-            yield gr.skip()
-            return
-        if trace is None:
-            asked = values_from_query(request.query_params)
-            prompt, seed = asked.prompt, asked.seed
-        try:
-            yield from fill(prompt, seed, slot, t)
-        except InputError as error:
-            yield f'<p class="refused" role="alert">{html_escape(message(error, t))}</p>'
-
-    return film
+def build_film_row(bar: PromptBar, t: Texts) -> TimeRow:
+    """Draw the row."""
+    return build_time_row(
+        bar, t, "video", waiting_station(t), lambda prompt, seed, slot: fill(prompt, seed, slot, t), FILM
+    )
 
 
 def fill(prompt: str, seed: int, slot: RunSlot, t: Texts) -> Iterator[str]:
@@ -135,6 +103,3 @@ def fill(prompt: str, seed: int, slot: RunSlot, t: Texts) -> Iterator[str]:
         restored=lambda: (waiting_station(t),),
     )  # fmt: skip
     yield from (page for (page,) in views)
-
-
-WIRING = {**FILM, "trigger_mode": "multiple"}

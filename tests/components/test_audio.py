@@ -16,7 +16,7 @@ from components import audio as tab
 from components import audio_clip, audio_pair
 from components.audio_run import Made, Progress, compute_sound, made_message, make_all, request_of, show_sound
 from components.audio_view import code_colours, guess_html, levels_html, player_html
-from components.journey_time import time_view, waiting_time
+from components.journey_sound import sound_station, waiting_sound
 from components.language import load_texts
 from components.runs import RunSlot
 from pipelines import audio, models, sounds
@@ -175,7 +175,7 @@ def test_opening_the_tab_never_plays(made: Made) -> None:
 def test_what_visitors_type_stays_text(made: Made) -> None:
     feed, *_ = tab._shown(made, EN)
     assert "<b>slow" not in feed and "<b>slow</b>" in messages(feed)[0]["text"]
-    assert "<b>slow" not in time_view(made, EN)
+    assert "<b>slow" not in sound_station(made, EN)
 
 
 @pytest.mark.parametrize("t", [EN, DE])
@@ -185,7 +185,7 @@ def test_the_pages_parts_are_there_in_both_languages(t, made: Made) -> None:
                  "head", "silent", "cell", "loupe", "bars", "rest"):  # fmt: skip
         assert f"data-{name}" in page, name
     assert levels_html(t).count("<tr>") == 4
-    assert 'data-door="audio"' in waiting_time(t) and 'data-state="done"' in time_view(made, t)
+    assert 'data-door="audio"' in waiting_sound(t) and 'data-state="done"' in sound_station(made, t)
 
 
 def test_the_licence_stands_where_the_model_is_chosen() -> None:

@@ -7,7 +7,7 @@ import pytest
 from components.audio_run import compute_sound
 from components.frames import Frames, Reel
 from components.journey import follow_prompt, journey_run
-from components.journey_time import TIME, time_view, waiting_time
+from components.journey_sound import sound_station, waiting_sound
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.language import load_texts
 from components.runs import RunSlot
@@ -79,8 +79,8 @@ def test_the_last_station_is_the_same_prompt_as_sound(t):
     made = compute_sound(
         AudioRequest(REQUEST.prompt, seconds=0.4, model="classroom-audio").validated(), RunSlot()
     )
-    page = time_view(made, t)
-    assert doors(page) == doors(waiting_time(t)) == TIME
+    page = sound_station(made, t)
+    assert doors(page) == doors(waiting_sound(t)) == ("audio",)
     assert "<b>red</b>" not in page and "<i>9</i>" in page and 'class="hole"' not in page
     assert t("journey.alt_audio", books=4, frames=20) in page
     assert ("0.4" if t is T else "0,4") in page

@@ -184,7 +184,7 @@ def test_it_fits_a_phone(page: Opener) -> None:
 
 def test_the_journey_ends_with_the_same_prompt_as_sound(page: Opener) -> None:
     opened = page("/?num_inference_steps=2&prompt=birdsong")
-    station = opened.locator("#journey-time [data-state=done] .station")
+    station = opened.locator("#journey-audio [data-state=done] .station")
     expect(station).to_contain_text("“birdsong” as 4.0 s", timeout=120_000)
     station.click()
     expect(opened.locator("#tab-audio-button")).to_have_attribute("aria-selected", "true")
