@@ -199,8 +199,9 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     @explained(t)
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, before, slot = inputs
-        if before is None and slot.busy:
-            slot.settle()
+        if slot.busy:  # the player is being filled already
+            yield (gr.skip(),) * 5
+            return
         request = before.sound.request if before is not None else request_of(*values)
         made = before or example_if_ready(request)
         if made is not None:

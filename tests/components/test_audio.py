@@ -172,6 +172,15 @@ def test_opening_the_tab_never_plays(made: Made) -> None:
     assert messages(fresh[-1][0])[0]["kind"] == "done"
 
 
+def test_coming_back_to_the_tab_leaves_a_run_alone(made: Made) -> None:
+    slot = RunSlot()
+    run = show_sound(REQUEST, None, None, slot, tab.PLAYER, EN)
+    next(run), next(run)
+    values = [REQUEST.prompt, 5, 3.0, 1.0, 64, 1.4, MODEL, "transformers"]
+    assert list(tab._handlers(EN)[1](*values, made, slot)) == [(gr.skip(),) * 5]
+    assert list(run)[-1][1] is not None
+
+
 def test_what_visitors_type_stays_text(made: Made) -> None:
     feed, *_ = tab._shown(made, EN)
     assert "<b>slow" not in feed and "<b>slow</b>" in messages(feed)[0]["text"]
