@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from components.language import load_texts
 
-WAIT = 240_000  # ms; a guard, not a measure: the machine may be busy with a training
+WAIT = 600_000  # ms; a guard, not a measure: the machine may be busy with a training
 EN, DE = load_texts("en"), load_texts("de")
 Opener = Callable[..., Page]
 
