@@ -81,6 +81,6 @@ def test_the_last_station_is_the_same_prompt_as_sound(t):
     )
     page = sound_station(made, t)
     assert doors(page) == doors(waiting_sound(t)) == ("audio",)
-    assert "<b>red</b>" not in page and "<i>9</i>" in page and 'class="hole"' not in page
+    assert "<b>red</b>" not in page and "<i>10</i>" in page and 'class="hole"' not in page
     assert t("journey.alt_audio", books=4, frames=20) in page
     assert ("0.4" if t is T else "0,4") in page
