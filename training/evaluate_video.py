@@ -91,7 +91,9 @@ def real_clip(asked: Asked, seed: int) -> tuple[Image.Image, ...]:
 
 def judge_row(scorer: FilmScorer, count: int = JUDGED) -> Row:
     """The judge on fresh renders, as many of each motion, and of none."""
-    rng, clips, truth = np.random.default_rng(SEED - 1), [], []
+    rng = np.random.default_rng(SEED - 1)
+    clips: list[tuple[Image.Image, ...]] = []
+    truth: list[str | None] = []
     for answer in ANSWERS:
         while truth.count(answer) < count:
             film = draw_film(rng, unseen=True, motion=answer)

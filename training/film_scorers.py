@@ -24,7 +24,7 @@ _AT_ONCE = 16  # films
 
 
 def _conv(before: int, after: int, size: tuple[int, int, int], stride: tuple[int, int, int]) -> nn.Sequential:
-    padding = tuple(side // 2 for side in size)
+    padding = (size[0] // 2, size[1] // 2, size[2] // 2)
     conv = nn.Conv3d(before, after, size, stride, padding, bias=False)
     return nn.Sequential(conv, nn.BatchNorm3d(after), nn.ReLU(inplace=True))
 
