@@ -206,7 +206,8 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         made = before or example_if_ready(request)
         if made is not None:
             example = "" if before is not None else t("audio.example", prompt=request.prompt)
-            yield _shown(made, t, example)
+            page, _, *rest = _shown(made, t, example)
+            yield page, gr.skip(), *rest  # who pressed "make" meanwhile needs the stop button
         else:
             yield from sound_run(request, None, None, slot, t, play=False)
 
