@@ -6,6 +6,7 @@ import io
 import json
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -173,7 +174,8 @@ def test_files_are_written_once_and_off_the_event_loop(shot: Shot, monkeypatch, 
         answer = await demo.process_api(0, [None], state=None)
         return threading.get_ident(), answer
 
-    loop, answer = asyncio.run(click())
+    with ThreadPoolExecutor(1) as pool:  # a loop of its own, whatever runs in this thread
+        loop, answer = pool.submit(asyncio.run, click()).result()
     assert len(threads) == 3 and loop not in threads
     assert Path(answer["data"][0]).suffix == ".mp4"
     paths = [Path(tab.save_film(shot.trace, kind)) for kind in FORMATS]
