@@ -15,6 +15,7 @@ from torch import Tensor
 from pipelines import models, stepper
 from pipelines.compute import on_compute_thread
 from pipelines.errors import InputError
+from pipelines.previews import shrunk
 from pipelines.trace import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 
 __all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "draw_together", "finish",
@@ -22,7 +23,6 @@ __all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "draw
            "run", "steps_together"]  # fmt: skip
 
 _CELLS_AT_ONCE = 8192  # latent cells decoded in one call: 32 classroom pictures or 2 of 512 px
-_PREVIEW_SIDE = 16  # latent cells; larger latents are averaged down to this for previews on a CPU
 _CHUNK = "parameters"  # name of the PNG text chunk
 
 
@@ -82,16 +82,9 @@ def preview(latents: np.ndarray, model: str) -> list[Image.Image]:
     The classroom model's latents are small and decoded in full. A 512 px picture of Stable
     Diffusion is shown at 128 px on a CPU, where decoding it in full takes longer than a step.
     """
-    side = max(latents.shape[-2:])
-    if side > _PREVIEW_SIDE and models.device() == "cpu":
-        latents = _averaged(latents if latents.ndim == 4 else latents[None], _PREVIEW_SIDE / side)
+    if models.device() == "cpu":
+        latents = on_compute_thread(shrunk)(latents if latents.ndim == 4 else latents[None])
     return decode(latents, model)
-
-
-@on_compute_thread
-def _averaged(latents: np.ndarray, scale: float) -> np.ndarray:
-    """Latents on a coarser grid."""
-    return torch.nn.functional.interpolate(torch.tensor(latents), scale_factor=scale, mode="area").numpy()
 
 
 def finish(request: ImageRequest, steps: Sequence[DenoiseStep]) -> Trace:

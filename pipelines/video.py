@@ -16,6 +16,8 @@ from pipelines.frame_attention import FilmInside
 from pipelines.trace import MAX_GUIDANCE_SCALE, MAX_SIZE, MAX_STEPS, MIN_SIZE
 
 FRAMES_PER_SECOND = 8
+FEATURE_TIMESTEP = 261  # where a diffusion model's features tell places apart best: Tang et al. 2023,
+# arXiv:2306.03881, section 4
 
 
 @dataclass(frozen=True)

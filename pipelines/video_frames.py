@@ -15,12 +15,10 @@ from torch import Tensor
 
 from pipelines.denoise import guide
 from pipelines.frame_attention import film_instruments
+from pipelines.previews import shrunk
 from pipelines.schedulers import denoising_factors, make_scheduler, nearest_step, noise_levels, set_timesteps
-from pipelines.video import FilmRequest, FilmStep
+from pipelines.video import FEATURE_TIMESTEP, FilmRequest, FilmStep
 
-FEATURE_TIMESTEP = 261  # where a diffusion model's features tell places apart best: Tang et al. 2023,
-# arXiv:2306.03881, section 4
-_PREVIEW_SIDE = 16  # latent cells; larger latents are averaged down to this for previews on a CPU
 _FRAMES_AT_ONCE = 16  # decoded in one call, as the library does
 
 
@@ -118,10 +116,4 @@ def decode(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
 
 def preview(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
     """Pictures from latents that were averaged down, where decoding them in full would take long."""
-    side = max(latents.shape[-2:])
-    if side > _PREVIEW_SIDE and pipe.device.type == "cpu":
-        small = torch.nn.functional.interpolate(
-            torch.from_numpy(latents), scale_factor=_PREVIEW_SIDE / side, mode="area"
-        )
-        latents = small.numpy()
-    return decode(pipe, latents)
+    return decode(pipe, shrunk(latents) if pipe.device.type == "cpu" else latents)

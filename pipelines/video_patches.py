@@ -19,12 +19,11 @@ from torch import Tensor
 from pipelines.denoise import guide
 from pipelines.errors import InputError
 from pipelines.patch_attention import patch_instruments
+from pipelines.previews import shrunk
 from pipelines.schedulers import nearest_step
-from pipelines.video import FilmRequest, FilmStep
+from pipelines.video import FEATURE_TIMESTEP, FilmRequest, FilmStep
 
 HEIGHT, WIDTH = 480, 832  # px, what the 1.3B model was trained at
-FEATURE_TIMESTEP = 261  # as in `pipelines.video_frames`
-_PREVIEW_SIDE = 16  # latent cells; larger latents are averaged down to this for previews
 
 
 @dataclass
@@ -117,11 +116,7 @@ def decode(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
 @torch.inference_mode()
 def preview(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
     """One small picture for each frame of latents, each decoded as if it were a film of its own."""
-    side = max(latents.shape[-2:])
-    film = torch.from_numpy(latents)
-    if side > _PREVIEW_SIDE:
-        film = torch.nn.functional.interpolate(film, scale_factor=_PREVIEW_SIDE / side, mode="area")
-    shots = _pixels(pipe, film[:, :, None])
+    shots = _pixels(pipe, torch.from_numpy(shrunk(latents))[:, :, None])
     return [pictures[0] for pictures in pipe.video_processor.postprocess_video(shots, output_type="pil")]
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from training import together
 
+Judge = TypeVar("Judge", bound=nn.Module)
 RUNS = Path("runs")  # checkpoints with optimiser state; never committed
 MODELS = Path("assets/models")
 
@@ -174,6 +176,24 @@ def load_fp32(path: Path) -> dict[str, Tensor] | None:
     if not path.exists():
         return None
     return {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+
+
+def load_judge(judge: Judge, path: Path, script: str) -> Judge:
+    """Fill a judge with its shipped weights, frozen.
+
+    Args:
+        judge: with any weights.
+        path: of its weights.
+        script: that trains it.
+
+    Raises:
+        FileNotFoundError: if it was never trained.
+    """
+    weights = load_fp32(path)
+    if weights is None:
+        raise FileNotFoundError(f"the judge has no weights yet: run `python -m training.{script}`")
+    judge.load_state_dict(weights)
+    return judge.eval().requires_grad_(False)
 
 
 def save_fp16(weights: dict[str, Tensor], path: Path, in_8_bits: tuple[str, ...] = ()) -> None:

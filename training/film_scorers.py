@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipelines.world.films import FRAMES, MOTIONS
-from training.common import MODELS, load_fp32
+from training.common import MODELS, load_judge
 
 FOLDER: Path = MODELS / "film_scorers"
 WEIGHTS = "scorer.safetensors"
@@ -62,12 +62,7 @@ def to_films(films: Sequence[Sequence[Image.Image]]) -> Tensor:
 
 def load_film_scorer() -> FilmScorer:
     """The shipped judge."""
-    weights = load_fp32(FOLDER / WEIGHTS)
-    if weights is None:
-        raise FileNotFoundError("the judge has no weights: run `python -m training.train_motion_scorer`")
-    scorer = FilmScorer()
-    scorer.load_state_dict(weights)
-    return scorer.eval().requires_grad_(False)
+    return load_judge(FilmScorer(), FOLDER / WEIGHTS, "train_motion_scorer")
 
 
 @torch.inference_mode()

@@ -28,7 +28,7 @@ from pipelines.world.scene import (
     STYLES,
     Scene,
 )
-from training.common import load_fp32
+from training.common import load_judge
 
 FOLDER = Path(__file__).parents[1] / "assets" / "models" / "scorers"
 # Index 0 stands for "none of them" where a scene need not have one.
@@ -180,12 +180,7 @@ def truth_of(scene: Scene, masks: np.ndarray) -> Truth:
 
 def load_scorer() -> Scorer:
     """The shipped scorer."""
-    weights = load_fp32(FOLDER / "scorer.safetensors")
-    if weights is None:
-        raise FileNotFoundError("the judges have no weights yet: run `python -m training.train_scorers`")
-    scorer = Scorer()
-    scorer.load_state_dict(weights)
-    return scorer.eval().requires_grad_(False)
+    return load_judge(Scorer(), FOLDER / "scorer.safetensors", "train_scorers")
 
 
 def noun_maps(seen: Seen) -> Tensor:

@@ -11,7 +11,7 @@ import torchaudio
 from torch import Tensor, nn
 
 from pipelines.world.sound import INSTRUMENTS, MOODS, SAMPLE_RATE, SOUNDS, STRUCTURES, TEMPI, SoundScene
-from training.common import MODELS, load_fp32
+from training.common import MODELS, load_judge
 
 FOLDER: Path = MODELS / "sound_scorers"
 WEIGHTS = "scorer.safetensors"
@@ -65,12 +65,7 @@ def truth_of(scenes: list[SoundScene]) -> dict[str, Tensor]:
 
 def load_sound_scorer() -> SoundScorer:
     """The shipped judge."""
-    weights = load_fp32(FOLDER / WEIGHTS)
-    if weights is None:
-        raise FileNotFoundError("the judge has no weights: run `python -m training.train_sound_scorers`")
-    scorer = SoundScorer()
-    scorer.load_state_dict(weights)
-    return scorer.eval().requires_grad_(False)
+    return load_judge(SoundScorer(), FOLDER / WEIGHTS, "train_sound_scorers")
 
 
 @torch.inference_mode()

@@ -10,8 +10,7 @@ from pipelines import models, video
 from pipelines.compute import on_compute_thread
 from pipelines.errors import InputError
 from pipelines.frame_attention import film_instruments
-from pipelines.video import FilmRequest, FilmStep, FilmTrace
-from pipelines.video_frames import FEATURE_TIMESTEP
+from pipelines.video import FEATURE_TIMESTEP, FilmRequest, FilmStep, FilmTrace
 from pipelines.video_tokens import central_token, colours_of, film_tokens, follow, grid_like
 from pipelines.world.films import FRAMES, draw_film, film_caption, render_film
 
