@@ -39,6 +39,28 @@ def tab_frame(t: Texts, stem: str) -> Iterator[gr.Tab]:
             gr.Markdown(f"### {t('common.note_title')}\n\n{t(f'{stem}.note')}")
 
 
+@contextmanager
+def one_click_away(title: str, elem_id: str) -> Iterator[None]:
+    """Parts that a click on `title` shows and hides; they are on the page from the start.
+
+    Gradio's accordion draws its parts when it is opened first, and what is typed into them in that moment is
+    lost and set off again and again. `page.js` opens this one, `style.css` hides what is closed.
+
+    Args:
+        title: what the button says.
+        elem_id: address for style and tests.
+    """
+    body = f"{elem_id}-body"
+    with gr.Column(elem_id=elem_id, elem_classes="sv-more"):
+        gr.HTML(
+            f'<button type="button" class="sv-more-button" aria-expanded="false" aria-controls="{body}">'
+            f"<span>{html_escape(title)}</span></button>",
+            apply_default_css=False,
+        )
+        with gr.Column(elem_id=body, elem_classes="sv-more-body"):
+            yield
+
+
 def section(title: str, hint: str = "") -> gr.HTML:
     """Heading of one part of a tab, with a sentence in plain words."""
     text = f"<p>{html_escape(hint)}</p>" if hint else ""

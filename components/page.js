@@ -95,6 +95,8 @@
     const link = target && target.closest("a[data-language]");
     if (link) return switchLanguage(link);
     if (target && target.closest("[data-theme-switch]")) return switchTheme();
+    const more = target && target.closest(".sv-more-button");
+    if (more) more.setAttribute("aria-expanded", String(more.getAttribute("aria-expanded") !== "true"));
     const tab = target && target.closest('#tabs [role="tab"]');
     if (tab) { // at once: what the tab asks of the server carries the address
       keep("tab", tab.id.replace(/^tab-|-button$/g, ""));

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from components.language import Texts
+from components.layout import one_click_away
 from components.runs import RunSlot
 from pipelines import models
 from pipelines.checks import MAX_SEED
@@ -192,7 +193,7 @@ def build_prompt_bar(t: Texts) -> PromptBar:
     with gr.Column(elem_id="prompt-bar"):
         prompt = _text(t, "prompt", DEFAULT_PROMPT)
         _examples(prompt, t)
-        with gr.Accordion(t("prompt_bar.more"), open=False, elem_id="prompt-bar-more"):
+        with one_click_away(t("prompt_bar.more"), "prompt-bar-more"):
             with gr.Row():
                 prompt_b, negative = _text(t, "prompt_b"), _text(t, "negative_prompt")
             with gr.Row():

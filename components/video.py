@@ -12,7 +12,7 @@ import gradio as gr
 
 from components.errors import explained
 from components.language import Texts
-from components.layout import html_escape, live_html, tab_frame
+from components.layout import html_escape, live_html, one_click_away, tab_frame
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot
 from components.trace_view import number
@@ -103,7 +103,7 @@ def _layout(t: Texts) -> _Parts:
             for kind in FORMATS
         ]  # fmt: skip
         from_bar = gr.Button(t("video.from_bar"), size="md", elem_id="video-from-bar", min_width=220)
-    with gr.Accordion(t("video.more"), open=False, elem_id="video-more"), gr.Row():
+    with one_click_away(t("video.more"), "video-more"), gr.Row():
         known = [(e.title, e.id) for e in models.catalogue("video")]
         model = gr.Dropdown(
             known, value=models.default_id("video"), label=t("video.model"), info=t("video.model_info"),

@@ -23,7 +23,7 @@ def _type(page: Page, prompt: str, prompt_b: str | None = None) -> None:
     page.locator("#prompt textarea").fill(prompt)
     if prompt_b is not None:
         if not page.locator("#prompt-b textarea").is_visible():
-            page.locator("#prompt-bar-more button.label-wrap").click()
+            page.locator("#prompt-bar-more .sv-more-button").click()
         page.locator("#prompt-b textarea").fill(prompt_b)
 
 

@@ -101,7 +101,7 @@ def test_equal_prompts_are_explained_and_nothing_is_lost(
     opened.locator("#cv-blend-start").click()
     expect(opened.locator(".toast-body")).to_contain_text(EN("errors.prompts_equal"), timeout=WAIT)
     expect(opened.locator("#cv-blend-view .lever")).to_have_attribute("data-state", "idle")
-    opened.locator("#prompt-bar-more button.label-wrap").click()
+    opened.locator("#prompt-bar-more .sv-more-button").click()
     expect(opened.locator("#prompt-b textarea")).to_have_value("a DOG .")
     opened.locator("#prompt-b textarea").fill("")
     expect(opened.locator("#cv-pair .cv-B")).to_contain_text("A red car in the snow.", timeout=WAIT)

@@ -40,7 +40,7 @@ def test_a_visitor_types_a_prompt_of_the_lecture_and_sees_what_was_learned_of_it
 ) -> None:
     opened = page()
     open_tab(opened, "image")
-    opened.locator("#prompt-bar-more .label-wrap").click()
+    opened.locator("#prompt-bar-more .sv-more-button").click()
     opened.locator("#prompt textarea").fill(prompt)
     scorer = load_scorer()
     verdicts = look_at([drawn_by_the_page(opened, seed) for seed in SEEDS], scorer)

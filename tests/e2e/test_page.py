@@ -1,5 +1,6 @@
 """The page as a visitor meets it: both languages, its address, offline, narrow, hostile input."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -73,7 +74,7 @@ def test_everything_is_in_the_language_of_the_address(
             if len(value.split()) > 4 and value in text and value != t.entries[key]
         ]
         assert foreign == []
-    opened.locator("#prompt-bar-more .label-wrap").click()
+    opened.locator("#prompt-bar-more .sv-more-button").click()
     expect(opened.locator("#guidance-scale input[type=range]")).to_be_visible()
     labels = opened.locator("[aria-label]").evaluate_all("all => all.map(e => e.getAttribute('aria-label'))")
     words = zip(t.many("common.gradio_words"), other.many("common.gradio_words"), strict=True)
@@ -111,7 +112,7 @@ def test_german_browsers_are_sent_to_german_unless_they_chose(page: Opener) -> N
 def test_the_language_switch_keeps_all_of_the_state(page: Opener, open_tab: TabOpener) -> None:
     opened = page("/")
     opened.locator("#prompt textarea").fill("Ein Hund & 2 Äpfel?")
-    opened.locator("#prompt-bar-more button.label-wrap").click()
+    opened.locator("#prompt-bar-more .sv-more-button").click()
     opened.locator("#prompt-b textarea").fill("zweiter + Text")
     opened.locator("#negative-prompt textarea").fill("night")
     opened.locator("#seed input").fill("42")
@@ -125,12 +126,28 @@ def test_the_language_switch_keeps_all_of_the_state(page: Opener, open_tab: TabO
     expect(opened.locator("html")).to_have_attribute("lang", "de")
     expect(opened.locator("#prompt textarea")).to_have_value("Ein Hund & 2 Äpfel?")
     expect(opened.locator("#tab-image-button")).to_have_attribute("aria-selected", "true")
-    opened.locator("#prompt-bar-more button.label-wrap").click()
+    opened.locator("#prompt-bar-more .sv-more-button").click()
     expect(opened.locator("#prompt-b textarea")).to_have_value("zweiter + Text")
     expect(opened.locator("#negative-prompt textarea")).to_have_value("night")
     expect(opened.locator("#seed input")).to_have_value("42")
     expect(opened.locator("#guidance-scale input[type=number]")).to_have_value("7.5")
     expect(opened.locator("#num-inference-steps input[type=number]")).to_have_value("9")
+
+
+def test_the_controls_are_on_the_page_before_they_are_shown(page: Opener) -> None:
+    """What is drawn only when it is opened loses what is typed in that moment."""
+    opened = page("/de")
+    second, button = opened.locator("#prompt-b textarea"), opened.locator("#prompt-bar-more .sv-more-button")
+    expect(second).to_be_attached()
+    expect(second).to_be_hidden()
+    button.press("Enter")
+    expect(button).to_have_attribute("aria-expanded", "true")
+    second.fill("a dog")
+    expect(opened).to_have_url(re.compile(r"prompt_b=a\+dog"))
+    button.click()
+    expect(second).to_be_hidden()
+    button.click()
+    expect(second).to_have_value("a dog")
 
 
 def test_an_example_is_one_click_away(page: Opener) -> None:
@@ -146,7 +163,7 @@ def test_markup_in_every_field_stays_text(page: Opener, open_tab: TabOpener, ser
     opened = page("/")
     dialogs: list[str] = []
     opened.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-    opened.locator("#prompt-bar-more button.label-wrap").click()
+    opened.locator("#prompt-bar-more .sv-more-button").click()
     for field in ("prompt", "prompt-b", "negative-prompt"):
         opened.locator(f"#{field} textarea").fill(HOSTILE)
     for stem in STEMS:
@@ -176,7 +193,7 @@ def test_nothing_is_wider_than_a_phone(page: Opener, open_tab: TabOpener, path: 
         open_tab(opened, stem)
         expect(opened.locator(f"#tab-{stem} .sv-note")).to_be_visible()
         assert opened.evaluate("document.documentElement.scrollWidth") <= 390, stem
-    opened.locator("#prompt-bar-more button.label-wrap").click()
+    opened.locator("#prompt-bar-more .sv-more-button").click()
     expect(opened.locator("#image-model")).to_be_visible()
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 

@@ -45,7 +45,7 @@ def test_chips_change_one_word_of_the_prompt_and_say_which(page: Opener, open_ta
     expect(chip(opened, "size", "large")).to_have_attribute("aria-pressed", "false")
     chip(opened, "negative", "watermark").click()
     expect(opened.locator("#lab-builder .pl-away")).to_have_text(EN("prompt_lab.away_from", text="watermark"))
-    opened.locator("#prompt-bar-more .label-wrap").click()
+    opened.locator("#prompt-bar-more .sv-more-button").click()
     expect(opened.locator("#negative-prompt textarea")).to_have_value("watermark")
     opened.locator("#prompt textarea").fill("<b>two</b> dogs")
     expect(chip(opened, "content", "dog")).to_have_attribute("aria-pressed", "true")
