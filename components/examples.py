@@ -2,6 +2,8 @@
 
 import logging
 import threading
+from collections.abc import Callable
+from functools import partial
 
 from components.audio_run import compute_example_sound
 from components.control_vector_trials import compute_example_strip
@@ -11,29 +13,36 @@ from components.picture_tabs import compute_example
 from components.prompt_lab import compute_example_variants
 from components.video_runs import compute_example_film
 from pipelines import embeddings, models
+from pipelines.compute import patiently, wait_until_quiet
 from pipelines.errors import InputError
 
 log = logging.getLogger(__name__)
+WARM_UP: tuple[Callable[[], object], ...] = (
+    compute_example,
+    lambda: embeddings.warm_up(models.default_id("clip")),
+    compute_example_sound,
+    compute_example_sweep,
+    compute_example_strip,
+    compute_example_variants,
+    compute_example_station,
+    partial(compute_example_film, True),
+    partial(compute_example_film, False),
+)
 
 
 def warm_up() -> threading.Thread:
     """Load the preselected models and draw the first examples behind the visitors' backs.
 
-    Who opens the tabs sooner sees the same run live instead. A model that cannot be loaded
-    explains itself there, in the visitor's language.
+    Who opens the tabs sooner sees the same run live instead, and need not wait for what is drawn here. A
+    model that cannot be loaded explains itself there, in the visitor's language.
     """
 
     def work() -> None:
         try:
-            compute_example()
-            embeddings.warm_up(models.default_id("clip"))
-            compute_example_sound()
-            compute_example_sweep()
-            compute_example_strip()
-            compute_example_variants()
-            compute_example_station()
-            compute_example_film(True)
-            compute_example_film(False)
+            with patiently():
+                for compute in WARM_UP:
+                    wait_until_quiet()  # pictures are drawn by the stepper's thread, which is never patient
+                    compute()
         except InputError as error:
             log.warning("the first examples could not be computed: %s", error)
 

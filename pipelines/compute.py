@@ -9,6 +9,7 @@ thread-safe, from running beside themselves.
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +20,10 @@ import torch
 P = ParamSpec("P")
 R = TypeVar("R")
 
+QUIET_S = 0.5  # nobody has asked for anything for so long: between two steps of a run there is no such pause
+
 _here = threading.local()
+_last_asked = 0.0  # when a visitor's work was last handed over or done, on the clock of `time.monotonic`
 
 
 def _begin() -> None:
@@ -41,9 +45,37 @@ def on_compute_thread(function: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         if getattr(_here, "computes", False):
             return function(*args, **kwargs)
-        return _thread.submit(function, *args, **kwargs).result()
+        if getattr(_here, "patient", False):
+            wait_until_quiet()
+            return _thread.submit(function, *args, **kwargs).result()
+        _note_asked()
+        try:
+            return _thread.submit(function, *args, **kwargs).result()
+        finally:
+            _note_asked()
 
     return wrapped
+
+
+def _note_asked() -> None:
+    global _last_asked
+    _last_asked = time.monotonic()
+
+
+def wait_until_quiet() -> None:
+    """Return once no visitor has asked for anything for `QUIET_S`."""
+    while (left := _last_asked + QUIET_S - time.monotonic()) > 0:
+        time.sleep(left)
+
+
+@contextmanager
+def patiently() -> Iterator[None]:
+    """Let what this thread asks for wait whenever visitors ask for something."""
+    _here.patient = True
+    try:
+        yield
+    finally:
+        _here.patient = False
 
 
 @contextmanager

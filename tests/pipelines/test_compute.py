@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines import image, models
+from pipelines import compute, image, models
 from pipelines.clip import clip_scores
-from pipelines.compute import on_compute_thread, on_passing_thread, one_core
+from pipelines.compute import on_compute_thread, on_passing_thread, one_core, patiently
 from pipelines.trace import ImageRequest
 
 
@@ -34,6 +34,24 @@ def test_all_callers_share_one_thread_that_is_none_of_theirs() -> None:
 def test_nested_calls_do_not_wait_for_themselves() -> None:
     outer, inner = nested()
     assert outer == inner
+
+
+def test_what_is_patient_lets_visitors_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "QUIET_S", 3.0)  # a slow machine may pause between two calls
+    order: list[str] = []
+    note = on_compute_thread(order.append)
+    note("visitor")
+
+    def in_the_background() -> None:
+        with patiently():
+            note("patient")
+
+    background = threading.Thread(target=in_the_background)
+    background.start()
+    for _ in range(200):
+        note("visitor")
+    background.join()
+    assert order == ["visitor"] * 201 + ["patient"]
 
 
 @pytest.mark.parametrize("decorator", [on_compute_thread, on_passing_thread])
