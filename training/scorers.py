@@ -43,6 +43,7 @@ COLOUR_CLASSES: tuple[str | None, ...] = (None, *COLOURS)
 SIZE_CLASSES: tuple[str | None, ...] = (None, *SIZES)
 GRID = 32  # side of the dense maps
 MAX_COUNT = 4
+PARTS = 6  # features that tell copies of a noun apart
 
 
 def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
@@ -89,10 +90,12 @@ class Scorer(nn.Module):
         self.join_middle = nn.Sequential(nn.Conv2d(192, 64, 1), _conv(64, 64))
         self.join_fine = nn.Sequential(nn.Conv2d(96, 48, 1), _conv(48, 48))
         self.dense = nn.Conv2d(48, 1 + len(NOUNS) + len(COLOUR_CLASSES), 1)
-        self.squeeze = _conv(128, 24)
+        # Counts one noun from its own map and a few features that tell neighbours apart; one for all nouns.
+        self.parts = nn.Sequential(nn.Conv2d(48, PARTS, 1), nn.BatchNorm2d(PARTS))
         self.count = nn.Sequential(
-            nn.Linear(24 * 64, 128), nn.ReLU(), nn.Linear(128, len(NOUNS) * (MAX_COUNT + 1))
-        )
+            _conv(2 + PARTS, 24, 2), _conv(24, 32, 2), _conv(32, 48, 2), nn.Flatten(),
+            nn.Linear(48 * 16, 64), nn.ReLU(), nn.Linear(64, MAX_COUNT + 1),
+        )  # fmt: skip
         self.look = nn.Sequential(nn.Linear(3 * 128 + 3 * 48, 192), nn.ReLU())
         self.look_heads = nn.ModuleDict({k: nn.Linear(192, len(v)) for k, v in LOOKS.items()})
         # Judges geometry from the two things' maps alone.
@@ -112,11 +115,18 @@ class Scorer(nn.Module):
         pools = (torch.mean, torch.amax, torch.std)
         pooled = torch.cat([pool(x, (2, 3)) for x in (coarse, joined) for pool in pools], 1)
         look = self.look(pooled)
-        counts = self.count(self.squeeze(coarse).flatten(1)).unflatten(1, (len(NOUNS), MAX_COUNT + 1))
-        split = 1 + len(NOUNS)
-        return Seen(
-            dense[:, :split], dense[:, split:], counts, {k: head(look) for k, head in self.look_heads.items()}
-        )
+        nouns, colours = dense.split((1 + len(NOUNS), len(COLOUR_CLASSES)), 1)
+        counts = self._count(nouns, self.parts(joined))
+        return Seen(nouns, colours, counts, {k: head(look) for k, head in self.look_heads.items()})
+
+    def _count(self, nouns: Tensor, parts: Tensor) -> Tensor:
+        """How many of each noun, `[batch, 16, 5]` logits, from `[batch, 17, 32, 32]` and the parts."""
+        maps = nouns.detach().float().softmax(1)  # counting must not teach the network which maps to draw
+        each = maps[:, 1:, None]
+        rest = 1 - maps[:, :1, None] - each
+        shared = parts[:, None].expand(-1, len(NOUNS), -1, -1, -1)
+        stacked = torch.cat([each.to(parts.dtype), rest.to(parts.dtype), shared], 2)
+        return self.count(stacked.flatten(0, 1)).unflatten(0, (len(parts), len(NOUNS)))
 
     def judge_geometry(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Relation of the first thing to the second, and the first thing's size.

@@ -17,11 +17,13 @@ from training.common import (
     train,
 )
 from training.muon import Muon
-from training.pool import Pool
+from training.pool import Pool, Shares
 from training.scorers import FOLDER, Scorer, Seen, Truth, noun_maps, truth_of
 
 NAME = "scorers"
-EDGES = ("fine.0", "dense", "count.2", "look_heads", "geometry.7")  # what touches pixels or answers
+SHARES = Shares(lecture=0.1, pairs=0.3)  # things in relations are small, and the hardest to see
+THINGS = 3.0  # how much more a cell that shows a thing counts than one of the background
+EDGES = ("fine.0", "dense", "count.6", "look_heads", "geometry.7")  # what touches pixels or answers
 
 
 def _stack(truths: list[Truth], name: str, device: str) -> Tensor:
@@ -39,8 +41,10 @@ def loss_of(scorer: Scorer, seen: Seen, truths: list[Truth], device: str) -> tup
     rows = torch.arange(len(truths), device=device)
     other = maps[rows, second.clamp(min=0)] * (second >= 0)[:, None, None]
     relation_logits, size_logits = scorer.judge_geometry(maps[rows, first], other)
+    weight = torch.full((seen.nouns.shape[1],), THINGS, device=device)
+    weight[0] = 1
     parts = {
-        "nouns": 2 * F.cross_entropy(seen.nouns, nouns),
+        "nouns": 2 * F.cross_entropy(seen.nouns, nouns, weight),
         "colours": F.cross_entropy(seen.colours, colours, ignore_index=-1),
         "counts": 4 * F.cross_entropy(seen.counts.flatten(0, 1), counts.flatten()),
         "relation": 0.5 * F.cross_entropy(relation_logits, relation, ignore_index=-1),
@@ -72,7 +76,7 @@ def main() -> None:
     scorer = Scorer().to(args.device).to(memory_format=torch.channels_last)
     optimizer = Muon(scorer, outer=EDGES, weight_decay=0.02)
     run = Progress.resume(NAME, scorer, optimizer, args, load_fp32(FOLDER / "scorer.safetensors"))
-    pool = Pool(args)
+    pool = Pool(args, shares=SHARES)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
         images, examples = pool.sample()
