@@ -116,10 +116,10 @@ class Scorer(nn.Module):
         pooled = torch.cat([pool(x, (2, 3)) for x in (coarse, joined) for pool in pools], 1)
         look = self.look(pooled)
         nouns, colours = dense.split((1 + len(NOUNS), len(COLOUR_CLASSES)), 1)
-        counts = self._count(nouns, self.parts(joined))
+        counts = self.count_nouns(nouns, self.parts(joined))
         return Seen(nouns, colours, counts, {k: head(look) for k, head in self.look_heads.items()})
 
-    def _count(self, nouns: Tensor, parts: Tensor) -> Tensor:
+    def count_nouns(self, nouns: Tensor, parts: Tensor) -> Tensor:
         """How many of each noun, `[batch, 16, 5]` logits, from `[batch, 17, 32, 32]` and the parts."""
         maps = nouns.detach().float().softmax(1)  # counting must not teach the network which maps to draw
         each = maps[:, 1:, None]

@@ -18,6 +18,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from pipelines.diffusion import assemble, classroom_scheduler
+from pipelines.world.films import MOTIONS, draw_film, film_caption, parse_motion
 from training.common import (
     MODELS,
     Progress,
@@ -51,8 +52,10 @@ EMPTY_SHARE = 0.1
 STEPS = 1000
 EMPHASIS, VISIBLE = 3.0, 600  # weight of things, and the timestep below which it holds
 # Two things together are the hardest to learn; frames of films teach what a motion word may look like.
-SHARES = Shares(lecture=0.15, pairs=0.25, films=0.12)
+SHARES = Shares(lecture=0.12, pairs=0.35, films=0.08)
 MIDDLE = 0.4  # 0 for uniform timesteps, up to 1
+LEGIBLE = 0.05  # weight of `motion_legibility`
+_CODE_SCALE = 3.0
 
 
 class TextTower:
@@ -131,6 +134,29 @@ def spread_timesteps(batch: int, device: str) -> Tensor:
     return (places * STEPS).long().clamp(max=STEPS - 1)
 
 
+def motion_codes(width: int) -> Tensor:
+    """`[motion + 1, width]` fixed orthogonal directions, one for each motion and the first for none."""
+    rng = torch.Generator().manual_seed(0)
+    return _CODE_SCALE * torch.linalg.qr(torch.randn(width, width, generator=rng))[0][: len(MOTIONS) + 1]
+
+
+def motion_legibility(embedding: Tensor, captions: Sequence[str], codes: Tensor) -> Tensor:
+    """Cross-entropy of the motion that each caption names, read from the text's share of the time embedding.
+
+    Single pictures never teach the U-Net to hand a motion word on: what it does not need itself it drops, and
+    the motion adapter, which reads no text, can then not know it. This keeps the word in the embedding that
+    modulates every residual block.
+
+    Args:
+        embedding: `[batch, width]`, of `unet.add_embedding`.
+        captions: of the batch.
+        codes: of `motion_codes`.
+    """
+    named = [parse_motion(caption) for caption in captions]
+    target = torch.tensor([0 if m is None else 1 + MOTIONS.index(m) for m in named], device=embedding.device)
+    return F.cross_entropy(embedding.float() @ codes.T, target)
+
+
 @torch.no_grad()
 def text_use(unet: torch.nn.Module, text_of: TextTower, pool: Pool, alphas: Tensor) -> dict[str, float]:
     """Loss at the last timestep with the right, a wrong and no caption: how much the text says."""
@@ -175,6 +201,7 @@ def main() -> None:
         return (latents * vae.config.scaling_factor).cpu()
 
     pool = Pool(args, encode, SHARES)
+    codes = motion_codes(unet.time_embedding.linear_2.out_features).to(args.device)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
         latents, examples = pool.sample()
@@ -185,7 +212,10 @@ def main() -> None:
             text = text_of(captions)
             weights = thing_weights([e.masks for e in examples], timesteps)
             loss = velocity_loss(predict, latents, text, noise, timesteps, alphas, weights)
-        return loss.mean(), {}
+            films = [film_caption(draw_film(pool.rng), pool.rng) for _ in captions]
+            embedding = unet.add_embedding(torch.cat([text, text_of(films)]))
+            legible = motion_legibility(embedding, captions + films, codes)
+        return loss.mean() + LEGIBLE * legible, {"motion_legibility": legible.item()}
 
     train(
         run,

@@ -7,11 +7,21 @@ from diffusers import AutoencoderKL
 from torch import nn
 
 from pipelines.diffusion import classroom_scheduler
+from pipelines.world.films import MOTIONS
 from training import train_autoencoder
 from training.train_autoencoder import ANCHOR, edge_error, normalise
 from training.train_autoencoder import loss_of as autoencoder_loss
 from training.train_autoencoder import thing_weights as autoencoder_weights
-from training.train_unet import EMPHASIS, VISIBLE, spread_timesteps, thing_weights, velocity_loss
+from training.train_motion import noisy_timesteps
+from training.train_unet import (
+    EMPHASIS,
+    VISIBLE,
+    motion_codes,
+    motion_legibility,
+    spread_timesteps,
+    thing_weights,
+    velocity_loss,
+)
 
 TINY = train_autoencoder.CONFIG | {"block_out_channels": (16, 16, 16)}
 
@@ -91,6 +101,26 @@ def test_timesteps_are_in_strata_and_the_middle_comes_more_often() -> None:
         density[[0, 9, 10, 19]], torch.tensor([0.72, 1.65, 1.65, 0.72]), atol=0.05, rtol=0
     )
     torch.testing.assert_close(density, density.flip(0), atol=0.07, rtol=0)
+
+
+def test_a_films_timesteps_are_mostly_noisy() -> None:
+    torch.manual_seed(0)
+    drawn = torch.stack([noisy_timesteps(2, "cpu") for _ in range(4000)])
+    assert drawn.min() < 60
+    assert drawn.max() == 999
+    assert (drawn[:, 1].amin() >= drawn[:, 0].amax()).all(), "one in each stratum"
+    assert drawn.float().quantile(0.5) == pytest.approx(1000 * 0.5**0.45, abs=12)
+
+
+def test_a_motion_word_is_legible_where_the_embedding_points_to_its_code() -> None:
+    captions = ["a cat walks left", "a cat", "a dog, zooming in", ""]
+    codes = motion_codes(64)
+    torch.testing.assert_close(codes @ codes.T, 9 * torch.eye(len(MOTIONS) + 1), atol=1e-4, rtol=0)
+    own = codes[[1 + MOTIONS.index("walks left"), 0, 1 + MOTIONS.index("zooms in"), 0]]
+    chance = np.log(len(MOTIONS) + 1)
+    assert motion_legibility(own, captions, codes) < 0.01
+    assert motion_legibility(torch.zeros(4, 64), captions, codes).item() == pytest.approx(chance, rel=1e-5)
+    assert motion_legibility(own.roll(1, 0), captions, codes) > 5
 
 
 def test_normalised_latents_have_unit_deviation_and_decode_to_the_same_picture() -> None:

@@ -8,7 +8,7 @@ from pipelines.world.captions import Facts, ThingFact, parse
 from pipelines.world.render import render
 from pipelines.world.scene import NOUNS, PLACES, Scene, Thing
 from training.pool import draw_example, to_tensor
-from training.scorers import COLOUR_CLASSES, GRID, Scorer, Verdict, look_at, truth_of
+from training.scorers import COLOUR_CLASSES, GRID, MAX_COUNT, PARTS, Scorer, Verdict, look_at, truth_of
 from training.train_scorers import loss_of
 
 
@@ -43,6 +43,19 @@ def test_pictures_of_any_size_are_judged_alike() -> None:
     assert one.looks == two.looks
     assert torch.allclose(one.maps, two.maps, atol=1e-5)
     assert one.maps.std() > 0
+
+
+def test_every_noun_is_counted_by_the_same_eyes() -> None:
+    """Two nouns that swap their maps swap their counts, so what one noun teaches holds for all."""
+    torch.manual_seed(0)
+    scorer = Scorer().eval()
+    nouns, parts = torch.randn(3, 1 + len(NOUNS), GRID, GRID), torch.randn(3, PARTS, GRID, GRID)
+    swapped = nouns.clone()
+    swapped[:, [1, 5]] = nouns[:, [5, 1]]
+    counts, again = scorer.count_nouns(nouns, parts), scorer.count_nouns(swapped, parts)
+    assert counts.shape == (3, len(NOUNS), MAX_COUNT + 1)
+    assert not torch.allclose(counts[:, 0], counts[:, 4], atol=1e-4)
+    torch.testing.assert_close(again[:, [4, 0]], counts[:, [0, 4]])
 
 
 def _verdict(counts: dict[str, int], colours: dict[str, str | None], **looks: str | None) -> Verdict:
