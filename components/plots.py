@@ -1,5 +1,6 @@
 """One look for every figure: large type, no clutter, readable on light and on dark."""
 
+from textwrap import wrap
 from typing import Any
 
 import gradio as gr
@@ -68,6 +69,11 @@ def style(fig: go.Figure, t: Texts | None = None, height: int = 420) -> go.Figur
     if not fig.layout.title.text:
         fig.update_layout(margin_t=8)
     return fig
+
+
+def in_lines(title: str) -> str:
+    """An axis title in lines that fit the plots of a telephone."""
+    return "<br>".join(wrap(title, 34))
 
 
 def plot(alt: str, **kwargs: Any) -> gr.Plot:
