@@ -72,8 +72,11 @@ def style(fig: go.Figure, t: Texts | None = None, height: int = 420) -> go.Figur
 
 
 def in_lines(title: str) -> str:
-    """An axis title in lines that fit the plots of a telephone."""
-    return "<br>".join(wrap(title, 34))
+    """An axis title in as few lines as fit the plots of a telephone, about equally long."""
+    most = 36  # letters
+    count = len(wrap(title, most))
+    narrower = (wrap(title, width, break_long_words=False) for width in range(1, most + 1))
+    return "<br>".join(next(lines for lines in narrower if len(lines) <= count))
 
 
 def plot(alt: str, **kwargs: Any) -> gr.Plot:

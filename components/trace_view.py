@@ -7,7 +7,7 @@ from components.frames import Frames, Reel
 from components.language import Texts
 from components.layout import html_escape
 from pipelines import models
-from pipelines.image import DenoiseStep, ImageRequest, Trace
+from pipelines.image import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 
 _THUMBS, _COARSE = 25, 6  # most pictures in a film strip, on wide and on narrow screens
 
@@ -63,6 +63,9 @@ def facts(request: ImageRequest, t: Texts, scale: bool = True) -> str:
         t: texts.
         scale: whether its guidance scale is one of the facts.
     """
+    scheduler = request.scheduler
+    if scheduler in SCHEDULERS:
+        scheduler = t(f"image.scheduler_{scheduler.replace('+', 'p')}")
     rows = [("prompt", f"“{request.prompt}”" if t.language == "en" else f"„{request.prompt}“")]
     if request.negative_prompt:
         rows.append(("negative", request.negative_prompt))
@@ -70,7 +73,7 @@ def facts(request: ImageRequest, t: Texts, scale: bool = True) -> str:
         ("seed", str(request.seed)),
         ("steps", str(request.num_inference_steps)),
         *([("scale", number(request.guidance_scale, t))] if scale else []),
-        ("scheduler", t(f"image.scheduler_{request.scheduler.replace('+', 'p')}")),
+        ("scheduler", scheduler),
         ("model", models.entry(request.model).title),
     ]
     items = (f"<span>{html_escape(t(f'image.fact_{key}'))} <b>{html_escape(v)}</b></span>" for key, v in rows)
