@@ -79,7 +79,7 @@ def build_clip_part(t: Texts) -> ClipPart:
     status = live_html("audio", "audio-clip-status", value=_status(t("audio.clip.none")), script=False)
     with gr.Row(elem_classes="image-actions"):
         go_on = gr.Button(t("audio.clip.go_on"), variant="primary", interactive=False, elem_id="audio-go-on")
-        world = gr.Button(t("audio.clip.world"), elem_id="audio-world-clip", scale=0, min_width=260)
+        world = gr.Button(t("audio.clip.world"), elem_id="audio-world-clip", scale=0, min_width=300)
     return ClipPart(sources, world, go_on, status, gr.State(None))
 
 
