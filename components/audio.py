@@ -136,7 +136,7 @@ def _controls(t: Texts) -> list[Any]:
     return [
         gr.Slider(
             low, high, value=getattr(default, name), step=step, label=t(f"audio.{name}"),
-            info=t(f"audio.{name}_info"), elem_id=f"audio-{name.replace('_', '-')}",
+            info=t(f"audio.{name}_info"), elem_id=f"audio-{name.replace('_', '-')}", min_width=400,
         )
         for name, (low, high, step) in ranges.items()
     ]  # fmt: skip
@@ -146,12 +146,13 @@ def _models(t: Texts) -> tuple[gr.Dropdown, gr.Radio]:
     model = gr.Dropdown(
         [(f"{e.title} · {e.licence}", e.id) for e in models.catalogue("audio")],
         value=models.default_id("audio"), label=t("audio.model"), info=t("audio.model_info"),
-        filterable=False, elem_id="audio-model",
+        filterable=False, elem_id="audio-model", min_width=300,
     )  # fmt: skip
     known = backends_of(models.entry(models.default_id("audio")))
     backend = gr.Radio(
         list(known), value=next(iter(known), None), visible=len(known) > 1,
         label=t("audio.backend"), info=t("audio.backend_info"), elem_id="audio-backend",
+        min_width=300,
     )  # fmt: skip
     return model, backend
 

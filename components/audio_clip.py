@@ -78,10 +78,8 @@ def build_clip_part(t: Texts) -> ClipPart:
     sources = live_html("audio_clip", "audio-clip", t("audio.clip.title"), sources_html(t))
     status = live_html("audio", "audio-clip-status", value=_status(t("audio.clip.none")), script=False)
     with gr.Row(elem_classes="image-actions"):
-        go_on = gr.Button(
-            t("audio.clip.go_on"), variant="primary", interactive=False, elem_id="audio-go-on", scale=2
-        )
-        world = gr.Button(t("audio.clip.world"), elem_id="audio-world-clip")
+        go_on = gr.Button(t("audio.clip.go_on"), variant="primary", interactive=False, elem_id="audio-go-on")
+        world = gr.Button(t("audio.clip.world"), elem_id="audio-world-clip", scale=0, min_width=300)
     return ClipPart(sources, world, go_on, status, gr.State(None))
 
 

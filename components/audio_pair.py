@@ -34,8 +34,15 @@ def build_pair_part(t: Texts) -> PairPart:
     """Draw this part of the tab."""
     section(t("audio.pair.title"), t("audio.pair.hint"))
     with gr.Row(elem_classes="image-actions", equal_height=True):
-        start = gr.Button(t("audio.pair.start"), variant="primary", elem_id="audio-pair-start", scale=2)
-        stop = gr.Button(t("audio.stop"), variant="stop", interactive=False, elem_id="audio-pair-stop")
+        start = gr.Button(t("audio.pair.start"), variant="primary", elem_id="audio-pair-start")
+        stop = gr.Button(
+            t("audio.stop"),
+            variant="stop",
+            interactive=False,
+            elem_id="audio-pair-stop",
+            scale=0,
+            min_width=140,
+        )
     verdict = live_html(
         "audio", "audio-pair-verdict", value=verdict_html(t("audio.pair.before")), script=False
     )

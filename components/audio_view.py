@@ -216,7 +216,9 @@ def levels_html(t: Texts) -> str:
     lines = []
     for model in ("audiolm", "bark", "musicgen"):
         cells = "".join(
-            f'<td class="{k}">{html_escape(text)}</td>' if text != "–" else "<td></td>"
+            f'<td class="{k}" data-level="{html_escape(t(f"audio.levels.{k}"))}">{html_escape(text)}</td>'
+            if text != "–"
+            else "<td></td>"
             for k in LEVELS
             for text in [t(f"audio.levels.{model}_{k}")]
         )

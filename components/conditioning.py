@@ -77,7 +77,7 @@ def _layout(t: Texts) -> _Parts:
         effects = plot(t("conditioning.effects_alt"), elem_id="conditioning-effects")
     section(t("conditioning.cut_title"), t("conditioning.cut_hint"))
     with gr.Row():
-        cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=340)
+        cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=470)
         cut_stop = _stop_button("conditioning-cut-stop", t)
     cuts = live_html("trace", "conditioning-cuts", t("conditioning.cut_title"))
     section(t("conditioning.switch_title"), t("conditioning.switch_hint"))
@@ -87,7 +87,7 @@ def _layout(t: Texts) -> _Parts:
     )  # fmt: skip
     one = live_html("trace", "conditioning-one", t("conditioning.switch_title"))
     with gr.Row():
-        switch = gr.Button(t("conditioning.switch"), elem_id="conditioning-switch", scale=0, min_width=340)
+        switch = gr.Button(t("conditioning.switch"), elem_id="conditioning-switch", scale=0, min_width=470)
         switch_stop = _stop_button("conditioning-switch-stop", t)
     with gr.Column(elem_classes="sv-wide"):
         row = live_html("trace", "conditioning-row", t("conditioning.switch_title"))

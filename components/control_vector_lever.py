@@ -96,7 +96,11 @@ def build_lever(name: str, first: gr.components.Component, t: Texts) -> Lever:
         with gr.Column(scale=5, min_width=320):
             first.render()
         start = gr.Button(
-            t(f"control_vector.{name}_start"), variant="primary", elem_id=f"cv-{name}-start", scale=3
+            t(f"control_vector.{name}_start"),
+            variant="primary",
+            elem_id=f"cv-{name}-start",
+            scale=3,
+            min_width=280,
         )
         stop = gr.Button(
             t("control_vector.stop"), variant="stop", elem_id=f"cv-{name}-stop", interactive=False, scale=1

@@ -183,7 +183,8 @@ def table_html(vector: ControlVector, model: str, t: Texts) -> str:
             facts = t(f"control_vector.table.{key}", title=models.entry(model).title, **values)
             chosen = f"<small>{html_escape(facts)}</small>"
         cells = "".join(
-            f"<td>{html_escape(t(f'control_vector.table.{kind}_{part}'))}</td>"
+            f'<td data-part="{html_escape(t(f"control_vector.table.head_{part}"))}">'
+            f"{html_escape(t(f'control_vector.table.{kind}_{part}'))}</td>"
             for part in ("sequence", "pooled")
         )
         mark = ' class="cv-chosen" aria-current="true"' if chosen else ""

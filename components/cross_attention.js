@@ -11,15 +11,7 @@ const group = () => branch().groups[at.layers];
 const percent = (share, digits) => (100 * share).toFixed(digits).replace(".", data.decimal) + " %";
 
 async function pixelsOf(source) {
-  if (!tiles.has(source)) {
-    const image = new Image();
-    image.src = source;
-    await image.decode();
-    const canvas = new OffscreenCanvas(image.width, image.height);
-    const pen = canvas.getContext("2d", { willReadFrequently: true });
-    pen.drawImage(image, 0, 0);
-    tiles.set(source, pen.getImageData(0, 0, image.width, image.height));
-  }
+  if (!tiles.has(source)) tiles.set(source, await window.steuervektor.pixelsOf(source));
   return tiles.get(source);
 }
 
@@ -106,7 +98,7 @@ async function draw() {
     heat(lead, picture, cells, row.colour, row.name + ", " + where);
     find("[data-legend]").innerHTML = '<b></b><span class="ramp"></span><span></span>';
     const [name, ramp, peak] = find("[data-legend]").children;
-    name.textContent = row.name; name.style.color = row.colour;
+    name.textContent = row.name;
     ramp.style.setProperty("--c", row.colour);
     peak.textContent = "0 … " + percent(most, 1) + " " + data.peak;
     find("[data-step-label]").textContent = where;

@@ -184,7 +184,11 @@ def build_picture_section(t: Texts) -> PictureSection:
             scale=2,
         )  # fmt: skip
         text = gr.Textbox(
-            label=t("cross_attention.text"), elem_id="attention-text", elem_classes="sv-text", scale=4
+            label=t("cross_attention.text"),
+            elem_id="attention-text",
+            elem_classes="sv-text",
+            scale=4,
+            min_width=320,
         )
         ask = gr.Button(t("cross_attention.ask"), elem_id="attention-ask", scale=2)
     view = live_html("cross_attention", "attention-picture", t("cross_attention.picture_title"))

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components import theme
@@ -58,13 +59,18 @@ def dress(html: str, language: str) -> str:
 
 
 class Document:
-    """ASGI middleware that dresses the two pages and passes everything else through."""
+    """ASGI middleware that dresses the two pages and passes everything else through, "/de/" to "/de"."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        if scope["type"] == "http" and path == "/de/":
+            # Gradio would send on without the query; a relative address holds behind any proxy
+            query = scope.get("query_string", b"").decode("latin-1")
+            await RedirectResponse("../de" + ("?" + query if query else ""))(scope, receive, send)
+            return
         if scope["type"] != "http" or scope["method"] != "GET" or path not in PAGES:
             await self.app(scope, receive, send)
             return

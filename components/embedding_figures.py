@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from components.colors import NEUTRAL, token_colours
 from components.language import Texts
 from components.layout import html_escape
-from components.plots import DIVERGING, LINE, TEXT, style
+from components.plots import DIVERGING, LINE, TEXT, in_lines, style
 from pipelines.directions import Direction
 from pipelines.embedding_world import KINDS, ShortText, WorldText, map_texts, picture
 from pipelines.embeddings import Difference, Embedding
@@ -181,7 +181,7 @@ def map_figure(
         fig.update_layout(images=_pictures(points, grouping, only, side), dragmode="zoom")
         # One unit is as long across as it is down: distances on the map are not stretched once more.
         fig.update_xaxes(range=[low[0] - side, high[0] + side], constrain="domain", **hidden)
-        fig.update_yaxes(range=[low[1] - side, high[1] + side], scaleanchor="x", **hidden)
+        fig.update_yaxes(range=[low[1] - side, high[1] + side], scaleanchor="x", constrain="domain", **hidden)
     else:
         axis = {"showticklabels": False, "title": "", "showspikes": False, "showbackground": False,
                 "gridcolor": "#9a9fa8", "zeroline": False}  # fmt: skip
@@ -230,7 +230,9 @@ def words_figure(difference: Difference, t: Texts, count: int = 5) -> go.Figure:
     )  # fmt: skip
     style(fig, t, height=420)
     fig.update_yaxes(autorange="reversed", tickfont_size=18, showgrid=False)
-    fig.update_xaxes(range=[-1.3, 1.3], tickvals=[-1, -0.5, 0, 0.5, 1], title=t("embeddings.words_axis"))
+    fig.update_xaxes(
+        range=[-1.3, 1.3], tickvals=[-1, -0.5, 0, 0.5, 1], title=in_lines(t("embeddings.words_axis"))
+    )
     return fig
 
 
@@ -286,7 +288,7 @@ def direction_figure(
         tickvals=list(range(len(ends))), ticktext=list(direction.nouns), tickfont_size=17,
         range=[len(ends) - 0.4, -0.6], showgrid=True,
     )  # fmt: skip
-    title = t("embeddings.direction_axis", plus=direction.plus, minus=direction.minus)
+    title = in_lines(t("embeddings.direction_axis", plus=direction.plus, minus=direction.minus))
     fig.update_xaxes(range=[low - 1.6 * side, high + 1.6 * side], title=title, zeroline=False, nticks=5)
     return fig
 
@@ -317,7 +319,10 @@ def overview_figure(directions: Sequence[Direction], chosen: Direction, t: Texts
         range=[len(kinds) - 0.5, -0.5], gridcolor=LINE, zeroline=False,
     )  # fmt: skip
     fig.update_xaxes(
-        range=[-0.3, 1.05], tickvals=[0, 0.5, 1], title=t("embeddings.overview_axis"), zeroline=False
+        range=[-0.3, 1.05],
+        tickvals=[0, 0.5, 1],
+        title=in_lines(t("embeddings.overview_axis")),
+        zeroline=False,
     )
     fig.add_vline(x=0, line={"color": TEXT, "dash": "dot"})
     return fig

@@ -35,7 +35,7 @@ def build_guidance_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         with gr.Row(equal_height=False, elem_classes="dial-row"):
             dial = gr.Slider(
                 *GUIDANCE, value=BarValues.guidance_scale, step=0.5, label=t("guidance.scale"),
-                info=t("guidance.scale_info"), elem_id="guidance-dial", scale=4,
+                info=t("guidance.scale_info"), elem_id="guidance-dial", scale=4, min_width=320,
             )  # fmt: skip
             stop = gr.Button(t("guidance.stop"), variant="stop", elem_id="guidance-stop", interactive=False)
         live = live_html("trace", "guidance-live", t("guidance.live_title"))
@@ -65,7 +65,7 @@ def _away_section(t: Texts) -> tuple[gr.Button, gr.Textbox, gr.HTML]:
     with gr.Row(equal_height=False, elem_classes="away-row"):
         text = gr.Textbox(
             t("guidance.negative_default"), label=t("guidance.negative_prompt"), elem_id="away-text",
-            elem_classes="sv-text", scale=3,
+            elem_classes="sv-text", scale=3, min_width=320,
         )  # fmt: skip
         button = gr.Button(t("guidance.negative"), elem_id="away", scale=2)
     return button, text, live_html("trace", "guidance-away", t("guidance.negative_title"), away_idle(t))

@@ -213,5 +213,6 @@ def _picture(trace: Trace | None, frames: Frames | Reel, score: float | None, t:
     if trace is None or score is None:
         shown = _shot(frames.guided[-1], t("image.guided")) if frames.guided else hole(t)
         return shown, html_escape(t("journey.say_picture_none"))
-    body = f"{_shot(encode(trace.image), trace.request.prompt)}<strong>{number(score, t, 2)}</strong>"
+    said = number(score, t, 2, measured=True)
+    body = f"{_shot(encode(trace.image), trace.request.prompt)}<strong>{said}</strong>"
     return body, html_escape(t("journey.say_picture"))

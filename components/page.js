@@ -1,4 +1,4 @@
-// What the page does outside Gradio: its language, its address, light and dark.
+// What the page does outside Gradio: its language, its address, light and dark; and what views share.
 // The address holds the whole state, so a link can be shared, bookmarked or opened in the other language.
 (function () {
   "use strict";
@@ -69,6 +69,15 @@
       if (!restored) return;
       for (const [name, value] of Object.entries(values)) keep(name, value);
       publish();
+    },
+    // Numbers come as the pixels of a picture that loses nothing; this gives them back.
+    async pixelsOf(source) {
+      const image = new Image();
+      image.src = source;
+      await image.decode();
+      const pen = new OffscreenCanvas(image.width, image.height).getContext("2d", { willReadFrequently: true });
+      pen.drawImage(image, 0, 0);
+      return pen.getImageData(0, 0, image.width, image.height);
     },
   };
 

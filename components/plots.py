@@ -1,5 +1,6 @@
 """One look for every figure: large type, no clutter, readable on light and on dark."""
 
+from textwrap import wrap
 from typing import Any
 
 import gradio as gr
@@ -68,6 +69,14 @@ def style(fig: go.Figure, t: Texts | None = None, height: int = 420) -> go.Figur
     if not fig.layout.title.text:
         fig.update_layout(margin_t=8)
     return fig
+
+
+def in_lines(title: str) -> str:
+    """An axis title in as few lines as fit the plots of a telephone, about equally long."""
+    most = 36  # letters
+    count = len(wrap(title, most))
+    narrower = (wrap(title, width, break_long_words=False) for width in range(1, most + 1))
+    return "<br>".join(next(lines for lines in narrower if len(lines) <= count))
 
 
 def plot(alt: str, **kwargs: Any) -> gr.Plot:

@@ -93,7 +93,7 @@ def _layout(t: Texts) -> _Parts:
         with gr.Column(scale=6, min_width=340):
             start = builder_html(BarValues.prompt, "", _FIRST, None, t)
             builder = live_html("prompt_lab", "lab-builder", t("prompt_lab.builder_title"), start)
-        with gr.Column(scale=5, min_width=340):
+        with gr.Column(scale=5, min_width=340, elem_classes="lab-results"):
             draw = gr.Button(_draw_label(_FIRST, t), variant="primary", elem_id="lab-draw")
             grid = live_html(
                 "prompt_lab", "lab-grid", t("prompt_lab.grid_title"), idle_html(t("prompt_lab.grid_idle"))

@@ -7,14 +7,23 @@ from components.frames import Frames, Reel
 from components.language import Texts
 from components.layout import html_escape
 from pipelines import models
-from pipelines.image import DenoiseStep, ImageRequest, Trace
+from pipelines.image import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 
 _THUMBS, _COARSE = 25, 6  # most pictures in a film strip, on wide and on narrow screens
 
 
-def number(value: float, t: Texts, digits: int = 1) -> str:
-    """A number as people of the language write it; whole ones without a fraction."""
-    text = f"{value:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:.0f}"
+def number(value: float, t: Texts, digits: int = 1, measured: bool = False) -> str:
+    """A number as people of the language write it.
+
+    Args:
+        value: any.
+        t: texts.
+        digits: behind the decimal point, at most.
+        measured: all digits are written; otherwise whole numbers have no fraction.
+    """
+    text = f"{value:.{digits}f}"
+    if digits and not measured:
+        text = text.rstrip("0").rstrip(".")
     return text.replace(".", ",") if t.language == "de" else text
 
 
@@ -54,6 +63,9 @@ def facts(request: ImageRequest, t: Texts, scale: bool = True) -> str:
         t: texts.
         scale: whether its guidance scale is one of the facts.
     """
+    scheduler = request.scheduler
+    if scheduler in SCHEDULERS:
+        scheduler = t(f"image.scheduler_{scheduler.replace('+', 'p')}")
     rows = [("prompt", f"“{request.prompt}”" if t.language == "en" else f"„{request.prompt}“")]
     if request.negative_prompt:
         rows.append(("negative", request.negative_prompt))
@@ -61,7 +73,7 @@ def facts(request: ImageRequest, t: Texts, scale: bool = True) -> str:
         ("seed", str(request.seed)),
         ("steps", str(request.num_inference_steps)),
         *([("scale", number(request.guidance_scale, t))] if scale else []),
-        ("scheduler", request.scheduler),
+        ("scheduler", scheduler),
         ("model", models.entry(request.model).title),
     ]
     items = (f"<span>{html_escape(t(f'image.fact_{key}'))} <b>{html_escape(v)}</b></span>" for key, v in rows)

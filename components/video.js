@@ -17,15 +17,8 @@ const written = (value, digits) => value.toFixed(digits).replace("-", "−").rep
 
 const rowsOf = async (source) => {
   if (!source) return null;
-  const image = new Image();
-  image.src = source;
-  await image.decode();
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [image.width, image.height];
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, 0, 0);
-  const bytes = context.getImageData(0, 0, image.width, image.height).data;
-  return { width: image.width, at: (row, column) => bytes[4 * (row * image.width + column)] };
+  const { width, data: bytes } = await window.steuervektor.pixelsOf(source);
+  return { width, at: (row, column) => bytes[4 * (row * width + column)] };
 };
 
 // Pieces -------------------------------------------------------------------------------------------

@@ -184,7 +184,8 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
         if shot is not None or slot.busy:
             yield (gr.skip(),) * (6 + len(FORMATS))
         elif (ready := example_shot(first_request())) is not None:
-            yield _show(ready, t("video.example"), t)
+            page, inside, cost, _, *rest = _show(ready, t("video.example"), t)
+            yield page, inside, cost, gr.skip(), *rest  # who pressed "draw" meanwhile needs the stop button
         else:
             yield from _draw_run(first_request(), None, slot, t)
 

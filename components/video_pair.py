@@ -118,10 +118,10 @@ def measured_text(t: Texts) -> str:
     found = {name: figure(f"video.{name}") for name in _MEASURED}
     if any(f is None for f in found.values()):
         return t("video.not_measured")
-    words = {name: number(f.value, t, 2) for name, f in found.items() if f is not None}
+    words = {name: number(f.value, t, 2, measured=True) for name, f in found.items() if f is not None}
     asked = found["motion"]
     assert asked is not None  # or it would not have been measured
-    low, high = (number(value, t, 2) for value in asked.ci95)
+    low, high = (number(value, t, 2, measured=True) for value in asked.ci95)
     said = t("video.measured", n=asked.n, low=low, high=high, **words)
     return f"{said} {t('video.judge_weak')}" if asked.judge else said
 
@@ -277,7 +277,10 @@ def _real(shot: Shot, t: Texts) -> str:
     motion = said_motion(shot.trace.request.prompt)
     consistency, speed = _real_numbers(motion)
     name = MOTION_WORDS[motion][0] if motion else t("video.nothing_moves")
-    said = t("video.real", motion=name, consistency=number(consistency, t, 2), speed=number(speed, t, 1))
+    said = t(
+        "video.real", motion=name, consistency=number(consistency, t, 2, measured=True),
+        speed=number(speed, t, 1, measured=True),
+    )  # fmt: skip
     return f'<p class="real">{html_escape(said)}</p>'
 
 

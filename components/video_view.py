@@ -119,9 +119,9 @@ def numbers_html(measures: FilmMeasures, t: Texts) -> str:
     moves = t("video.moves" if measures.moves else "video.still")
     return (
         f'<dl class="numbers"><div><dt>{html_escape(t("video.consistency"))}</dt>'
-        f"<dd>{number(measures.consistency, t, 2)}</dd></div>"
+        f"<dd>{number(measures.consistency, t, 2, measured=True)}</dd></div>"
         f"<div><dt>{html_escape(t('video.motion'))}</dt>"
-        f"<dd>{number(measures.speed, t, 1)} <small>{html_escape(t('video.motion_unit'))} · "
+        f"<dd>{number(measures.speed, t, 1, measured=True)} <small>{html_escape(t('video.motion_unit'))} · "
         f"{html_escape(moves)}</small></dd></div></dl>"
     )
 

@@ -22,6 +22,42 @@ FLAGS = (
     "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
 PATIENCE = 60  # pictures of a page that keeps changing
+FILLED = {  # what a tab shows once its first example is computed, by stem
+    "journey": (
+        "#journey-reading .chips em", "#journey-steering [data-state=done]",
+        "#journey-video [data-state=done]", "#journey-audio [data-state=done]",
+    ),
+    "tokens": ("#tokens-view .tk-sentence", "#tokens-view .tk-final"),
+    "embeddings": (
+        "#embedding-map .js-plotly-plot", "#embedding-neighbours .em-card", "#embedding-sum .em-answer",
+    ),
+    "context": (
+        "#context-view .cx-share", "#context-moves .js-plotly-plot", "#context-parted .js-plotly-plot",
+    ),
+    "control_vector": ("#cv-handed .cv-row", "#cv-table .cv-chosen", "#cv-pair .cv-B"),
+    "clip_matrix": ("#clip-matrix .cm-paired", "#clip-zero-shot .cm-card", "#clip-score .cm-value"),
+    "contrastive": ("#contrastive-stage [data-matrix=pairs] .cell",),
+    "dino": ("#dino-patches [data-ready]", "#dino-near section", "#dino-training [data-verdict]"),
+    "image": ("#image-trace .trace[data-state=done]",),
+    "guidance": ("#guidance-sum .sum img", "#guidance-sweep .scatterlayer .point"),
+    "cross_attention": ("#attention-view [data-chips] button",),
+    "conditioning": ("#conditioning-effects .main-svg",),
+    "prompt_lab": ("#lab-grid .pl-facts", "#lab-grid img"),
+    "video": (
+        "#video-view .film-view[data-state=done]", "#video-inside [data-ready]",
+        "#video-pair .film-view[data-state=done]",
+    ),
+    "audio": (
+        "#audio-player .player[data-state=done]", "#audio-guess [data-bars] li",
+    ),
+}  # fmt: skip
+
+
+def wait_until_filled(page: Page, stem: str) -> None:
+    """Return once a tab's first example is there, however long this machine takes to compute it."""
+    page.locator(f"#tab-{stem}[role=tabpanel]").wait_for()
+    for selector in FILLED[stem]:
+        page.locator(selector).first.wait_for(state="attached")
 
 
 def still(page: Page) -> bytes:
@@ -53,7 +89,7 @@ def shots(browser: Browser, address: str, args: argparse.Namespace) -> Iterator[
                 color_scheme="dark" if args.dark else "light",
                 reduced_motion="reduce",
             )
-            context.set_default_timeout(120_000)
+            context.set_default_timeout(600_000)
             page = context.new_page()
             page.goto(address + path)
             page.locator("#prompt textarea").wait_for()
@@ -61,7 +97,7 @@ def shots(browser: Browser, address: str, args: argparse.Namespace) -> Iterator[
                 if args.tabs and stem not in args.tabs:
                     continue
                 page.goto(f"{address}{path}?tab={stem}")
-                page.locator(f"#tab-{stem}[role=tabpanel]").wait_for()
+                wait_until_filled(page, stem)
                 yield f"{stem}-{language}-{screen}{'-dark' if args.dark else ''}", still(page)
             context.close()
 

@@ -181,16 +181,23 @@ def _begin(request: AudioRequest, loaded: AudioModel) -> CodeRun:
 
 
 def delayed(codes: Tensor, pad: int) -> Tensor:
-    """What a model reads of `[codebook, frame]` codes before it says the next: `[codebook, frame + 1]`.
+    """The steps in which a model reads and says codes: codebook k is k steps behind the first one.
 
-    Codebook k is k steps behind the first one, and there is a step before the first.
+    It reads all steps but the last, and says all but the first, each after those before it.
+
+    Args:
+        codes: `[..., codebook, frame]`.
+        pad: the code that fills the gaps, and the step before the first.
+
+    Returns:
+        `[..., codebook, frame + codebooks]`.
 
     Source: Copet et al. 2023 (MusicGen), arXiv:2306.05284, section 2.2, "delay".
     """
-    books, frames = codes.shape
-    out = torch.full((books, frames + 1), pad)
+    *batch, books, frames = codes.shape
+    out = codes.new_full((*batch, books, frames + books), pad)
     for book in range(books):
-        out[book, book + 1 :] = codes[book, : max(0, frames - book)]
+        out[..., book, book + 1 : book + 1 + frames] = codes[..., book, :]
     return out
 
 
@@ -205,7 +212,7 @@ class _Writer:
         self.total = self.frames + loaded.codebooks - 1
         self.codes = torch.zeros(loaded.codebooks, self.frames, dtype=torch.long)
         self.codes[:, : self.given] = given
-        self.next = delayed(given, loaded.pad)
+        self.next = delayed(given, loaded.pad)[:, : self.given + 1]
         self.generator = torch.Generator().manual_seed(request.seed)
         self.warp = LogitsProcessorList()
         if request.temperature not in (0, 1):

@@ -84,7 +84,7 @@ def look_inside(sound: Sound) -> WordLooks | None:
     with loaded.cores, _showing(loaded.model.decoder) as decoder:
         states, mask = loaded.read(sound.request.prompt)
         out = decoder(
-            input_ids=delayed(codes, loaded.pad)[:, :-1].to(loaded.device),
+            input_ids=delayed(codes, loaded.pad)[:, : codes.shape[1]].to(loaded.device),
             encoder_hidden_states=states,
             encoder_attention_mask=mask,
             output_attentions=True,

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import app
+from docs.take_screenshots import FILLED
+
 ROOT = Path(__file__).parents[1]
 MIB = 2**20
 PICKLES = {".bin", ".ckpt", ".joblib", ".npy", ".pickle", ".pkl", ".pt", ".pth"}
@@ -52,3 +55,8 @@ def test_no_path_of_one_machine(files: list[Path]) -> None:
     for path in (p for p in files if p.suffix in TEXTS and p != Path(__file__)):
         found = OWN_PATH.search(path.read_text(encoding="utf-8"))
         assert not found, f"{path}: {found and found.group()}"
+
+
+def test_pictures_are_taken_of_every_tab_once_it_is_filled() -> None:
+    stems = {"journey", *(stem for _, tabs in app.CHAPTERS for stem in tabs)}
+    assert set(FILLED) == stems and all(FILLED.values())

@@ -28,6 +28,7 @@ from transformers import (
 )
 from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
 
+from pipelines.audio import delayed
 from pipelines.world.sound import draw_sound
 from pipelines.world.sound_captions import sound_caption
 from training import together
@@ -109,24 +110,6 @@ def build_config(pieces: int) -> MusicgenConfig:
     )
 
 
-def delayed(codes: Tensor) -> Tensor:
-    """Shift each codebook one place further than the one before it; `PAD` fills the gaps.
-
-    Args:
-        codes: `[batch, codebook, frame]`.
-
-    Returns:
-        `[batch, codebook, frame + codebooks - 1]`.
-
-    Source: Copet et al. 2023, arXiv:2306.05284, section 2.2.
-    """
-    batch, books, frames = codes.shape
-    out = codes.new_full((batch, books, frames + books - 1), PAD)
-    for k in range(books):
-        out[:, k, k : k + frames] = codes[:, k]
-    return out
-
-
 def text_states(model: Any, ids: Tensor, mask: Tensor, keep: Tensor | None = None) -> Tensor:
     """What the decoder's cross-attention reads, `[batch, piece, width]`; zeros stand for no text.
 
@@ -146,9 +129,8 @@ def code_losses(model: Any, codes: Tensor, states: Tensor, mask: Tensor) -> Tens
         codes: `[batch, codebook, frame]`.
         states, mask: of `text_states`.
     """
-    targets = delayed(codes)
-    begin = targets.new_full((*targets.shape[:2], 1), PAD)
-    inputs = torch.cat([begin, targets[..., :-1]], 2)
+    steps = delayed(codes, PAD)
+    inputs, targets = steps[..., :-1], steps[..., 1:]
     out = model.decoder(
         input_ids=inputs.flatten(0, 1),
         encoder_hidden_states=states,

@@ -3,9 +3,13 @@
 import re
 
 import gradio as gr
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 import app
-from components.document import HERE, dress, view_rules, view_scripts
+from components.document import HERE, Document, dress, view_rules, view_scripts
 from components.layout import live_html
 
 SKELETON = '<html lang="en"><head><meta charset="utf-8"></head><body></body></html>'
@@ -50,3 +54,16 @@ def test_a_view_without_a_script_runs_none() -> None:
     with gr.Blocks():
         assert live_html("trace", "a", script=False).js_on_load is None
         assert live_html("trace", "b", also=("tokens",)).elem_classes == ["sv-view-tokens", "sv-view-trace"]
+
+
+@pytest.mark.parametrize("query", ["", "?tab=audio&prompt=A%20cat%20%26%20a%20dog%3F&seed=7"])
+def test_a_slash_behind_the_language_loses_nothing(query: str) -> None:
+    """What people type, "/de/?tab=audio", leads to the same page as "/de?tab=audio"."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(f"{scope['path']}?{scope['query_string'].decode()}")(scope, receive, send)
+
+    client = TestClient(Document(answer), "http://steuervektor")
+    sent = client.get("/de/" + query, follow_redirects=False)
+    assert sent.status_code == 307 and not sent.headers["location"].startswith(("/", "http"))
+    assert client.get("/de/" + query).text == client.get("/de" + query).text == "/de?" + query[1:]

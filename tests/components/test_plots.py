@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 
 from components.colors import contrast
 from components.language import load_texts
-from components.plots import DIVERGING, TEXT, plot, style
+from components.plots import DIVERGING, TEXT, in_lines, plot, style
 
 
 def test_no_text_of_a_figure_is_below_14_px() -> None:
@@ -39,3 +39,10 @@ def test_a_plot_says_what_it_shows() -> None:
     component = plot("CLIP score against scale", elem_classes=["wide"])
     assert component.label == "CLIP score against scale"
     assert component.elem_classes == ["sv-plot", "wide"]
+
+
+def test_a_long_axis_title_stands_in_lines_of_about_the_same_length() -> None:
+    title = "mittlerer Kosinus an weggelassenen Dingen"
+    lines = in_lines(title).split("<br>")
+    assert " ".join(lines) == title and [len(line) for line in lines] == [20, 20]
+    assert in_lines("CLIP score") == "CLIP score" and in_lines("") == ""

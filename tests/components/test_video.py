@@ -233,6 +233,23 @@ def test_a_long_run_is_asked_about_first_and_drawn_on_the_second_click() -> None
     assert tab._chosen(DE)("classroom-video", 12)[0] == ""
 
 
+def test_opening_the_tab_leaves_the_stop_button_to_the_run(shot: Shot, monkeypatch, tmp_path: Path) -> None:
+    """Between asking whether a film is being drawn and answering, a visitor may have begun one."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(tab, "example_shot", lambda request: shot)
+    _, enter = tab._handlers(EN)
+    stop = 3
+    slot = RunSlot()
+    values = ("a cat", 12, 16, "classroom-video", "", None, slot)
+    (opened,) = enter(*values)
+    assert opened[stop] == gr.skip() and opened[-1] is shot and EN("video.example") in opened[0]
+    assert tab._show(shot, "", EN)[stop] == gr.update(interactive=False)  # as at the end of a run
+    run = video_runs.film_run(REQUEST, slot, lambda r: ("one",), lambda s: ("one",), lambda: ())
+    next(run)
+    assert list(enter(*values)) == [(gr.skip(),) * 9]
+    run.close()
+
+
 def test_the_endpoint_answers_with_a_file_and_its_numbers(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     file, told = tab.generate_film(

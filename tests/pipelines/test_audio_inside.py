@@ -106,5 +106,5 @@ def test_nothing_written_is_nothing_looked_at(sound: Sound) -> None:
 
 def test_the_delay_by_hand() -> None:
     codes = torch.tensor([[1, 2, 3], [4, 5, 6]])
-    assert delayed(codes, 9).tolist() == [[9, 1, 2, 3], [9, 9, 4, 5]]
-    assert delayed(codes[:, :0], 9).tolist() == [[9], [9]]
+    assert delayed(codes, 9).tolist() == [[9, 1, 2, 3, 9], [9, 9, 4, 5, 6]]
+    assert delayed(codes[None, :, :0], 9).tolist() == [[[9, 9], [9, 9]]]

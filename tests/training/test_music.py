@@ -15,6 +15,7 @@ from transformers import (
     T5Tokenizer,
 )
 
+from pipelines.audio import delayed
 from pipelines.world.sound import draw_sound
 from pipelines.world.sound_captions import sound_caption
 from training import train_music
@@ -29,7 +30,6 @@ from training.train_music import (
     build_config,
     build_tokenizer,
     code_losses,
-    delayed,
     text_states,
     words_in,
 )
@@ -48,13 +48,13 @@ def model(tokenizer: T5Tokenizer) -> Any:
 
 def test_codebooks_are_delayed_as_the_library_delays_them(model: Any) -> None:
     codes = torch.randint(CODES, (2, 4, 12), generator=torch.Generator().manual_seed(0))
-    ours = delayed(codes)
+    ours = delayed(codes, PAD)
     begin = torch.full((2, 4, 1), PAD)
     _, pattern = model.decoder.build_delay_pattern_mask(
         torch.cat([begin, codes], 2).flatten(0, 1), pad_token_id=PAD, max_length=1 + 12 + 3
     )
-    assert torch.equal(pattern.view(2, 4, -1)[..., 1:], ours)
-    assert (ours == PAD).sum() == 2 * 4 * 3
+    assert torch.equal(pattern.view(2, 4, -1), ours)
+    assert (ours == PAD).sum() == 2 * 4 * 4
 
 
 def test_the_loss_is_the_librarys(model: Any, tokenizer: T5Tokenizer) -> None:
@@ -65,10 +65,8 @@ def test_the_loss_is_the_librarys(model: Any, tokenizer: T5Tokenizer) -> None:
         theirs = model(
             input_ids=ids,
             attention_mask=mask,
-            decoder_input_ids=torch.cat([torch.full((3, 4, 1), PAD), delayed(codes)[..., :-1]], 2).flatten(
-                0, 1
-            ),
-            labels=delayed(codes).transpose(1, 2),
+            decoder_input_ids=delayed(codes, PAD)[..., :-1].flatten(0, 1),
+            labels=delayed(codes, PAD)[..., 1:].transpose(1, 2),
         ).loss
     assert losses.shape == (4,)
     torch.testing.assert_close(losses.mean(), theirs, atol=1e-5, rtol=1e-5)
