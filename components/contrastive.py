@@ -149,7 +149,7 @@ def _layout(t: Texts) -> _Parts:
         show_label=False,
         elem_id="contrastive-experiment",
     )
-    stage = live_html("contrastive", "contrastive-stage")
+    stage = live_html("contrastive", "contrastive-stage", also=["training_console"])
     pulse = live_html("contrastive_pulse", "contrastive-pulse", classes=["sv-sr"])
     with gr.Row(equal_height=False):
         paces = [(t(f"contrastive.pace.{name}"), name) for name in PACES]

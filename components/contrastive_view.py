@@ -12,6 +12,7 @@ from PIL import Image
 from components.clip_matrix_view import VIEWS, cell_colour, thumbnail
 from components.language import Texts
 from components.layout import html_escape
+from components.training_console import console_html
 from pipelines.contrastive import ClipStep
 from pipelines.live_training import MOST_STEPS
 
@@ -98,19 +99,6 @@ def _chart(name: str, t: Texts) -> str:
     )
 
 
-def _console(t: Texts) -> str:
-    said = {key: html_escape(t(f"contrastive.{key}")) for key in ("start", "go_on", "pause", "one", "anew")}
-    return (
-        f'<div class="console"><button type="button" class="go" data-act="go" data-start="{said["start"]}" '
-        f'data-goon="{said["go_on"]}" data-pause="{said["pause"]}">{said["start"]}</button>'
-        f'<button type="button" data-act="one">{said["one"]}</button>'
-        f'<label><span class="sv-sr">{html_escape(t("contrastive.slider"))}</span>'
-        f'<input type="range" min="0" max="1" step="1" value="0"></label>'
-        f'<button type="button" data-act="anew" title="{html_escape(t("contrastive.anew_hint"))}">'
-        f"{said['anew']}</button></div>"
-    )
-
-
 def _readout(t: Texts) -> str:
     """Large figures of one step."""
     items = "".join(
@@ -160,14 +148,12 @@ def stage_html(
         "number": number, "count": count, "chance": math.log(count), "floor": floor, "most": MOST_STEPS,
         "ramps": {"cosine": _ramp("cosine"), "share": _ramp("share")}, "comma": t.language == "de",
         "classroom": {"similarity": _whole(classroom[0]), "scale": classroom[1]},
-        "texts": {key: t(f"contrastive.{key}") for key in
-                  ("guessing", "lowest", "status_running", "status_done", "status_paused")},
+        "texts": {key: t(f"contrastive.{key}") for key in ("guessing", "lowest")},
     }  # fmt: skip
     own, others = range(count), [int(i) for i in targets]
     return (
         f'<div class="stage" data-state="idle" data-contrastive="{html_escape(json.dumps(data))}">'
-        f'<p class="remark">{html_escape(remark)}</p>{_console(t)}'
-        f'<p class="sv-sr" role="status" data-status></p>'
+        f'<p class="remark">{html_escape(remark)}</p>{console_html(t)}'
         f'<div class="main"><div class="left">{_views(t)}'
         f"{_table('pairs', t('contrastive.pairs_title'), *pairs, others, t)}"
         f'<p class="ring">{html_escape(t("contrastive.ring"))}</p></div>'
