@@ -7,9 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from components.clip_matrix_view import VIEWS, cell_colour, thumbnail
+from components.clip_matrix_view import VIEWS, cell_colour
 from components.language import Texts
 from components.layout import html_escape
 from components.training_console import console_html
@@ -128,6 +127,7 @@ def stage_html(
     targets: Sequence[int],
     classroom: tuple[np.ndarray, float],
     remark: str,
+    unseen_hint: str,
     floor: float,
     t: Texts,
 ) -> str:
@@ -140,6 +140,7 @@ def stage_html(
         targets: index of the text that each picture is trained with.
         classroom: what the trained classroom CLIP says of the pairs, `[image, text]`, and its logit_scale.
         remark: what this experiment is about; plain text.
+        unseen_hint: what the unseen pairs are; plain text.
         floor: the lowest loss that can be reached.
         t: texts of the page.
     """
@@ -159,7 +160,7 @@ def stage_html(
         f'<p class="ring">{html_escape(t("contrastive.ring"))}</p></div>'
         f'<div class="right">{_readout(t)}{_chart("loss", t)}{_chart("accuracy", t)}</div></div>'
         f'<div class="beside"><section><h4>{html_escape(t("contrastive.unseen_title"))}</h4>'
-        f"<p>{html_escape(t('contrastive.unseen_hint'))}</p>"
+        f"<p>{html_escape(unseen_hint)}</p>"
         f"{_table('unseen', t('contrastive.unseen_title'), *unseen, own, t)}</section>"
         f"<section><h4>{html_escape(t('contrastive.classroom_title'))}</h4>"
         f"<p>{html_escape(t('contrastive.classroom_hint'))}</p>"
@@ -167,12 +168,6 @@ def stage_html(
     )
 
 
-def strip_html(images: Sequence[Image.Image], t: Texts) -> str:
-    """Pictures that wait for their captions, and what to do next."""
-    shown = "".join(
-        f'<li><img src="{thumbnail(image)}" alt="{html_escape(t("contrastive.picture_name", number=i))}">'
-        f"<b>{i}</b></li>"
-        for i, image in enumerate(images, 1)
-    )
-    hint = f'<p class="remark">{html_escape(t("contrastive.caption_now"))}</p>'
-    return f'<div class="stage"><ul class="strip">{shown}</ul>{hint}</div>'
+def waiting_html(t: Texts) -> str:
+    """What stands on the stage while pictures wait for their captions."""
+    return f'<div class="stage"><p class="remark">{html_escape(t("contrastive.caption_now"))}</p></div>'
