@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.clip_matrix_bench import accept
+from components.clip_matrix_bench import accept_named
 from components.clip_matrix_view import sources_html
 from components.contrastive_api import train_contrastive
 from components.contrastive_desk import (
@@ -234,7 +234,8 @@ def _wire_pairs(t: Texts, p: _Parts) -> None:
     @explained(t)
     def sent(event: gr.EventData, desk: Desk) -> Any:
         files = event.paths if isinstance(event.paths, list) else []
-        return _laid(with_own_pictures(desk, accept(files, t), [str(file) for file in files]), t)
+        names, images = accept_named(files, t)
+        return _laid(with_own_pictures(desk, images, names), t) if images else (gr.skip(),) * 5
 
     @explained(t)
     def removed(

@@ -164,6 +164,11 @@ def with_own_pictures(desk: Desk, images: Sequence[Image.Image], names: Sequence
 
     Each gets its file's name as a caption for a start.
 
+    Args:
+        desk: with the pairs so far.
+        images: the new ones.
+        names: of their files, one each.
+
     Raises:
         InputError: `pairs_count` and the like only when the training begins: pictures come one by one.
     """

@@ -11,7 +11,9 @@ import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from components import clip_matrix_bench
 from components import contrastive_desk as bench
+from components.clip_matrix_bench import accept_named
 from components.contrastive import train_contrastive
 from components.contrastive_desk import (
     EXPERIMENTS,
@@ -215,6 +217,24 @@ def test_the_endpoint_trains_as_asked_and_frees_its_model() -> None:
 def test_the_endpoint_refuses_what_it_cannot_do(asked: dict, key: str) -> None:
     with pytest.raises(InputError, match=key):
         train_contrastive(**asked)
+
+
+def test_a_refused_file_takes_its_name_along(monkeypatch, tmp_path) -> None:
+    """A broken file among good ones: every picture keeps its own file's name as a caption."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    said: list[str] = []
+    monkeypatch.setattr(clip_matrix_bench.gr, "Warning", lambda text, title: said.append(text))
+    for name, image in zip("abc", noise(3), strict=True):
+        image.save(folder / f"{name}.png")
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:300])
+    names, images = accept_named([str(folder / f"{name}.png") for name in "abc"], EN)
+    assert names == ["a.png", "c.png"] and len(said) == 1 and said[0].startswith("b.png: ")
+    desk = with_own_pictures(first_desk(), images, names)
+    assert desk.pairs.captions == ("a", "c") and len(desk.pairs.images) == 2
+    with pytest.raises(InputError, match="picture_broken"):
+        accept_named([str(folder / "b.png")], EN)
 
 
 def test_corrupt_and_foreign_files_are_refused(monkeypatch, tmp_path) -> None:
