@@ -85,19 +85,21 @@ def _layout(t: Texts) -> _Parts:
     pulse = live_html("contrastive_pulse", "contrastive-pulse", classes=["sv-sr"])
     with gr.Row(equal_height=False):
         paces = [(t(f"contrastive.pace.{name}"), name) for name in PACES]
-        pace = gr.Radio(paces, value="watch", label=t("contrastive.pace_label"), elem_id="contrastive-pace")
+        pace = gr.Radio(
+            paces, value="watch", label=t("contrastive.pace_label"), elem_id="contrastive-pace", min_width=260
+        )
         kinds = [(t(f"contrastive.temperature_kind.{kind}"), kind) for kind in ("learned", "fixed")]
         temperature = gr.Radio(
             kinds, value="learned", label=t("contrastive.temperature_label"),
-            info=t("contrastive.temperature_info"), elem_id="contrastive-temperature",
+            info=t("contrastive.temperature_info"), elem_id="contrastive-temperature", min_width=260,
         )  # fmt: skip
         tau = gr.Slider(
             *TEMPERATURES, value=0.07, step=0.01, label=t("contrastive.tau"), info=t("contrastive.tau_info"),
-            elem_id="contrastive-tau",
+            elem_id="contrastive-tau", min_width=260,
         )  # fmt: skip
         batch = gr.Slider(
             *BATCHES, value=16, step=1, label=t("contrastive.batch"), info=t("contrastive.batch_info"),
-            elem_id="contrastive-batch",
+            elem_id="contrastive-batch", min_width=260,
         )  # fmt: skip
     section(t("contrastive.own_title"), t("contrastive.own_hint"))
     with gr.Row(equal_height=False):
