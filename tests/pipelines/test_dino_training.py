@@ -1,6 +1,7 @@
 """A visitor's own DINO: it collapses without its guards, not with them; a seed gives the same again."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from pipelines.compute import on_compute_thread
 from pipelines.crops import Crops
 from pipelines.dino_training import PROTOTYPES, DinoLearner, DinoRecord, Settings, look, pictures
 from pipelines.errors import InputError
-from pipelines.live_training import MOST_STEPS, Training, Trainings
+from pipelines.live_training import MOST_STEPS, Training, Trainings, trainings
 from pipelines.self_distillation import Forward, forward
 
 TOP = math.log(PROTOTYPES)
@@ -82,6 +83,26 @@ def test_going_back_leads_to_the_same_step_and_on_to_another_future() -> None:
     learner.change(Settings(), after_rewind=5)
     assert next(again).loss == before[6].loss
     store.free(key)
+
+
+def test_ten_visitors_train_at_once_and_each_gets_the_training_of_a_lone_one() -> None:
+    def visit(seed: int) -> list[DinoRecord]:
+        key = trainings.begin(
+            lambda: DinoLearner(seed, Settings(centering=seed % 2 == 0)), owner=f"dino {seed}"
+        )
+        run = trainings.run(key)
+        found = [next(run) for _ in range(4)]
+        trainings.leave(f"dino {seed}")
+        assert next(run, None) is None and not trainings.holds(key)
+        return found
+
+    with ThreadPoolExecutor(10) as visitors:
+        together = list(visitors.map(visit, range(10)))
+    for seed in (0, 3, 9):
+        alone = trained(Settings(centering=seed % 2 == 0), 4, seed)[1:]
+        for one, other in zip(together[seed], alone, strict=True):
+            assert (one.loss, one.spread, one.seen) == (other.loss, other.spread, other.seen)
+            assert np.array_equal(one.targets, other.targets)
 
 
 def test_a_change_counts_from_the_next_step() -> None:
