@@ -24,10 +24,13 @@ MUST = {
     "video.first_preview_s": 1.0,  # until all frames of the first step can be shown
     "video.whole_film_s": 20.0,  # until a film of 12 steps is decoded, measured and encoded
     "audio.stream_ratio": 1.15,  # sound streamed frame by frame / the library's plain generate call
+    "page.training_updates_per_s": 10.0,  # of a visitor's CLIP, as frames of the page show them; at least
     "page.interactive_ratio": 2.0,  # page ready to type / an empty Gradio page
     "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
     "image.whole_picture_s": 2.0,  # from the click to the finished picture on the page
 }
+
+AT_LEAST = {"page.training_updates_per_s"}  # all others may have that much at most
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Row:
 
     Attributes:
         id: stable name.
-        value: ratio or s.
-        must: upper bound.
+        value: ratio, s or 1/s.
+        must: upper bound; lower bound of those in `AT_LEAST`.
         n: repetitions of each rival.
         ok: whether the bound holds.
     """
@@ -51,7 +54,8 @@ class Row:
 
 def row(name: str, value: float, n: int) -> Row:
     """A figure judged against its bound."""
-    return Row(name, round(value, 3), MUST[name], n, value <= MUST[name])
+    must = MUST[name]
+    return Row(name, round(value, 3), must, n, value >= must if name in AT_LEAST else value <= must)
 
 
 def medians(rivals: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:

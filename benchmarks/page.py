@@ -1,4 +1,4 @@
-"""The page in headless Chromium: until one can type, until the first preview, until the picture."""
+"""The page in headless Chromium: until one can type, the first preview, the picture; a training's pace."""
 
 import os
 import shutil
@@ -17,6 +17,7 @@ from benchmarks.bench import Row, medians, row
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_MS = 120_000
+MOST_BURSTS = 2  # of a training: it ends before a third is full
 EMPTY = """
 import os, gradio as gr
 with gr.Blocks(analytics_enabled=False) as demo:
@@ -41,6 +42,25 @@ CLICK_AND_WATCH = """
     else requestAnimationFrame(watch);
   };
   document.querySelector('#generate').click();
+  watch();
+})
+"""
+# A frame counts if the step that it shows is another one than the last frame's.
+GO_ON_AND_WATCH = """
+() => new Promise((resolve) => {
+  const stage = document.querySelector('#contrastive-stage .stage');
+  const frames = [];
+  let step = stage.dataset.step;
+  const watch = () => {
+    if (stage.dataset.step !== step) {
+      step = stage.dataset.step;
+      frames.push(performance.now());
+    }
+    if (frames.length && stage.dataset.state !== 'running')
+      resolve(1000 * (frames.length - 1) / (frames.at(-1) - frames[0]));
+    else requestAnimationFrame(watch);
+  };
+  document.querySelector('#contrastive-stage [data-act=go]').click();
   watch();
 })
 """
@@ -93,6 +113,22 @@ def click_to_picture(browser: Browser, address: str, repetitions: int) -> tuple[
     return statistics.median(preview), statistics.median(whole)
 
 
+def training_updates(browser: Browser, address: str, repetitions: int) -> float:
+    """Median of the updates a second that the page shows of a visitor's CLIP, at the pace it opens with."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#tab-contrastive-button").click()
+    page.locator("#contrastive-stage .stage[data-state=paused]").wait_for()  # the first example
+    rates = []
+    for _ in range(min(repetitions, MOST_BURSTS)):
+        rates.append(page.evaluate(GO_ON_AND_WATCH))
+        page.locator("#contrastive-stage .stage[data-state=paused]").wait_for()
+    context.close()
+    return statistics.median(rates)
+
+
 def measure(repetitions: int) -> Iterator[Row]:
     """Figures of the page; the app has had time to load its models before they are taken."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -103,6 +139,7 @@ def measure(repetitions: int) -> Iterator[Row]:
     ):
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         preview, whole = click_to_picture(browser, app, repetitions)
+        updates = training_updates(browser, app, repetitions)
         rivals = {"app": app, "empty": empty}
         seconds = medians(
             {name: partial(until_one_can_type, browser, url) for name, url in rivals.items()},
@@ -111,5 +148,6 @@ def measure(repetitions: int) -> Iterator[Row]:
         browser.close()
     print("until one can type, s:", seconds)
     yield row("page.interactive_ratio", seconds["app"] / seconds["empty"], repetitions)
+    yield row("page.training_updates_per_s", updates, min(repetitions, MOST_BURSTS))
     yield row("image.first_preview_s", preview, repetitions)
     yield row("image.whole_picture_s", whole, repetitions)

@@ -137,7 +137,12 @@ def open_uploads(files: Any) -> list[Image.Image]:
 
 
 def accept(files: Any, t: Texts) -> list[Image.Image]:
-    """The usable ones among uploaded files, and a warning for each of the others.
+    """The usable ones among uploaded files; see `accept_named`."""
+    return list(accept_named(files, t)[1])
+
+
+def accept_named(files: Any, t: Texts) -> tuple[list[str], list[Image.Image]]:
+    """Names and pictures of the usable ones among uploaded files, and a warning for each of the others.
 
     Raises:
         InputError: `pictures_count`, or the one reason why the only file cannot be used.
@@ -145,15 +150,17 @@ def accept(files: Any, t: Texts) -> list[Image.Image]:
     files = files if isinstance(files, list) else []
     if not 1 <= len(files) <= pipeline.MOST:
         raise InputError("pictures_count", received=len(files), most=pipeline.MOST)
-    opened = []
+    names, opened = [], []
     for file in files:
         try:
             opened += open_uploads([file])
+            names.append(Path(str(file)).name)
         except InputError as error:
             if len(files) == 1:
                 raise
-            gr.Warning(html_escape(f"{Path(str(file)).name}: {message(error, t)}"))
-    return opened
+            said = html_escape(f"{Path(str(file)).name}: {message(error, t)}")
+            gr.Warning(said, title=t("errors.title"))
+    return names, opened
 
 
 def matrix_panel(bench: Bench, view: str, tau: float, t: Texts) -> str:

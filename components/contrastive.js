@@ -7,6 +7,7 @@ let running = false;
 let view = "cosine";
 const LOSS_TOP = 4;
 const find = (selector) => element.querySelector(selector);
+const controls = window.svViews.training_console(element, trigger);
 
 const comma = (text) => (stage.comma ? text.replace(".", ",") : text);
 const decimal = (value, digits = 2) => comma((Object.is(Math.round(value * 10 ** digits), -0) ? 0 : value).toFixed(digits)).replace("-", "−");
@@ -81,26 +82,9 @@ function show() {
 }
 
 function transport() {
-  const range = find("input[type=range]");
-  const last = Math.max(0, records.length - 1);
-  range.max = Math.max(1, last);
-  range.value = at;
-  range.disabled = last === 0;
-  range.setAttribute("aria-valuetext", `${find(".readout .step span").textContent} ${at}`);
-  const over = !running && at >= stage.most;
-  const go = find("[data-act=go]");
-  go.textContent = running ? go.dataset.pause : at ? go.dataset.goon : go.dataset.start;
-  go.disabled = over;
-  find("[data-act=one]").disabled = running || over;
+  controls.set({ at, last: Math.max(0, records.length - 1), most: stage.most, running });
   find(".stage").dataset.state = running ? "running" : records.length ? "paused" : "idle";
   find(".stage").dataset.step = at;
-}
-
-function status() {
-  const text = running ? stage.texts.status_running : at >= stage.most ? stage.texts.status_done : stage.texts.status_paused;
-  const place = find("[data-status]");
-  const said = running ? text : text.replace("{step}", at);
-  if (place.textContent !== said) place.textContent = said;
 }
 
 element.addEventListener("pulse", (event) => {
@@ -112,28 +96,21 @@ element.addEventListener("pulse", (event) => {
   at = records.length - 1;
   show();
   transport();
-  status();
 });
 
-element.addEventListener("input", (event) => {
-  if (event.target.type !== "range") return;
-  event.stopPropagation();
-  if (running) { running = false; trigger("stop", {}); }
-  at = Math.min(records.length - 1, +event.target.value);
+controls.onmove((step) => {
+  running = false;
+  at = step;
   show();
   transport();
 });
 
 element.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
+  const button = event.target.closest("[data-view]");
   if (!button || !stage) return;
-  if (button.dataset.view) {
-    view = button.dataset.view;
-    for (const other of element.querySelectorAll("[data-view]")) other.setAttribute("aria-pressed", String(other === button));
-    show();
-  } else if (button.dataset.act === "go") trigger(running ? "stop" : "submit", { step: at });
-  else if (button.dataset.act === "one") trigger("edit", { step: at });
-  else if (button.dataset.act === "anew") trigger("clear", {});
+  view = button.dataset.view;
+  for (const other of element.querySelectorAll("[data-view]")) other.setAttribute("aria-pressed", String(other === button));
+  show();
 });
 
 function renew() {
@@ -145,6 +122,7 @@ function renew() {
   at = 0;
   running = false;
   if (!stage) return;
+  controls.set({ at, last: 0, running });
   for (const button of element.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", String(button.dataset.view === view));
   document.dispatchEvent(new CustomEvent("contrastive-ready"));
 }

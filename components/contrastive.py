@@ -7,8 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from components.clip_matrix_bench import accept, open_uploads
+from components.clip_matrix_bench import accept_named
 from components.clip_matrix_view import sources_html
+from components.contrastive_api import train_contrastive
 from components.contrastive_desk import (
     BURST,
     EXPERIMENTS,
@@ -17,97 +18,22 @@ from components.contrastive_desk import (
     Desk,
     begun,
     first_desk,
-    measured,
     pulse_of,
-    recipe_of,
+    strip_of,
     train,
     with_captions,
     with_own_pictures,
+    without,
 )
-from components.contrastive_view import strip_html
+from components.contrastive_view import waiting_html
 from components.errors import explained
 from components.language import Texts
 from components.layout import live_html, section, tab_frame
 from components.live import TRAINING, owner_of
 from components.prompt_bar import PromptBar
 from pipelines import contrastive_pairs
-from pipelines.checks import whole
-from pipelines.clip_matrix import compute_clip_matrix
-from pipelines.contrastive import BATCHES, TEMPERATURES, begin_training, lowest_loss
-from pipelines.errors import InputError
+from pipelines.contrastive import BATCHES, TEMPERATURES
 from pipelines.live_training import trainings
-
-_API_STEPS = 200
-
-
-def train_contrastive(
-    images: list[gr.FileData] | None = None,
-    captions: list[str] | None = None,
-    pairs: int = 5,
-    experiment: str = "pairs",
-    batch_size: int = 16,
-    temperature: float | None = None,
-    steps: int = 40,
-    seed: int = 0,
-) -> dict:
-    """Train a small CLIP from random weights on a few pairs, and measure it after every step.
-
-    Args:
-        images: 2 to 8 picture files (PNG, JPEG, WebP, GIF, BMP; at most 20 MB, 50 megapixels each); without
-            them, scenes of the classroom world.
-        captions: one for each picture, if you send pictures.
-        pairs: 2 to 8 scenes, if you send no pictures.
-        experiment: "pairs"; "swapped" (every picture gets another's caption, once) or "reshuffled" (anew
-            at every step); "twins" (the second picture shows what the first shows, under the same caption);
-            "many" (each step draws its pairs from 400 more scenes).
-        batch_size: 2 to 32 pairs a step in the experiment "many"; in the others a step takes all pairs.
-        temperature: fixed, 0.01 to 1; without it, it is learned from 0.07, as CLIP does.
-        steps: 1 to 200.
-        seed: 0 to 4294967295; decides weights and batches.
-
-    Returns:
-        "loss", "accuracy", "unseen_loss", "unseen_accuracy" and "temperature": lists of steps + 1 numbers,
-        the untrained model first; "similarity", "similarity_before", "unseen_similarity" and
-        "classroom_similarity": rows [image][text] of cosines; "captions", "unseen_captions", "trained_with"
-        (the text that each picture was trained with) and "lowest_loss", which equal captions set.
-    """
-    whole("steps_range", steps, 1, _API_STEPS)
-    if experiment not in EXPERIMENTS:
-        raise InputError("experiment_unknown", received=experiment, known=", ".join(EXPERIMENTS))
-    chosen = (
-        contrastive_pairs.first_pairs(int(pairs))
-        if not images
-        else contrastive_pairs.own_pairs(open_uploads(images), captions or [])
-    )
-    if experiment == "twins":
-        chosen = contrastive_pairs.with_twin(chosen)
-    key = begin_training(chosen, recipe_of(experiment, batch_size, temperature, seed))
-    try:
-        run = trainings.run(key)
-        for _ in range(int(steps)):
-            next(run)
-        return _answer(chosen, key)
-    finally:
-        trainings.free(key)
-
-
-def _answer(pairs: contrastive_pairs.Pairs, key: str) -> dict:
-    records, count = trainings.records(key), len(pairs)
-    numbers = ("loss", "accuracy", "unseen_loss", "unseen_accuracy")
-    classroom = compute_clip_matrix(pairs.images, pairs.captions, "classroom-clip")
-    return {
-        **{name: [round(getattr(record, name), 6) for record in records] for name in numbers},
-        "temperature": [round(1 / record.scale, 6) for record in records],
-        "similarity": measured(records[-1].similarity),
-        "similarity_before": measured(records[0].similarity),
-        "unseen_similarity": measured(records[-1].unseen),
-        "classroom_similarity": measured(classroom.similarity),
-        "captions": list(pairs.captions),
-        "unseen_captions": list(pairs.unseen_captions[:count]),
-        "trained_with": list(trainings.learner(key).targets),
-        "lowest_loss": round(lowest_loss(pairs.captions), 6),
-    }
-
 
 API: dict[str, Callable[..., Any]] = {"train_contrastive": train_contrastive}
 
@@ -124,6 +50,7 @@ class _Parts:
     temperature: gr.Radio
     tau: gr.Slider
     batch: gr.Slider
+    strip: gr.HTML
     captions: gr.Textbox
     sources: gr.HTML
     count: gr.Slider
@@ -139,6 +66,11 @@ class _Parts:
     def shown(self) -> list[Any]:
         return [self.desk, self.stage, self.pulse]
 
+    @property
+    def laid(self) -> list[Any]:
+        """What changes with the pairs, beside what is shown."""
+        return [self.captions, self.strip]
+
 
 def _layout(t: Texts) -> _Parts:
     experiments = [(t(f"contrastive.experiment.{name}"), name) for name in EXPERIMENTS]
@@ -149,27 +81,30 @@ def _layout(t: Texts) -> _Parts:
         show_label=False,
         elem_id="contrastive-experiment",
     )
-    stage = live_html("contrastive", "contrastive-stage")
+    stage = live_html("contrastive", "contrastive-stage", also=["training_console"])
     pulse = live_html("contrastive_pulse", "contrastive-pulse", classes=["sv-sr"])
     with gr.Row(equal_height=False):
         paces = [(t(f"contrastive.pace.{name}"), name) for name in PACES]
-        pace = gr.Radio(paces, value="watch", label=t("contrastive.pace_label"), elem_id="contrastive-pace")
+        pace = gr.Radio(
+            paces, value="watch", label=t("contrastive.pace_label"), elem_id="contrastive-pace", min_width=260
+        )
         kinds = [(t(f"contrastive.temperature_kind.{kind}"), kind) for kind in ("learned", "fixed")]
         temperature = gr.Radio(
             kinds, value="learned", label=t("contrastive.temperature_label"),
-            info=t("contrastive.temperature_info"), elem_id="contrastive-temperature",
+            info=t("contrastive.temperature_info"), elem_id="contrastive-temperature", min_width=260,
         )  # fmt: skip
         tau = gr.Slider(
             *TEMPERATURES, value=0.07, step=0.01, label=t("contrastive.tau"), info=t("contrastive.tau_info"),
-            elem_id="contrastive-tau",
+            elem_id="contrastive-tau", min_width=260,
         )  # fmt: skip
         batch = gr.Slider(
             *BATCHES, value=16, step=1, label=t("contrastive.batch"), info=t("contrastive.batch_info"),
-            elem_id="contrastive-batch",
+            elem_id="contrastive-batch", min_width=260,
         )  # fmt: skip
     section(t("contrastive.own_title"), t("contrastive.own_hint"))
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
+            strip = live_html("clip_matrix", "contrastive-strip", t("contrastive.strip"))
             captions = gr.Textbox(
                 "\n".join(first_desk().pairs.captions), lines=5, max_lines=9, label=t("contrastive.captions"),
                 info=t("contrastive.captions_info"), elem_id="contrastive-captions", elem_classes="sv-text",
@@ -184,8 +119,8 @@ def _layout(t: Texts) -> _Parts:
             )  # fmt: skip
             draw = gr.Button(t("contrastive.draw"), elem_id="contrastive-draw")
     return _Parts(
-        gr.State(first_desk()), experiment, stage, pulse, pace, temperature, tau, batch, captions, sources,
-        count, draw, own,
+        gr.State(first_desk()), experiment, stage, pulse, pace, temperature, tau, batch, strip, captions,
+        sources, count, draw, own,
     )  # fmt: skip
 
 
@@ -205,6 +140,22 @@ def _fresh(desk: Desk, given: tuple[Any, ...], owner: str, burst: int, t: Texts)
     if burst:
         for pulse in train(desk, None, PACES[pace], burst):
             yield gr.skip(), gr.skip(), pulse
+
+
+def _with_pairs(
+    desk: Desk, captions: Any, given: tuple[Any, ...], owner: str, burst: int, t: Texts
+) -> Iterator[Any]:
+    """`_fresh`, and with its first values those of the box of captions and of the strip of pictures."""
+    fresh = _fresh(desk, given, owner, burst, t)
+    yield *next(fresh), captions, strip_of(desk, t)
+    for values in fresh:
+        yield *values, gr.skip(), gr.skip()
+
+
+def _laid(desk: Desk, t: Texts) -> tuple[Any, ...]:
+    """Pictures that wait for their captions, as values of everything; a training stands still."""
+    trainings.pause(desk.key)
+    return desk, waiting_html(t), "", "\n".join(desk.pairs.captions), strip_of(desk, t)
 
 
 def _on(desk: Desk, step: int, pace: float, burst: int) -> Iterator[Any]:
@@ -257,12 +208,12 @@ def _wire_training(t: Texts, tab: gr.Tab, p: _Parts) -> None:
     @explained(t)
     def opened(request: gr.Request, desk: Desk, *given: Any) -> Iterator[Any]:
         if desk.number:
-            yield (gr.skip(),) * 3
+            yield (gr.skip(),) * 5
         else:
-            yield from _fresh(desk, given, owner_of(request), OPENING, t)
+            yield from _with_pairs(desk, gr.skip(), given, owner_of(request), OPENING, t)
 
     given: dict[str, Any] = {"inputs": [p.desk, *p.recipe], "outputs": p.shown, "trigger_mode": "multiple"}
-    tab.select(opened, **given, **TRAINING)
+    tab.select(opened, **given | {"outputs": [*p.shown, *p.laid]}, **TRAINING)
     p.stage.submit(_continuing(t, BURST), **given, **TRAINING)
     p.stage.edit(_continuing(t, 1), **given, **TRAINING)
     p.stage.clear(_renewing(t, burst=0, seed=1), **given, **TRAINING)
@@ -274,33 +225,43 @@ def _wire_training(t: Texts, tab: gr.Tab, p: _Parts) -> None:
 
 
 def _wire_pairs(t: Texts, p: _Parts) -> None:
-    """Pairs that a visitor draws, brings or captions anew."""
+    """Pairs that a visitor draws, brings, takes away or captions anew."""
 
     @explained(t)
     def drawn(request: gr.Request, desk: Desk, count: float, *given: Any) -> Iterator[Any]:
         pairs = contrastive_pairs.draw_pairs(int(count), random.getrandbits(32))
-        fresh = _fresh(replace(desk, pairs=pairs), given, owner_of(request), BURST, t)
-        yield *next(fresh), "\n".join(pairs.captions)
-        for values in fresh:
-            yield *values, gr.skip()
+        desk = replace(desk, pairs=pairs, waiting=False)
+        yield from _with_pairs(desk, "\n".join(pairs.captions), given, owner_of(request), BURST, t)
 
     @explained(t)
     def sent(event: gr.EventData, desk: Desk) -> Any:
         files = event.paths if isinstance(event.paths, list) else []
-        desk = with_own_pictures(desk, accept(files, t), [str(file) for file in files])
-        trainings.pause(desk.key)
-        return desk, strip_html(desk.pairs.images, t), "", "\n".join(desk.pairs.captions)
+        names, images = accept_named(files, t)
+        return _laid(with_own_pictures(desk, images, names), t) if images else (gr.skip(),) * 5
+
+    @explained(t)
+    def removed(
+        event: gr.EventData, request: gr.Request, desk: Desk, text: str, *given: Any
+    ) -> Iterator[Any]:
+        left, captions = without(desk, int(event.index), text)
+        if left is desk:
+            yield (gr.skip(),) * 5
+        elif left.waiting:
+            yield _laid(left, t)
+        else:
+            yield from _with_pairs(left, captions, given, owner_of(request), BURST, t)
 
     @explained(t)
     def captioned(request: gr.Request, desk: Desk, text: str, *given: Any) -> Iterator[Any]:
-        desk = with_captions(desk, text.splitlines())
-        yield from _fresh(desk, given, owner_of(request), BURST, t)
+        desk = replace(with_captions(desk, text.splitlines()), waiting=False)
+        yield from _with_pairs(desk, gr.skip(), given, owner_of(request), BURST, t)
 
-    p.draw.click(
-        drawn, [p.desk, p.count, *p.recipe], [*p.shown, p.captions], trigger_mode="multiple", **TRAINING
-    )
-    p.own.click(captioned, [p.desk, p.captions, *p.recipe], p.shown, trigger_mode="multiple", **TRAINING)
-    p.sources.upload(sent, p.desk, [*p.shown, p.captions], api_visibility="private", show_progress="hidden")
+    shown: dict[str, Any] = {"outputs": [*p.shown, *p.laid], "trigger_mode": "multiple"}
+    p.draw.click(drawn, [p.desk, p.count, *p.recipe], **shown, **TRAINING)
+    p.own.click(captioned, [p.desk, p.captions, *p.recipe], **shown, **TRAINING)
+    p.strip.delete(removed, [p.desk, p.captions, *p.recipe], **shown, **TRAINING)
+    for place in (p.sources, p.strip):
+        place.upload(sent, p.desk, [*p.shown, *p.laid], api_visibility="private", show_progress="hidden")
 
 
 def build_contrastive_tab(bar: PromptBar, t: Texts, public: bool) -> None:

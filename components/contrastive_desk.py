@@ -11,9 +11,11 @@ import numpy as np
 from PIL import Image
 
 from components.clip_matrix_bench import KEPT_SIDE
-from components.clip_matrix_view import thumbnail
+from components.clip_matrix_view import strip_html, thumbnail
 from components.contrastive_view import pulse_html, stage_html
 from components.language import Texts
+from components.layout import html_escape
+from pipelines import contrastive_pairs
 from pipelines.clip_matrix import compute_clip_matrix, learned_logit_scale
 from pipelines.contrastive import Recipe, begin_training, lowest_loss
 from pipelines.contrastive_pairs import Pairs, first_pairs, own_pairs, with_twin
@@ -39,12 +41,14 @@ class Desk:
         key: of the training in `live_training.trainings`; "" before the first.
         number: of the training; tells drawings of different trainings apart.
         seed: of weights and batches.
+        waiting: whether pictures still wait for their captions, so that nothing was trained with them.
     """
 
     pairs: Pairs
     key: str = ""
     number: int = 0
     seed: int = 0
+    waiting: bool = False
 
     @property
     def there(self) -> bool:
@@ -85,7 +89,8 @@ def begun(
     pairs = with_twin(desk.pairs.validated()) if experiment == "twins" else desk.pairs.validated()
     recipe = recipe_of(experiment, batch, temperature, desk.seed)
     trainings.free(desk.key)
-    desk = replace(desk, key=begin_training(pairs, recipe, owner), number=next(_numbers))
+    key = begin_training(pairs, recipe, owner)
+    desk = replace(desk, key=key, number=next(_numbers), waiting=False)
     return desk, _stage(desk, pairs, experiment, t)
 
 
@@ -99,9 +104,16 @@ def _stage(desk: Desk, pairs: Pairs, experiment: str, t: Texts) -> str:
         trainings.learner(desk.key).targets,
         (judged.similarity, learned_logit_scale(CLASSROOM)),
         t(f"contrastive.remark.{experiment}"),
+        t("contrastive.unseen_hint" if desk.pairs.mixed else "contrastive.unseen_others"),
         lowest_loss(pairs.captions),
         t,
     )
+
+
+def strip_of(desk: Desk, t: Texts) -> str:
+    """The desk's pictures, each with a button that takes it away, and what to do while they wait."""
+    hint = f'<p class="cm-view">{html_escape(t("contrastive.caption_now"))}</p>' if desk.waiting else ""
+    return strip_html(_thumbs(desk.pairs.images), t) + hint
 
 
 def _thumbs(images: Sequence[Image.Image]) -> list[str]:
@@ -152,6 +164,11 @@ def with_own_pictures(desk: Desk, images: Sequence[Image.Image], names: Sequence
 
     Each gets its file's name as a caption for a start.
 
+    Args:
+        desk: with the pairs so far.
+        images: the new ones.
+        names: of their files, one each.
+
     Raises:
         InputError: `pairs_count` and the like only when the training begins: pictures come one by one.
     """
@@ -169,7 +186,31 @@ def with_own_pictures(desk: Desk, images: Sequence[Image.Image], names: Sequence
         captions=(*before.captions, *captions),
         subjects=(None,) * (len(before.images) + len(kept)),
     )
-    return replace(desk, pairs=pairs)
+    return replace(desk, pairs=pairs, waiting=True)
+
+
+def without(desk: Desk, place: int, text: str) -> tuple[Desk, str]:
+    """The desk and the box of captions without one picture and its line.
+
+    It waits where a caption is missing.
+
+    Args:
+        desk: with the pairs.
+        place: of the picture, from 0; one that is not there, as after two quick clicks, changes nothing.
+        text: the captions of the box.
+
+    Raises:
+        InputError: `pairs_needed` if fewer than two would be left.
+    """
+    if not 0 <= place < len(desk.pairs):
+        return desk, text
+    lines = text.splitlines()
+    if len(lines) != len(desk.pairs):  # nobody can say which line is whose
+        lines = list(desk.pairs.captions)
+    del lines[place]
+    pairs = contrastive_pairs.without(desk.pairs, place).with_captions(lines)
+    waiting = desk.waiting or not all(line.strip() for line in lines)
+    return replace(desk, pairs=pairs, waiting=waiting), "\n".join(lines)
 
 
 def with_captions(desk: Desk, lines: Sequence[str]) -> Desk:

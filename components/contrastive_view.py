@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from components.clip_matrix_view import VIEWS, cell_colour, thumbnail
+from components.clip_matrix_view import VIEWS, cell_colour
 from components.language import Texts
 from components.layout import html_escape
+from components.training_console import console_html
 from pipelines.contrastive import ClipStep
 from pipelines.live_training import MOST_STEPS
 
@@ -98,19 +98,6 @@ def _chart(name: str, t: Texts) -> str:
     )
 
 
-def _console(t: Texts) -> str:
-    said = {key: html_escape(t(f"contrastive.{key}")) for key in ("start", "go_on", "pause", "one", "anew")}
-    return (
-        f'<div class="console"><button type="button" class="go" data-act="go" data-start="{said["start"]}" '
-        f'data-goon="{said["go_on"]}" data-pause="{said["pause"]}">{said["start"]}</button>'
-        f'<button type="button" data-act="one">{said["one"]}</button>'
-        f'<label><span class="sv-sr">{html_escape(t("contrastive.slider"))}</span>'
-        f'<input type="range" min="0" max="1" step="1" value="0"></label>'
-        f'<button type="button" data-act="anew" title="{html_escape(t("contrastive.anew_hint"))}">'
-        f"{said['anew']}</button></div>"
-    )
-
-
 def _readout(t: Texts) -> str:
     """Large figures of one step."""
     items = "".join(
@@ -140,6 +127,7 @@ def stage_html(
     targets: Sequence[int],
     classroom: tuple[np.ndarray, float],
     remark: str,
+    unseen_hint: str,
     floor: float,
     t: Texts,
 ) -> str:
@@ -152,6 +140,7 @@ def stage_html(
         targets: index of the text that each picture is trained with.
         classroom: what the trained classroom CLIP says of the pairs, `[image, text]`, and its logit_scale.
         remark: what this experiment is about; plain text.
+        unseen_hint: what the unseen pairs are; plain text.
         floor: the lowest loss that can be reached.
         t: texts of the page.
     """
@@ -160,20 +149,18 @@ def stage_html(
         "number": number, "count": count, "chance": math.log(count), "floor": floor, "most": MOST_STEPS,
         "ramps": {"cosine": _ramp("cosine"), "share": _ramp("share")}, "comma": t.language == "de",
         "classroom": {"similarity": _whole(classroom[0]), "scale": classroom[1]},
-        "texts": {key: t(f"contrastive.{key}") for key in
-                  ("guessing", "lowest", "status_running", "status_done", "status_paused")},
+        "texts": {key: t(f"contrastive.{key}") for key in ("guessing", "lowest")},
     }  # fmt: skip
     own, others = range(count), [int(i) for i in targets]
     return (
         f'<div class="stage" data-state="idle" data-contrastive="{html_escape(json.dumps(data))}">'
-        f'<p class="remark">{html_escape(remark)}</p>{_console(t)}'
-        f'<p class="sv-sr" role="status" data-status></p>'
+        f'<p class="remark">{html_escape(remark)}</p>{console_html(t)}'
         f'<div class="main"><div class="left">{_views(t)}'
         f"{_table('pairs', t('contrastive.pairs_title'), *pairs, others, t)}"
         f'<p class="ring">{html_escape(t("contrastive.ring"))}</p></div>'
         f'<div class="right">{_readout(t)}{_chart("loss", t)}{_chart("accuracy", t)}</div></div>'
         f'<div class="beside"><section><h4>{html_escape(t("contrastive.unseen_title"))}</h4>'
-        f"<p>{html_escape(t('contrastive.unseen_hint'))}</p>"
+        f"<p>{html_escape(unseen_hint)}</p>"
         f"{_table('unseen', t('contrastive.unseen_title'), *unseen, own, t)}</section>"
         f"<section><h4>{html_escape(t('contrastive.classroom_title'))}</h4>"
         f"<p>{html_escape(t('contrastive.classroom_hint'))}</p>"
@@ -181,12 +168,6 @@ def stage_html(
     )
 
 
-def strip_html(images: Sequence[Image.Image], t: Texts) -> str:
-    """Pictures that wait for their captions, and what to do next."""
-    shown = "".join(
-        f'<li><img src="{thumbnail(image)}" alt="{html_escape(t("contrastive.picture_name", number=i))}">'
-        f"<b>{i}</b></li>"
-        for i, image in enumerate(images, 1)
-    )
-    hint = f'<p class="remark">{html_escape(t("contrastive.caption_now"))}</p>'
-    return f'<div class="stage"><ul class="strip">{shown}</ul>{hint}</div>'
+def waiting_html(t: Texts) -> str:
+    """What stands on the stage while pictures wait for their captions."""
+    return f'<div class="stage"><p class="remark">{html_escape(t("contrastive.caption_now"))}</p></div>'

@@ -1,8 +1,10 @@
 """The live part of the DINO tab: a visitor's own student and teacher."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,6 +17,7 @@ from components.errors import explained
 from components.language import Texts
 from components.layout import live_html, section
 from components.live import MODEL, TRAINING, owner_of
+from components.training_console import console_html
 from pipelines.checks import MAX_SEED, whole
 from pipelines.compute import on_compute_thread
 from pipelines.dino_training import (
@@ -24,9 +27,9 @@ from pipelines.dino_training import (
     Settings,
     neighbour_share,
 )
-from pipelines.live_training import Run, trainings
+from pipelines.live_training import MOST_STEPS, Run, trainings
 
-PACE = 0.4  # s between two views: a view is some forty small pictures
+PACE = 0.3  # s between two views: each has a dozen small pictures
 MOST_API_STEPS = 200
 
 
@@ -34,24 +37,23 @@ MOST_API_STEPS = 200
 class TrainingSection:
     """The live part's components; `key` is this visitor's training, "" before the first."""
 
-    start: gr.Button
-    stop: gr.Button
-    anew: gr.Button
+    console: gr.HTML
     momentum: gr.Slider
     centering: gr.Checkbox
     sharpening: gr.Checkbox
     view: gr.HTML
     key: gr.State
 
+    @property
+    def dials(self) -> list[Any]:
+        return [self.momentum, self.centering, self.sharpening]
+
 
 def build_training_section(t: Texts) -> TrainingSection:
     """Draw the live part."""
     section(t("dino.live_title"), t("dino.live_hint"))
     default = Settings()
-    with gr.Row(equal_height=False, elem_classes="dial-row"):
-        start = gr.Button(t("dino.train"), variant="primary", elem_id="dino-train", scale=2)
-        stop = gr.Button(t("dino.stop"), variant="stop", elem_id="dino-stop", interactive=False, scale=1)
-        anew = gr.Button(t("dino.anew"), elem_id="dino-anew", scale=1)
+    console = live_html("dino_console", "dino-console", value=console_html(t), also=["training_console"])
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             momentum = gr.Slider(
@@ -66,8 +68,8 @@ def build_training_section(t: Texts) -> TrainingSection:
             sharpening = gr.Checkbox(
                 True, label=t("dino.sharpening"), info=t("dino.sharpening_info"), elem_id="dino-sharpening"
             )
-    view = live_html("dino", "dino-training", t("dino.live_title"), waiting_html(t))
-    return TrainingSection(start, stop, anew, momentum, centering, sharpening, view, gr.State(""))
+    view = live_html("dino_training", "dino-training", t("dino.live_title"), waiting_html(t), also=["dino"])
+    return TrainingSection(console, momentum, centering, sharpening, view, gr.State(""))
 
 
 @lru_cache(maxsize=1)
@@ -77,41 +79,65 @@ def first_record() -> DinoRecord:
 
 
 def wire_training(part: TrainingSection, tab: gr.Tab, t: Texts) -> None:
-    """Let the buttons train, stop and begin anew, and the switches act at once."""
-    train, anew, change, enter = _handlers(t)
-    dials = [part.momentum, part.centering, part.sharpening]
-    outputs = [part.view, part.key, part.stop]
-    part.start.click(train, [part.key, *dials], outputs, trigger_mode="multiple", **TRAINING)
-    part.anew.click(anew, [part.key, *dials], outputs, trigger_mode="multiple", **TRAINING)
-    part.stop.click(_pause, part.key, part.stop, queue=False, api_visibility="private")
+    """Let the console train, pause, go back and begin anew, and the switches act at once."""
+    outputs = [part.view, part.key]
+    common: dict[str, Any] = {"trigger_mode": "multiple", **TRAINING}
+    part.console.submit(_training(t, MOST_STEPS), [part.key, *part.dials], outputs, **common)
+    part.console.edit(_training(t, 1), [part.key, *part.dials], outputs, **common)
+    part.console.clear(_renewing(t), [part.key, *part.dials], outputs, **common)
+    pause, back, change, enter = _handlers(t)
+    part.console.stop(pause, part.key, part.view, queue=False, api_visibility="private")
+    part.console.input(back, part.key, part.view, trigger_mode="always_last", **TRAINING)
     for event in (part.momentum.release, part.centering.input, part.sharpening.input):
-        event(change, [part.key, *dials], None, queue=False, api_visibility="private")
+        event(change, [part.key, *part.dials], None, queue=False, api_visibility="private")
     tab.select(enter, part.key, part.view, **MODEL)
 
 
-def _pause(key: str) -> Any:
-    trainings.pause(key)
-    return gr.update(interactive=False)
+def _training(t: Texts, burst: int) -> Callable[..., Any]:
+    """A handler that goes on from the step that is shown, for so many steps at most."""
+
+    # Gradio finds request and event by their annotations, among the first parameters.
+    @explained(t)
+    def pressed(
+        event: gr.EventData, request: gr.Request, key: str, momentum: float, centering: bool, sharpening: bool
+    ) -> Iterator[Any]:
+        settings = Settings(momentum, centering, sharpening)
+        step = int(event.step) if trainings.holds(key) else 0
+        if not trainings.holds(key):
+            key = trainings.begin(lambda: DinoLearner(0, settings), owner_of(request))
+        run = trainings.run(key, step)
+        trainings.learner(key).change(settings, after_rewind=step)
+        yield from _shown(run, key, burst, t)
+
+    return pressed
+
+
+def _renewing(t: Texts) -> Callable[..., Any]:
+    """A handler that puts other random weights in the place of what was learned."""
+
+    @explained(t)
+    def pressed(
+        request: gr.Request, key: str, momentum: float, centering: bool, sharpening: bool
+    ) -> tuple[str, str]:
+        settings = Settings(momentum, centering, sharpening)
+        seed = trainings.learner(key).seed + 1 if trainings.holds(key) else 1
+        trainings.free(key)
+        key = trainings.begin(lambda: DinoLearner(seed, settings), owner_of(request))
+        return training_html(trainings.records(key), t), key
+
+    return pressed
 
 
 def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     @explained(t)
-    def train(
-        key: str, momentum: float, centering: bool, sharpening: bool, request: gr.Request
-    ) -> Iterator[Any]:
-        settings = Settings(momentum, centering, sharpening)
-        if not trainings.holds(key):
-            key = trainings.begin(lambda: DinoLearner(0, settings), owner_of(request))
-        run = trainings.run(key)
-        trainings.learner(key).change(settings)
-        yield from _shown(run, key, t)
+    def pause(key: str) -> Any:
+        trainings.pause(key)
+        return training_html(trainings.records(key), t) if trainings.holds(key) else gr.skip()
 
     @explained(t)
-    def anew(
-        key: str, momentum: float, centering: bool, sharpening: bool, request: gr.Request
-    ) -> Iterator[Any]:
-        trainings.free(key)
-        yield from train("", momentum, centering, sharpening, request)
+    def back(event: gr.EventData, key: str) -> str:
+        trainings.run(key).close()  # one that is under way falls silent
+        return training_html(trainings.records(key), t, int(event.step))
 
     @explained(t)
     def change(key: str, momentum: float, centering: bool, sharpening: bool) -> None:
@@ -120,22 +146,23 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
             trainings.learner(key).change(settings)
 
     @explained(t)
-    def enter(key: str) -> Any:
+    def enter(key: str) -> str:
         return training_html(trainings.records(key) if trainings.holds(key) else [first_record()], t)
 
-    return train, anew, change, enter
+    return pause, back, change, enter
 
 
-def _shown(run: Run[DinoRecord], key: str, t: Texts) -> Iterator[Any]:
-    """A training while it runs; each view has all that was measured."""
-    yield training_html(trainings.records(key), t), key, gr.update(interactive=True)
+def _shown(run: Run[DinoRecord], key: str, burst: int, t: Texts) -> Iterator[Any]:
+    """A training while it runs; each view has all that was measured. The last one says that it rests."""
     shown = -math.inf
-    for _ in run:
-        if time.monotonic() - shown >= PACE:
-            yield training_html(trainings.records(key), t), gr.skip(), gr.skip()
-            shown = time.monotonic()
-    if trainings.holds(key):
-        yield training_html(trainings.records(key), t), gr.skip(), gr.update(interactive=False)
+    yield training_html(trainings.records(key), t, running=True), key
+    with closing(run):
+        for _ in itertools.islice(run, burst):
+            if time.monotonic() - shown >= PACE and not run.ended:
+                yield training_html(trainings.records(key), t, running=True), gr.skip()
+                shown = time.monotonic()
+    if not run.superseded:
+        yield training_html(trainings.records(key), t), gr.skip()
 
 
 def train_dino(

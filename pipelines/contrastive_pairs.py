@@ -18,6 +18,7 @@ FEWEST, MOST = 2, 8  # pairs
 POOL = 400  # more scenes
 _READ = 64  # px; what CLIP in small reads
 _POOL_SEED, _FIRST_SEED = 17, 3
+_UNSEEN = ("unseen_images", "unseen_captions", "unseen_subjects")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the unseen ones are the same things at each other's places."""
+        nouns = {None if subject is None else subject.noun for subject in self.subjects}
+        return nouns >= {subject.noun for subject in self.unseen_subjects}
 
     def with_captions(self, captions: Sequence[str]) -> "Pairs":
         """The same pictures under other captions."""
@@ -154,13 +161,46 @@ def _drawn(subjects: Sequence[Subject], count: int, rng: np.random.Generator) ->
 
 
 def _mixtures(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
-    """The same things at each other's places: every word was seen, no combination was."""
-    count = len(subjects)
-    shifts = (1,) if count == 2 else (1, 2)
-    return tuple(
-        replace(subject, place=subjects[(i + shift) % count].place)
-        for shift in shifts
-        for i, subject in enumerate(subjects)
+    """The same things at each other's places: every word was seen, no combination was.
+
+    One or two for each thing, as many as all have; none where all stand at one place.
+    """
+    lent = [_other_places(subjects, i) for i in range(len(subjects))]
+    rounds = min(2, *map(len, lent))
+    return tuple(replace(s, place=lent[i][turn]) for turn in range(rounds) for i, s in enumerate(subjects))
+
+
+def _other_places(subjects: Sequence[Subject], own: int) -> list[str]:
+    """Where the others stand, the next one's place first."""
+    following = (*subjects[own + 1 :], *subjects[:own])
+    return list(dict.fromkeys(s.place for s in following if s.place != subjects[own].place))
+
+
+def without(pairs: Pairs, place: int) -> Pairs:
+    """The pairs but one; what is never trained on follows from those that are left.
+
+    Args:
+        pairs: drawn or brought; more than `MOST` as well, while a visitor is still bringing them.
+        place: of the pair that goes, from 0.
+
+    Raises:
+        InputError: `pairs_needed` if fewer than two would be left.
+    """
+    if len(pairs) <= FEWEST:
+        raise InputError("pairs_needed", fewest=FEWEST)
+    images, captions, subjects = (
+        (*values[:place], *values[place + 1 :]) for values in (pairs.images, pairs.captions, pairs.subjects)
+    )
+    left = replace(pairs, images=images, captions=captions, subjects=subjects)
+    known = [subject for subject in subjects if subject is not None]
+    unseen = _mixtures(known) if len(known) == len(subjects) else ()
+    if not unseen:
+        base = first_pairs(min(len(left), MOST))
+        return replace(left, **{name: getattr(base, name) for name in _UNSEEN})
+    rng = np.random.default_rng(_FIRST_SEED)
+    drawn = tuple(subject.draw(rng) for subject in unseen)
+    return replace(
+        left, unseen_images=drawn, unseen_captions=tuple(s.caption for s in unseen), unseen_subjects=unseen
     )
 
 

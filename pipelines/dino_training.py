@@ -11,8 +11,10 @@ import torch
 from torch import Generator, Tensor
 from transformers import Dinov2Config
 
+from pipelines.compute import on_compute_thread, one_core
 from pipelines.crops import Crops, MultiCrop, multi_crop
 from pipelines.errors import InputError
+from pipelines.live_training import MOST_STEPS
 from pipelines.own_random import OwnRandom
 from pipelines.patch_components import vote_of_neighbours
 from pipelines.self_distillation import (
@@ -75,11 +77,9 @@ class DinoRecord:
         entropy: mean entropy of the teacher's distributions, nats: 0 .. log `PROTOTYPES`.
         variety: entropy of the mean of these distributions, nats: how many prototypes a batch uses.
         spread: standard deviation of the features of length one, times the square root of their width, 0..1.
-        large, small: `[crop, y, x, 3]` uint8, the crops of the batch's first picture.
-        large_boxes, small_boxes: `[crop, 4]` left, top, width, height as shares of the picture.
-        picture: place of that picture in `pictures`.
-        student: `[crop, prototype]` the student's distributions for these crops, large ones first.
-        targets: `[2, prototype]` the teacher's.
+        seen: seed and number of the step whose crops were looked at; `look` draws them.
+        student: `[prototype]` the student's distribution for the batch's first picture, mean over its crops.
+        targets: the teacher's, mean over the large crops.
     """
 
     settings: Settings
@@ -88,13 +88,26 @@ class DinoRecord:
     entropy: float
     variety: float
     spread: float
+    seen: tuple[int, int]
+    student: np.ndarray
+    targets: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What teacher and student saw of the first picture of a step's batch.
+
+    Attributes:
+        large, small: `[crop, y, x, 3]` uint8; the teacher sees the large crops alone.
+        large_boxes, small_boxes: `[crop, 4]` left, top, width, height as shares of the picture.
+        picture: place of that picture in `pictures`.
+    """
+
     large: np.ndarray
     small: np.ndarray
     large_boxes: np.ndarray
     small_boxes: np.ndarray
     picture: int
-    student: np.ndarray
-    targets: np.ndarray
 
 
 @lru_cache(maxsize=1)
@@ -122,6 +135,37 @@ def _pixels(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def _rng(seed: int, step: int) -> Generator:
+    return Generator().manual_seed(1_000_003 * (seed + 1) + step)
+
+
+def crops_of(seed: int, step: int) -> tuple[Crops, int]:
+    """The crops of a step's batch, and the place of its first picture; both follow from seed and step."""
+    rng = _rng(seed, step)
+    chosen = torch.randperm(PICTURES, generator=rng)[:BATCH].numpy()
+    batch = _pixels(pictures()[chosen])
+    return multi_crop(batch, batch, CROPS, rng), int(chosen[0])
+
+
+@lru_cache(maxsize=MOST_STEPS)
+@on_compute_thread
+@one_core()
+def look(seed: int, step: int) -> Look:
+    """What a step saw, drawn again.
+
+    A training keeps none of its crops: they would be most of its memory. Visitors' trainings have the same
+    seed, so they share what was drawn.
+    """
+    crops, first = crops_of(seed, step)
+    return Look(
+        _images(crops.large[:, 0]),
+        _images(crops.small[:, 0]),
+        crops.large_boxes[:, 0].numpy(),
+        crops.small_boxes[:, 0].numpy(),
+        first,
+    )
+
+
 def _images(pixels: Tensor) -> np.ndarray:
     """`[crop, 3, y, x]` in -1..1 as uint8 `[crop, y, x, 3]`."""
     return ((pixels + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
@@ -145,8 +189,8 @@ class DinoLearner:
             self.model = SelfDistillation(CONFIG, PROTOTYPES)
         weights = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(weights, LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.02)
-        self._last: tuple[Forward | None, Crops, int] = self._look(0)
-        self._now = settings
+        self._now, self._step = settings, 0
+        self._last = self._first_look()
 
     def change(self, settings: Settings, after_rewind: int | None = None) -> None:
         """Use other settings from the next step on.
@@ -163,41 +207,32 @@ class DinoLearner:
         """Show a batch of crops, move the student, let the teacher follow."""
         if step >= len(self.taken):
             self.taken.append(self.settings)
-        self._now = self.taken[step]
-        crops, first = self._crops(step)
-        done = forward(self.model, crops, self._recipe, self._rng(step))
+        self._now, self._step = self.taken[step], step
+        done = self._forward()
         self.optimizer.zero_grad(set_to_none=True)
         done.loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.student.parameters(), 3.0)
         self.optimizer.step()
         settle(self.model, done, self._now.momentum)
-        self._last = (done, crops, first)
+        self._last = done
 
     @property
     def _recipe(self) -> Recipe:
         return Recipe(self._now.centering, self._now.sharpening)
 
-    def _rng(self, step: int) -> Generator:
-        return Generator().manual_seed(1_000_003 * (self.seed + 1) + step)
-
-    def _crops(self, step: int) -> tuple[Crops, int]:
-        rng = self._rng(step)
-        chosen = torch.randperm(PICTURES, generator=rng)[:BATCH].numpy()
-        batch = _pixels(pictures()[chosen])
-        return multi_crop(batch, batch, CROPS, rng), int(chosen[0])
+    def _forward(self) -> Forward:
+        crops, _ = crops_of(self.seed, self._step)
+        return forward(self.model, crops, self._recipe, _rng(self.seed, self._step))
 
     @torch.no_grad()
-    def _look(self, step: int) -> tuple[Forward | None, Crops, int]:
-        """The untrained models' first look, which moves nothing."""
-        self._now = self.settings
-        crops, first = self._crops(step)
-        return forward(self.model, crops, self._recipe, self._rng(step)), crops, first
+    def _first_look(self) -> Forward:
+        """What the untrained models say; it moves nothing."""
+        return self._forward()
 
     @torch.no_grad()
     def measure(self) -> DinoRecord:
         """What the last step saw and said, and how far apart features are now."""
-        done, crops, first = self._last
-        assert done is not None
+        done = self._last
         loss, certain = float(done.loss), entropy(done.targets)
         return DinoRecord(
             self._now,
@@ -206,13 +241,9 @@ class DinoLearner:
             certain,
             variety(done.targets),
             spread(torch.from_numpy(self.features(WATCHED))),
-            _images(crops.large[:, 0]),
-            _images(crops.small[:, 0]),
-            crops.large_boxes[:, 0].numpy(),
-            crops.small_boxes[:, 0].numpy(),
-            first,
-            done.student[:, 0].numpy(),
-            done.targets[:, 0].numpy(),
+            (self.seed, self._step),
+            done.student[:, 0].mean(0).numpy(),
+            done.targets[:, 0].mean(0).numpy(),
         )
 
     @torch.no_grad()

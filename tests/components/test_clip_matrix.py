@@ -183,7 +183,7 @@ def test_the_endpoint_refuses_a_bad_temperature(upload, temperature):
 
 def test_of_several_uploads_the_broken_ones_are_named_and_the_rest_is_taken(upload, monkeypatch):
     said = []
-    monkeypatch.setattr(gr, "Warning", said.append)
+    monkeypatch.setattr(gr, "Warning", lambda text, title: said.append(text))
     good, bad = upload(Image.new("RGB", (8, 8))), upload(b"<svg>", "<b>.png")
     assert len(accept([good["path"], bad["path"]], EN)) == 1
     assert len(said) == 1 and "&lt;b&gt;.png" in said[0] and "PNG" in said[0]

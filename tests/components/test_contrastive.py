@@ -11,7 +11,9 @@ import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from components import clip_matrix_bench
 from components import contrastive_desk as bench
+from components.clip_matrix_bench import accept_named
 from components.contrastive import train_contrastive
 from components.contrastive_desk import (
     EXPERIMENTS,
@@ -19,12 +21,15 @@ from components.contrastive_desk import (
     begun,
     first_desk,
     pulse_of,
+    strip_of,
     train,
     with_captions,
     with_own_pictures,
+    without,
 )
-from components.contrastive_view import pulse_html, strip_html
+from components.contrastive_view import pulse_html
 from components.language import load_texts
+from pipelines.contrastive_pairs import own_pairs
 from pipelines.errors import InputError
 from pipelines.live_training import trainings
 
@@ -115,13 +120,76 @@ def test_own_pictures_replace_drawn_ones_and_follow_each_other() -> None:
     assert three.pairs.captions == ("my first cat", "b", "c")
     ready = with_captions(three, ["x", "y", "z"])
     assert len(ready.pairs.unseen_captions) == 6
-    assert strip_html(three.pairs.images, EN).count("<img") == 3
+    assert strip_of(three, EN).count("<img") == strip_of(three, EN).count("data-remove") == 3
     with pytest.raises(InputError, match="pairs_count"):
         begun(one, "pairs", 16, None, "tester", EN)
     with pytest.raises(InputError, match="pairs_uneven"):
         with_captions(three, ["x", "y"])
     with pytest.raises(InputError, match="caption_empty"):
         with_captions(three, ["x", "", "z"])
+
+
+def noise(count: int) -> list[Image.Image]:
+    return [Image.effect_noise((80, 60), 40 + 30 * i).convert("RGB") for i in range(count)]
+
+
+def brought(count: int) -> Desk:
+    return with_own_pictures(first_desk(), noise(count), [f"{name}.png" for name in "abcdefghij"[:count]])
+
+
+def test_a_picture_goes_with_its_line() -> None:
+    three = brought(3)
+    two, box = without(three, 1, "my a\nmy b\nmy c")
+    assert box == "my a\nmy c" and two.pairs.captions == ("my a", "my c")
+    assert two.pairs.images == (three.pairs.images[0], three.pairs.images[2])
+    assert len(two.pairs.subjects) == 2 and two.waiting
+    assert EN("contrastive.caption_now") in html.unescape(strip_of(two, EN))
+    trained, _ = begun(two, "pairs", 16, None, "tester", EN)
+    assert not trained.waiting and len(trainings.learner(trained.key).pairs) == 2
+    trainings.leave("tester")
+
+
+def test_where_lines_and_pictures_differ_in_number_each_picture_keeps_its_own_caption() -> None:
+    left, box = without(brought(3), 0, "only one line")
+    assert left.pairs.captions == ("b", "c") and box == "b\nc"
+
+
+def test_a_missing_caption_keeps_the_others_waiting(desk) -> None:
+    left, _ = without(desk, 4, "one\n\nthree\nfour\nfive")
+    assert left.waiting and len(left.pairs) == 4
+    with pytest.raises(InputError, match="caption_empty"):
+        begun(left, "pairs", 16, None, "tester", EN)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_last_pictures_stay_until_others_come(count: int) -> None:
+    few = brought(count)
+    with pytest.raises(InputError, match="pairs_needed") as error:
+        without(few, 0, "a\nb")
+    assert error.value.values == {"fewest": 2}
+    more = with_own_pictures(few, [Image.new("RGB", (9, 9), "red")], ["red.png"])
+    if count == 2:
+        assert without(more, 0, "")[0].pairs.captions == ("b", "red")
+
+
+def test_too_many_pictures_can_be_thinned_out() -> None:
+    nine = brought(9)
+    with pytest.raises(InputError, match="pairs_count"):
+        begun(nine, "pairs", 16, None, "tester", EN)
+    eight, _ = without(nine, 3, "")
+    with_captions(eight, eight.pairs.captions)
+
+
+@pytest.mark.parametrize("place", [-1, 5, 99])
+def test_a_picture_that_is_gone_already_changes_nothing(desk, place: int) -> None:
+    assert without(desk, place, "as it was") == (desk, "as it was")
+
+
+def test_unseen_pairs_of_own_pictures_are_not_called_the_same_things(desk) -> None:
+    for pairs, key in ((desk.pairs, "unseen_hint"), (own_pairs(noise(3), ["a", "b", "c"]), "unseen_others")):
+        _, page = begun(Desk(pairs), "twins", 16, None, "tester", EN)
+        assert EN(f"contrastive.{key}") in html.unescape(page)
+    trainings.leave("tester")
 
 
 def test_pulses_are_inert_text() -> None:
@@ -143,11 +211,30 @@ def test_the_endpoint_trains_as_asked_and_frees_its_model() -> None:
     "asked, key",
     [({"steps": 0}, "steps_range"), ({"steps": 201}, "steps_range"), ({"pairs": 1}, "pairs_count"),
      ({"experiment": "x"}, "experiment_unknown"), ({"batch_size": 99}, "batch_range"),
-     ({"temperature": 9}, "fixed_temperature_range"), ({"seed": -1}, "seed_range")],
+     ({"temperature": 9}, "fixed_temperature_range"), ({"seed": -1}, "seed_range"),
+     ({"temperature": float("nan")}, "fixed_temperature_range"), ({"pairs": 9}, "pairs_count")],
 )  # fmt: skip
 def test_the_endpoint_refuses_what_it_cannot_do(asked: dict, key: str) -> None:
     with pytest.raises(InputError, match=key):
         train_contrastive(**asked)
+
+
+def test_a_refused_file_takes_its_name_along(monkeypatch, tmp_path) -> None:
+    """A broken file among good ones: every picture keeps its own file's name as a caption."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    said: list[str] = []
+    monkeypatch.setattr(clip_matrix_bench.gr, "Warning", lambda text, title: said.append(text))
+    for name, image in zip("abc", noise(3), strict=True):
+        image.save(folder / f"{name}.png")
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:300])
+    names, images = accept_named([str(folder / f"{name}.png") for name in "abc"], EN)
+    assert names == ["a.png", "c.png"] and len(said) == 1 and said[0].startswith("b.png: ")
+    desk = with_own_pictures(first_desk(), images, names)
+    assert desk.pairs.captions == ("a", "c") and len(desk.pairs.images) == 2
+    with pytest.raises(InputError, match="picture_broken"):
+        accept_named([str(folder / "b.png")], EN)
 
 
 def test_corrupt_and_foreign_files_are_refused(monkeypatch, tmp_path) -> None:
@@ -160,6 +247,11 @@ def test_corrupt_and_foreign_files_are_refused(monkeypatch, tmp_path) -> None:
     outside = tmp_path / "c.png"
     outside.write_bytes(good.read_bytes())
     for files, key in (((good, cut), "picture_broken"), ((good, outside), "picture_not_uploaded"),
-                       ((good, good), "pictures_same")):  # fmt: skip
+                       ((good, good), "pictures_same"), ((good,), "pairs_count")):  # fmt: skip
         with pytest.raises(InputError, match=key):
             train_contrastive(images=[{"path": str(f)} for f in files], captions=["a", "b"])  # type: ignore[list-item]
+    other = folder / "d.png"
+    Image.effect_noise((40, 40), 20).save(other)
+    for captions, key in ((["a", " "], "caption_empty"), (["a"], "pairs_uneven"), (None, "pairs_uneven")):
+        with pytest.raises(InputError, match=key):
+            train_contrastive(images=[{"path": str(f)} for f in (good, other)], captions=captions)  # type: ignore[list-item]

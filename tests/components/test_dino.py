@@ -22,7 +22,7 @@ from components.dino_view import first_patch, neighbours_html, patches_html
 from components.language import load_texts
 from pipelines import dino as pipeline
 from pipelines.dino import Neighbours
-from pipelines.dino_training import PROTOTYPES, DinoRecord, Settings
+from pipelines.dino_training import PROTOTYPES, DinoRecord, Settings, look
 from pipelines.errors import InputError
 from pipelines.live_training import trainings
 
@@ -121,25 +121,25 @@ def test_the_verdict(entropy, variety, steps, state) -> None:
     records = [record(entropy, variety)] * (steps + 1)
     assert state_of(records) == state
     html = training_html(records, EN)
-    assert f'data-verdict="{state}"' in html and f'data-steps="{steps}"' in html
+    assert f'data-verdict="{state}"' in html and f'data-last="{steps}"' in html
 
 
 def test_the_page_shows_crops_and_distributions() -> None:
     first = dino_training.first_record()
-    html = training_html([first], EN)
+    seen, html = look(*first.seen), training_html([first], EN)
     crops = re.findall(r'<img class="(large|small)" src="([^"]+)"', html)
     assert [size for size, _ in crops] == ["large"] * 4 + ["small"] * 4  # the teacher sees no small ones
-    assert np.array_equal(pixels(crops[0][1]), first.large[0])
-    assert np.array_equal(pixels(crops[-1][1]), first.small[3])
+    assert np.array_equal(pixels(crops[0][1]), seen.large[0])
+    assert np.array_equal(pixels(crops[-1][1]), seen.small[3])
     bars = re.search(r'data-side="teacher".*?</svg>', html, re.DOTALL)[0]
     heights = [float(h) for h in re.findall(r'height="([\d.]+)"', bars)]
-    np.testing.assert_allclose(heights, 100 * np.sqrt(first.targets.mean(0)), atol=0.06)
+    np.testing.assert_allclose(heights, 100 * np.sqrt(first.targets), atol=0.06)
 
 
 def test_changes_are_marked_where_they_were_made() -> None:
     same, off = record(), replace(record(), settings=Settings(centering=False))
     assert dino_training_view._changes([same, same, same, off, off]) == [2]
-    assert training_html([same, same, off], EN).count("stroke-dasharray") == 3  # one a meter
+    assert training_html([same, same, off], EN).count('class="change"') == 3  # one a meter
 
 
 def test_a_program_gets_the_features(upload, bench) -> None:
@@ -197,33 +197,128 @@ def test_unusable_settings_are_refused_before_anything_begins(call, key) -> None
     assert len(trainings) == before
 
 
-def test_a_visitor_trains_changes_and_stops() -> None:
-    train, anew, change, enter = dino_training._handlers(EN)
-    visitor = SimpleNamespace(session_hash="somebody")
-    run = train("", 0.95, True, True, visitor)
-    _, key, stop = next(run)
-    assert trainings.holds(key) and stop == gr.update(interactive=True)
-    next(run)
+def test_an_earlier_step_is_shown_as_it_was() -> None:
+    """Verdict, numbers, crops and distributions of the step; the curves whole, with a mark there."""
+    fresh = dino_training.first_record()
+    records = [
+        replace(fresh, entropy=i / 20, variety=0.1 if i > 30 else 2.0, seen=(0, max(0, i - 1)),
+                targets=np.roll(fresh.targets, i))
+        for i in range(61)
+    ]  # fmt: skip
+    then, now = training_html(records, EN, 28), training_html(records, EN)
+    assert re.search(r'data-verdict="(\w+)"', then)[1] == "fine"
+    assert re.search(r'data-verdict="(\w+)"', now)[1] == "one"
+    assert 'data-at="28" data-last="60"' in then and 'data-at="60" data-last="60"' in now
+    assert "<output>1.40</output>" in then and "<output>3.00</output>" in now
+    crops = re.findall(r'<img class="large" src="([^"]+)"', then)
+    assert np.array_equal(pixels(crops[0]), look(0, 27).large[0])
+    bars = re.search(r'data-side="teacher".*?</svg>', then, re.DOTALL)[0]
+    heights = [float(h) for h in re.findall(r'height="([\d.]+)"', bars)]
+    np.testing.assert_allclose(heights, 100 * np.sqrt(records[28].targets), atol=0.06)
+    x = 100 * 28 / 60
+    assert then.count(f'class="at" x1="{x:.2f}"') == 3 and 'class="at"' not in now
+    curve = re.search(r'data-meter="entropy".*?</svg>', then, re.DOTALL)[0]
+    later, before = (re.findall(r"([\d.]+),", points) for points in re.findall(r'points="([^"]+)"', curve))
+    assert (float(before[0]), float(before[-1])) == (0, round(x, 2))
+    assert (float(later[0]), float(later[-1])) == (round(x, 2), 100)
+
+
+@pytest.mark.parametrize("asked, shown", [(-3, 0), (99, 2)])
+def test_a_step_that_is_not_there_shows_the_nearest(asked, shown) -> None:
+    assert f'data-at="{shown}"' in training_html([record()] * 3, EN, asked)
+
+
+SOMEBODY = SimpleNamespace(session_hash="somebody")
+DIALS = (0.95, True, True)
+
+
+def at(step: int) -> SimpleNamespace:
+    return SimpleNamespace(step=step)
+
+
+def shown_step(html: str) -> tuple[int, int, bool]:
+    found = re.search(r'data-at="(\d+)" data-last="(\d+)" data-most="\d+" data-running="(\w+)"', html)
+    return int(found[1]), int(found[2]), found[3] == "true"
+
+
+def test_a_visitor_trains_pauses_changes_and_goes_on(monkeypatch) -> None:
+    monkeypatch.setattr(dino_training, "PACE", 0.0)
+    go, one = dino_training._training(EN, 500), dino_training._training(EN, 1)
+    pause, _, change, enter = dino_training._handlers(EN)
+    run = go(at(0), SOMEBODY, "", *DIALS)
+    html, key = next(run)
+    assert trainings.holds(key) and shown_step(html) == (0, 0, True)
+    next(run), next(run)
     change(key, 0.5, False, True)
-    dino_training._pause(key)
-    last = list(run)[-1]
-    assert last[2] == gr.update(interactive=False)
-    done = len(trainings.records(key))
-    run = train(key, 0.5, False, True, visitor)
-    next(run)
-    next(run)
+    paused = shown_step(pause(key))
+    assert not paused[2]
+    assert shown_step(list(run)[-1][0])[2] is False, "the stream says, too, that it rests"
+    done = len(trainings.records(key)) - 1
+    views = [html for html, _ in one(at(done), SOMEBODY, key, 0.5, False, True)]
+    assert shown_step(views[0]) == (done, done, True) and shown_step(views[-1]) == (done + 1, done + 1, False)
     assert trainings.records(key)[-1].settings == Settings(0.5, False, True)
-    assert len(trainings.records(key)) > done
-    fresh = anew(key, 0.95, True, True, visitor)
-    _, other, _ = next(fresh)
-    assert other != key and not trainings.holds(key) and f'data-steps="{0}"' in enter("")
+    assert shown_step(enter(key)) == (done + 1, done + 1, False)
     trainings.leave("somebody")
-    assert not trainings.holds(other)
+
+
+def test_a_visitor_goes_back_and_takes_another_way(monkeypatch) -> None:
+    monkeypatch.setattr(dino_training, "PACE", 0.0)
+    go, one = dino_training._training(EN, 6), dino_training._training(EN, 1)
+    back = dino_training._handlers(EN)[1]
+    views = list(go(at(0), SOMEBODY, "", *DIALS))
+    key, before = views[0][1], trainings.records(views[0][1])
+    assert shown_step(back(at(2), key)) == (2, 6, False)
+    assert trainings.records(key) == before, "looking back changes nothing"
+    list(one(at(2), SOMEBODY, key, 0.95, True, False))
+    other = trainings.records(key)
+    assert len(other) == 4 and other[3].settings.sharpening is False
+    assert other[3].entropy > before[3].entropy
+    list(one(at(2), SOMEBODY, key, *DIALS))
+    assert trainings.records(key)[3].loss == before[3].loss, "the same way again, to the bit"
+    trainings.leave("somebody")
+
+
+def test_looking_back_silences_a_run(monkeypatch) -> None:
+    monkeypatch.setattr(dino_training, "PACE", 0.0)
+    run = dino_training._training(EN, 500)(at(0), SOMEBODY, "", *DIALS)
+    _, key = next(run)
+    next(run), next(run)
+    assert shown_step(dino_training._handlers(EN)[1](at(1), key))[::2] == (1, False)
+    assert all(shown_step(html)[2] for html, _ in run), "nothing that would move the slider again"
+    trainings.leave("somebody")
+
+
+def test_new_weights_are_others_and_free_the_old_ones() -> None:
+    renew = dino_training._renewing(EN)
+    html, first = renew(SOMEBODY, "", *DIALS)
+    assert shown_step(html) == (0, 0, False)
+    seed = trainings.learner(first).seed
+    _, second = renew(SOMEBODY, first, *DIALS)
+    assert not trainings.holds(first) and trainings.learner(second).seed == seed + 1
+    trainings.leave("somebody")
+
+
+def test_what_is_gone_begins_anew_or_says_so() -> None:
+    with pytest.raises(gr.Error, match="put away"):
+        dino_training._handlers(EN)[1](at(1), "gone")
+    html, key = next(dino_training._training(EN, 1)(at(7), SOMEBODY, "gone", *DIALS))
+    assert trainings.holds(key) and shown_step(html) == (0, 0, True)
+    trainings.leave("somebody")
+
+
+@pytest.mark.parametrize("momentum", [1, 1.2, -0.5, math.nan])
+def test_the_page_refuses_a_momentum_of_one_or_beyond(momentum) -> None:
+    before = len(trainings)
+    with pytest.raises(gr.Error, match=r"0\.999"):
+        next(dino_training._training(EN, 1)(at(0), SOMEBODY, "", momentum, True, True))
+    with pytest.raises(gr.Error, match=r"0\.999"):
+        dino_training._handlers(EN)[2]("", momentum, True, True)
+    assert len(trainings) == before
 
 
 def test_two_visitors_have_two_models() -> None:
-    train = dino_training._handlers(EN)[0]
-    runs = [train("", 0.95, True, True, SimpleNamespace(session_hash=name)) for name in ("a", "b")]
+    go = dino_training._training(EN, 9)
+    runs = [go(at(0), SimpleNamespace(session_hash=name), "", *DIALS) for name in ("a", "b")]
     keys = [next(run)[1] for run in runs]
     assert trainings.learner(keys[0]) is not trainings.learner(keys[1])
     for name in ("a", "b"):

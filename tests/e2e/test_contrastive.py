@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from PIL import Image
 from playwright.sync_api import Page, expect
+
+from components.language import load_texts
 
 NUMBER = re.compile(r"^−?\d\.\d\d$")
 STAGE = "#contrastive-stage .stage"
@@ -27,13 +30,43 @@ def test_the_first_example_runs_and_can_be_paused_stepped_scrubbed_and_gone_on_w
     opened.locator("[data-act=one]").click()
     expect(opened.locator(STAGE)).to_have_attribute("data-step", str(paused + 1))
     last = opened.locator("[data-matrix=pairs]").inner_text()
-    slider = opened.locator("#contrastive-stage input[type=range]")
+    slider = opened.locator("#contrastive-stage .console input")
     slider.evaluate("e => { e.value = 0; e.dispatchEvent(new Event('input', {bubbles: true})); }")
     expect(opened.locator(STAGE)).to_have_attribute("data-step", "0")
     assert opened.locator("[data-matrix=pairs]").inner_text() != last
     opened.locator("[data-act=one]").click()  # from step 0 again: the steps after it are forgotten
     expect(opened.locator(STAGE)).to_have_attribute("data-step", "1")
     expect(slider).to_have_attribute("max", "1")
+
+
+def test_pictures_are_brought_and_taken_away_one_by_one(page, open_tab, tmp_path) -> None:
+    for name, colour in (("red", "red"), ("blue", "blue"), ("night", "black")):
+        Image.new("RGB", (60, 60), colour).save(tmp_path / f"{name}.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "red.png").read_bytes()[:40])
+    opened = page("/de")
+    open_tab(opened, "contrastive")
+    opened.locator(f"{STAGE}[data-state=running]").wait_for()
+    strip, captions = (
+        opened.locator("#contrastive-strip li"),
+        opened.locator("#contrastive-captions textarea"),
+    )
+    cells = opened.locator("[data-matrix=pairs] .cell")
+    expect(strip).to_have_count(5)
+    opened.locator("#contrastive-strip [data-remove='1']").click()  # a drawn one: it trains on at once
+    expect(cells).to_have_count(16)
+    expect(captions).to_have_value(re.compile(r"^A cat in a room\.\nA blue car"))
+    files = [str(tmp_path / f"{name}.png") for name in ("red", "cut", "blue", "night")]
+    opened.locator("#contrastive-sources input[type=file]").set_input_files(files)
+    expect(captions).to_have_value("red\nblue\nnight")
+    expect(opened.get_by_text("cut.png: ")).to_be_visible()
+    opened.locator("#contrastive-strip [data-remove='1']").click()
+    expect(captions).to_have_value("red\nnight")
+    expect(strip).to_have_count(2)
+    opened.locator("#contrastive-strip [data-remove='0']").click()
+    expect(opened.get_by_text(load_texts("de")("errors.pairs_needed", fewest=2))).to_be_visible()
+    opened.locator("#contrastive-own").click()
+    expect(cells).to_have_count(4)
+    expect(strip).to_have_count(2)
 
 
 def test_softmax_columns_sum_to_one(page, open_tab) -> None:

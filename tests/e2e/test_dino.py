@@ -12,7 +12,7 @@ from pipelines.dino import look_at, world_picture
 
 EN, DE = load_texts("en"), load_texts("de")
 Opener = Callable[..., Page]
-STEPS = "Number(document.querySelector('#dino-training .training').dataset.steps)"
+STEPS = "Number(document.querySelector('#dino-training .training').dataset.last)"
 
 
 def ready(page: Page) -> Page:
@@ -79,22 +79,37 @@ def test_a_visitor_brings_a_picture_and_exchanges_the_two(page: Opener, tmp_path
     expect(opened.locator("#dino-near section")).to_have_count(3)
 
 
-def test_a_visitor_trains_switches_stops_and_goes_on(page: Opener) -> None:
+def test_a_visitor_trains_switches_pauses_and_goes_back(page: Opener) -> None:
     opened = ready(page("/?tab=dino"))
-    opened.locator("#dino-train").click()
+    press = opened.locator("#dino-console button[data-act=go]").click
+    view, slider = opened.locator("#dino-training .training"), opened.locator("#dino-console input")
+    press()
     opened.wait_for_function(f"{STEPS} >= 5")
     opened.locator("#dino-sharpening input").uncheck()
-    expect(opened.locator("#dino-training [stroke-dasharray]")).to_have_count(3)
+    expect(opened.locator("#dino-training .change")).to_have_count(3)
     opened.wait_for_function(f"{STEPS} >= 45")
     expect(opened.locator("#dino-training [data-verdict=same]")).to_be_visible()
-    opened.locator("#dino-stop").click()
-    expect(opened.locator("#dino-stop")).to_be_disabled()
+    press()
+    expect(opened.locator("#dino-training .training[data-running=false]")).to_be_visible()
     done = opened.evaluate(STEPS)
-    opened.locator("#dino-train").click()
-    opened.wait_for_function(f"{STEPS} > {done}")
-    opened.locator("#dino-anew").click()
-    opened.wait_for_function(f"{STEPS} < {done}")
-    opened.locator("#dino-stop").click()
+    expect(slider).to_have_value(str(done))
+    slider.evaluate("e => { e.value = 3; e.dispatchEvent(new Event('input', {bubbles: true})); }")
+    expect(view).to_have_attribute("data-at", "3")
+    expect(view).to_have_attribute("data-last", str(done))  # what came later is only pale
+    expect(opened.locator("#dino-training [data-verdict=early]")).to_be_visible()
+    expect(opened.locator("#dino-training .meter .at")).to_have_count(3)
+    expect(slider).to_have_value("3")
+    opened.locator("#dino-console button[data-act=one]").click()  # another way from here
+    expect(view).to_have_attribute("data-last", "4")
+    expect(slider).to_have_value("4")
+    press()
+    opened.wait_for_function(f"{STEPS} >= 6")
+    slider.evaluate("e => { e.value = 5; e.dispatchEvent(new Event('input', {bubbles: true})); }")
+    expect(view).to_have_attribute("data-at", "5")  # and it pauses
+    expect(view).to_have_attribute("data-running", "false")
+    opened.locator("#dino-console button[data-act=anew]").click()
+    expect(view).to_have_attribute("data-last", "0")
+    expect(slider).to_be_disabled()
 
 
 def test_a_program_looks_and_trains(client: Client, tmp_path) -> None:

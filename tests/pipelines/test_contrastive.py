@@ -30,7 +30,7 @@ from pipelines.contrastive import (
     swapped,
     tokenize,
 )
-from pipelines.contrastive_pairs import POOL, draw_pairs, first_pairs, own_pairs, pool_of, with_twin
+from pipelines.contrastive_pairs import POOL, draw_pairs, first_pairs, own_pairs, pool_of, with_twin, without
 from pipelines.errors import InputError
 from pipelines.live_training import trainings
 from pipelines.models import ASSETS
@@ -255,6 +255,41 @@ def test_unseen_pairs_have_seen_words_in_new_combinations(count: int, seed: int 
 
 def test_drawn_pairs_follow_their_seed() -> None:
     assert draw_pairs(5, 1).captions == draw_pairs(5, 1).captions != draw_pairs(5, 2).captions
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pairs_that_are_left_keep_combinations_that_none_of_them_shows(seed: int) -> None:
+    """Down from eight, two of which stand at one place, by taking away any of them."""
+    rng = np.random.default_rng(seed)
+    pairs = draw_pairs(8, seed)
+    while len(pairs) > 2:
+        gone = int(rng.integers(len(pairs)))
+        left = without(pairs, gone)
+        kept = [i for i in range(len(pairs)) if i != gone]
+        assert left.captions == tuple(pairs.captions[i] for i in kept)
+        assert left.images == tuple(pairs.images[i] for i in kept)
+        assert left.unseen_subjects and len(left.unseen_subjects) % len(left) == 0
+        assert len(left.unseen_images) == len(left.unseen_captions) == len(left.unseen_subjects)
+        shown = {(s.noun, s.place) for s in left.subjects if s is not None}
+        unseen = {(s.noun, s.place) for s in left.unseen_subjects}
+        assert not shown & unseen and len(unseen) == len(left.unseen_subjects)
+        if left.mixed:
+            assert {place for _, place in unseen} <= {place for _, place in shown}
+        begin_training(left, Recipe(), "left")
+        pairs = left
+    with pytest.raises(InputError, match="pairs_needed"):
+        without(pairs, 0)
+    trainings.leave("left")
+
+
+def test_two_things_at_one_place_borrow_other_unseen_pairs() -> None:
+    flower, rabbit = (first_pairs(8).subjects[i] for i in (3, 7))
+    assert flower is not None and rabbit is not None and flower.place == rabbit.place
+    pairs = first_pairs(8)
+    for gone in (6, 5, 4, 2, 1, 0):
+        pairs = without(pairs, gone)
+    assert pairs.subjects == (flower, rabbit) and not pairs.mixed
+    assert len(pairs.unseen_images) == 2 and pairs.validated()
 
 
 def test_a_twin_is_another_picture_under_the_same_text() -> None:

@@ -1,15 +1,20 @@
 """A visitor's own DINO: it collapses without its guards, not with them; a seed gives the same again."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from pipelines import dino_training
 from pipelines.compute import on_compute_thread
-from pipelines.dino_training import PROTOTYPES, DinoLearner, DinoRecord, Settings, pictures
+from pipelines.crops import Crops
+from pipelines.dino_training import PROTOTYPES, DinoLearner, DinoRecord, Settings, look, pictures
 from pipelines.errors import InputError
-from pipelines.live_training import Training, Trainings
+from pipelines.live_training import MOST_STEPS, Training, Trainings, trainings
+from pipelines.self_distillation import Forward, forward
 
 TOP = math.log(PROTOTYPES)
 STEPS = 40
@@ -55,7 +60,7 @@ def test_a_seed_and_settings_give_the_same_training_to_the_bit(healthy) -> None:
     again = trained(Settings(), 6)
     for one, two in zip(healthy, again, strict=False):
         assert (one.entropy, one.variety, one.spread) == (two.entropy, two.variety, two.spread)
-        for name in ("large", "small", "student", "targets", "large_boxes"):
+        for name in ("student", "targets"):
             assert np.array_equal(getattr(one, name), getattr(two, name)), name
     other = trained(Settings(), 2, seed=1)
     assert other[1].loss != healthy[1].loss
@@ -78,6 +83,26 @@ def test_going_back_leads_to_the_same_step_and_on_to_another_future() -> None:
     learner.change(Settings(), after_rewind=5)
     assert next(again).loss == before[6].loss
     store.free(key)
+
+
+def test_ten_visitors_train_at_once_and_each_gets_the_training_of_a_lone_one() -> None:
+    def visit(seed: int) -> list[DinoRecord]:
+        key = trainings.begin(
+            lambda: DinoLearner(seed, Settings(centering=seed % 2 == 0)), owner=f"dino {seed}"
+        )
+        run = trainings.run(key)
+        found = [next(run) for _ in range(4)]
+        trainings.leave(f"dino {seed}")
+        assert next(run, None) is None and not trainings.holds(key)
+        return found
+
+    with ThreadPoolExecutor(10) as visitors:
+        together = list(visitors.map(visit, range(10)))
+    for seed in (0, 3, 9):
+        alone = trained(Settings(centering=seed % 2 == 0), 4, seed)[1:]
+        for one, other in zip(together[seed], alone, strict=True):
+            assert (one.loss, one.spread, one.seen) == (other.loss, other.spread, other.seen)
+            assert np.array_equal(one.targets, other.targets)
 
 
 def test_a_change_counts_from_the_next_step() -> None:
@@ -103,14 +128,56 @@ def test_a_momentum_of_one_or_beyond_is_refused(momentum: float) -> None:
     assert caught.value.values["highest"] == 0.999
 
 
-def test_a_record_shows_what_was_seen(healthy) -> None:
+def test_a_record_shows_what_was_said(healthy) -> None:
     record = healthy[3]
-    assert record.large.shape == (2, 32, 32, 3) and record.small.shape == (4, 16, 16, 3)
-    assert record.targets.shape == (2, PROTOTYPES) and record.student.shape == (6, PROTOTYPES)
-    np.testing.assert_allclose(record.student.sum(1), 1, atol=1e-5)
+    assert record.targets.shape == record.student.shape == (PROTOTYPES,)
+    assert record.student.sum() == pytest.approx(1, abs=1e-5)
     assert record.divergence == pytest.approx(record.loss - record.entropy)
     assert math.isnan(healthy[0].loss)
     assert pictures().shape == (192, 64, 64, 3)
+
+
+def test_a_look_drawn_again_is_what_the_step_was_shown(monkeypatch) -> None:
+    shown: list[Crops] = []
+
+    def spy(model, crops, *rest) -> Forward:
+        shown.append(crops)
+        return forward(model, crops, *rest)
+
+    monkeypatch.setattr(dino_training, "forward", spy)
+    training = on_compute_thread(lambda: Training(DinoLearner(3, Settings()), 500, 4))()
+    for _ in range(3):
+        training.advance()
+    assert [record.seen for record in training.records] == [(3, 0), (3, 0), (3, 1), (3, 2)]
+    for record, crops in zip(training.records, shown, strict=True):
+        seen = look(*record.seen)
+        assert seen.large.shape == (2, 32, 32, 3) and seen.small.shape == (4, 16, 16, 3)
+        for found, given in ((seen.large, crops.large), (seen.small, crops.small)):
+            expected = (given[:, 0].permute(0, 2, 3, 1).numpy() + 1) * 127.5
+            np.testing.assert_allclose(found, expected, atol=0.51)
+        assert np.array_equal(seen.large_boxes, crops.large_boxes[:, 0].numpy())
+        assert np.array_equal(seen.small_boxes, crops.small_boxes[:, 0].numpy())
+    assert not np.array_equal(look(3, 1).large, look(3, 2).large)
+
+
+def test_a_boxs_picture_is_the_one_that_was_cut() -> None:
+    """Where a large crop was cut, the picture has about the crop's content, whatever was recoloured."""
+    seen = look(0, 5)
+    left, top, width, height = seen.large_boxes[0]
+    picture = Image.fromarray(pictures()[seen.picture]).convert("L")
+    box = [round(64 * float(v)) for v in (left, top, left + width, top + height)]
+    own = np.asarray(picture.crop(box).resize((32, 32)), dtype=float)
+    crop = np.asarray(Image.fromarray(seen.large[0]).convert("L"), dtype=float)
+    likeness = max(np.corrcoef(own.ravel(), side.ravel())[0, 1] for side in (crop, crop[:, ::-1]))
+    assert likeness > 0.8
+
+
+def test_a_long_trainings_records_are_small(healthy) -> None:
+    """500 of them, 32 visitors: what grows with the steps must stay far below the weights."""
+    record = healthy[-1]
+    arrays = [v for v in vars(record).values() if isinstance(v, np.ndarray)]
+    assert sum(a.nbytes if a.base is None else a.base.nbytes for a in arrays) <= 1024
+    assert look.cache_info().maxsize == MOST_STEPS
 
 
 def test_building_a_learner_leaves_other_random_numbers_alone() -> None:

@@ -1,0 +1,18 @@
+// The console of the DINO training; how far that is, the drawing beneath says.
+let wanted = null;  // a step that the visitor asked for and that is not drawn yet
+const controls = window.svViews.training_console(element, trigger);
+const ask = () => trigger("input", { step: wanted });
+
+function read() {
+  const drawn = document.querySelector("#dino-training .training")?.dataset;
+  if (!drawn) return;
+  const [at, last, most] = [+drawn.at, +drawn.last, +drawn.most];
+  if (wanted !== null && at !== Math.min(wanted, last)) return ask();  // a view of the run came late
+  wanted = null;
+  controls.set({ at, last, most, running: drawn.running === "true" });
+}
+
+controls.onmove((at) => { wanted = at; ask(); });
+element.addEventListener("click", () => { wanted = null; }, true);
+document.addEventListener("dino-training", read);
+read();
