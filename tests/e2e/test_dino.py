@@ -80,7 +80,8 @@ def test_a_visitor_brings_a_picture_and_exchanges_the_two(page: Opener, tmp_path
 
 
 def test_a_visitor_trains_switches_pauses_and_goes_back(page: Opener) -> None:
-    opened = ready(page("/?tab=dino"))
+    opened = page("/?tab=dino")
+    opened.locator("#dino-training .training").wait_for()  # the untrained models' first look
     press = opened.locator("#dino-console button[data-act=go]").click
     view, slider = opened.locator("#dino-training .training"), opened.locator("#dino-console input")
     press()
