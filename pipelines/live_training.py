@@ -244,10 +244,15 @@ class Trainings:
             return run
 
     def pause(self, key: str) -> None:
-        """End the run of a training within one step; a training that is gone stays so."""
+        """End the run of a training; a training that is gone stays so.
+
+        Returns once the step that had begun is taken, so that what is recorded then is all there is.
+        """
         place = self._places.get(key)
         if place is not None:
             place.end_run(superseded=False)
+            with place.lock:
+                pass
 
     def records(self, key: str) -> tuple[Any, ...]:
         """What was measured after each step so far, the untrained model first.

@@ -139,13 +139,16 @@ def test_a_stop_takes_effect_within_the_step_that_has_begun() -> None:
 
     table = Trainings()
     key = table.begin(lambda: Small(before=before))
-    with ThreadPoolExecutor(1) as visitor:
-        shown = visitor.submit(lambda: list(table.run(key)))
+    run = table.run(key)
+    with ThreadPoolExecutor(2) as visitor:
+        shown = visitor.submit(list, run)
         assert begun.wait(20)
-        table.pause(key)
+        pausing = visitor.submit(lambda: (table.pause(key), len(table.records(key)))[1])
+        assert run.wait(20)
+        assert not pausing.done(), "what is recorded after a pause is all there is"
         may_end.set()
         assert len(shown.result(20)) == 4
-    assert len(table.records(key)) == 5
+        assert pausing.result(20) == 5
     assert same(take(table.run(key), 2), weights(0, 6)[5:])  # and it goes on from there
 
 
