@@ -1,7 +1,7 @@
-"""The lecture's prompts on the page: a visitor types them and sees what the model has learned of them so far.
+"""The lecture's prompts on the page: a visitor types them and sees what the words ask for.
 
-The small cat on the bed and the cat in front of the house are not asked for here: the judges see them in too
-few pictures. All that the prompts ask for is what `make evaluate` counts (docs/evaluation.md).
+A picture is right if the judge finds all of it there: things, sizes, relation, light. How often that is so
+over more seeds, and how well the judge sees it, is in docs/evaluation.md.
 """
 
 import io
@@ -17,8 +17,7 @@ from training.scorers import load_scorer, look_at
 
 WAIT = 120_000  # ms; a guard, not a measure
 SEEDS = range(8)
-# What each prompt must bring into most pictures; by chance, a thing is in one of ten, a light in one of 14.
-LEARNED = tuple(zip(LECTURE, ({"bed"}, {"house"}, {"cat", "atmosphere"}), strict=True))
+MOST = 6  # pictures that must be right
 
 
 def drawn_by_the_page(opened: Page, seed: int) -> Image.Image:
@@ -34,9 +33,9 @@ def drawn_by_the_page(opened: Page, seed: int) -> Image.Image:
     return Image.open(io.BytesIO(download.value.path().read_bytes()))
 
 
-@pytest.mark.parametrize(("prompt", "learned"), LEARNED)
-def test_a_visitor_types_a_prompt_of_the_lecture_and_sees_what_was_learned_of_it(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None], prompt: str, learned: set[str]
+@pytest.mark.parametrize("prompt", LECTURE)
+def test_a_visitor_types_a_prompt_of_the_lecture_and_sees_what_it_asks_for(
+    page: Callable[..., Page], open_tab: Callable[[Page, str], None], prompt: str
 ) -> None:
     opened = page()
     open_tab(opened, "image")
@@ -44,11 +43,5 @@ def test_a_visitor_types_a_prompt_of_the_lecture_and_sees_what_was_learned_of_it
     opened.locator("#prompt textarea").fill(prompt)
     scorer = load_scorer()
     verdicts = look_at([drawn_by_the_page(opened, seed) for seed in SEEDS], scorer)
-    right = [
-        any(
-            all(met for demand, met in v.answers(facts).items() if demand in learned)
-            for facts in parse_all(prompt)
-        )
-        for v in verdicts
-    ]
-    assert sum(right) >= 0.75 * len(SEEDS), [(v.counts, v.looks) for v in verdicts]
+    right = [any(all(v.answers(facts).values()) for facts in parse_all(prompt)) for v in verdicts]
+    assert sum(right) >= MOST, [(v.counts, v.looks) for v in verdicts]
