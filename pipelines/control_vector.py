@@ -105,7 +105,7 @@ def control_vector(prompt: str, model: str) -> ControlVector:
     empty, limit = _empty(e.id)
     lengths = np.linalg.norm(sequence, axis=1)
     unit = sequence / np.maximum(lengths, 1e-12)[:, None]
-    cosines = unit @ unit.T
+    cosines = np.einsum("ik,jk->ij", unit, unit)  # without BLAS, whose threads wake beside PyTorch's
     np.fill_diagonal(cosines, -np.inf)
     nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :NEAREST]
     return ControlVector(
