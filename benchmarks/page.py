@@ -100,10 +100,8 @@ def click_to_picture(browser: Browser, address: str, repetitions: int) -> tuple[
     page = context.new_page()
     page.goto(address)
     page.locator("#tab-video-button").click()
-    for film in (
-        "#video-view",
-        "#video-pair",
-    ):  # the app's last first examples: nothing is drawn behind us then
+    # The last of the first examples: once they are there, nothing is drawn behind us.
+    for film in ("#video-view", "#video-pair"):
         page.locator(f"{film} .film-view[data-state=done]").first.wait_for()
     page.locator("#tab-image-button").click()
     page.locator("#image-trace .trace[data-state=done]").wait_for()  # the first example

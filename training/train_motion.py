@@ -23,7 +23,7 @@ from training.common import MODELS, Progress, load_fp32, mixed_precision, parse_
 from training.muon import Muon
 from training.pool import to_tensor
 from training.ring import Ring, worker_rng
-from training.train_unet import EMPTY_SHARE, STEPS, TextTower, thing_weights, velocity_loss
+from training.train_unet import EMPTY_SHARE, STEPS, TextTower, strata, thing_weights, velocity_loss
 
 NAME = "motion"
 FOLDER = MODELS / "motion"
@@ -171,8 +171,7 @@ def noisy_timesteps(batch: int, device: str) -> Tensor:
     Where things are in which frame is settled in the first steps of a film; in the last ones the frames have
     only to agree, which is learned soon. The median is 730 of 1000.
     """
-    shares = (torch.arange(batch, device=device) + torch.rand(batch, device=device)) / batch
-    return (shares**NOISY * STEPS).long().clamp(max=STEPS - 1)
+    return (strata(batch, device) ** NOISY * STEPS).long().clamp(max=STEPS - 1)
 
 
 @torch.no_grad()

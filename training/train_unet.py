@@ -122,6 +122,11 @@ def thing_weights(masks: Sequence[np.ndarray], timesteps: Tensor) -> Tensor:
     return 1 + EMPHASIS * shown * F.avg_pool2d(covered(masks), 4).to(timesteps.device)
 
 
+def strata(batch: int, device: str) -> Tensor:
+    """One random share in each of `batch` equal parts of 0..1, rising: less noise in the gradient."""
+    return (torch.arange(batch, device=device) + torch.rand(batch, device=device)) / batch
+
+
 def spread_timesteps(batch: int, device: str) -> Tensor:
     """One random timestep in each of `batch` strata of equal share, the middle ones drawn more often.
 
@@ -129,7 +134,7 @@ def spread_timesteps(batch: int, device: str) -> Tensor:
     the density is 1.67 in the middle and 0.71 at the ends, that of uniform timesteps being 1.
     Strata make for less noise in the gradient. Compare Esser et al. 2024, arXiv:2403.03206, section 3.1.
     """
-    shares = (torch.arange(batch, device=device) + torch.rand(batch, device=device)) / batch
+    shares = strata(batch, device)
     places = shares + MIDDLE * torch.sin(2 * torch.pi * shares) / (2 * torch.pi)
     return (places * STEPS).long().clamp(max=STEPS - 1)
 
