@@ -5,7 +5,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -64,11 +64,12 @@ class Average(nn.Module):
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         decay = min(self.decay, (step + 1) / (step + 20))
-        for key, value in model.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.weights[key].lerp_(value, 1 - decay)
-            else:
-                self.weights[key].copy_(value)
+        now = model.state_dict()
+        moving = [k for k, v in now.items() if v.dtype.is_floating_point]
+        # All at once: one by one, a GPU waits longer for the calls than it computes.
+        torch._foreach_lerp_([self.weights[k] for k in moving], [now[k] for k in moving], 1 - decay)
+        for key in now.keys() - set(moving):
+            self.weights[key].copy_(now[key])
 
 
 class Clock:
@@ -211,8 +212,10 @@ def save_fp16(weights: dict[str, Tensor], path: Path, in_8_bits: tuple[str, ...]
         k: (v.to(kinds.get(k, torch.float16)) if v.dtype.is_floating_point else v).contiguous().cpu()
         for k, v in weights.items()
     }
-    save_file(small, path, metadata={"format": "pt"})
-    path.chmod(0o644)
+    unfinished = path.with_suffix(".tmp")  # another training may read the file at any moment
+    save_file(small, unfinished, metadata={"format": "pt"})
+    unfinished.chmod(0o644)
+    unfinished.replace(path)
 
 
 def report(name: str, **metrics: float) -> None:
@@ -227,7 +230,7 @@ def report(name: str, **metrics: float) -> None:
 def train(
     run: Progress,
     args: argparse.Namespace,
-    compute: Callable[[], tuple[Tensor, dict[str, float]]],
+    compute: Callable[[], tuple[Tensor, Mapping[str, float | Tensor]]],
     *,
     export: Callable[[dict[str, Tensor]], dict[str, float] | None],
     log_every: int = 100,
@@ -240,7 +243,8 @@ def train(
     Args:
         run: what is trained; its model, optimizer and average move on in place.
         args: `minutes` and `lr` of the command line.
-        compute: draws a batch; returns its loss and the metrics that the log averages.
+        compute: draws a batch; returns its loss and the metrics that the log averages, numbers or scalars
+            on the device: those are read when the log is written, so that no step waits for them.
         export: writes averaged weights in the library's format; returns metrics of what it wrote.
         log_every, save_every: steps between lines of the log and between checkpoints.
         clip_norm: longest gradient.
@@ -250,7 +254,7 @@ def train(
         Steps so far, those of earlier sittings included.
     """
     clock = Clock(args.minutes, run.step, fall=args.fall)
-    history: list[dict[str, float]] = []
+    history: list[Mapping[str, float | Tensor]] = []
     for step in clock:
         set_lr(run.optimizer, args.lr * clock.lr_scale)
         loss, metrics = compute()
@@ -260,7 +264,7 @@ def train(
         torch.nn.utils.clip_grad_norm_(run.model.parameters(), clip_norm)
         run.optimizer.step()
         run.average.update(run.model, step)
-        history.append({"loss": loss.item(), **metrics})
+        history.append({"loss": loss.detach(), **metrics})
         if (step + 1) % log_every == 0:
             if together.is_first():
                 extra = after() if after is not None else {}
@@ -275,7 +279,7 @@ def train(
     return clock.step
 
 
-def means(history: list[dict[str, float]]) -> dict[str, float]:
+def means(history: list[Mapping[str, float | Tensor]]) -> dict[str, float]:
     """Each metric's mean over the steps that have it."""
     names = {name for metrics in history for name in metrics}
-    return {k: float(np.mean([h[k] for h in history if k in h])) for k in sorted(names)}
+    return {k: float(np.mean([float(h[k]) for h in history if k in h])) for k in sorted(names)}

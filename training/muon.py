@@ -103,22 +103,31 @@ class Muon(torch.optim.AdamW):
             p.grad = gradient
 
     def _step_matrices(self, group: dict) -> None:
-        same_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
-        for p in group["params"]:
-            if p.grad is not None:
-                same_shape[tuple(p.shape)].append(p)
-        for shape, parameters in same_shape.items():
-            updates = torch.stack([self._momentum(p, group["momentum"]).flatten(1) for p in parameters])
-            steps = orthogonalised(updates) * (0.2 * max(updates.shape[1:]) ** 0.5)
-            for p, step in zip(parameters, steps, strict=True):
-                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(group["lr"] * step.view(shape))
+        """Move a group's matrices; operations over lists, since a GPU is waiting for each call."""
+        parameters = [p for p in group["params"] if p.grad is not None]
+        if not parameters:
+            return
+        updates = self._momentum(parameters, group["momentum"])
+        same_shape: dict[torch.Size, list[int]] = defaultdict(list)
+        for i, p in enumerate(parameters):
+            same_shape[p.shape].append(i)
+        steps: list[Tensor] = [torch.empty(0)] * len(parameters)
+        for shape, indices in same_shape.items():
+            matrices = torch.stack([updates[i].flatten(1) for i in indices])
+            size = 0.2 * max(matrices.shape[1:]) ** 0.5
+            for i, step in zip(indices, orthogonalised(matrices), strict=True):
+                steps[i] = (step * size).view(shape)
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(parameters, steps, alpha=-group["lr"])
 
-    def _momentum(self, p: Tensor, momentum: float) -> Tensor:
+    def _momentum(self, parameters: list[Tensor], momentum: float) -> list[Tensor]:
         """Nesterov's look ahead, as in the source of `orthogonalised`."""
-        assert p.grad is not None
-        state = self.state[p]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(p)
-            state["step"] = torch.tensor(0.0)  # AdamW looks for it when a state comes back
-        state["momentum"].lerp_(p.grad, 1 - momentum)
-        return p.grad.lerp(state["momentum"], momentum)
+        for p in parameters:
+            state = self.state[p]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(p)
+                state["step"] = torch.tensor(0.0)  # AdamW looks for it when a state comes back
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        momenta = [self.state[p]["momentum"] for p in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - momentum)
+        return list(torch._foreach_lerp(gradients, momenta, momentum))

@@ -27,11 +27,13 @@ class Shares:
     Attributes:
         lecture: two things as in the lecture's prompts (`LECTURE_PAIRS`), 0..1.
         pairs: any two things in a relation, 0..1.
+        coloured: of those pairs, how many have a colour on both things, 0..1.
         films: single frames of films, whose captions name a motion, 0..1.
     """
 
     lecture: float = 0.0
     pairs: float = 0.0
+    coloured: float = 0.0
     films: float = 0.0
 
 
@@ -76,9 +78,12 @@ def _draw(rng: np.random.Generator, unseen: bool, shares: Shares) -> Scene:
     kind = rng.random()
     if kind < shares.lecture:
         return _as_in_the_lecture(rng, unseen)
+    if kind >= shares.lecture + shares.pairs:
+        return draw_scene(rng, unseen=unseen)
+    coloured = rng.random() < shares.coloured
     while True:
         scene = draw_scene(rng, unseen=unseen)
-        if kind >= shares.lecture + shares.pairs or scene.relation is not None:
+        if scene.relation is not None and (not coloured or all(t.colour for t in scene.things)):
             return scene
 
 

@@ -20,6 +20,7 @@ from pipelines.diffusion import classroom_scheduler
 from pipelines.motion import motion_modules, with_motion
 from pipelines.world.films import FRAMES, Film, draw_film, film_caption, render_film
 from training.common import MODELS, Progress, load_fp32, mixed_precision, parse_args, save_fp16, train
+from training.feed import coverage
 from training.muon import Muon
 from training.pool import to_tensor
 from training.ring import Ring, worker_rng
@@ -161,7 +162,7 @@ def film_loss(
     each = timesteps.repeat_interleave(FRAMES)
     return velocity_loss(
         AsPictures(model), latents.flatten(0, 1), text.repeat_interleave(FRAMES, 0), noise.flatten(0, 1),
-        each, alphas, thing_weights(masks, each),
+        each, alphas, thing_weights(coverage(masks), each),
     )  # fmt: skip
 
 

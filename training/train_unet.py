@@ -8,17 +8,16 @@ arXiv:2202.00512, appendix D; zero terminal SNR, Lin et al. 2023, arXiv:2305.088
 free guidance, Ho & Salimans 2022, arXiv:2207.12598, algorithm 1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from pipelines.diffusion import assemble, classroom_scheduler
-from pipelines.world.films import MOTIONS, draw_film, film_caption, parse_motion
+from pipelines.world.films import MOTIONS
 from training.common import (
     MODELS,
     Progress,
@@ -28,8 +27,9 @@ from training.common import (
     save_fp16,
     train,
 )
+from training.feed import Feed, Rows, RowStream
 from training.muon import Muon
-from training.pool import Pool, Shares, covered
+from training.pool import Shares
 
 NAME = "unet"
 FOLDER = MODELS / "image" / "unet"
@@ -52,7 +52,7 @@ EMPTY_SHARE = 0.1
 STEPS = 1000
 EMPHASIS, VISIBLE = 3.0, 600  # weight of things, and the timestep below which it holds
 # Two things together are the hardest to learn; frames of films teach what a motion word may look like.
-SHARES = Shares(lecture=0.12, pairs=0.35, films=0.08)
+SHARES = Shares(lecture=0.08, pairs=0.42, coloured=0.4, films=0.12)
 MIDDLE = 0.4  # 0 for uniform timesteps, up to 1
 LEGIBLE = 0.05  # weight of `motion_legibility`
 _CODE_SCALE = 3.0
@@ -71,7 +71,24 @@ class TextTower:
         tokens = self.tokenizer(
             captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
         )
-        return self.encoder(tokens.input_ids.to(self.device)).last_hidden_state
+        return self.encode(tokens.input_ids.to(self.device))
+
+    @torch.no_grad()
+    def encode(self, ids: Tensor) -> Tensor:
+        """`[batch, 77]` token ids to `[batch, 77, dim]`."""
+        return self.encoder(ids).last_hidden_state
+
+
+class Tokenize:
+    """The pipeline's tokens, `[batch, 77]`; a worker process gets it, so it holds no weights."""
+
+    def __init__(self) -> None:
+        self.tokenizer = assemble(MODELS / "image").tokenizer
+
+    def __call__(self, captions: list[str]) -> Tensor:
+        return self.tokenizer(
+            captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
+        ).input_ids
 
 
 def velocity_loss(
@@ -104,7 +121,7 @@ def velocity_loss(
     return (errors if weights is None else errors * weights).mean((1, 2, 3))
 
 
-def thing_weights(masks: Sequence[np.ndarray], timesteps: Tensor) -> Tensor:
+def thing_weights(cells: Tensor, timesteps: Tensor) -> Tensor:
     """Cells that show a thing count more, once the noise lets one see where things are.
 
     Things cover some eighth of a picture and are what is hard about it. Where the mask can be told from
@@ -112,14 +129,14 @@ def thing_weights(masks: Sequence[np.ndarray], timesteps: Tensor) -> Tensor:
     higher noise levels they would, so there all cells count alike.
 
     Args:
-        masks: of each picture, `[thing, 64, 64]` bool.
+        cells: `[batch, 1, 16, 16]` of `coverage`.
         timesteps: `[batch]`.
 
     Returns:
         `[batch, 1, 16, 16]`, 1 to `1 + EMPHASIS`.
     """
     shown = (timesteps < VISIBLE).float()[:, None, None, None]
-    return 1 + EMPHASIS * shown * F.avg_pool2d(covered(masks), 4).to(timesteps.device)
+    return 1 + EMPHASIS * shown * cells.to(timesteps.device)
 
 
 def strata(batch: int, device: str) -> Tensor:
@@ -145,7 +162,7 @@ def motion_codes(width: int) -> Tensor:
     return _CODE_SCALE * torch.linalg.qr(torch.randn(width, width, generator=rng))[0][: len(MOTIONS) + 1]
 
 
-def motion_legibility(embedding: Tensor, captions: Sequence[str], codes: Tensor) -> Tensor:
+def motion_legibility(embedding: Tensor, motions: Tensor, codes: Tensor) -> Tensor:
     """Cross-entropy of the motion that each caption names, read from the text's share of the time embedding.
 
     Single pictures never teach the U-Net to hand a motion word on: what it does not need itself it drops, and
@@ -154,25 +171,45 @@ def motion_legibility(embedding: Tensor, captions: Sequence[str], codes: Tensor)
 
     Args:
         embedding: `[batch, width]`, of `unet.add_embedding`.
-        captions: of the batch.
+        motions: `[batch]`, the `motion_number` of each caption.
         codes: of `motion_codes`.
     """
-    named = [parse_motion(caption) for caption in captions]
-    target = torch.tensor([0 if m is None else 1 + MOTIONS.index(m) for m in named], device=embedding.device)
-    return F.cross_entropy(embedding.float() @ codes.T, target)
+    return F.cross_entropy(embedding.float() @ codes.T, motions)
 
 
 @torch.no_grad()
-def text_use(unet: torch.nn.Module, text_of: TextTower, pool: Pool, alphas: Tensor) -> dict[str, float]:
+def text_use(unet: torch.nn.Module, text_of: TextTower, feed: Feed, alphas: Tensor) -> dict[str, float]:
     """Loss at the last timestep with the right, a wrong and no caption: how much the text says."""
-    latents, examples = pool.sample()
-    latents = latents[:64].to(alphas.device)
-    right = text_of(pool.captions(examples)[:64])
+    rows = feed.sample(64)
+    latents, right = rows["latents"], text_of.encode(rows["ids"])
     noise = torch.randn_like(latents)
     last = torch.full((len(latents),), STEPS - 1, device=alphas.device)
     empty = text_of([""]).expand_as(right)
     cases = {"right": right, "shuffled": right.roll(1, 0), "empty": empty}
     return {k: velocity_loss(unet, latents, v, noise, last, alphas).mean().item() for k, v in cases.items()}
+
+
+class Encoder:
+    """Pictures to latents by the shipped autoencoder, which may go on training meanwhile: newer files count."""
+
+    def __init__(self, device: str) -> None:
+        self.device, self.path = device, MODELS / "image" / "vae"
+        self._load()
+
+    def _load(self) -> None:
+        self.read = self._written()
+        self.vae = AutoencoderKL.from_pretrained(self.path).to(self.device).eval()
+
+    def _written(self) -> float:
+        return (self.path / "diffusion_pytorch_model.safetensors").stat().st_mtime
+
+    def __call__(self, rows: Rows) -> Rows:
+        """Rows with `latents` `[n, 4, 16, 16]` in the place of `pixels`."""
+        if self._written() != self.read:
+            self._load()
+        pixels = rows.pop("pixels").float() / 127.5 - 1
+        latents = self.vae.encode(pixels).latent_dist.mean * self.vae.config.scaling_factor
+        return rows | {"latents": latents}
 
 
 def export(weights: dict[str, Tensor]) -> None:
@@ -196,31 +233,23 @@ def main() -> None:
     shipped = load_fp32(FOLDER / "diffusion_pytorch_model.safetensors")
     run = Progress.resume(NAME, unet, optimizer, args, shipped)
     predict = torch.compile(unet) if args.compile else unet
-    vae = AutoencoderKL.from_pretrained(MODELS / "image" / "vae").to(args.device).eval()
-    text_of = TextTower(args.device)
+    text_of, empty = TextTower(args.device), Tokenize()([""]).to(args.device)
     alphas = classroom_scheduler().alphas_cumprod.to(args.device)
-
-    @torch.no_grad()
-    def encode(images: Tensor) -> Tensor:
-        latents = vae.encode(images).latent_dist.mean
-        return (latents * vae.config.scaling_factor).cpu()
-
-    pool = Pool(args, encode, SHARES)
+    feed = Feed(args, RowStream(args.seed, Tokenize(), SHARES), Encoder(args.device))
     codes = motion_codes(unet.time_embedding.linear_2.out_features).to(args.device)
 
-    def compute() -> tuple[Tensor, dict[str, float]]:
-        latents, examples = pool.sample()
-        captions = ["" if pool.rng.random() < EMPTY_SHARE else c for c in pool.captions(examples)]
-        latents = latents.to(args.device)
-        noise, timesteps = torch.randn_like(latents), spread_timesteps(args.batch, args.device)
+    def compute() -> tuple[Tensor, dict[str, Tensor]]:
+        rows = feed.sample(args.batch)
+        dropped = torch.rand(args.batch, device=args.device) < EMPTY_SHARE
+        ids = torch.where(dropped[:, None], empty.to(rows["ids"].dtype), rows["ids"])
+        motions = torch.where(dropped, 0, rows["motions"])
+        noise, timesteps = torch.randn_like(rows["latents"]), spread_timesteps(args.batch, args.device)
         with mixed_precision(args.device):
-            text = text_of(captions)
-            weights = thing_weights([e.masks for e in examples], timesteps)
-            loss = velocity_loss(predict, latents, text, noise, timesteps, alphas, weights)
-            films = [film_caption(draw_film(pool.rng), pool.rng) for _ in captions]
-            embedding = unet.add_embedding(torch.cat([text, text_of(films)]))
-            legible = motion_legibility(embedding, captions + films, codes)
-        return loss.mean() + LEGIBLE * legible, {"motion_legibility": legible.item()}
+            text = text_of.encode(ids)
+            weights = thing_weights(rows["coverage"], timesteps)
+            loss = velocity_loss(predict, rows["latents"], text, noise, timesteps, alphas, weights)
+            legible = motion_legibility(unet.add_embedding(text), motions, codes)
+        return loss.mean() + LEGIBLE * legible, {"motion_legibility": legible.detach()}
 
     train(
         run,
@@ -228,7 +257,7 @@ def main() -> None:
         compute,
         export=export,
         save_every=250,
-        after=lambda: text_use(unet, text_of, pool, alphas),
+        after=lambda: text_use(unet, text_of, feed, alphas),
     )
 
 

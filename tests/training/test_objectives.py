@@ -9,6 +9,7 @@ from torch import nn
 from pipelines.diffusion import classroom_scheduler
 from pipelines.world.films import MOTIONS
 from training import train_autoencoder
+from training.feed import coverage, motion_number
 from training.train_autoencoder import ANCHOR, edge_error, normalise
 from training.train_autoencoder import loss_of as autoencoder_loss
 from training.train_autoencoder import thing_weights as autoencoder_weights
@@ -67,7 +68,7 @@ def test_things_count_more_once_one_can_see_them(batch) -> None:
     masks = [np.zeros((2, 64, 64), bool) for _ in range(6)]
     for mask in masks:
         mask[0, :4, :8] = mask[1, 4:8, 4:6] = True  # two whole cells of the first row, half of one below
-    weights = thing_weights(masks, timesteps)
+    weights = thing_weights(coverage(masks), timesteps)
     assert weights.shape == (6, 1, 16, 16)
     for weight, timestep in zip(weights[:, 0], timesteps.tolist(), strict=True):
         more = EMPHASIS if timestep < VISIBLE else 0
@@ -114,13 +115,14 @@ def test_a_films_timesteps_are_mostly_noisy() -> None:
 
 def test_a_motion_word_is_legible_where_the_embedding_points_to_its_code() -> None:
     captions = ["a cat walks left", "a cat", "a dog, zooming in", ""]
+    motions = torch.tensor([motion_number(c) for c in captions])
     codes = motion_codes(64)
     torch.testing.assert_close(codes @ codes.T, 9 * torch.eye(len(MOTIONS) + 1), atol=1e-4, rtol=0)
     own = codes[[1 + MOTIONS.index("walks left"), 0, 1 + MOTIONS.index("zooms in"), 0]]
     chance = np.log(len(MOTIONS) + 1)
-    assert motion_legibility(own, captions, codes) < 0.01
-    assert motion_legibility(torch.zeros(4, 64), captions, codes).item() == pytest.approx(chance, rel=1e-5)
-    assert motion_legibility(own.roll(1, 0), captions, codes) > 5
+    assert motion_legibility(own, motions, codes) < 0.01
+    assert motion_legibility(torch.zeros(4, 64), motions, codes).item() == pytest.approx(chance, rel=1e-5)
+    assert motion_legibility(own.roll(1, 0), motions, codes) > 5
 
 
 def test_normalised_latents_have_unit_deviation_and_decode_to_the_same_picture() -> None:
