@@ -93,7 +93,8 @@ class Feed:
         self.held = self.next = 0
         self.due = 0.0
         source = drawn_by_workers(stream, args.workers, ahead=4)
-        threading.Thread(target=self._fetch, args=(source,), daemon=True).start()
+        self.fetching = threading.Thread(target=self._fetch, args=(source,), daemon=True)
+        self.fetching.start()
         for _ in tqdm(range(0, min(first, args.pool), CHUNK), "first rows", mininterval=5):
             self._take()
 

@@ -9,6 +9,7 @@ free guidance, Ho & Salimans 2022, arXiv:2207.12598, algorithm 1.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -192,8 +193,8 @@ def text_use(unet: torch.nn.Module, text_of: TextTower, feed: Feed, alphas: Tens
 class Encoder:
     """Pictures to latents by the shipped autoencoder, which may go on training meanwhile: newer files count."""
 
-    def __init__(self, device: str) -> None:
-        self.device, self.path = device, MODELS / "image" / "vae"
+    def __init__(self, device: str, path: Path = MODELS / "image" / "vae") -> None:
+        self.device, self.path = device, path
         self._load()
 
     def _load(self) -> None:
