@@ -37,7 +37,7 @@ CLICK_AND_WATCH = """
   const watch = () => {
     if (preview === null && shows('.trace[data-state=running] img[data-row=guided]'))
       preview = performance.now() - start;
-    if (preview !== null && shows('.trace[data-state=done]'))
+    if (preview !== null && shows('.trace:is([data-state=drawn], [data-state=done])'))
       resolve([preview / 1000, (performance.now() - start) / 1000]);
     else requestAnimationFrame(watch);
   };

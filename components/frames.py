@@ -2,8 +2,10 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -86,29 +88,67 @@ def latents_uri(step: DenoiseStep) -> str:
     return encode_exactly(signed_tile(step.latents, LATENT_RANGE))
 
 
+class Estimates(Sequence[str]):
+    """Pictures of one kind of estimate, each decoded and encoded once, when somebody looks at it.
+
+    While a run draws, nobody can look back, and decoding a picture takes half as long as a step.
+
+    Args:
+        model: catalogue id of the run's model.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.latents: list[np.ndarray] = []
+        self.sources: list[str | None] = []
+
+    def append(self, latents: np.ndarray) -> None:
+        """Add the estimate of the next step, `[4, y, x]`."""
+        self.latents.append(latents)
+        self.sources.append(None)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        decode_all([(self, place)])
+        return self.sources[place]
+
+    def __iter__(self) -> Iterator[str]:
+        decode_all((self, i) for i in range(len(self)))
+        return iter([source for source in self.sources if source is not None])
+
+
+def decode_all(wanted: Iterable[tuple[Estimates, int]]) -> None:
+    """Decode those of the estimates that have no picture yet, in one call."""
+    missing = [(row, i) for row, i in wanted if row.sources[i] is None]
+    if not missing:
+        return
+    latents = np.stack([row.latents[i] for row, i in missing])
+    for (row, i), decoded in zip(missing, image.preview(latents, missing[0][0].model), strict=True):
+        row.sources[i] = encode(decoded)
+
+
 @dataclass(frozen=True)
 class Frames:
     """The pictures of a trace, one address per step in every row.
 
     Attributes:
+        steps: of the trace.
         guided: the guided estimate, decoded.
         prompt: the estimate with the prompt, decoded.
         empty: the estimate without it, decoded; no entries where the model has no such branch.
         latents: the noisy latents, four channels.
-        difference: with minus without, four channels; no entries without that branch.
-        magnitude: the difference's length per cell; no entries without that branch.
-        signed_limit: value of full colour in `difference`, the same for all steps.
-        length_limit: value of full colour in `magnitude`, the same for all steps.
     """
 
+    steps: tuple[DenoiseStep, ...]
     guided: tuple[str, ...]
     prompt: tuple[str, ...]
     empty: tuple[str, ...]
     latents: tuple[str, ...]
-    difference: tuple[str, ...]
-    magnitude: tuple[str, ...]
-    signed_limit: float
-    length_limit: float
 
     @staticmethod
     def of(trace: Trace) -> "Frames":
@@ -117,48 +157,72 @@ class Frames:
         reel.extend(trace.steps)
         return reel.frames()
 
+    @cached_property
+    def _differences(self) -> list[np.ndarray]:
+        return [guidance_difference(step) for step in self.steps] if self.empty else []
+
+    @cached_property
+    def signed_limit(self) -> float:
+        """Value of full colour in `difference`, the same for all steps."""
+        return max((float(np.abs(d).max()) for d in self._differences), default=0.0) or 1.0
+
+    @cached_property
+    def length_limit(self) -> float:
+        """Value of full colour in `magnitude`, the same for all steps."""
+        lengths = (float(np.linalg.norm(d, axis=0).max()) for d in self._differences)
+        return max(lengths, default=0.0) or 1.0
+
+    @cached_property
+    def difference(self) -> tuple[str, ...]:
+        """With minus without, four channels; no entries without that branch."""
+        return tuple(encode_exactly(signed_tile(d, self.signed_limit)) for d in self._differences)
+
+    @cached_property
+    def magnitude(self) -> tuple[str, ...]:
+        """The difference's length per cell; no entries without that branch."""
+        return tuple(encode_exactly(magnitude_picture(d, self.length_limit)) for d in self._differences)
+
 
 @dataclass
 class Reel:
-    """The pictures of a run while it goes on; each is decoded and encoded once.
+    """The pictures of a run while it goes on.
 
     Attributes:
         request: of the run.
         steps: those that have arrived.
-        guided, prompt, empty, latents: as in `Frames`, one address per step in `steps`.
+        guided, prompt, empty, latents: as in `Frames`, one entry per step in `steps`.
     """
 
     request: ImageRequest
     steps: list[DenoiseStep] = field(default_factory=list)
-    guided: list[str] = field(default_factory=list)
-    prompt: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
     latents: list[str] = field(default_factory=list)
+    guided: Estimates = field(init=False)
+    prompt: Estimates = field(init=False)
+    empty: Estimates = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.guided, self.prompt, self.empty = (Estimates(self.request.model) for _ in range(3))
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last step has arrived."""
+        return bool(self.steps) and self.steps[-1].index + 1 == self.steps[-1].total
 
     def extend(self, steps: Sequence[DenoiseStep]) -> None:
-        """Add steps that have arrived; all their pictures are decoded in one call."""
-        empties = [step.denoised_empty for step in steps if step.denoised_empty is not None]
-        estimates = [step.denoised_guided for step in steps] + [step.denoised_prompt for step in steps]
-        sources = [encode(p) for p in image.preview(np.stack([*estimates, *empties]), self.request.model)]
-        count = len(steps)
+        """Add steps that have arrived; decodes their guided estimates, and all estimates of the last one."""
+        for step in steps:
+            self.guided.append(step.denoised_guided)
+            self.prompt.append(step.denoised_prompt)
+            if step.denoised_empty is not None:
+                self.empty.append(step.denoised_empty)
         self.steps += steps
-        self.guided += sources[:count]
-        self.prompt += sources[count : 2 * count]
-        self.empty += sources[2 * count :]
         self.latents += [latents_uri(step) for step in steps]
+        ends = [(row, len(row) - 1) for row in (self.prompt, self.empty) if len(row)]
+        decode_all([(self.guided, i) for i in range(len(self.guided))] + ends)
 
     def frames(self) -> Frames:
-        """All pictures so far, and the differences in colours that all steps share."""
-        differences = [guidance_difference(step) for step in self.steps] if self.empty else []
-        signed = max((float(np.abs(d).max()) for d in differences), default=0.0) or 1.0
-        length = max((float(np.linalg.norm(d, axis=0).max()) for d in differences), default=0.0) or 1.0
-        return Frames(
-            guided=tuple(self.guided),
-            prompt=tuple(self.prompt),
-            empty=tuple(self.empty),
-            latents=tuple(self.latents),
-            difference=tuple(encode_exactly(signed_tile(d, signed)) for d in differences),
-            magnitude=tuple(encode_exactly(magnitude_picture(d, length)) for d in differences),
-            signed_limit=signed,
-            length_limit=length,
-        )
+        """All pictures so far; those that nobody has looked at yet are decoded in one call."""
+        rows = (self.guided, self.prompt, self.empty)
+        decode_all((row, i) for row in rows for i in range(len(row)))
+        guided, prompt, empty = (tuple(row) for row in rows)
+        return Frames(tuple(self.steps), guided, prompt, empty, tuple(self.latents))

@@ -165,7 +165,8 @@ class RunViews:
     """How a tab shows a run; each returns the values of all its outputs.
 
     Attributes:
-        running: of the pictures so far, none at first.
+        running: of the pictures so far, none at first, and all at last: the picture is there before the
+            rest of its trace is decoded.
         finished: of the trace, at the end or where the run was stopped.
         restored: what was there before, should the run draw nothing.
     """
@@ -197,7 +198,7 @@ def show_run(
         with closing(run.arrivals(request)) as arriving:
             for steps in arriving:
                 reel.extend(steps)
-                if time.monotonic() - shown >= PACE:
+                if reel.whole or time.monotonic() - shown >= PACE:
                     yield views.running(reel)
                     shown = time.monotonic()
         if run.superseded:

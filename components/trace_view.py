@@ -186,7 +186,10 @@ def _page(state: str, lead: str, aside: Sequence[str], console: str, below: Sequ
 
 
 def running_view(reel: Reel, t: Texts) -> str:
-    """The view while a run draws: its last step so far, or empty places before the first."""
+    """The view while a run draws: its last step so far, or empty places before the first.
+
+    Its state is "drawn" once the picture is whole, though one cannot scrub through its steps yet.
+    """
     request, total = reel.request, reel.request.num_inference_steps
     without, waiting = _empty_caption(request, t), t("image.waiting")
     if reel.steps:
@@ -197,7 +200,8 @@ def running_view(reel: Reel, t: Texts) -> str:
         aside = [hole(waiting, caption, hint) for caption, hint in captions]
     last = reel.steps[-1] if reel.steps else None
     console = readout(last, total, t) + scrubber(last.index if last else -1, total, False, t)
-    return _page("running", lead, aside, console, [film(reel.guided, total, t), facts(request, t)])
+    state = "drawn" if reel.whole else "running"
+    return _page(state, lead, aside, console, [film(reel.guided, total, t), facts(request, t)])
 
 
 def _stage(frames: Reel | Frames, request: ImageRequest, t: Texts) -> tuple[str, list[str]]:

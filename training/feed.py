@@ -34,7 +34,7 @@ def motion_number(caption: str) -> int:
 
 
 def coverage(masks: list[np.ndarray]) -> Tensor:
-    """Share of each latent cell in which a thing is seen, `[batch, 1, 16, 16]`, of `[thing, 64, 64]` masks."""
+    """Share of each latent cell that shows a thing, `[batch, 1, 16, 16]`, of `[thing, 64, 64]` masks."""
     return F.avg_pool2d(covered(masks), 64 // GRID)
 
 

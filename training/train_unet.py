@@ -191,7 +191,7 @@ def text_use(unet: torch.nn.Module, text_of: TextTower, feed: Feed, alphas: Tens
 
 
 class Encoder:
-    """Pictures to latents by the shipped autoencoder, which may go on training meanwhile: newer files count."""
+    """Pictures to latents by the shipped autoencoder, in its newest state should it be training, too."""
 
     def __init__(self, device: str, path: Path = MODELS / "image" / "vae") -> None:
         self.device, self.path = device, path
