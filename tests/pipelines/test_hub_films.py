@@ -131,7 +131,7 @@ def test_the_published_adapter_over_stable_diffusion_draws_as_its_card_says(film
     ).frames[0]  # fmt: skip
     trace = video.run(ANIMATED)
     found = np.stack([np.asarray(frame) for frame in trace.frames])
-    assert np.array_equal(found, (expected * 255).round().astype(np.uint8))
+    assert np.abs(found - expected * 255).max() < 1, "what rounding does, and no more"
     assert trace.steps[0].inside is not None
     tokens = film_tokens(trace)
     assert tokens.shape == (4, 8, 8, 4) and tokens.same_place
