@@ -21,5 +21,5 @@ def test_the_exported_folder_is_the_same_model(tmp_path: Path) -> None:
         ).images
         for pipe in (models.load("classroom-image"), theirs)
     ]  # fmt: skip
-    np.testing.assert_allclose(pictures[0], pictures[1], atol=1e-4)  # processors add up in orders of their own
+    np.testing.assert_allclose(pictures[0], pictures[1], atol=1e-4)  # processors differ in order
     assert not list(tmp_path.rglob("*.bin"))
