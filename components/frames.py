@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -117,10 +117,6 @@ class Estimates(Sequence[str]):
         decode_all([(self, place)])
         return self.sources[place]
 
-    def __iter__(self) -> Iterator[str]:
-        decode_all((self, i) for i in range(len(self)))
-        return iter([source for source in self.sources if source is not None])
-
 
 def decode_all(wanted: Iterable[tuple[Estimates, int]]) -> None:
     """Decode those of the estimates that have no picture yet, in one call."""
@@ -217,8 +213,8 @@ class Reel:
                 self.empty.append(step.denoised_empty)
         self.steps += steps
         self.latents += [latents_uri(step) for step in steps]
-        ends = [(row, len(row) - 1) for row in (self.prompt, self.empty) if len(row)]
-        decode_all([(self.guided, i) for i in range(len(self.guided))] + ends)
+        film = [(self.guided, i) for i in range(len(self.guided) - len(steps), len(self.guided))]
+        decode_all(film + [(row, len(row) - 1) for row in (self.prompt, self.empty) if row])
 
     def frames(self) -> Frames:
         """All pictures so far; those that nobody has looked at yet are decoded in one call."""

@@ -23,6 +23,7 @@ from training.ring import drawn_by_workers, worker_rng
 CHUNK = 32  # scenes that a worker draws at once
 WORDINGS = 3  # captions of each scene
 GRID = 16  # side of the latents
+AT_ONCE = 8  # chunks that a step takes at most, should it be behind
 Rows = dict[str, Tensor]
 Tokenize = Callable[[list[str]], Tensor]
 
@@ -117,7 +118,7 @@ class Feed:
 
     def sample(self, count: int) -> Rows:
         """`count` rows drawn at random, of each a random one of its wordings."""
-        self.due = min(self.due + self.args.fresh, 8.0 * CHUNK)
+        self.due = min(self.due + self.args.fresh, AT_ONCE * CHUNK)
         while self.due >= CHUNK and not self.drawn.empty():
             self._take()
             self.due -= CHUNK

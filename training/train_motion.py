@@ -24,7 +24,15 @@ from training.feed import coverage
 from training.muon import Muon
 from training.pool import to_tensor
 from training.ring import Ring, worker_rng
-from training.train_unet import EMPTY_SHARE, STEPS, TextTower, strata, thing_weights, velocity_loss
+from training.train_unet import (
+    EMPTY_SHARE,
+    STEPS,
+    TextTower,
+    latents_of,
+    strata,
+    thing_weights,
+    velocity_loss,
+)
 
 NAME = "motion"
 FOLDER = MODELS / "motion"
@@ -83,8 +91,7 @@ class FilmPool(Ring[Kept, Reel]):
     def prepared(self, drawn: Reel) -> list[tuple[Kept, Tensor]]:
         """The film with its latents."""
         images = to_tensor(list(drawn.frames)).to(self.args.device)
-        latents = (self.vae.encode(images).latent_dist.mean * self.vae.config.scaling_factor).cpu()
-        return [((drawn.film, drawn.masks), latents)]
+        return [((drawn.film, drawn.masks), latents_of(self.vae, images).cpu())]
 
     def batch(self) -> tuple[Tensor, list[np.ndarray], list[str]]:
         """Latents `[film, frame, 4, 16, 16]`, masks of all frames, a new caption for each film."""

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
+from pipelines.convert import clip_tokenizer
 from pipelines.diffusion import assemble, classroom_scheduler
 from pipelines.world.films import MOTIONS
 from training.common import (
@@ -63,16 +64,12 @@ class TextTower:
     """Frozen CLIP text tower and its tokenizer, exactly as the pipeline calls them."""
 
     def __init__(self, device: str) -> None:
-        pipe = assemble(MODELS / "image")
-        self.tokenizer, self.encoder, self.device = pipe.tokenizer, pipe.text_encoder.to(device), device
+        self.tokenize, self.device = Tokenize(), device
+        self.encoder = assemble(MODELS / "image").text_encoder.to(device)
 
-    @torch.no_grad()
     def __call__(self, captions: list[str]) -> Tensor:
         """`[batch, 77, dim]` contextual vectors."""
-        tokens = self.tokenizer(
-            captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
-        )
-        return self.encode(tokens.input_ids.to(self.device))
+        return self.encode(self.tokenize(captions).to(self.device))
 
     @torch.no_grad()
     def encode(self, ids: Tensor) -> Tensor:
@@ -84,7 +81,7 @@ class Tokenize:
     """The pipeline's tokens, `[batch, 77]`; a worker process gets it, so it holds no weights."""
 
     def __init__(self) -> None:
-        self.tokenizer = assemble(MODELS / "image").tokenizer
+        self.tokenizer = clip_tokenizer()
 
     def __call__(self, captions: list[str]) -> Tensor:
         return self.tokenizer(
@@ -190,6 +187,11 @@ def text_use(unet: torch.nn.Module, text_of: TextTower, feed: Feed, alphas: Tens
     return {k: velocity_loss(unet, latents, v, noise, last, alphas).mean().item() for k, v in cases.items()}
 
 
+def latents_of(vae: AutoencoderKL, images: Tensor) -> Tensor:
+    """`[batch, 4, 16, 16]` of `[batch, 3, 64, 64]` pictures in -1..1: the mean, without its noise."""
+    return vae.encode(images).latent_dist.mean * vae.config.scaling_factor
+
+
 class Encoder:
     """Pictures to latents by the shipped autoencoder, in its newest state should it be training, too."""
 
@@ -208,9 +210,7 @@ class Encoder:
         """Rows with `latents` `[n, 4, 16, 16]` in the place of `pixels`."""
         if self._written() != self.read:
             self._load()
-        pixels = rows.pop("pixels").float() / 127.5 - 1
-        latents = self.vae.encode(pixels).latent_dist.mean * self.vae.config.scaling_factor
-        return rows | {"latents": latents}
+        return rows | {"latents": latents_of(self.vae, rows.pop("pixels").float() / 127.5 - 1)}
 
 
 def export(weights: dict[str, Tensor]) -> None:
@@ -234,15 +234,16 @@ def main() -> None:
     shipped = load_fp32(FOLDER / "diffusion_pytorch_model.safetensors")
     run = Progress.resume(NAME, unet, optimizer, args, shipped)
     predict = torch.compile(unet) if args.compile else unet
-    text_of, empty = TextTower(args.device), Tokenize()([""]).to(args.device)
+    text_of = TextTower(args.device)
+    empty = text_of.tokenize([""]).int().to(args.device)
     alphas = classroom_scheduler().alphas_cumprod.to(args.device)
-    feed = Feed(args, RowStream(args.seed, Tokenize(), SHARES), Encoder(args.device))
+    feed = Feed(args, RowStream(args.seed, text_of.tokenize, SHARES), Encoder(args.device))
     codes = motion_codes(unet.time_embedding.linear_2.out_features).to(args.device)
 
     def compute() -> tuple[Tensor, dict[str, Tensor]]:
         rows = feed.sample(args.batch)
         dropped = torch.rand(args.batch, device=args.device) < EMPTY_SHARE
-        ids = torch.where(dropped[:, None], empty.to(rows["ids"].dtype), rows["ids"])
+        ids = torch.where(dropped[:, None], empty, rows["ids"])
         motions = torch.where(dropped, 0, rows["motions"])
         noise, timesteps = torch.randn_like(rows["latents"]), spread_timesteps(args.batch, args.device)
         with mixed_precision(args.device):
