@@ -85,6 +85,27 @@ def test_pictures_decoded_on_the_way_are_those_of_the_whole_trace(trace, frames)
             assert np.abs(difference).mean() < 1
 
 
+def test_every_estimate_is_decoded_once_and_on_the_way_only_what_is_seen(trace, monkeypatch):
+    decoded: list[int] = []
+    preview = image.preview
+
+    def counted(latents, model):
+        decoded.append(len(latents))
+        return preview(latents, model)
+
+    monkeypatch.setattr(image, "preview", counted)
+    reel, count = Reel(trace.request), len(trace.steps)
+    reel.extend(trace.steps[:1])
+    assert decoded == [3], "guided, with and without the prompt"
+    reel.extend(trace.steps[1:])
+    assert decoded == [3, count - 1 + 2], "the film goes on; of the other two only the last is seen"
+    assert len(reel.prompt[-1]) and len(reel.empty[-1]) and len(decoded) == 2
+    reel.frames()
+    assert sum(decoded) == 3 * count
+    reel.frames()
+    assert sum(decoded) == 3 * count
+
+
 def test_stop_ends_the_run_and_keeps_what_was_drawn():
     slot = RunSlot()
     outputs = draw_run(request(num_inference_steps=100), None, slot, T)
