@@ -30,9 +30,13 @@ async function record() {
   catch { said.textContent = field.dataset.refused; return; }
   const parts = [];
   recorder = new MediaRecorder(stream);
+  const started = performance.now();
+  const tell = () => { microphone.textContent = `${field.dataset.recording} (${Math.floor((performance.now() - started) / 1000)} s)`; };
+  const telling = setInterval(tell, 200);
   recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
   recorder.addEventListener("stop", async () => {
     for (const track of stream.getTracks()) track.stop();
+    clearInterval(telling);
     recorder = null;
     microphone.textContent = field.dataset.record;
     microphone.setAttribute("aria-pressed", "false");
@@ -45,7 +49,7 @@ async function record() {
   });
   recorder.start();
   setTimeout(() => recorder?.stop(), LONGEST);
-  microphone.textContent = field.dataset.recording;
+  tell();
   microphone.setAttribute("aria-pressed", "true");
 }
 

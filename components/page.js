@@ -85,6 +85,16 @@
     const tab = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
     return tab ? tab.id.replace(/^tab-|-button$/g, "") : null;
   }
+  // On a phone the tabs are one row that scrolls.
+  function centreOpenTab() {
+    const tab = document.querySelector('#tabs [role="tab"][aria-selected="true"]'), row = tab && tab.parentElement;
+    if (!row || row.scrollWidth <= row.clientWidth) return;
+    const own = tab.getBoundingClientRect(), whole = row.getBoundingClientRect();
+    row.scrollBy({ left: own.left + own.width / 2 - whole.left - whole.width / 2 });
+  }
+  new MutationObserver(centreOpenTab).observe(document.documentElement, {
+    subtree: true, attributes: true, attributeFilter: ["aria-selected", "data-restored"],
+  });
   function switchLanguage(link) {
     const other = link.dataset.language;
     try { localStorage.setItem("sv-language", other); } catch { /* the address says it as well */ }

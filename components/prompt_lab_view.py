@@ -122,13 +122,13 @@ def variants_view(request: ImageRequest, dimension: str, pictures: Pictures, t: 
     """
     cells = []
     for i, word in enumerate(pictures.words):
-        score = number(float(pictures.clip_scores[i]), t, 2)
+        score = number(float(pictures.clip_scores[i]), t, 2, measured=True)
         away = float(pictures.clip_distance[i])
         lines = [t("prompt_lab.score", score=score)]
         if i:
             pixels = number(float(pictures.pixel_distance[i]), t, 0)
             lines[:0] = [
-                t("prompt_lab.distance", clip=number(away, t, 2)),
+                t("prompt_lab.distance", clip=number(away, t, 2, measured=True)),
                 t("prompt_lab.pixels", pixels=pixels),
             ]
         below = (meter(away, 1.0) if i else "") + "".join(

@@ -61,11 +61,14 @@ class FilmDesk:
     _features: Tensor | None = None  # [frame, dim, y, x]
 
     def note(self, layer: str, looks: Tensor) -> None:
-        """Keep what a layer did; `looks` is `[branch * place, frame, frame]`."""
-        prompt = looks.unflatten(0, (self.branches, -1))[-1]
-        self._frames[block_of(layer)].append(prompt.mean(0))
-        if self.keep and len(prompt) == self.cells[0] * self.cells[1]:
-            self._places.append(prompt)
+        """Keep what a layer did in the branch with the prompt; `looks` is `[place, frame, frame]`."""
+        self._frames[block_of(layer)].append(looks.mean(0))
+        if self.keep and len(looks) == self.cells[0] * self.cells[1]:
+            self._places.append(looks)
+
+    def prompt_of(self, states: Tensor) -> Tensor:
+        """The part of `[branch * place, ...]` that belongs to the branch with the prompt."""
+        return states.unflatten(0, (self.branches, -1))[-1]
 
     def inside(self) -> FilmInside:
         """What was noted, as arrays."""
@@ -100,7 +103,8 @@ class _Watched:
         **kwargs: Any,
     ) -> Tensor:
         out = self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, *args, **kwargs)
-        self.desk.note(self.layer, attention_of(attn, hidden_states, encoder_hidden_states, attention_mask))
+        seen = self.desk.prompt_of(hidden_states)
+        self.desk.note(self.layer, attention_of(attn, seen, encoder_hidden_states, attention_mask))
         return out
 
 
@@ -116,7 +120,7 @@ def film_instruments(
         cells: height and width of the latents.
         look: note how frames look at each other; nothing to see where they do not.
         keep: note places and features, too.
-        motion: False leaves every frame alone: what the motion modules add is taken away again.
+        motion: False leaves every frame alone: the motion modules are passed over.
 
     Yields:
         What is noted; None if nothing is.
@@ -126,7 +130,8 @@ def film_instruments(
     with ExitStack() as stack:
         for name, module in modules.items():
             if not motion:
-                stack.callback(module.register_forward_hook(_as_it_was).remove)
+                module.forward = _passed_over  # type: ignore[method-assign]
+                stack.callback(delattr, module, "forward")  # the class's own is back
             if desk:
                 for layer, attn in _layers(name, module):
                     stack.callback(attn.set_processor, attn.processor)
@@ -143,8 +148,8 @@ def _layers(name: str, module: nn.Module) -> Iterator[tuple[str, Any]]:
             yield f"{name}.{path}", part
 
 
-def _as_it_was(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
-    return inputs[0]
+def _passed_over(hidden_states: Tensor, *args: object, **kwargs: object) -> Tensor:
+    return hidden_states
 
 
 def _note_features(desk: FilmDesk) -> Callable[..., None]:

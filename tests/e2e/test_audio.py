@@ -1,6 +1,7 @@
 """The audio tab as a visitor hears it and as a program calls it."""
 
 import io
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -22,6 +23,15 @@ LISTEN = """() => { window.begun = 0;
     window.begun++;
     return start.apply(this, given);
   }; }"""
+# A microphone that hears a tone: what records it, and what is made of the recording, is the browser's.
+HUM = """navigator.mediaDevices.getUserMedia = async () => {
+  const context = new AudioContext(), tone = context.createOscillator();
+  const stream = context.createMediaStreamDestination();
+  tone.connect(stream);
+  tone.start();
+  return stream.stream;
+}"""
+MUTE = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError'); }"
 REFUSE = "window.AudioContext = window.webkitAudioContext = undefined;"
 
 
@@ -162,6 +172,27 @@ def test_clips_good_and_bad(page: Opener, tmp_path) -> None:
         "1,0 s sind die Vorgabe", timeout=120_000
     )
     assert opened.locator("#audio-player [data-time]").inner_text().endswith("5,0 s")
+
+
+def test_a_recording_is_a_clip_to_go_on_from(page: Opener) -> None:
+    opened = page("/?tab=audio")
+    player(opened)
+    opened.evaluate(HUM)
+    microphone = opened.locator("#audio-clip [data-microphone]")
+    microphone.click()
+    expect(microphone).to_contain_text("(2 s)")
+    microphone.click()
+    expect(microphone).to_have_text(EN("audio.clip.record"))
+    expect(opened.locator("#audio-clip-status")).to_contain_text(re.compile(r"[23]\.\d s"))
+    expect(opened.locator("#audio-go-on")).to_be_enabled()
+
+
+def test_a_refused_microphone_says_what_else_works(page: Opener) -> None:
+    opened = page("/de?tab=audio")
+    player(opened)
+    opened.evaluate(MUTE)
+    opened.locator("#audio-clip [data-microphone]").click()
+    expect(opened.locator("#audio-clip .said")).to_have_text(DE("audio.clip.no_microphone"))
 
 
 def test_two_prompts_side_by_side(page: Opener) -> None:

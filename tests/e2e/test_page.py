@@ -198,6 +198,21 @@ def test_nothing_is_wider_than_a_phone(page: Opener, open_tab: TabOpener, path: 
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("path", ["/?tab=audio", "/de?tab=audio"])
+def test_a_phone_has_one_row_of_tabs_and_the_open_one_is_in_sight(
+    page: Opener, open_tab: TabOpener, path: str
+) -> None:
+    opened = page(path, width=390, height=844)
+    row = opened.locator("#tabs > .tab-wrapper")
+    last, middle = (opened.locator(f"#tab-{stem}-button") for stem in ("audio", "clip_matrix"))
+    expect(last).to_be_in_viewport(ratio=1)
+    assert row.bounding_box()["height"] < 70
+    open_tab(opened, "clip_matrix")
+    expect(middle).to_be_in_viewport(ratio=1)
+    expect(last).not_to_be_in_viewport()
+    assert opened.evaluate("window.scrollY") == 0, "the page itself was scrolled"
+
+
 def test_body_text_reads_from_the_last_row(page: Opener) -> None:
     opened = page("/")
     small = opened.evaluate("""() => [...document.querySelectorAll('.gradio-container *')]
