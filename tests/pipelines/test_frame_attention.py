@@ -80,9 +80,15 @@ def test_without_motion_no_frame_changes_another(unet) -> None:
     films, rows = inputs()
     changed = films.clone()
     changed[:, :, 0] += 1
+    asked: list[str] = []
+    attn = unet.up_blocks[0].motion_modules[0].transformer_blocks[0].attn1
+    handle = attn.register_forward_hook(lambda *_: asked.append("between frames"))
     with film_instruments(unet, 2, (8, 8), look=True, keep=True, motion=False) as desk:
         before, after = call(unet, films, rows), call(unet, changed, rows)
-    assert desk is None
+    assert desk is None and not asked
+    call(unet, films, rows)
+    handle.remove()
+    assert asked, "the motion modules were not put back"
     torch.testing.assert_close(before[:, :, 1:], after[:, :, 1:], atol=1e-5, rtol=1e-4)
     assert (before[:, :, 0] - after[:, :, 0]).abs().max() > 1e-3
     assert (call(unet, films, rows) - before).abs().max() > 1e-3
