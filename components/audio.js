@@ -267,7 +267,7 @@ function choose(book, column) {
   tracks.setAttribute("aria-valuetext", said);
   const address = element.querySelector(".player").dataset.details;
   const details = address && document.querySelector(`#${address} .guess`);
-  const cell = { s, row, step, mode, said, tint, decimal, fill };
+  const cell = { s, row, step, mode, said, tint, fill };
   if (details) details.dispatchEvent(new CustomEvent("cell", { detail: cell, bubbles: true }));
 }
 

@@ -3,10 +3,10 @@
 const part = (name) => element.querySelector(`[data-${name}]`);
 const texts = JSON.parse(part("texts").dataset.texts);
 
-function show({ s, row, step, mode, said, tint, decimal, fill }) {
+function show({ s, row, step, mode, said, tint, fill }) {
   part("cell").textContent = said;
   loupe(s, row, step, mode, tint);
-  bars(s, row, step, tint, decimal, fill);
+  bars(s, row, step, tint, fill);
 }
 
 function loupe(s, row, step, mode, tint) {
@@ -30,10 +30,10 @@ function loupe(s, row, step, mode, tint) {
   part("loupe").replaceChildren(...lines);
 }
 
-function bars(s, row, step, tint, decimal, fill) {
+function bars(s, row, step, tint, fill) {
   const rows = s.rows.length, ranks = s.ranks, list = [], start = (step * rows + row) * ranks;
   const share = (branch, rank) => s.shares[(step * 3 + branch) * rows * ranks + row * ranks + rank];
-  const percent = (value) => decimal((100 * value) / 65535, 1);
+  const percent = (value) => window.steuervektor.percent(value / 65535, 1);
   let rest = 65535;
   for (let rank = 0; rank < ranks && s.ranked[start + rank] >= 0; rank++) {
     const code = s.ranked[start + rank], item = document.createElement("li"), chip = document.createElement("b");
@@ -45,13 +45,13 @@ function bars(s, row, step, tint, decimal, fill) {
       const bar = document.createElement("i");
       bar.className = name;
       bar.style.width = `${(100 * share(branch, rank)) / s.top}%`; // one scale for the whole sound
-      bar.title = `${texts[name]}: ${percent(share(branch, rank))} %`;
+      bar.title = `${texts[name]}: ${percent(share(branch, rank))}`;
       lines.append(bar);
     }
     const drawn = code === s.chosen[step * rows + row];
     if (drawn) item.className = "drawn";
     const number = document.createElement("em");
-    number.textContent = `${percent(share(2, rank))} %${drawn ? ` ◂ ${texts.drawn}` : ""}`;
+    number.textContent = `${percent(share(2, rank))}${drawn ? ` ◂ ${texts.drawn}` : ""}`;
     item.append(chip, lines, number);
     list.push(item);
   }

@@ -11,7 +11,7 @@ const controls = window.svViews.training_console(element, trigger);
 
 const comma = (text) => (stage.comma ? text.replace(".", ",") : text);
 const decimal = (value, digits = 2) => comma((Object.is(Math.round(value * 10 ** digits), -0) ? 0 : value).toFixed(digits)).replace("-", "−");
-const percent = (share) => `${Math.round(100 * share)}${stage.comma ? "\u202f" : ""}%`;
+const percent = (share) => window.steuervektor.percent(share); // a chart passes more than the share
 
 // `[image, text]` cosines to what the view shows.
 function values(whole, scale) {

@@ -8,7 +8,7 @@ const tiles = new Map(); // address of an atlas to its pixels
 const find = (selector) => element.querySelector(selector);
 const branch = () => data.branches[at.branch];
 const group = () => branch().groups[at.layers];
-const percent = (share, digits) => (100 * share).toFixed(digits).replace(".", data.decimal) + " %";
+const percent = window.steuervektor.percent;
 
 async function pixelsOf(source) {
   if (!tiles.has(source)) tiles.set(source, await window.steuervektor.pixelsOf(source));

@@ -98,7 +98,6 @@ def trace_view(trace: Trace, frames: Frames, prompt: TraceMaps, empty: TraceMaps
         "mean": t("cross_attention.mean_of_steps"),
         "share": t("cross_attention.share"),
         "peak": t("cross_attention.peak"),
-        "decimal": "," if t.language == "de" else ".",
         "branches": branches,
         "proportion": trace.image.width / trace.image.height,
         "layers": prompt.finest_name,
@@ -176,7 +175,6 @@ def still_view(
         "pictures": [encode(picture)], "labels": [""], "layers": ALL,
         "proportion": picture.width / picture.height,
         "mean": "", "share": t("cross_attention.share"), "peak": t("cross_attention.peak"),
-        "decimal": "," if t.language == "de" else ".",
         "branches": {"prompt": {"rows": rows, "first": first_word(found.pieces), "groups": {ALL: {
             "atlas": source, "peaks": peaks, "height": found.maps.shape[2], "width": found.maps.shape[3],
             "shares": [round(float(s), 4) for s in found.shares],

@@ -70,6 +70,11 @@
       for (const [name, value] of Object.entries(values)) keep(name, value);
       publish();
     },
+    // A share as the page's language writes it: 28.1% or 28,1 %.
+    percent(share, digits = 0) {
+      const number = (100 * share).toFixed(digits);
+      return page === "de" ? number.replace(".", ",") + "\u202f%" : number + "%";
+    },
     // Numbers come as the pixels of a picture that loses nothing; this gives them back.
     async pixelsOf(source) {
       const image = new Image();

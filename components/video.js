@@ -106,7 +106,7 @@ const paintTokens = () => {
       putAt(mark, at);
     } else mark.hidden = true;
     const share = looks ? (looks.at(y * data.grid[1] + x, f * data.count + other) / 255) * data.most : null;
-    tile.querySelector("b").textContent = share === null ? "" : `${Math.round(100 * share)} %`;
+    tile.querySelector("b").textContent = share === null ? "" : window.steuervektor.percent(share);
   }
   const numbers = [];
   for (let i = 0; i < Math.min(4, data.channels); i++) {
