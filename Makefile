@@ -24,7 +24,7 @@ demo: $(DONE)/app $(DONE)/audiocraft ## start the app (HOST, PORT; MCP=1 offers 
 	$(BIN)/python app.py
 
 test: setup $(DONE)/chromium ## run every test, those in a browser included, in two processes
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 check: $(DONE)/app $(DONE)/dev ## lint, format and types
 	$(BIN)/ruff check .

@@ -24,14 +24,16 @@ LISTEN = """() => { window.begun = 0;
     return start.apply(this, given);
   }; }"""
 # A microphone that hears a tone: what records it, and what is made of the recording, is the browser's.
-HUM = """navigator.mediaDevices.getUserMedia = async () => {
+HUM = """() => { navigator.mediaDevices.getUserMedia = async () => {
   const context = new AudioContext(), tone = context.createOscillator();
   const stream = context.createMediaStreamDestination();
   tone.connect(stream);
   tone.start();
   return stream.stream;
-}"""
-MUTE = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError'); }"
+}; }"""
+MUTE = """() => { navigator.mediaDevices.getUserMedia = async () => {
+  throw new DOMException("", "NotAllowedError");
+}; }"""
 REFUSE = "window.AudioContext = window.webkitAudioContext = undefined;"
 
 
