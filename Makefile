@@ -23,8 +23,9 @@ setup: $(DONE)/app $(DONE)/audiocraft $(DONE)/dev ## install everything but a br
 demo: $(DONE)/app $(DONE)/audiocraft ## start the app (HOST, PORT; MCP=1 offers it to MCP clients)
 	$(BIN)/python app.py
 
-test: setup $(DONE)/chromium ## run every test, those in a browser included, in two processes
-	$(BIN)/python -m pytest -n 2
+test: setup $(DONE)/chromium ## run every test, those in a browser included
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e
+	$(BIN)/python -m pytest tests/e2e
 
 check: $(DONE)/app $(DONE)/dev ## lint, format and types
 	$(BIN)/ruff check .

@@ -24,6 +24,8 @@ MUST = {
     "video.first_preview_s": 1.0,  # until all frames of the first step can be shown
     "video.whole_film_s": 20.0,  # until a film of 12 steps is decoded, measured and encoded
     "audio.stream_ratio": 1.15,  # sound streamed frame by frame / the library's plain generate call
+    "audio.first_sound_s": 2.0,  # from the click to the first sound on the page
+    "audio.real_time_factor": 1.0,  # seconds on the page to make a second of sound
     "page.training_updates_per_s": 10.0,  # of a visitor's CLIP, as frames of the page show them; at least
     "page.interactive_ratio": 2.0,  # page ready to type / an empty Gradio page
     "image.first_preview_s": 0.5,  # from the click to the first estimate on the page

@@ -1,4 +1,6 @@
-"""The page in headless Chromium: until one can type, the first preview, the picture; a training's pace."""
+"""The page in headless Chromium: until one can type, the first preview, the picture, the
+first sound; a training's pace.
+"""
 
 import os
 import shutil
@@ -42,6 +44,22 @@ CLICK_AND_WATCH = """
     else requestAnimationFrame(watch);
   };
   document.querySelector('#generate').click();
+  watch();
+})
+"""
+# The sound is made when its last chunk is there; it goes on sounding.
+CLICK_AND_LISTEN = """
+() => new Promise((resolve) => {
+  const start = performance.now(), player = document.querySelector('#audio-player .player');
+  let first = null, began = false;
+  const watch = () => {
+    began ||= player.dataset.state === 'live';
+    if (began && first === null && player.dataset.sounding === 'yes') first = performance.now() - start;
+    if (first !== null && player.dataset.state === 'done')
+      resolve([first / 1000, (performance.now() - start) / 1000]);
+    else requestAnimationFrame(watch);
+  };
+  document.querySelector('#audio-make').click();
   watch();
 })
 """
@@ -111,6 +129,24 @@ def click_to_picture(browser: Browser, address: str, repetitions: int) -> tuple[
     return statistics.median(preview), statistics.median(whole)
 
 
+def click_to_sound(browser: Browser, address: str, repetitions: int) -> tuple[float, float]:
+    """Median seconds from the click to the first sound, and seconds of work for a second of sound."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#tab-audio-button").click()
+    silent = page.locator("#audio-player .player[data-state=done][data-sounding=no]")
+    length = float(page.locator("#audio-seconds input[type=number]").input_value())
+    times = []
+    for _ in range(repetitions + 1):
+        silent.wait_for()
+        times.append(page.evaluate(CLICK_AND_LISTEN))
+    context.close()
+    first, whole = zip(*times[1:], strict=True)
+    return statistics.median(first), statistics.median(whole) / length
+
+
 def training_updates(browser: Browser, address: str, repetitions: int) -> float:
     """Median of the updates a second that the page shows of a visitor's CLIP, at the pace it opens with."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
@@ -137,6 +173,7 @@ def measure(repetitions: int) -> Iterator[Row]:
     ):
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         preview, whole = click_to_picture(browser, app, repetitions)
+        sound, factor = click_to_sound(browser, app, repetitions)
         updates = training_updates(browser, app, repetitions)
         rivals = {"app": app, "empty": empty}
         seconds = medians(
@@ -149,3 +186,5 @@ def measure(repetitions: int) -> Iterator[Row]:
     yield row("page.training_updates_per_s", updates, min(repetitions, MOST_BURSTS))
     yield row("image.first_preview_s", preview, repetitions)
     yield row("image.whole_picture_s", whole, repetitions)
+    yield row("audio.first_sound_s", sound, repetitions)
+    yield row("audio.real_time_factor", factor, repetitions)

@@ -12,7 +12,6 @@ import pytest
 import torch
 from gradio_client import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
 FLAGS = (
@@ -28,18 +27,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Share the cores among the processes that run tests side by side."""
     if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(workers)))
-
-
-class OneAppScheduling(LoadScopeScheduling):
-    """Each file's tests stay in one process, and all that need the running app stay in one, too."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.split("::")[0]
-        return "tests/e2e" if path.startswith("tests/e2e/") else path
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneAppScheduling:
-    return OneAppScheduling(config, log)
 
 
 def free_port() -> int:
