@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.bench import Row, medians, row
 
@@ -111,55 +111,54 @@ def until_one_can_type(browser: Browser, address: str) -> None:
     context.close()
 
 
-def click_to_picture(browser: Browser, address: str, repetitions: int) -> tuple[float, float]:
-    """Median seconds from the click on Generate to the first preview and to the picture."""
+@contextmanager
+def visit(browser: Browser, address: str) -> Iterator[Page]:
+    """The page as a visitor opens it, in a browser that has never seen it."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.goto(address)
-    page.locator("#tab-video-button").click()
-    # The last of the first examples: once they are there, nothing is drawn behind us.
-    for film in ("#video-view", "#video-pair"):
-        page.locator(f"{film} .film-view[data-state=done]").first.wait_for()
-    page.locator("#tab-image-button").click()
-    page.locator("#image-trace .trace[data-state=done]").wait_for()  # the first example
-    times = [page.evaluate(CLICK_AND_WATCH) for _ in range(repetitions + 1)][1:]
+    yield page
     context.close()
+
+
+def click_to_picture(browser: Browser, address: str, repetitions: int) -> tuple[float, float]:
+    """Median seconds from the click on Generate to the first preview and to the picture."""
+    with visit(browser, address) as page:
+        page.locator("#tab-video-button").click()
+        # The last of the first examples: once they are there, nothing is drawn behind us.
+        for film in ("#video-view", "#video-pair"):
+            page.locator(f"{film} .film-view[data-state=done]").first.wait_for()
+        page.locator("#tab-image-button").click()
+        page.locator("#image-trace .trace[data-state=done]").wait_for()  # the first example
+        times = [page.evaluate(CLICK_AND_WATCH) for _ in range(repetitions + 1)][1:]
     preview, whole = zip(*times, strict=True)
     return statistics.median(preview), statistics.median(whole)
 
 
 def click_to_sound(browser: Browser, address: str, repetitions: int) -> tuple[float, float]:
     """Median seconds from the click to the first sound, and seconds of work for a second of sound."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    page.goto(address)
-    page.locator("#tab-audio-button").click()
-    silent = page.locator("#audio-player .player[data-state=done][data-sounding=no]")
-    length = float(page.locator("#audio-seconds input[type=number]").input_value())
-    times = []
-    for _ in range(repetitions + 1):
-        silent.wait_for()
-        times.append(page.evaluate(CLICK_AND_LISTEN))
-    context.close()
+    with visit(browser, address) as page:
+        page.locator("#tab-audio-button").click()
+        silent = page.locator("#audio-player .player[data-state=done][data-sounding=no]")
+        length = float(page.locator("#audio-seconds input[type=number]").input_value())
+        times = []
+        for _ in range(repetitions + 1):
+            silent.wait_for()
+            times.append(page.evaluate(CLICK_AND_LISTEN))
     first, whole = zip(*times[1:], strict=True)
     return statistics.median(first), statistics.median(whole) / length
 
 
 def training_updates(browser: Browser, address: str, repetitions: int) -> float:
     """Median of the updates a second that the page shows of a visitor's CLIP, at the pace it opens with."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    page.goto(address)
-    page.locator("#tab-contrastive-button").click()
-    page.locator("#contrastive-stage .stage[data-state=paused]").wait_for()  # the first example
-    rates = []
-    for _ in range(min(repetitions, MOST_BURSTS)):
-        rates.append(page.evaluate(GO_ON_AND_WATCH))
-        page.locator("#contrastive-stage .stage[data-state=paused]").wait_for()
-    context.close()
+    with visit(browser, address) as page:
+        page.locator("#tab-contrastive-button").click()
+        page.locator("#contrastive-stage .stage[data-state=paused]").wait_for()  # the first example
+        rates = []
+        for _ in range(min(repetitions, MOST_BURSTS)):
+            rates.append(page.evaluate(GO_ON_AND_WATCH))
+            page.locator("#contrastive-stage .stage[data-state=paused]").wait_for()
     return statistics.median(rates)
 
 
