@@ -1,6 +1,7 @@
 """Making sounds for one visitor: what the players are told while a run goes on, and when it ends."""
 
 import secrets
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -84,25 +85,32 @@ class Progress:
             self.chunks.append((len(self.frames), self.chunks[-1][1] + len(frame.sound)))
         return len(frame.sound) > 0
 
+    @property
+    def whole(self) -> bool:
+        """Whether all steps are there."""
+        return bool(self.frames) and self.frames[-1].index + 1 == self.frames[-1].total
+
+    def samples(self) -> np.ndarray:
+        """`[sample]` what can be heard so far."""
+        return np.concatenate([frame.sound for frame in self.frames])
+
     def message(self, t: Texts) -> dict[str, Any]:
         """The newest chunks for the player."""
         steps, begin = self.chunks[max(0, len(self.chunks) - 1 - _AGAIN)]
         start = self.frames[0].index
         frame = frame_of(self.request, self.frames[-1].total, self.given, self, t)
-        samples = np.concatenate([f.sound for f in self.frames])
         done = self.frames[-1].index + 1
         text = t("audio.making", step=done, total=self.frames[-1].total)
         return {
             **frame.facts(), **guesses_part(start + steps, self.guesses[steps:]),
-            **sound_part(frame.sample_rate, frame.frame_rate, samples, begin), "kind": "live", "text": text,
+            **sound_part(frame.sample_rate, frame.frame_rate, self.samples(), begin), "kind": "live",
+            "text": text,
         }  # fmt: skip
 
     def made(self) -> Made:
         """What came of it."""
         sound = audio.finish(self.request, self.frames, self.given)
-        last = self.frames[-1]
-        looks = look_inside(sound)
-        return Made(sound, tuple(self.guesses), looks, self.id, last.index + 1 == last.total)
+        return Made(sound, tuple(self.guesses), look_inside(sound), self.id, self.whole)
 
 
 def frame_of(
@@ -179,23 +187,33 @@ def compute_example_sound() -> Made:
     return made
 
 
-def compute_sound(request: AudioRequest, slot: RunSlot) -> Made | None:
-    """Make a sound at once; None if another run has taken its place.
+def grow_sound(request: AudioRequest, slot: RunSlot) -> Iterator[Progress]:
+    """Make a sound; whoever stops listening stops the run, too.
 
     Args:
         request: checked.
-        slot: of whoever asks.
+        slot: of whoever asks; a run in it ends.
+
+    Yields:
+        The run as it grows, whenever there is more of it to hear; nothing more once another run has taken
+        this one's place.
     """
     run, progress = slot.begin(), Progress(request, None, "", False)
     try:
         with closing(audio.generate(request)) as frames:
             for frame in frames:
                 if run.ended:
-                    return None
-                progress.add(frame)
-        return progress.made()
+                    return
+                if progress.add(frame):
+                    yield progress
     finally:
         run.finished = True
+
+
+def compute_sound(request: AudioRequest, slot: RunSlot) -> Made | None:
+    """Make a sound at once; None if another run has taken its place."""
+    last = deque(grow_sound(request, slot), maxlen=1)
+    return last[0].made() if last and last[0].whole else None
 
 
 def example_if_ready(request: AudioRequest) -> Made | None:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-import gradio as gr
 import numpy as np
 from PIL import Image
 
-from components.audio_run import AUDIO, Made, compute_sound, example_if_ready
+from components.audio_run import AUDIO, Made, Progress, example_if_ready, grow_sound
 from components.audio_view import code_colours, seconds_text
 from components.frames import encode_exactly
 from components.journey_time import TimeRow, build_time_row, station_page
@@ -16,6 +15,7 @@ from components.language import Texts
 from components.layout import html_escape
 from components.prompt_bar import PromptBar
 from components.runs import RunSlot
+from pipelines import models
 from pipelines.audio import AudioRequest
 from pipelines.sounds import LOUDEST, limited
 
@@ -27,6 +27,27 @@ def waiting_sound(t: Texts) -> str:
     return station_page("audio", hole(t), "…", t)
 
 
+def running_sound(progress: Progress, t: Texts) -> str:
+    """The station while its sound is made, as wide as it will be: what there is fills it from the left.
+
+    Args:
+        progress: with at least one step.
+        t: texts.
+    """
+    last = progress.frames[-1]
+    books = len(last.chosen)
+    frames = last.total - books + 1
+    colours = np.zeros((books, frames, 4), np.uint8)
+    complete = last.codes.shape[1]
+    colours[:, :complete, :3], colours[:, :complete, 3] = code_colours(last.codes), 255
+    heard = progress.samples()
+    loaded = models.load(progress.request.model)
+    ahead = max(0, frames * (loaded.sample_rate // loaded.frame_rate) - len(heard))
+    body = _body(_codes_uri(colours), np.pad(heard, (0, ahead)), (books, frames), t)
+    words = t("journey.say_audio_running", done=last.index + 1, total=last.total, books=books)
+    return station_page("audio", body, html_escape(words), t)
+
+
 def sound_station(made: Made, t: Texts) -> str:
     """The station with a sound.
 
@@ -36,11 +57,7 @@ def sound_station(made: Made, t: Texts) -> str:
     """
     sound = made.sound
     books, frames = sound.codes.shape
-    alt = html_escape(t("journey.alt_audio", books=books, frames=frames))
-    body = (
-        f'<img class="heat" src="{_codes_uri(sound.codes)}" alt="{alt}">'
-        f'<img class="wave" src="{_wave_uri(sound.samples)}" alt="{html_escape(t("journey.alt_wave"))}">'
-    )
+    body = _body(_codes_uri(code_colours(sound.codes)), sound.samples, (books, frames), t)
     words = t(
         "journey.say_audio", prompt=sound.request.prompt, seconds=seconds_text(sound, t), books=books,
         frames=frames,
@@ -48,8 +65,18 @@ def sound_station(made: Made, t: Texts) -> str:
     return station_page("audio", body, html_escape(words), t, "done")
 
 
-def _codes_uri(codes: np.ndarray) -> str:
-    return encode_exactly(Image.fromarray(code_colours(codes), "RGB"))
+def _body(codes_uri: str, samples: np.ndarray, shape: tuple[int, int], t: Texts) -> str:
+    books, frames = shape
+    alt = html_escape(t("journey.alt_audio", books=books, frames=frames))
+    return (
+        f'<img class="heat" src="{codes_uri}" alt="{alt}">'
+        f'<img class="wave" src="{_wave_uri(samples)}" alt="{html_escape(t("journey.alt_wave"))}">'
+    )
+
+
+def _codes_uri(colours: np.ndarray) -> str:
+    """`[codebook, frame, RGB or RGBA]` uint8 as a picture."""
+    return encode_exactly(Image.fromarray(colours))
 
 
 def _wave_uri(samples: np.ndarray) -> str:
@@ -70,9 +97,11 @@ def build_sound_row(bar: PromptBar, t: Texts) -> TimeRow:
         """Make the sound, unless there is one already."""
         request = AudioRequest(prompt, seed).validated()
         made = example_if_ready(request)
-        if made is None:
-            yield waiting_sound(t)
-            made = compute_sound(request, slot)
-        yield gr.skip() if made is None else sound_station(made, t)
+        if made is not None:
+            yield sound_station(made, t)
+            return
+        yield waiting_sound(t)
+        for progress in grow_sound(request, slot):
+            yield sound_station(progress.made(), t) if progress.whole else running_sound(progress, t)
 
     return build_time_row(bar, t, "audio", waiting_sound(t), fill, AUDIO)

@@ -1,13 +1,17 @@
 """The landing tab: eight stations, each a door."""
 
+import base64
+import io
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from components.audio_run import compute_sound
+from components.audio_run import compute_sound, grow_sound
 from components.frames import Frames, Reel
 from components.journey import follow_prompt, journey_run
-from components.journey_sound import sound_station, waiting_sound
+from components.journey_sound import running_sound, sound_station, waiting_sound
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.language import load_texts
 from components.runs import RunSlot
@@ -84,3 +88,32 @@ def test_the_last_station_is_the_same_prompt_as_sound(t):
     assert "<b>red</b>" not in page and "<i>10</i>" in page and 'class="hole"' not in page
     assert t("journey.alt_audio", books=4, frames=20) in page
     assert ("0.4" if t is T else "0,4") in page
+
+
+def test_the_sound_fills_its_station_while_it_is_made():
+    """The grid is as wide at once as it will be; what is not there yet is clear, and no wave."""
+    request = AudioRequest(REQUEST.prompt, seconds=2.0, model="classroom-audio").validated()
+    seen = []
+    for progress in grow_sound(request, RunSlot()):
+        page = running_sound(progress, T)
+        codes, wave = (png(uri) for uri in re.findall(r"data:image/png;base64,([^\"]+)", page))
+        assert codes.shape == (4, 100, 4) and wave.shape[1] == 600 and 'data-state="waiting"' in page
+        complete = int((codes[0, :, 3] > 0).sum())
+        assert complete == progress.frames[-1].codes.shape[1]
+        assert (codes[:, :complete, 3] == 255).all() and not codes[:, complete:, 3].any()
+        seen.append(complete)
+    assert seen == sorted(seen) and len(seen) > 2 and seen[-1] == 100
+
+
+def png(data: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def test_who_leaves_does_not_leave_a_sound_behind():
+    """Gradio closes the iterator of a page that is gone; a handler that did not yield would go on."""
+    slot = RunSlot()
+    growing = grow_sound(AudioRequest("birdsong", seconds=8.0).validated(), slot)
+    next(growing)
+    growing.close()
+    assert slot.current.finished
+    assert list(growing) == []
