@@ -9,11 +9,11 @@ import gradio as gr
 import numpy as np
 
 from components.audio_run import AUDIO
-from components.audio_view import number
 from components.clip_matrix_bench import uploaded
 from components.errors import explained
 from components.language import Texts
 from components.layout import html_escape, live_html, section
+from components.numbers import fixed
 from pipelines import audio, models, sounds
 
 
@@ -97,7 +97,7 @@ def wire_clip_part(part: ClipPart, model: gr.Dropdown, t: Texts) -> None:
 
 def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def ready(clip: Clip, key: str, **values: object) -> tuple[Any, ...]:
-        seconds = number(len(clip.samples) / clip.sample_rate, t)
+        seconds = fixed(len(clip.samples) / clip.sample_rate, t, 1)
         return _status(t(key, seconds=seconds, **values)), gr.update(interactive=True), clip
 
     @explained(t)

@@ -14,11 +14,11 @@ from components.audio_view import (
     codebook_rows,
     feed_html,
     guesses_part,
-    number,
     seconds_text,
     sound_part,
 )
 from components.language import Texts
+from components.numbers import fixed
 from components.runs import RunSlot
 from pipelines import bark, models
 from pipelines.audio import AudioRequest, Sound
@@ -64,7 +64,7 @@ def speech_message(made: Made, player: str, t: Texts, play: bool = False) -> dic
     r = sound.request
     text = t(
         "audio.made_speech", prompt=r.prompt, seconds=seconds_text(sound, t), seed=r.seed,
-        temperature=number(r.temperature, t), title=models.entry(r.model).title,
+        temperature=fixed(r.temperature, t, 1), title=models.entry(r.model).title,
     )  # fmt: skip
     return level_message(r, level, made.id, player, t, play) | {"kind": "done", "text": text}
 

@@ -8,10 +8,14 @@ import gradio as gr
 import numpy as np
 
 from components.audio_run import AUDIO, Made, made_message, make_all, request_of, wait_message
-from components.audio_view import feed_html, number, player_html
+from components.audio_view import (
+    feed_html,
+    player_html,
+)
 from components.errors import explained
 from components.language import Texts
 from components.layout import html_escape, live_html, section
+from components.numbers import fixed
 from components.runs import RunSlot
 from pipelines.audio import AudioRequest
 from pipelines.checks import MAX_SEED
@@ -129,5 +133,5 @@ def same_codes(a: Made, b: Made) -> float:
 
 def _verdict(made: list[Made], t: Texts) -> str:
     first, other_prompt, other_seed = made
-    shares = [number(100 * same_codes(first, other), t) for other in (other_prompt, other_seed)]
+    shares = [fixed(100 * same_codes(first, other), t, 1) for other in (other_prompt, other_seed)]
     return t("audio.pair.verdict", prompt=shares[0], seed=shares[1], count=first.sound.codes.size)

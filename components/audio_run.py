@@ -16,11 +16,11 @@ from components.audio_view import (
     feed_html,
     guesses_part,
     looks_part,
-    number,
     seconds_text,
     sound_part,
 )
 from components.language import Texts
+from components.numbers import fixed
 from components.prompt_bar import BarValues
 from components.runs import RunSlot
 from pipelines import audio, models
@@ -157,10 +157,10 @@ def made_text(made: Made, t: Texts) -> str:
     """A sentence about a sound."""
     r, given = made.sound.request, made.sound.given
     key = "audio.made" if made.whole else "audio.stopped"
-    clip = t("audio.made_clip", seconds=number(given / made.sound.frame_rate, t)) if given else ""
+    clip = t("audio.made_clip", seconds=fixed(given / made.sound.frame_rate, t, 1)) if given else ""
     text = t(
         key, prompt=r.prompt, seconds=seconds_text(made.sound, t), seed=r.seed,
-        scale=number(r.guidance_scale, t), temperature=number(r.temperature, t), top_k=r.top_k,
+        scale=fixed(r.guidance_scale, t, 1), temperature=fixed(r.temperature, t, 1), top_k=r.top_k,
     )  # fmt: skip
     return f"{text} {clip}".strip()
 

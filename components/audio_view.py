@@ -11,17 +11,13 @@ import numpy as np
 from components.colors import token_colours
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed
 from pipelines.audio import Sound
 from pipelines.audio_inside import Guess, WordLooks
 from pipelines.sounds import BANDS, LOUDEST, pcm, spectrogram
 
 LEVELS = ("semantic", "coarse", "fine")
 GUESS = "audio-guess"  # where the main player shows the chosen cell
-
-
-def number(value: float, t: Texts, digits: int = 1) -> str:
-    """A number as the language writes it."""
-    return f"{value:.{digits}f}".replace(".", t("audio.decimal"))
 
 
 def _data(name: str, value: object) -> str:
@@ -207,7 +203,7 @@ def looks_part(found: WordLooks | None, t: Texts) -> dict[str, Any]:
 
 def seconds_text(sound: Sound, t: Texts) -> str:
     """The length of a sound, as the language writes it."""
-    return number(len(sound.samples) / sound.sample_rate, t)
+    return fixed(len(sound.samples) / sound.sample_rate, t, 1)
 
 
 def levels_html(t: Texts) -> str:

@@ -12,6 +12,7 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 from components.colors import text_on
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed, percent
 from components.plots import DIVERGING, SEQUENTIAL
 from pipelines.clip_matrix import ClipMatrix, ZeroShot
 
@@ -33,22 +34,6 @@ def thumbnail(image: Image.Image) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def number(value: float, t: Texts, digits: int = 2) -> str:
-    """A number as the language writes it, with a true minus sign."""
-    text = f"{value:z.{digits}f}".replace("-", "−")  # z: no minus before a zero
-    return text.replace(".", ",") if t.language == "de" else text
-
-
-def percent(share: float, t: Texts) -> str:
-    """A share as whole per cent; what rounds to nothing or to all without being it says so."""
-    gap = "\u202f" if t.language == "de" else ""
-    if 0 < share < 0.005:
-        return f"<1{gap}%"
-    if 0.995 <= share < 0.9995:
-        return f">99{gap}%"
-    return f"{share * 100:.0f}{gap}%"
-
-
 @lru_cache(maxsize=512)
 def cell_colour(view: str, step: int) -> tuple[str, str]:
     """Background and text colour of a cell; `step` is its place on the scale, 0..200."""
@@ -61,7 +46,7 @@ def cell_colour(view: str, step: int) -> tuple[str, str]:
 def _cell(value: float, view: str, t: Texts, paired: bool, label: str) -> str:
     share = (value + 1) / 2 if view == "cosine" else value  # fixed scales: -1..1 and 0..1
     background, ink = cell_colour(view, round(200 * min(max(share, 0.0), 1.0)))
-    shown = number(value, t) if view == "cosine" else percent(value, t)
+    shown = fixed(value, t) if view == "cosine" else percent(value, t)
     mark = f'<span class="sv-sr">{html_escape(t("clip_matrix.paired"))}</span>' if paired else ""
     kind = "cm-cell cm-paired" if paired else "cm-cell"
     return (
@@ -196,8 +181,8 @@ def temperature_html(temperature: float, learned: float, t: Texts) -> str:
     """A logarithmic slider for the temperature, with a mark where the model's own lies."""
     low, high = np.log10(COLDEST), np.log10(HOTTEST)
     place = float(np.clip((np.log10(learned) - low) / (high - low), 0, 1))
-    shown = number(temperature, t, 3)
-    mark = t("clip_matrix.learned", temperature=number(learned, t, 3), logit_scale=number(1 / learned, t, 1))
+    shown = fixed(temperature, t, 3)
+    mark = t("clip_matrix.learned", temperature=fixed(learned, t, 3), logit_scale=fixed(1 / learned, t, 1))
     return (
         f'<div class="cm-temperature" style="--learned:{place:.4f}"><label for="cm-tau">'
         f'{html_escape(t("clip_matrix.temperature"))} <output class="cm-tau">{shown}</output></label>'
@@ -274,7 +259,7 @@ def score_html(uri: str, rows: Sequence[tuple[str, str, float]], caption: str, t
             f'<li><span class="cm-name"><b>{html_escape(name)}</b> {html_escape(text)}</span>'
             f'<span class="cm-bar cm-signed {kind}">'
             f'<i style="left:{left:.1f}%;width:{width:.1f}%"></i></span>'
-            f'<span class="cm-value">{number(value, t)}</span></li>'
+            f'<span class="cm-value">{fixed(value, t)}</span></li>'
         )
     return (
         f'<div class="cm-score"><figure><img src="{uri}" alt="{html_escape(caption)}">'

@@ -9,8 +9,12 @@ from components.frames import Reel, encode
 from components.guidance_view import LEFT, RIGHT
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed, short
 from components.plots import SEQUENTIAL, style
-from components.trace_view import hole, number, picture
+from components.trace_view import (
+    hole,
+    picture,
+)
 from pipelines.conditioning import ALL, NONE, TIME, BlockEffects, Cuts, Switches
 from pipelines.image import ImageRequest
 
@@ -65,14 +69,14 @@ def cuts_view(request: ImageRequest, found: Cuts, t: Texts) -> str:
     for cut, image, change, score in zip(
         found.names, found.images, found.changes, found.clip_scores, strict=True
     ):
-        hint = t("conditioning.clip", score=number(score, t, 2))
+        hint = t("conditioning.clip", score=fixed(score, t))
         if cut != NONE:
-            hint = t("conditioning.changed", change=number(change, t)) + " · " + hint
+            hint = t("conditioning.changed", change=short(change, t)) + " · " + hint
         cells.append(picture("cut", encode(image), cut_name(cut, t), hint))
     blocks = [i for i, cut in enumerate(found.names) if cut not in (NONE, ALL, TIME)]
     worst = max(blocks, key=lambda i: found.changes[i])
     remark = t(
-        "conditioning.worst", block=block_name(found.names[worst], t), change=number(found.changes[worst], t)
+        "conditioning.worst", block=block_name(found.names[worst], t), change=short(found.changes[worst], t)
     )
     return (
         f'<div class="trace"><div class="gallery">{"".join(cells)}</div>'

@@ -14,10 +14,7 @@ function el(tag, name, text, attributes = {}) {
   return node;
 }
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
-const percent = (w) => {
-  const whole = Math.round(100 * w);
-  return (w > 0 && whole === 0 ? "< 1" : whole) + (data.language === "de" ? "\u202f%" : "%");
-};
+const percent = (weight) => window.steuervektor.percent(weight);
 
 /** The weights of one layer and head, or the mean of its heads, as rows. */
 function table(layer, head) {

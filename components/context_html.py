@@ -8,12 +8,13 @@ import numpy as np
 from plotly.colors import sequential
 
 from components.colors import text_on, token_colours
-from components.embedding_figures import decimal
-from components.embedding_html import percent
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed, grouped, percent
 from components.plots import SEQUENTIAL
-from components.tokens_html import number, style_of
+from components.tokens_html import (
+    style_of,
+)
 from pipelines.context import Context, SharedWord, most_telling
 from pipelines.token_pieces import Piece
 from pipelines.tokens import colour_keys
@@ -104,7 +105,7 @@ def _cut_note(name: str, context: Context, t: Texts) -> str:
     view = context.view
     if not view.cut:
         return ""
-    counts = {key: number(getattr(view, key), t) for key in ("needed", "places", "cut")}
+    counts = {key: grouped(getattr(view, key), t) for key in ("needed", "places", "cut")}
     key = "cut_one" if view.cut == 1 else "cut_many"
     return message_html(t(f"context.{key}", name=name, **counts), "cx-sentence cx-warn")
 
@@ -118,7 +119,7 @@ def _sink(context: Context, t: Texts) -> str:
 
 def moves_html(context: Context, t: Texts) -> str:
     """How far the tokens have moved, in one sentence."""
-    means = [decimal(float(row.mean()), t) for row in context.distances]
+    means = [fixed(float(row.mean()), t) for row in context.distances]
     return message_html(t("context.moves_read", first=means[1], last=means[-1]), "cx-sentence")
 
 
@@ -182,7 +183,7 @@ def _start_sentence(word: SharedWord, t: Texts) -> str:
     if word.a_place == word.b_place:
         return t("context.same_place", place=word.a_place + 1)
     places = {"a": word.a_place + 1, "b": word.b_place + 1}
-    return t("context.other_place", similarity=decimal(float(word.similarity[0]), t), **places)
+    return t("context.other_place", similarity=fixed(float(word.similarity[0]), t), **places)
 
 
 def verdict_html(
@@ -197,13 +198,13 @@ def verdict_html(
     name = word_label(word, t)
     values = {
         "word": name,
-        "similarity": decimal(float(word.similarity[-1]), t),
+        "similarity": fixed(float(word.similarity[-1]), t),
         "layers": len(word.similarity) - 1,
     }
     if not word.is_open:
         parts = [t("context.verdict_closed", **values)]
         parts += [
-            t("context.verdict_end", similarity=decimal(float(w.similarity[-1]), t))
+            t("context.verdict_end", similarity=fixed(float(w.similarity[-1]), t))
             for w in words
             if not w.text
         ]

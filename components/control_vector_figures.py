@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from components.clip_matrix_view import number as fixed
 from components.embedding_figures import COLOUR_A, COLOUR_B
-from components.embedding_html import percent
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed, percent, short
 from components.plots import TEXT, style
-from components.trace_view import facts, hole, number
+from components.trace_view import (
+    facts,
+    hole,
+)
 from pipelines.control_vector import SEEDS, STATIONS, WEIGHTS
 from pipelines.trace import ImageRequest
 
@@ -60,7 +62,7 @@ class Extra:
 def label_of(lever: str, value: float, t: Texts) -> str:
     """How the plot and the pictures name a place on a lever."""
     if lever == "weight":
-        return f"× {number(value, t, 2)}"
+        return f"× {short(value, t, 2)}"
     if value in (0, 1):
         return "B" if value else "A"
     return percent(value, t)

@@ -9,13 +9,12 @@ import numpy as np
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from components.clip_matrix_view import number as fixed
 from components.colors import token_colours
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed, short
 from components.plots import DIVERGING
 from components.tokens_html import limit_sentence, style_of
-from components.trace_view import number
 from pipelines import models
 from pipelines.control_vector import ControlVector
 from pipelines.tokens import TokenView, colour_keys
@@ -98,7 +97,7 @@ def _data(vector: ControlVector, names: list[str], t: Texts) -> str:
 
 def _key(vector: ControlVector, t: Texts) -> str:
     """The fixed scale of colours."""
-    limit = number(vector.limit, t)
+    limit = short(vector.limit, t)
     stops = ",".join(f"{colour} {place:.0%}" for place, colour in DIVERGING)
     return (
         f'<p class="cv-key"><b>−{limit}</b><i style="background:linear-gradient(90deg,{stops})"></i>'
@@ -163,7 +162,7 @@ def _padding_sentence(vector: ControlVector, t: Texts) -> str:
     if not count:
         return t("control_vector.padding_none")
     gap = (vector.sequence - vector.empty)[vector.tokens.used :]
-    length = number(float(np.linalg.norm(gap, axis=1).mean()), t)
+    length = short(float(np.linalg.norm(gap, axis=1).mean()), t)
     return t("control_vector.padding_why", count=count, length=length)
 
 

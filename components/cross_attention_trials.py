@@ -16,11 +16,11 @@ from components.errors import explained
 from components.frames import encode
 from components.language import Texts
 from components.layout import html_escape, live_html
+from components.numbers import fixed, short
 from components.picture_tabs import STEPPER, request_like
 from components.plots import plot, style
 from components.prompt_bar import PromptBar
 from components.runs import RunSlot
-from components.trace_view import number
 from pipelines import cross_attention as pipeline
 from pipelines import picture_attention
 from pipelines.figures import figure
@@ -131,7 +131,7 @@ def hidden_figure(found: pipeline.HiddenTokens, t: Texts) -> go.Figure:
     for values, axis, title in sides:
         fig.add_bar(
             x=values, y=places, orientation="h", xaxis=axis, marker_color=colours, showlegend=False,
-            text=[number(v, t) for v in values], textposition="outside", textfont_size=16,
+            text=[short(v, t) for v in values], textposition="outside", textfont_size=16,
             cliponaxis=False, hovertemplate="%{y}: %{x:.1f}<extra></extra>",
         )  # fmt: skip
         fig.update_layout(
@@ -165,12 +165,12 @@ def _verdict(found: pipeline.HiddenTokens, names: Sequence[str], t: Texts) -> li
     """Where attention and effect part most: looked at much without need, and little though it matters."""
     lines = []
     if np.isfinite(found.rank_correlation):
-        rho = number(found.rank_correlation, t, 2)
+        rho = fixed(found.rank_correlation, t)
         lines.append(t("cross_attention.rank", rho=rho, count=len(names)))
     apart = found.shares / found.shares.max() - found.changes / max(found.changes.max(), 1e-6)
     for key, at in (("idle", int(apart.argmax())), ("quiet", int(apart.argmin()))):
         if abs(apart[at]) >= _APART:
-            share, change = number(100 * found.shares[at], t), number(found.changes[at], t)
+            share, change = short(100 * found.shares[at], t), short(found.changes[at], t)
             lines.append(t(f"cross_attention.{key}", token=names[at], share=share, change=change))
     return lines
 
@@ -201,10 +201,10 @@ def _measured(t: Texts) -> str:
     found = figure("image.attention_miou")
     if found is None:
         return t("cross_attention.not_measured")
-    low, high = (number(value, t, 2) for value in found.ci95)
+    low, high = (fixed(value, t) for value in found.ci95)
     return t(
-        "cross_attention.measured", n=found.n, value=number(found.value, t, 2), low=low, high=high,
-        must=number(found.must or 0, t, 2),
+        "cross_attention.measured", n=found.n, value=fixed(found.value, t), low=low, high=high,
+        must=fixed(found.must or 0, t),
     )  # fmt: skip
 
 

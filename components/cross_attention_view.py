@@ -11,7 +11,11 @@ from components.colors import NEUTRAL, text_on, token_colours
 from components.frames import Frames, encode, encode_exactly
 from components.language import Texts
 from components.layout import html_escape
-from components.trace_view import facts, number, step_label
+from components.numbers import fixed
+from components.trace_view import (
+    facts,
+    step_label,
+)
 from pipelines.cross_attention import ALL, TokenMaps, TraceMaps
 from pipelines.image import Trace
 from pipelines.token_pieces import Piece
@@ -189,7 +193,7 @@ def still_view(
 
 def _truth(noun: str, mask: Image.Image, value: float, t: Texts) -> str:
     caption = html_escape(t("cross_attention.truth", noun=noun))
-    small = html_escape(t("cross_attention.overlap", value=number(value, t, 2)))
+    small = html_escape(t("cross_attention.overlap", value=fixed(value, t)))
     return (
         f'<figure><img src="{encode(mask)}" alt="{caption}">'
         f"<figcaption>{caption}<small>{small}</small></figcaption></figure>"

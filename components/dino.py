@@ -9,7 +9,9 @@ import gradio as gr
 from PIL import Image
 
 from components.clip_matrix_bench import open_uploads
-from components.clip_matrix_view import number, sources_html
+from components.clip_matrix_view import (
+    sources_html,
+)
 from components.dino_training import API as TRAINING_API
 from components.dino_training import build_training_section, wire_training
 from components.dino_view import alert_html, neighbours_html, patches_html, waiting_html
@@ -17,6 +19,7 @@ from components.errors import explained, message
 from components.language import Texts
 from components.layout import live_html, section, tab_frame
 from components.live import MODEL
+from components.numbers import fixed
 from components.prompt_bar import PromptBar
 from pipelines import dino as pipeline
 from pipelines import models
@@ -113,10 +116,10 @@ def _measured(name: str, t: Texts) -> str:
     if found is None:
         return t("dino.not_measured")
     beside = figure(f"dino.{_BESIDE[name]}")
-    low, high = (number(value, t) for value in found.ci95)
+    low, high = (fixed(value, t) for value in found.ci95)
     said = t(
-        f"dino.measured.{name}", n=found.n, value=number(found.value, t), low=low, high=high,
-        must=number(found.must or 0, t), beside=number(beside.value if beside else 0, t),
+        f"dino.measured.{name}", n=found.n, value=fixed(found.value, t), low=low, high=high,
+        must=fixed(found.must or 0, t), beside=fixed(beside.value if beside else 0, t),
     )  # fmt: skip
     return said if found.ok else f"{said} {t('dino.missed')}"
 

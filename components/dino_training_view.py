@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from components.clip_matrix_view import number
 from components.frames import encode_exactly
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed
 from pipelines.dino_training import PROTOTYPES, DinoRecord, Look, look, pictures
 from pipelines.live_training import MOST_STEPS
 
@@ -155,11 +155,11 @@ def _meter(kind: str, values: Sequence[float], top: float, at: int, changes: Seq
     if at < last:
         shown = line(at, last, "line later") + shown + _upright(100 * at / end, "at")
     title, hint = html_escape(t(f"dino.meter.{kind}")), html_escape(t(f"dino.meter_hint.{kind}"))
-    scale = html_escape(t("dino.scale", high=number(top, t, 2)))
+    scale = html_escape(t("dino.scale", high=fixed(top, t)))
     dot = f'<i class="dot" style="left:{100 * at / end:.2f}%;top:{100 - 100 * values[at] / top:.2f}%"></i>'
     return (
         f'<div class="meter" data-meter="{kind}"><header><span>{title}</span>'
-        f"<output>{number(values[at], t)}</output></header>"
+        f"<output>{fixed(values[at], t)}</output></header>"
         f'<div class="plot"><svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
         f'aria-label="{title}">{marks}{shown}</svg>{dot}</div><small><span>{scale}</span>'
         f"<span>{html_escape(t('dino.steps_axis', steps=end))}</span></small>"

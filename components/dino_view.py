@@ -6,10 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from components.clip_matrix_view import number, percent, thumbnail
+from components.clip_matrix_view import (
+    thumbnail,
+)
 from components.frames import encode, encode_exactly
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed, percent
 from pipelines.dino import Known, Neighbours, Patches
 
 
@@ -128,7 +131,7 @@ def _neighbour(found: Known, cosine: float, hit: bool, t: Texts) -> str:
     kind = ' class="hit"' if hit else ""
     return (
         f'<figure{kind}><img src="{thumbnail(found.picture)}" alt="{html_escape(said)}">'
-        f"<figcaption>{tick}{number(cosine, t)}</figcaption></figure>"
+        f"<figcaption>{tick}{fixed(cosine, t)}</figcaption></figure>"
     )
 
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from components.colors import NEUTRAL, token_colours
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed
 from components.plots import DIVERGING, LINE, TEXT, in_lines, style
 from pipelines.directions import Direction
 from pipelines.embedding_world import KINDS, ShortText, WorldText, map_texts, picture
@@ -26,12 +27,6 @@ _MAP_HEIGHT = 620
 _THUMB = 40  # px of a picture on the map, its coloured frame included
 _FRAME = 4
 _ROW = 36  # px of one object's row in the figure of a direction
-
-
-def decimal(value: float, t: Texts, digits: int = 2) -> str:
-    """A number with a fixed count of decimals, as people of the language write it."""
-    text = f"{value:.{digits}f}".replace("-", "−")
-    return text.replace(".", ",") if t.language == "de" else text
 
 
 def values_of(grouping: str) -> tuple[str, ...]:
@@ -223,7 +218,7 @@ def words_figure(difference: Difference, t: Texts, count: int = 5) -> go.Figure:
         go.Bar(
             x=[round(w.cosine, 3) for w in words], y=names, orientation="h", width=0.72,
             marker_color=[COLOUR_B if w.cosine > 0 else COLOUR_A for w in words],
-            text=[decimal(w.cosine, t) for w in words], textposition="outside", cliponaxis=False,
+            text=[fixed(w.cosine, t) for w in words], textposition="outside", cliponaxis=False,
             textfont={"size": 16},
             hovertext=[f"{t('embeddings.kind.' + w.kind)}: {w.value}" for w in words], hoverinfo="text",
         )

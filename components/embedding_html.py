@@ -6,7 +6,6 @@ from pathlib import Path
 from components.embedding_figures import (
     COLOUR_A,
     COLOUR_B,
-    decimal,
     group_colours,
     thumb,
     value_of,
@@ -14,6 +13,7 @@ from components.embedding_figures import (
 )
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed, percent
 from pipelines.directions import Direction
 from pipelines.embedding_world import ShortText, map_texts, short_texts
 from pipelines.embeddings import Arithmetic, Difference, Embedding
@@ -22,11 +22,6 @@ from pipelines.world.captions import Facts, parse
 
 _SHOWN = 8  # candidates of the arithmetic
 STYLE = f"<style>{(Path(__file__).parent / 'embeddings.css').read_text('utf-8')}</style>"
-
-
-def percent(value: float, t: Texts) -> str:
-    """A share as a whole percentage; German puts a blank before the sign."""
-    return f"{value:.0%}".replace("%", "\u202f%") if t.language == "de" else f"{value:.0%}"
 
 
 def message_html(text: str) -> str:
@@ -59,7 +54,7 @@ def neighbours_html(embeddings: Sequence[Embedding], suggested: bool, cosine: fl
     """
     blocks = []
     for letter, e in zip("AB", embeddings, strict=True):
-        cards = "".join(_card(thumb(n.world), n.world.text, decimal(n.cosine, t)) for n in e.neighbours)
+        cards = "".join(_card(thumb(n.world), n.world.text, fixed(n.cosine, t)) for n in e.neighbours)
         label = html_escape(t("embeddings.neighbours_of", letter=letter))
         made_up = f" <small>{html_escape(t('embeddings.suggestion'))}</small>"
         made_up = made_up if suggested and letter == "B" else ""
@@ -68,7 +63,7 @@ def neighbours_html(embeddings: Sequence[Embedding], suggested: bool, cosine: fl
             f'<ol class="em-cards" aria-label="{label}">{cards}</ol>'
         )
     number = (
-        f'<p class="em-number"><b>{decimal(cosine, t)}</b>'
+        f'<p class="em-number"><b>{fixed(cosine, t)}</b>'
         f"<span>{html_escape(t('embeddings.cosine_ab'))}</span></p>"
     )
     intro = f'<p class="em-hint">{html_escape(t("embeddings.neighbours"))}</p>'
@@ -105,7 +100,7 @@ def difference_html(difference: Difference, t: Texts) -> str:
         return message_html(t("embeddings.no_difference"))
     text = t(
         "embeddings.difference",
-        length=decimal(difference.length, t),
+        length=fixed(difference.length, t),
         towards=difference.words[0].value,
         away=difference.words[-1].value,
     )
@@ -123,7 +118,7 @@ def direction_html(direction: Direction, sentences: bool, t: Texts) -> str:
     )  # fmt: skip
     numbers = (
         (f"{right}/{count}", t("embeddings.direction_share")),
-        (decimal(float(transfer.cosine.mean()), t), t("embeddings.direction_cosine")),
+        (fixed(float(transfer.cosine.mean()), t), t("embeddings.direction_cosine")),
     )
     cells = "".join(f"<div><b>{value}</b><span>{html_escape(label)}</span></div>" for value, label in numbers)
     return f'<p class="em-result">{html_escape(verdict)}</p><div class="em-figures">{cells}</div>'
@@ -156,7 +151,7 @@ def equation_html(terms: tuple[str, str, str], result: Arithmetic, t: Texts) -> 
     for candidate in result.candidates[:_SHOWN]:
         left_out = f"<small>{html_escape(t('embeddings.is_input'))}</small>" if candidate.is_input else ""
         classes = "em-out" if candidate.is_input else "em-won" if candidate is answer else ""
-        below = decimal(candidate.cosine, t) + left_out
+        below = fixed(candidate.cosine, t) + left_out
         cards.append(_card(thumb(candidate.short.world), candidate.short.world.text, below, classes))
     return (
         equation

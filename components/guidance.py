@@ -14,10 +14,10 @@ from components.guidance_sweep import build_sweep_section, guidance_sweep, wire_
 from components.guidance_view import away_idle, away_view, dial_view, sum_view
 from components.language import Texts
 from components.layout import live_html, section, tab_frame
+from components.numbers import short
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import GUIDANCE, BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
-from components.trace_view import number
 from pipelines import image
 from pipelines.image import ImageRequest, Trace
 
@@ -176,7 +176,7 @@ def compare_without_and_with(request: ImageRequest, slot: RunSlot, t: Texts) -> 
         pictures = image.decode(np.stack([step.latents for step in pair]), request.model)
     finally:
         run.finished = True
-    remark = t("guidance.negative_change", change=number(image.picture_change(*pictures), t))
+    remark = t("guidance.negative_change", change=short(image.picture_change(*pictures), t))
     yield away_view(request, (encode(pictures[0]), encode(pictures[1])), remark, t)
 
 

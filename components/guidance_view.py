@@ -9,8 +9,17 @@ from plotly.colors import get_colorscale
 from components.frames import Frames, encode
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed, short
 from components.plots import DIVERGING, SEQUENTIAL, style
-from components.trace_view import facts, film, hole, number, picture, readout, scrubber, store
+from components.trace_view import (
+    facts,
+    film,
+    hole,
+    picture,
+    readout,
+    scrubber,
+    store,
+)
 from pipelines import models
 from pipelines.guidance import GuidanceSweep
 from pipelines.image import ImageRequest, Trace
@@ -31,7 +40,7 @@ def formula(request: ImageRequest, t: Texts) -> str:
     else:
         meaning = "scale_below" if scale < 1 else "scale_usual" if scale < _HIGH else "scale_high"
     return (
-        f'<p class="formula">{t(f"guidance.{key}", scale=number(scale, t))}'
+        f'<p class="formula">{t(f"guidance.{key}", scale=short(scale, t))}'
         f"<span>{html_escape(t(f'guidance.{meaning}'))}</span></p>"
     )
 
@@ -52,9 +61,9 @@ def dial_view(
         before: address and scale of the picture before, if there was one.
         t: texts.
     """
-    scale = t("guidance.now", scale=number(request.guidance_scale, t))
+    scale = t("guidance.now", scale=short(request.guidance_scale, t))
     right = _still(now, scale, status) if now else hole(t("image.waiting"), scale, status)
-    left = _still(before[0], t("guidance.before", scale=number(before[1], t))) if before else ""
+    left = _still(before[0], t("guidance.before", scale=short(before[1], t))) if before else ""
     entry = models.entry(request.model)
     note = f'<p class="remark">{html_escape(t("guidance.distilled", title=entry.title))}</p>'
     return (
@@ -92,14 +101,14 @@ def sum_view(trace: Trace, frames: Frames, t: Texts) -> str:
     at = (len(trace.steps) - 1) // 3  # late enough for shapes, early enough for the text to matter
     request, decoded = trace.request, t("guidance.decoded_hint")
     without = t("image.negative") if request.negative_prompt else t("image.empty")
-    signed, length = number(frames.signed_limit, t), number(frames.length_limit, t)
+    signed, length = short(frames.signed_limit, t), short(frames.length_limit, t)
     signed_key = f"−{signed}{_gradient(DIVERGING)}{signed}"
     length_key = f"0{_gradient(get_colorscale(SEQUENTIAL))}{length}"
     difference = _measured("difference", frames.difference[at], signed_key, t)
     magnitude = _measured("magnitude", frames.magnitude[at], length_key, t)
     magnitude = magnitude.replace("<figure>", '<figure class="magnitude">', 1)
     empty = picture("empty", frames.empty[at], without, decoded)
-    scale = f'<span class="factor">{number(request.guidance_scale, t)}</span>'
+    scale = f'<span class="factor">{short(request.guidance_scale, t)}</span>'
     cells = [
         picture("prompt", frames.prompt[at], t("image.prompt"), decoded), _sign("−"), empty, _sign("="),
         difference, magnitude,
@@ -120,7 +129,7 @@ def sweep_row(sweep: GuidanceSweep, t: Texts) -> str:
     """The pictures of a sweep, each over its point of the plot."""
     cells = []
     for scale, image, score in zip(sweep.scales, sweep.images, sweep.clip_scores, strict=True):
-        scale_text, score_text = number(scale, t), number(score, t, 2)
+        scale_text, score_text = short(scale, t), fixed(score, t)
         alt = html_escape(t("guidance.sweep_picture", scale=scale_text, score=score_text))
         cells.append(f'<figure><img src="{encode(image)}" alt="{alt}"></figure>')
     columns = f"grid-template-columns:repeat({len(cells)},minmax(0,1fr));padding:0 {RIGHT}px 0 {LEFT}px"
@@ -130,7 +139,7 @@ def sweep_row(sweep: GuidanceSweep, t: Texts) -> str:
 def sweep_summary(request: ImageRequest, sweep: GuidanceSweep, t: Texts) -> str:
     """Which scale CLIP likes best, and for which run."""
     best = int(sweep.clip_scores.argmax())
-    scale, score = number(sweep.scales[best], t), number(sweep.clip_scores[best], t, 2)
+    scale, score = short(sweep.scales[best], t), fixed(sweep.clip_scores[best], t)
     text = html_escape(t("guidance.sweep_best", scale=scale, score=score))
     return f'<div class="trace"><p class="remark">{text}</p>{facts(request, t, scale=False)}</div>'
 
@@ -138,7 +147,7 @@ def sweep_summary(request: ImageRequest, sweep: GuidanceSweep, t: Texts) -> str:
 def sweep_figure(sweep: GuidanceSweep, t: Texts) -> go.Figure:
     """CLIP score against scale, one evenly spaced place per picture above."""
     places = list(range(len(sweep.scales)))
-    labels = [f"s = {number(scale, t)}" for scale in sweep.scales]
+    labels = [f"s = {short(scale, t)}" for scale in sweep.scales]
     low, high = float(sweep.clip_scores.min()), float(sweep.clip_scores.max())
     room = max(high - low, 0.02)
     figure = go.Figure(

@@ -12,8 +12,11 @@ from components.cross_attention_view import first_word
 from components.frames import Frames, Reel, encode, encode_exactly
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed, short
 from components.plots import SEQUENTIAL
-from components.trace_view import facts, number
+from components.trace_view import (
+    facts,
+)
 from pipelines.cross_attention import has_maps, trace_maps
 from pipelines.embedding_world import picture as world_picture
 from pipelines.image import ImageRequest, Trace
@@ -172,7 +175,7 @@ def _film(request: ImageRequest, frames: Frames | Reel, t: Texts) -> tuple[str, 
 
 
 def _guidance(request: ImageRequest, frames: Frames | Reel, t: Texts) -> tuple[str, str]:
-    words = html_escape(t("journey.say_guidance", scale=number(request.guidance_scale, t)))
+    words = html_escape(t("journey.say_guidance", scale=short(request.guidance_scale, t)))
     if not frames.prompt:
         return hole(t), words
     if not frames.empty:  # a distilled model runs without that branch
@@ -213,6 +216,6 @@ def _picture(trace: Trace | None, frames: Frames | Reel, score: float | None, t:
     if trace is None or score is None:
         shown = _shot(frames.guided[-1], t("image.guided")) if frames.guided else hole(t)
         return shown, html_escape(t("journey.say_picture_none"))
-    said = number(score, t, 2, measured=True)
+    said = fixed(score, t)
     body = f"{_shot(encode(trace.image), trace.request.prompt)}<strong>{said}</strong>"
     return body, html_escape(t("journey.say_picture"))

@@ -70,9 +70,12 @@
       for (const [name, value] of Object.entries(values)) keep(name, value);
       publish();
     },
-    // A share as the page's language writes it: 28.1% or 28,1 %.
+    // A share as the page's language writes it: 28.1% or 28,1 %. In whole per cent, what rounds to nothing or
+    // to all without being it says so. `numbers.py` writes them alike.
     percent(share, digits = 0) {
-      const number = (100 * share).toFixed(digits);
+      const whole = digits === 0;
+      const number = whole && share > 0 && share < 0.005 ? "<1"
+        : whole && share >= 0.995 && share < 0.9995 ? ">99" : (100 * share).toFixed(digits);
       return page === "de" ? number.replace(".", ",") + "\u202f%" : number + "%";
     },
     // Numbers come as the pixels of a picture that loses nothing; this gives them back.
@@ -86,13 +89,14 @@
     },
   };
 
+  const openTabButton = () => document.querySelector('#tabs [role="tab"][aria-selected="true"]');
   function openTab() {
-    const tab = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
+    const tab = openTabButton();
     return tab ? tab.id.replace(/^tab-|-button$/g, "") : null;
   }
   // On a phone the tabs are one row that scrolls.
   function centreOpenTab() {
-    const tab = document.querySelector('#tabs [role="tab"][aria-selected="true"]'), row = tab && tab.parentElement;
+    const tab = openTabButton(), row = tab && tab.parentElement;
     if (!row || row.scrollWidth <= row.clientWidth) return;
     const own = tab.getBoundingClientRect(), whole = row.getBoundingClientRect();
     row.scrollBy({ left: own.left + own.width / 2 - whole.left - whole.width / 2 });

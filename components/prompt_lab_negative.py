@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from components.frames import encode
 from components.language import Texts
 from components.layout import html_escape
-from components.prompt_lab_seeds import interval, percent
+from components.numbers import fixed, percent
+from components.prompt_lab_seeds import (
+    interval,
+)
 from components.prompt_lab_view import facts_html, running_bar
-from components.trace_view import number
 from pipelines.figures import figure
 from pipelines.prompt_lab import Batch, NegativePairs
 
@@ -21,8 +23,8 @@ def negative_running(batch: Batch, sources: Sequence[str], done: int, t: Texts) 
 def negative_view(batch: Batch, pairs: NegativePairs, t: Texts) -> str:
     """The four pictures when they are done, with CLIP's word on each."""
     defect = batch.requests[1].negative_prompt
-    below = [t("prompt_lab.sees", word=defect, score=number(float(s), t, 2)) for s in pairs.defect_scores]
-    below += [t("prompt_lab.sees", word="a dog", score=number(float(s), t, 2)) for s in pairs.dog_scores]
+    below = [t("prompt_lab.sees", word=defect, score=fixed(float(s), t)) for s in pairs.defect_scores]
+    below += [t("prompt_lab.sees", word="a dog", score=fixed(float(s), t)) for s in pairs.dog_scores]
     early = "" if pairs.done == pairs.total else t("prompt_lab.stopped", step=pairs.done, total=pairs.total)
     note = f'<p class="pl-result">{html_escape(early)}</p>' if early else ""
     sources = [encode(image) for image in pairs.images]
@@ -52,10 +54,10 @@ def measured_html(t: Texts) -> str:
     invited, ratio = figure("image.defects_invited"), figure("image.negative_ratio")
     if invited is None or ratio is None:
         return f'<p class="pl-result">{html_escape(t("prompt_lab.negative_missing"))}</p>'
-    low, high = (number(bound, t, 2) for bound in ratio.ci95)
+    low, high = (fixed(bound, t) for bound in ratio.ci95)
     text = t(
         "prompt_lab.negative_measured",
         share=percent(invited.value, t), interval=interval(invited, t), n=invited.n,
-        ratio=number(ratio.value, t, 2), low=low, high=high,
+        ratio=fixed(ratio.value, t), low=low, high=high,
     )  # fmt: skip
     return f'<p class="pl-result">{html_escape(text)}</p>'

@@ -9,10 +9,10 @@ from plotly.subplots import make_subplots
 from components.frames import encode
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed, percent
 from components.plots import style
 from components.prompt_lab_chips import marked
 from components.prompt_lab_view import facts_html, running_bar, shortened
-from components.trace_view import number
 from pipelines.figures import Figure, WordDistances, figure, word_distances
 from pipelines.image import ImageRequest
 from pipelines.prompt_lab import SeedTrial
@@ -22,11 +22,6 @@ WORD, SEED = "#d55e00", "#0072b2"
 MEASURES = ("clip", "pixel")
 SEEDS = 4
 _BINS = 40
-
-
-def percent(share: float, t: Texts) -> str:
-    """A share as whole percents."""
-    return f"{100 * share:.0f}\u00a0%" if t.language == "de" else f"{100 * share:.0f}%"
 
 
 def interval(found: Figure, t: Texts) -> str:
@@ -167,8 +162,8 @@ def seeds_view(requests: Sequence[ImageRequest], trial: SeedTrial, done: bool, t
     prompts = (requests[0].prompt, requests[-1].prompt)
     text = t(
         "prompt_lab.seeds_result",
-        word=number(float(np.median(trial.word_clip)), t, 2), words=len(trial.word_clip),
-        seed=number(float(np.median(trial.seed_clip)), t, 2), seeds=len(trial.seed_clip),
+        word=fixed(float(np.median(trial.word_clip)), t), words=len(trial.word_clip),
+        seed=fixed(float(np.median(trial.seed_clip)), t), seeds=len(trial.seed_clip),
     )  # fmt: skip
     early = "" if done else f" {t('prompt_lab.stopped_early')}"
     return (

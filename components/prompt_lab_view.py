@@ -9,8 +9,8 @@ from components.colors import NEUTRAL, token_colours
 from components.frames import encode
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import fixed, short
 from components.plots import style
-from components.trace_view import number
 from pipelines import models
 from pipelines.image import ImageRequest
 from pipelines.prompt_lab import Batch, Pictures
@@ -42,7 +42,7 @@ def facts_html(request: ImageRequest, t: Texts, key: str = "facts") -> str:
     text = t(
         f"prompt_lab.{key}",
         prompt=shortened(request.prompt, 200), seed=request.seed, steps=request.num_inference_steps,
-        scale=number(request.guidance_scale, t), model=models.entry(request.model).title,
+        scale=short(request.guidance_scale, t), model=models.entry(request.model).title,
     )  # fmt: skip
     return f'<p class="pl-facts">{html_escape(text)}</p>'
 
@@ -122,13 +122,13 @@ def variants_view(request: ImageRequest, dimension: str, pictures: Pictures, t: 
     """
     cells = []
     for i, word in enumerate(pictures.words):
-        score = number(float(pictures.clip_scores[i]), t, 2, measured=True)
+        score = fixed(float(pictures.clip_scores[i]), t)
         away = float(pictures.clip_distance[i])
         lines = [t("prompt_lab.score", score=score)]
         if i:
-            pixels = number(float(pictures.pixel_distance[i]), t, 0)
+            pixels = short(float(pictures.pixel_distance[i]), t, 0)
             lines[:0] = [
-                t("prompt_lab.distance", clip=number(away, t, 2, measured=True)),
+                t("prompt_lab.distance", clip=fixed(away, t)),
                 t("prompt_lab.pixels", pixels=pixels),
             ]
         below = (meter(away, 1.0) if i else "") + "".join(
@@ -228,8 +228,8 @@ def _verdict(pictures: Pictures, t: Texts) -> str:
     by_score = max(range(len(drops)), key=drops.__getitem__)
     first, second = (html_escape(bare(pictures.words[1 + i])) for i in (by_picture, by_score))
     values = {
-        "distance": number(float(pictures.clip_distance[1 + by_picture]), t, 2),
-        "drop": number(drops[by_score], t, 2),
+        "distance": fixed(float(pictures.clip_distance[1 + by_picture]), t),
+        "drop": fixed(drops[by_score], t),
     }
     if by_picture == by_score:
         return t("prompt_lab.verdict_agree", word=f"<b>{first}</b>", **values)

@@ -5,7 +5,11 @@ from collections.abc import Sequence
 from components.colors import token_colours
 from components.language import Texts
 from components.layout import html_escape
-from components.tokens_html import chip_html, colours_of, number
+from components.numbers import grouped
+from components.tokens_html import (
+    chip_html,
+    colours_of,
+)
 from pipelines import models
 from pipelines.token_pieces import Piece
 from pipelines.tokens import Change, Row, TokenView, colour_keys, compare
@@ -122,15 +126,15 @@ def _row_html(row: Row, shown: TokenView, t: Texts) -> str:
         for place, (piece, colour) in enumerate(zip(view.pieces[:MAX_IN_ROW], colours, strict=False))
     ]
     if view.needed > MAX_IN_ROW:
-        more = t("tokens.table.more", count=number(view.needed - MAX_IN_ROW, t))
+        more = t("tokens.table.more", count=grouped(view.needed - MAX_IN_ROW, t))
         chips.append(f'<span class="tk-padding">{html_escape(more)}</span>')
-    cut = t("tokens.table.cut", cut=number(view.cut, t)) if view.cut else ""
+    cut = t("tokens.table.cut", cut=grouped(view.cut, t)) if view.cut else ""
     labels = {key: html_escape(t(f"tokens.table.{key}")) for key in COLUMNS}
     return (
         f'<tr><th scope="row">{_row_names(row, t)}{_verdict(row, shown, t)}</th>'
         f'<td data-label="{labels["tokenizer"]}">{html_escape(view.reader)}</td>'
-        f'<td data-label="{labels["vocabulary"]}" class="tk-number">{number(view.vocabulary, t)}</td>'
-        f'<td data-label="{labels["count"]}" class="tk-number"><b>{number(view.needed, t)}</b>'
+        f'<td data-label="{labels["vocabulary"]}" class="tk-number">{grouped(view.vocabulary, t)}</td>'
+        f'<td data-label="{labels["count"]}" class="tk-number"><b>{grouped(view.needed, t)}</b>'
         f'<span class="tk-soft">{html_escape(cut)}</span></td>'
         f'<td data-label="{labels["pieces"]}"><div class="tk-row">{"".join(chips)}</div></td></tr>'
     )

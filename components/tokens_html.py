@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 from components.colors import NEUTRAL, text_on, token_colours
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import grouped
 from pipelines.token_pieces import MAX_WORD, Letter, Piece, Word, visible
 from pipelines.tokens import TokenView, colour_keys
 
@@ -15,12 +16,6 @@ LONG = 80  # characters from which on they are drawn smaller
 MAX_OVERFLOW = 12  # cells of the meter past the limit
 _BLANKS = {" ": "·", "\n": "↵", "\t": "⇥"}
 _JOINERS = "\u200d\ufe0f"  # make one emoji of several; shown by what they do
-
-
-def number(value: int, t: Texts) -> str:
-    """A whole number as the language groups it: 49,408 or 49.408."""
-    grouped = f"{value:,}"
-    return grouped.replace(",", ".") if t.language == "de" else grouped
 
 
 def style_of(colour: str) -> str:
@@ -74,7 +69,7 @@ def _rest(length: int, t: Texts) -> str:
     """The remark that a text goes on."""
     if length <= MAX_TEXT:
         return ""
-    count = number(length - MAX_TEXT, t)
+    count = grouped(length - MAX_TEXT, t)
     return f' <span class="tk-soft">{html_escape(t("tokens.story.more", count=count))}</span>'
 
 
@@ -192,7 +187,7 @@ def strip_html(view: TokenView, t: Texts) -> str:
         dropped = [chip_html(p, NEUTRAL, t) for p in view.dropped]
         out += _grouped(view.dropped, dropped)
         if view.cut > len(view.dropped):
-            count = number(view.cut - len(view.dropped), t)
+            count = grouped(view.cut - len(view.dropped), t)
             out += f'<span class="tk-padding">{html_escape(t("tokens.strip.cut_more", count=count))}</span>'
     label = html_escape(t("tokens.strip.label"))
     return f'<div class="tk-strip" role="group" aria-label="{label}">{out}</div>'
@@ -206,7 +201,7 @@ def limit_sentence(view: TokenView, t: Texts) -> str:
     if view.needed <= 2:
         return t("tokens.meter.empty")
     key = "fits" if not view.cut else "cut_one" if view.cut == 1 else "cut_many"
-    counts = {name: number(getattr(view, name), t) for name in ("needed", "places", "cut")}
+    counts = {name: grouped(getattr(view, name), t) for name in ("needed", "places", "cut")}
     return t(f"tokens.meter.{key}", **counts)
 
 
@@ -219,7 +214,7 @@ def meter_html(view: TokenView, t: Texts) -> str:
     beyond = f'<div class="tk-over" style="flex-grow:{over}">{"<i></i>" * over}</div>' if over else ""
     counts = {"used": view.used, "places": view.places}
     label = html_escape(t("tokens.meter.label", **counts))
-    plus = f' <b class="tk-plus">+ {number(view.cut, t)}</b>' if view.cut else ""
+    plus = f' <b class="tk-plus">+ {grouped(view.cut, t)}</b>' if view.cut else ""
     return (
         f'<div class="tk-meter" role="meter" aria-valuemin="0" aria-valuemax="{view.places}" '
         f'aria-valuenow="{view.used}" aria-label="{label}">'

@@ -6,25 +6,11 @@ from collections.abc import Mapping, Sequence
 from components.frames import Frames, Reel
 from components.language import Texts
 from components.layout import html_escape
+from components.numbers import short
 from pipelines import models
 from pipelines.image import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 
 _THUMBS, _COARSE = 25, 6  # most pictures in a film strip, on wide and on narrow screens
-
-
-def number(value: float, t: Texts, digits: int = 1, measured: bool = False) -> str:
-    """A number as people of the language write it.
-
-    Args:
-        value: any.
-        t: texts.
-        digits: behind the decimal point, at most.
-        measured: all digits are written; otherwise whole numbers have no fraction.
-    """
-    text = f"{value:.{digits}f}"
-    if digits and not measured:
-        text = text.rstrip("0").rstrip(".")
-    return text.replace(".", ",") if t.language == "de" else text
 
 
 def picture(row: str, source: str, caption: str, hint: str = "", crisp: bool = False) -> str:
@@ -72,7 +58,7 @@ def facts(request: ImageRequest, t: Texts, scale: bool = True) -> str:
     rows += [
         ("seed", str(request.seed)),
         ("steps", str(request.num_inference_steps)),
-        *([("scale", number(request.guidance_scale, t))] if scale else []),
+        *([("scale", short(request.guidance_scale, t))] if scale else []),
         ("scheduler", scheduler),
         ("model", models.entry(request.model).title),
     ]

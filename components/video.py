@@ -13,9 +13,9 @@ import gradio as gr
 from components.errors import explained
 from components.language import Texts
 from components.layout import html_escape, live_html, one_click_away, tab_frame
+from components.numbers import short
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot
-from components.trace_view import number
 from components.video_pair import build_pair, motion_label, wire_pair
 from components.video_runs import FILM, FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
 from components.video_sheets import FilmReel, Shot
@@ -229,9 +229,9 @@ def _cost_words(request: FilmRequest, t: Texts) -> dict[str, str]:
     cost = film_cost(request)
     return {
         "title": models.entry(request.model).title,
-        "minutes": number(cost.seconds / 60, t, 0 if cost.seconds > 600 else 1),
-        "gib": number(cost.gib, t, 0),
-        "teraflop": number(cost.teraflop, t, 0),
+        "minutes": short(cost.seconds / 60, t, 0 if cost.seconds > 600 else 1),
+        "gib": short(cost.gib, t, 0),
+        "teraflop": short(cost.teraflop, t, 0),
         "device": t(f"video.device_{models.device()}"),
     }
 
@@ -251,7 +251,7 @@ def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
         if e.family == "classroom":
             return "", slider
         request = FilmRequest("a cat", num_inference_steps=steps, model=model).validated()
-        words = _cost_words(request, t) | {"download": number(e.download_mb / 1000, t, 1)}
+        words = _cost_words(request, t) | {"download": short(e.download_mb / 1000, t)}
         return _notice(t("video.cost", **words)), slider
 
     return chosen

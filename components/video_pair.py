@@ -11,8 +11,8 @@ import numpy as np
 from components.errors import explained
 from components.language import Texts
 from components.layout import html_escape, live_html, section
+from components.numbers import fixed
 from components.runs import RunSlot
-from components.trace_view import number
 from components.video_runs import FILM, example_shot, film_run
 from components.video_sheets import FilmReel, Shot, heat_sheet
 from components.video_view import base_data, data_html, numbers_html, play_html, player_html, strip_html
@@ -118,10 +118,10 @@ def measured_text(t: Texts) -> str:
     found = {name: figure(f"video.{name}") for name in _MEASURED}
     if any(f is None for f in found.values()):
         return t("video.not_measured")
-    words = {name: number(f.value, t, 2, measured=True) for name, f in found.items() if f is not None}
+    words = {name: fixed(f.value, t) for name, f in found.items() if f is not None}
     asked = found["motion"]
     assert asked is not None  # or it would not have been measured
-    low, high = (number(value, t, 2, measured=True) for value in asked.ci95)
+    low, high = (fixed(value, t) for value in asked.ci95)
     said = t("video.measured", n=asked.n, low=low, high=high, **words)
     return f"{said} {t('video.judge_weak')}" if asked.judge else said
 
@@ -278,8 +278,8 @@ def _real(shot: Shot, t: Texts) -> str:
     consistency, speed = _real_numbers(motion)
     name = MOTION_WORDS[motion][0] if motion else t("video.nothing_moves")
     said = t(
-        "video.real", motion=name, consistency=number(consistency, t, 2, measured=True),
-        speed=number(speed, t, 1, measured=True),
+        "video.real", motion=name, consistency=fixed(consistency, t),
+        speed=fixed(speed, t, 1),
     )  # fmt: skip
     return f'<p class="real">{html_escape(said)}</p>'
 

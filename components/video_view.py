@@ -10,7 +10,7 @@ from PIL import Image
 from components.frames import encode_exactly
 from components.language import Texts
 from components.layout import html_escape
-from components.trace_view import number
+from components.numbers import fixed, short
 from components.video_sheets import FilmReel, Shot, heat_sheet, sheet
 from pipelines import models
 from pipelines.frame_attention import FilmInside
@@ -107,7 +107,7 @@ def facts_html(request: FilmRequest, t: Texts) -> str:
         rows.append(("negative", request.negative_prompt))
     rows += [
         ("seed", str(request.seed)), ("steps", str(request.num_inference_steps)),
-        ("scale", number(request.guidance_scale, t)), ("frames", str(request.num_frames)),
+        ("scale", short(request.guidance_scale, t)), ("frames", str(request.num_frames)),
         ("model", models.entry(request.model).title),
     ]  # fmt: skip
     items = (f"<span>{html_escape(t(f'video.fact_{key}'))} <b>{html_escape(v)}</b></span>" for key, v in rows)
@@ -119,9 +119,9 @@ def numbers_html(measures: FilmMeasures, t: Texts) -> str:
     moves = t("video.moves" if measures.moves else "video.still")
     return (
         f'<dl class="numbers"><div><dt>{html_escape(t("video.consistency"))}</dt>'
-        f"<dd>{number(measures.consistency, t, 2, measured=True)}</dd></div>"
+        f"<dd>{fixed(measures.consistency, t)}</dd></div>"
         f"<div><dt>{html_escape(t('video.motion'))}</dt>"
-        f"<dd>{number(measures.speed, t, 1, measured=True)} <small>{html_escape(t('video.motion_unit'))} · "
+        f"<dd>{fixed(measures.speed, t, 1)} <small>{html_escape(t('video.motion_unit'))} · "
         f"{html_escape(moves)}</small></dd></div></dl>"
     )
 
@@ -294,7 +294,7 @@ def _attention_section(insides: Sequence[FilmInside | None], data: dict[str, Any
         f"<figcaption>{html_escape(_block_name(name, t))}</figcaption></figure>"
         for i, name in enumerate(blocks)
     )
-    most = number(100 * limit, t, 0)
+    most = short(100 * limit, t, 0)
     return (
         f'{title}<p class="hint">{html_escape(t("video.attention_hint", most=most))}</p>'
         f'<div class="maps" data-film="attention" style="--n:{len(blocks)};--shape:1;'

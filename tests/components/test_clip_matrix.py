@@ -73,14 +73,6 @@ def test_a_value_keeps_its_colour_whatever_stands_beside_it():
     )  # blue below, orange above
 
 
-def test_numbers_follow_the_language_and_do_not_pretend():
-    assert (view.number(-0.256, DE), view.number(-0.256, EN)) == ("−0,26", "−0.26")
-    assert view.number(-0.001, EN) == "0.00"
-    shares = [0.0, 0.003, 0.5, 0.996, 1.0]
-    assert [view.percent(s, EN) for s in shares] == ["0%", "<1%", "50%", ">99%", "100%"]
-    assert view.percent(0.5, DE) == "50\u202f%"
-
-
 def test_what_visitors_type_stays_text():
     bench = with_images(Bench(), draw_pairs(2, seed=1)[0])
     bench = name(compare(bench, HOSTILE, MODEL), HOSTILE, HOSTILE + "{label}", MODEL)

@@ -123,7 +123,7 @@ def test_hiding_names_the_tokens_that_mislead():
     page = hidden_pictures(found, T)
     assert html.escape(T("cross_attention.idle", token="start", share="60", change="1")) in page
     assert html.escape(T("cross_attention.quiet", token="cat", share="5", change="20")) in page
-    assert html.escape(T("cross_attention.rank", rho="-1", count=3)) in page
+    assert html.escape(T("cross_attention.rank", rho="−1.00", count=3)) in page
     assert page.count("<img") == 4
     shares, changes = hidden_figure(found, T).data
     assert list(shares.x) == [60.0, 5.0, 10.0]

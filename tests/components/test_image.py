@@ -16,7 +16,7 @@ from components.image import draw_run, generate_image, save_png
 from components.language import load_texts
 from components.picture_tabs import trace_at_hand
 from components.runs import RunSlot
-from components.trace_view import film, finished_view, number, running_view
+from components.trace_view import film, finished_view, running_view
 from pipelines import image, stepper
 from pipelines.errors import InputError
 from pipelines.image import ImageRequest, Trace
@@ -218,13 +218,6 @@ def test_film_strip_shows_first_and_last_and_stays_short(total):
     assert (shown[0], shown[-1]) == (0, total - 1)
     assert len(shown) == min(total, 25)
     assert 1 <= strip.count("data-coarse") <= 6
-
-
-def test_numbers_follow_the_language():
-    assert number(7.5, load_texts("de")) == "7,5"
-    assert number(7.5, T) == "7.5"
-    assert number(20.0, T) == "20"
-    assert number(0.0, T) == "0"
 
 
 def test_endpoint_returns_a_png_that_carries_what_it_takes_to_draw_it_again():

@@ -119,10 +119,10 @@ def test_the_word_that_mattered_most_is_named_by_both_measures():
     shown = pictures_of(("", "small", "cat", "bed."), [0, 0.1, 0.7, 0.2], [0.5, 0.45, 0.4, 0.05])
     assert score_drop(shown) == pytest.approx([0.05, 0.1, 0.45])
     page = without_view(request(), shown, EN)
-    words = {"first": "<b>cat</b>", "second": "<b>bed</b>", "distance": "0.7", "drop": "0.45"}
+    words = {"first": "<b>cat</b>", "second": "<b>bed</b>", "distance": "0.70", "drop": "0.45"}
     assert EN("prompt_lab.verdict_differ", **words) in page
     agree = replace(shown, reference_scores=np.array([0.5, 0.45, 0.1, 0.4]))
-    assert EN("prompt_lab.verdict_agree", word="<b>cat</b>", distance="0.7", drop="0.4") in without_view(
+    assert EN("prompt_lab.verdict_agree", word="<b>cat</b>", distance="0.70", drop="0.40") in without_view(
         request(), agree, EN
     )
 
