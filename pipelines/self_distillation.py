@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
-from pipelines.crops import Crops
+from pipelines.crops import Crops, glue
 
 STUDENT_TEMPERATURE = 0.1
 TEACHER_TEMPERATURE = 0.04
@@ -23,23 +23,31 @@ UNSHARPENED = 1.0  # the teacher's temperature where sharpening is off: its logi
 class Head(nn.Module):
     """From a feature to a score for each of the prototypes, which have no names.
 
-    Three layers, a bottleneck of length one, and the cosine with every prototype.
+    Three layers, a bottleneck of length one, and the cosine with every prototype. Without the layers the
+    prototypes lie among the features themselves, so that these have to let go of what the crops of a
+    picture do not share; with them, the head does that in their place.
     """
 
-    def __init__(self, width: int, prototypes: int, hidden: int = 256, bottleneck: int = 64) -> None:
+    def __init__(
+        self, width: int, prototypes: int, hidden: int = 256, bottleneck: int = 64, straight: bool = False
+    ) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(width, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, bottleneck),
+        self.layers = (
+            nn.Sequential()
+            if straight
+            else nn.Sequential(
+                nn.Linear(width, hidden),
+                nn.GELU(),
+                nn.Linear(hidden, hidden),
+                nn.GELU(),
+                nn.Linear(hidden, bottleneck),
+            )
         )
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)
-        self.prototypes = nn.Parameter(torch.randn(prototypes, bottleneck))
+        self.prototypes = nn.Parameter(torch.randn(prototypes, width if straight else bottleneck))
 
     def forward(self, features: Tensor) -> Tensor:
         """`[..., width]` features to `[..., prototypes]` cosines, -1..1."""
@@ -51,11 +59,11 @@ class Head(nn.Module):
 class Pupil(nn.Module):
     """A vision transformer with a head for whole crops and one for single patches."""
 
-    def __init__(self, config: Dinov2Config, prototypes: int) -> None:
+    def __init__(self, config: Dinov2Config, prototypes: int, straight: bool = False) -> None:
         super().__init__()
         self.backbone = Dinov2Model(config)
-        self.head = Head(config.hidden_size, prototypes)
-        self.patch_head = Head(config.hidden_size, prototypes)
+        self.head = Head(config.hidden_size, prototypes, straight=straight)
+        self.patch_head = Head(config.hidden_size, prototypes, straight=straight)
 
     def tokens(self, pixels: Tensor, masked: Tensor | None = None) -> Tensor:
         """`[batch, 1 + patch, width]`: the class token and the patches of `[batch, 3, y, x]`."""
@@ -63,11 +71,17 @@ class Pupil(nn.Module):
 
 
 class SelfDistillation(nn.Module):
-    """Student, teacher and the centers of the teacher's outputs: everything that a run has learned."""
+    """Student, teacher and the centers of the teacher's outputs: everything that a run has learned.
 
-    def __init__(self, config: Dinov2Config, prototypes: int) -> None:
+    Args:
+        config: of both.
+        prototypes: how many.
+        straight: whether heads have no layers of their own; see `Head`.
+    """
+
+    def __init__(self, config: Dinov2Config, prototypes: int, straight: bool = False) -> None:
         super().__init__()
-        self.student = Pupil(config, prototypes)
+        self.student = Pupil(config, prototypes, straight)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
         self.register_buffer("center", torch.zeros(prototypes))
         self.register_buffer("patch_center", torch.zeros(prototypes))
@@ -87,6 +101,8 @@ class Recipe:
         apart: weight of `crowding`; 0 leaves it out, as DINO did before DINOv2.
         center_momentum: how much of itself the center keeps at a step.
         balanced: instead of centering, share the prototypes out evenly over the batch, as DINOv2 does.
+        glued: weight of `glued_loss`; 0 leaves it out. Otherwise the student's first large crop is glued
+            together from two pictures, and only its patches have something to say. Excludes `patches`.
     """
 
     centering: bool = True
@@ -96,6 +112,13 @@ class Recipe:
     apart: float = 0.0
     center_momentum: float = 0.9
     balanced: bool = False
+    glued: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.glued and self.patches:
+            raise ValueError(
+                "glued and patches exclude each other: a glued patch is none that the teacher sees"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +127,8 @@ class Forward:
 
     Attributes:
         loss: scalar with a gradient.
-        student: `[crop, batch, prototype]` the student's distributions, large crops first.
+        student: `[crop, batch, prototype]` the student's distributions, large crops first; without the first
+            large one where that was glued.
         targets: `[2, batch, prototype]` the teacher's distributions.
         features: `[batch, width]` the teacher's class tokens of the first large crop.
         new_centers: what the centers become, for crops and for patches.
@@ -155,19 +179,36 @@ def moved_center(center: Tensor, scores: Tensor, momentum: float) -> Tensor:
     return momentum * center + (1 - momentum) * scores.flatten(0, -2).mean(0)
 
 
-def crop_loss(student: Tensor, targets: Tensor) -> Tensor:
+def crop_loss(student: Tensor, targets: Tensor, first: int = 0) -> Tensor:
     """Mean cross-entropy over all pairs of a teacher's and another crop of the student's.
 
     Args:
-        student: `[crop, batch, prototype]` scores; the first crops are those of the teacher.
+        student: `[crop, batch, prototype]` scores; the first crops are those of the teacher, from its
+            `first` on.
         targets: `[teacher's crop, batch, prototype]` distributions.
+        first: how many of the teacher's crops the student has nothing to say about.
 
     Source: ibid., eq. 3.
     """
     log_probabilities = F.log_softmax(student / STUDENT_TEMPERATURE, dim=-1)
     losses = -torch.einsum("tbk,sbk->ts", targets, log_probabilities) / student.shape[1]
-    same = torch.eye(*losses.shape, dtype=torch.bool, device=losses.device)
-    return losses[~same].mean()
+    of_teacher, of_student = (torch.arange(n, device=losses.device) for n in losses.shape)
+    return losses[of_teacher[:, None] != of_student + first].mean()
+
+
+def glued_loss(student: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of the parts of glued pictures with what the teacher says of their wholes.
+
+    A part is heard through the mean of its patches: a patch can only help by saying what it shows itself,
+    and a patch that shows nothing lasting can only spoil it.
+
+    Args:
+        student: `[2, batch, prototype]` scores of each picture's own part and of what is pasted on it.
+        targets: `[batch, prototype]` distributions of another crop of the pictures; that of the one before
+            counts for what is pasted.
+    """
+    wanted = torch.stack([targets, targets.roll(1, 0)])
+    return -(wanted * F.log_softmax(student / STUDENT_TEMPERATURE, dim=-1)).sum(-1).mean()
 
 
 def patch_loss(student: Tensor, targets: Tensor) -> Tensor:
@@ -223,21 +264,30 @@ def forward(model: SelfDistillation, crops: Crops, recipe: Recipe, rng: Generato
         seen = model.teacher.tokens(large)
         scores = model.teacher.head(seen[:, 0])
         targets = targets_of(scores, model.center, recipe).unflatten(0, (2, -1))
-    masks = None
+    masks = pasted = None
+    grid = round((seen.shape[1] - 1) ** 0.5)
     if recipe.patches:
-        masks = draw_masks(len(large), seen.shape[1] - 1, recipe.masked, rng).to(large.device)
+        masks = draw_masks(len(large), grid**2, recipe.masked, rng).to(large.device)
+    if recipe.glued:
+        glued, pasted = glue(crops.large[0], grid, rng)
+        large = torch.cat([glued, crops.large[1]])
     tokens = model.student.tokens(large, masks)
-    classes = [tokens[:, 0]]
+    unglued = tokens if pasted is None else tokens[len(pasted) :]
+    classes = [unglued[:, 0]]
     if len(crops.small):
         classes.append(model.student.tokens(crops.small.flatten(0, 1))[:, 0])
     student = model.student.head(torch.cat(classes)).unflatten(0, (-1, crops.large.shape[1]))
-    loss, patch_center = crop_loss(student, targets), model.patch_center
+    loss = crop_loss(student, targets, first=0 if pasted is None else 1)
+    patch_center = model.patch_center
     if recipe.apart:
-        ours = tokens[:, 0].float().unflatten(0, (2, -1))
-        loss = loss + recipe.apart * (crowding(ours[0]) + crowding(ours[1])) / 2
+        ours = unglued[:, 0].float().unflatten(0, (-1, crops.large.shape[1]))
+        loss = loss + recipe.apart * torch.stack([crowding(features) for features in ours]).mean()
     if masks is not None:
         extra, patch_center = _compare_patches(model, tokens[:, 1:], seen[:, 1:], masks, recipe)
         loss = loss + recipe.patches * extra
+    if pasted is not None:
+        parts = model.student.head(_part_means(tokens[: len(pasted), 1:], pasted))
+        loss = loss + recipe.glued * glued_loss(parts, targets[1])
     return Forward(
         loss,
         F.softmax(student.detach() / STUDENT_TEMPERATURE, dim=-1),
@@ -245,6 +295,12 @@ def forward(model: SelfDistillation, crops: Crops, recipe: Recipe, rng: Generato
         seen[: crops.large.shape[1], 0].float(),
         (moved_center(model.center, scores, recipe.center_momentum), patch_center),
     )
+
+
+def _part_means(patches: Tensor, pasted: Tensor) -> Tensor:
+    """`[2, batch, width]`: mean over the patches of a picture's own part, and of what is pasted on it."""
+    theirs = pasted.flatten(1)[..., None].to(patches.dtype)
+    return torch.stack([(patches * share).sum(1) / share.sum(1) for share in (1 - theirs, theirs)])
 
 
 def _compare_patches(

@@ -2,7 +2,10 @@
 
 Run: `python -m training.train_dino --minutes 40` (CPU or CUDA; goes on from its checkpoint).
 Student and teacher, multi-crop, centering and sharpening are those of `pipelines.self_distillation`; what is
-shipped is the teacher. Source: Caron et al. 2021, arXiv:2104.14294; Oquab et al. 2023, arXiv:2304.07193.
+shipped is the teacher. It learns in two stages: from random weights (`--early`), as DINO does, until it has a
+hold in things; then with prototypes among the features themselves and glued crops, so that features keep what
+lasts and patches say what they show.
+Source: Caron et al. 2021, arXiv:2104.14294; Oquab et al. 2023, arXiv:2304.07193.
 """
 
 import itertools
@@ -10,7 +13,7 @@ import json
 
 import torch
 from torch import Tensor
-from transformers import Dinov2Config
+from transformers import Dinov2Config, Dinov2Model
 
 from pipelines.crops import MultiCrop, multi_crop
 from pipelines.self_distillation import (
@@ -28,7 +31,6 @@ from training.common import (
     MODELS,
     Average,
     Progress,
-    load_fp32,
     parse_args,
     save_fp16,
     train,
@@ -66,8 +68,10 @@ PREPROCESS = {
     "do_convert_rgb": True,
     "resample": 3,
 }
-CROPS = MultiCrop(global_scale=(0.5, 1.0), local_scale=(0.25, 0.6))
-RECIPE = Recipe(apart=0.1, balanced=True)
+EARLY_CROPS = MultiCrop(global_scale=(0.5, 1.0), local_scale=(0.25, 0.6))
+EARLY_RECIPE = Recipe(apart=0.1, balanced=True)
+CROPS = MultiCrop(global_scale=(0.5, 1.0), local_count=0)
+RECIPE = Recipe(apart=0.1, balanced=True, glued=1.0)
 # What touches pixels, and the prototypes: not hidden, so not for Muon.
 EDGES = ("student.backbone.embeddings", "student.head.prototypes", "student.patch_head.prototypes")
 
@@ -86,11 +90,15 @@ class Teacher(Average):
         settle(model, self.done, MOMENTUM)
 
 
-def build(shipped: dict[str, Tensor] | None = None) -> SelfDistillation:
-    """Student and teacher, alike: random, or with the shipped weights."""
-    model = SelfDistillation(CONFIG, PROTOTYPES)
-    if shipped is not None:
-        model.student.backbone.load_state_dict(shipped)
+def build(early: bool = False) -> SelfDistillation:
+    """Student and teacher, alike: random in the early stage, later with the shipped weights if there are any.
+
+    The library reads them, since its versions have called the attention's weights by different names.
+    """
+    model = SelfDistillation(CONFIG, PROTOTYPES, straight=not early)
+    if not early and (FOLDER / WEIGHTS).exists():
+        shipped = Dinov2Model.from_pretrained(FOLDER, dtype=torch.float32)
+        model.student.backbone.load_state_dict(shipped.state_dict())
         move_teacher(model.teacher, model.student, 0.0)
     return model
 
@@ -104,7 +112,7 @@ def export(weights: dict[str, Tensor]) -> None:
 
 
 def exchanged(step: int) -> float:
-    """Share of pictures whose second crop is from the other drawing, at a step."""
+    """Share of pictures whose second crop is from the other drawing, at a step of the early stage."""
     first, last = EXCHANGED
     return first + (last - first) * min(1.0, step / EXCHANGED_STEPS)
 
@@ -122,23 +130,24 @@ def _meters(step: Forward) -> dict[str, float]:
 
 def main() -> None:
     args = parse_args("train_dino", minutes=40, batch=256, lr=1e-3, fresh=5,
+        early="begin with random weights, or go on with a training that did",
         plain="cut all crops from one drawing, as DINO does with photographs")  # fmt: skip
     args.pool = min(args.pool, 6000)  # a pair takes 98 kB
     torch.manual_seed(args.seed)
-    shipped = None if args.restart else load_fp32(FOLDER / WEIGHTS)
-    model = build(shipped).to(args.device)
+    how, recipe = (EARLY_CROPS, EARLY_RECIPE) if args.early else (CROPS, RECIPE)
+    model = build(args.early).to(args.device)
     optimizer = Muon(model, outer=EDGES, weight_decay=0.05)
-    run = Progress.resume(NAME, model, optimizer, args)
+    run = Progress.resume(f"{NAME}-early" if args.early else NAME, model, optimizer, args)
     run.average = teacher = Teacher(model)
     pool, probe = ViewPool(args), Probe(args.device)
     rng = torch.Generator().manual_seed(args.seed + run.step)
     steps = itertools.count(run.step)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
-        share = 0.0 if args.plain else exchanged(next(steps))
-        crops = multi_crop(*pool.sample(share), CROPS, rng)
+        share = 0.0 if args.plain else exchanged(next(steps)) if args.early else EXCHANGED[1]
+        crops = multi_crop(*pool.sample(share), how, rng)
         with torch.autocast(args.device, torch.bfloat16, enabled=args.device != "cpu"):
-            step = forward(model, crops, RECIPE, rng)
+            step = forward(model, crops, recipe, rng)
         teacher.done = step
         return step.loss, _meters(step)
 

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from transformers import Dinov2Config
 
 from pipelines import self_distillation as sd
-from pipelines.crops import Crops, MultiCrop, multi_crop
+from pipelines.crops import Crops, MultiCrop, glue, multi_crop
 from pipelines.self_distillation import Recipe, SelfDistillation
 
 CONFIG = Dinov2Config(
@@ -52,12 +52,12 @@ def test_the_loss_of_one_pair_by_hand() -> None:
     assert sd.crop_loss(student, targets).item() == pytest.approx(expected, rel=1e-5)
 
 
-def slow_loss(student: Tensor, targets: Tensor) -> float:
+def slow_loss(student: Tensor, targets: Tensor, first: int = 0) -> float:
     """The published pseudo-code, one pair of crops and one picture at a time, in double precision."""
     total, terms = 0.0, 0
     for t in range(len(targets)):
         for s in range(len(student)):
-            if s == t:
+            if s + first == t:
                 continue
             for b in range(student.shape[1]):
                 scores = student[s, b].double().numpy() / 0.1
@@ -72,6 +72,8 @@ def test_the_loss_leaves_out_a_crop_against_itself() -> None:
     student = torch.rand(6, 4, 7, generator=rng) * 2 - 1
     targets = torch.softmax(torch.randn(2, 4, 7, generator=rng), -1)
     assert sd.crop_loss(student, targets).item() == pytest.approx(slow_loss(student, targets), rel=1e-5)
+    later = sd.crop_loss(student, targets, first=1).item()
+    assert later == pytest.approx(slow_loss(student, targets, first=1), rel=1e-5)
     changed = targets.clone()
     changed[0] = torch.roll(changed[0], 1, -1)
     assert sd.crop_loss(student, changed).item() != pytest.approx(slow_loss(student, targets), rel=1e-3)
@@ -120,6 +122,42 @@ def test_a_step_sees_what_it_says_it_sees(model: SelfDistillation, crops: Crops)
     torch.testing.assert_close(done.targets, targets, rtol=1e-4, atol=1e-5)
     assert done.loss.item() == pytest.approx(slow_loss(torch.stack(say), targets), rel=1e-4)
     torch.testing.assert_close(done.new_centers[0], 0.1 * heard.mean((0, 1)), rtol=1e-4, atol=1e-5)
+
+
+def test_the_parts_of_a_glued_picture_say_what_their_wholes_say() -> None:
+    """The whole forward pass against slow loops over pictures and patches."""
+    torch.manual_seed(4)
+    model = SelfDistillation(CONFIG, prototypes=12)
+    pixels = torch.rand(5, 3, 48, 48, generator=Generator().manual_seed(1)) * 2 - 1
+    how = MultiCrop(global_side=32, local_side=8, local_count=2)
+    crops = multi_crop(pixels, pixels, how, Generator().manual_seed(2))
+    done = sd.forward(model, crops, Recipe(glued=0.5), Generator().manual_seed(3))
+    glued, pasted = glue(crops.large[0], 4, Generator().manual_seed(3))
+    log_p = []
+    with torch.no_grad():
+        say = [
+            model.student.head(model.student.backbone(c).last_hidden_state[:, 0])
+            for c in [crops.large[1], *crops.small]
+        ]
+        for patches, where in zip(
+            model.student.backbone(glued).last_hidden_state[:, 1:], pasted, strict=True
+        ):
+            for part in (False, True):
+                of_part = [p for p, w in zip(patches, where.flatten(), strict=True) if bool(w) is part]
+                score = model.student.head(sum(of_part) / len(of_part))
+                log_p.append(torch.log_softmax(score / 0.1, -1))
+    wanted = [done.targets[1][i - shift] for i in range(5) for shift in (0, 1)]
+    parts = -sum(float(w @ p) for w, p in zip(wanted, log_p, strict=True)) / len(log_p)
+    expected = slow_loss(torch.stack(say), done.targets, first=1) + 0.5 * parts
+    assert done.loss.item() == pytest.approx(expected, rel=1e-4)
+    assert done.student.shape == (3, 5, 12)
+    done.loss.backward()
+    assert all(p.grad is None for p in model.teacher.parameters())
+
+
+def test_glued_patches_cannot_be_guessed() -> None:
+    with pytest.raises(ValueError, match="exclude"):
+        Recipe(glued=1.0, patches=1.0)
 
 
 def test_only_masked_patches_count(model: SelfDistillation, crops: Crops) -> None:

@@ -91,12 +91,22 @@ def test_what_is_written_is_the_teacher_and_loads_in_the_library(tmp_path, monke
     theirs = model.teacher.backbone.state_dict()
     for name, value in loaded.state_dict().items():
         torch.testing.assert_close(value, theirs[name].half().float(), msg=name)
-    again = train_dino.build(common.load_fp32(tmp_path / train_dino.WEIGHTS))
-    pairs = zip(again.student.backbone.parameters(), again.teacher.backbone.parameters(), strict=True)
-    assert all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_a_sitting_ends_and_the_next_goes_on(tmp_path, monkeypatch) -> None:
+def test_training_goes_on_from_the_shipped_weights_unless_it_begins_anew() -> None:
+    shipped = Dinov2Model.from_pretrained(train_dino.FOLDER, dtype=torch.float32).state_dict()
+    for early in (False, True):
+        model = train_dino.build(early)
+        for pupil in (model.student, model.teacher):
+            same = [torch.equal(value, shipped[name]) for name, value in pupil.backbone.state_dict().items()]
+            assert all(same) is not early
+        scores = model.student.head(torch.eye(train_dino.CONFIG.hidden_size))
+        straight = torch.nn.functional.normalize(model.student.head.prototypes, dim=-1).T
+        assert early or torch.allclose(scores, straight)
+
+
+@pytest.mark.parametrize("stage", ["early", "later"])
+def test_a_sitting_ends_and_the_next_goes_on(tmp_path, monkeypatch, stage) -> None:
     """The script itself, tiny: student, teacher, heads, centers and optimizer come back."""
     monkeypatch.setattr(common, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(train_dino, "FOLDER", tmp_path / "model")
@@ -106,28 +116,19 @@ def test_a_sitting_ends_and_the_next_goes_on(tmp_path, monkeypatch) -> None:
     )  # fmt: skip
     monkeypatch.setattr(train_dino, "Probe", lambda device: None)
     monkeypatch.setattr(views, "ViewStream", lambda seed: Numbered())
-    command = [
-        "train_dino",
-        "--minutes",
-        "0.005",
-        "--batch",
-        "2",
-        "--workers",
-        "0",
-        "--pool",
-        "64",
-        "--device",
-        "cpu",
-    ]
+    options = "--batch 2 --workers 0 --pool 64 --device cpu" + " --early" * (stage == "early")
+    command = ["train_dino", "--minutes", "0.005", *options.split()]
     monkeypatch.setattr("sys.argv", command)
     train_dino.main()
-    state = torch.load(tmp_path / "runs" / "dino.pt", weights_only=True)
+    state = torch.load(
+        tmp_path / "runs" / ("dino-early.pt" if stage == "early" else "dino.pt"), weights_only=True
+    )
     names = {name.split(".")[0] for name in state["model"]}
     assert names == {"student", "teacher", "center", "patch_center"}
     assert any("prototypes" in name for name in state["model"]) and state["optimizer"]["state"]
     seen: list[SelfDistillation] = []
     build = train_dino.build
-    monkeypatch.setattr(train_dino, "build", lambda shipped=None: seen.append(build(shipped)) or seen[-1])
+    monkeypatch.setattr(train_dino, "build", lambda early: seen.append(build(early)) or seen[-1])
     monkeypatch.setattr("sys.argv", [*command[:2], "0", *command[3:]])
     train_dino.main()
     for name, value in seen[0].state_dict().items():
