@@ -8,10 +8,7 @@ import gradio as gr
 import numpy as np
 
 from components.audio_run import AUDIO, Made, made_message, make_all, request_of, wait_message
-from components.audio_view import (
-    feed_html,
-    player_html,
-)
+from components.audio_view import feed_html, player_html
 from components.errors import explained
 from components.language import Texts
 from components.layout import html_escape, live_html, section

@@ -11,10 +11,7 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed, short
 from components.plots import SEQUENTIAL, style
-from components.trace_view import (
-    hole,
-    picture,
-)
+from components.trace_view import hole, picture
 from pipelines.conditioning import ALL, NONE, TIME, BlockEffects, Cuts, Switches
 from pipelines.image import ImageRequest
 

@@ -12,9 +12,7 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed, grouped, percent
 from components.plots import SEQUENTIAL
-from components.tokens_html import (
-    style_of,
-)
+from components.tokens_html import style_of
 from pipelines.context import Context, SharedWord, most_telling
 from pipelines.token_pieces import Piece
 from pipelines.tokens import colour_keys

@@ -12,10 +12,7 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed, percent, short
 from components.plots import TEXT, style
-from components.trace_view import (
-    facts,
-    hole,
-)
+from components.trace_view import facts, hole
 from pipelines.control_vector import SEEDS, STATIONS, WEIGHTS
 from pipelines.trace import ImageRequest
 

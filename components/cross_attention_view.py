@@ -12,10 +12,7 @@ from components.frames import Frames, encode, encode_exactly
 from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed
-from components.trace_view import (
-    facts,
-    step_label,
-)
+from components.trace_view import facts, step_label
 from pipelines.cross_attention import ALL, TokenMaps, TraceMaps
 from pipelines.image import Trace
 from pipelines.token_pieces import Piece

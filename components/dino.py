@@ -9,9 +9,7 @@ import gradio as gr
 from PIL import Image
 
 from components.clip_matrix_bench import open_uploads
-from components.clip_matrix_view import (
-    sources_html,
-)
+from components.clip_matrix_view import sources_html
 from components.dino_training import API as TRAINING_API
 from components.dino_training import build_training_section, wire_training
 from components.dino_view import alert_html, neighbours_html, patches_html, waiting_html

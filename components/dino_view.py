@@ -6,9 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from components.clip_matrix_view import (
-    thumbnail,
-)
+from components.clip_matrix_view import thumbnail
 from components.frames import encode, encode_exactly
 from components.language import Texts
 from components.layout import html_escape

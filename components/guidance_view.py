@@ -11,15 +11,7 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed, short
 from components.plots import DIVERGING, SEQUENTIAL, style
-from components.trace_view import (
-    facts,
-    film,
-    hole,
-    picture,
-    readout,
-    scrubber,
-    store,
-)
+from components.trace_view import facts, film, hole, picture, readout, scrubber, store
 from pipelines import models
 from pipelines.guidance import GuidanceSweep
 from pipelines.image import ImageRequest, Trace

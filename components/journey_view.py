@@ -14,9 +14,7 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed, short
 from components.plots import SEQUENTIAL
-from components.trace_view import (
-    facts,
-)
+from components.trace_view import facts
 from pipelines.cross_attention import has_maps, trace_maps
 from pipelines.embedding_world import picture as world_picture
 from pipelines.image import ImageRequest, Trace

@@ -6,9 +6,7 @@ from components.frames import encode
 from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed, percent
-from components.prompt_lab_seeds import (
-    interval,
-)
+from components.prompt_lab_seeds import interval
 from components.prompt_lab_view import facts_html, running_bar
 from pipelines.figures import figure
 from pipelines.prompt_lab import Batch, NegativePairs

@@ -32,17 +32,14 @@ class Head(nn.Module):
         self, width: int, prototypes: int, hidden: int = 256, bottleneck: int = 64, straight: bool = False
     ) -> None:
         super().__init__()
-        self.layers = (
-            nn.Sequential()
-            if straight
-            else nn.Sequential(
-                nn.Linear(width, hidden),
-                nn.GELU(),
-                nn.Linear(hidden, hidden),
-                nn.GELU(),
-                nn.Linear(hidden, bottleneck),
-            )
-        )
+        layers = () if straight else (
+            nn.Linear(width, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, bottleneck),
+        )  # fmt: skip
+        self.layers = nn.Sequential(*layers)
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
