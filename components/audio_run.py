@@ -22,7 +22,7 @@ from components.audio_view import (
 from components.language import Texts
 from components.numbers import fixed
 from components.prompt_bar import BarValues
-from components.runs import RunSlot
+from components.runs import Run, RunSlot
 from pipelines import audio, models
 from pipelines.audio import AudioFrame, AudioRequest, Sound
 from pipelines.audio_inside import Guess, WordLooks, guess_of, look_inside
@@ -76,6 +76,18 @@ class Progress:
     frames: list[AudioFrame] = field(default_factory=list)
     guesses: list[Guess] = field(default_factory=list)
     chunks: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])  # (steps, samples) at their ends
+
+    def grow(self, run: Run) -> Iterator[bool]:
+        """Make the sound, step by step, until it is whole or `run` was ended.
+
+        Yields:
+            After each step whether there is something new to hear.
+        """
+        with closing(audio.generate(self.request, self.given)) as frames:
+            for frame in frames:
+                if run.ended:
+                    return
+                yield self.add(frame)
 
     def add(self, frame: AudioFrame) -> bool:
         """Note a step; whether there is something new to hear."""
@@ -200,12 +212,9 @@ def grow_sound(request: AudioRequest, slot: RunSlot) -> Iterator[Progress]:
     """
     run, progress = slot.begin(), Progress(request, None, "", False)
     try:
-        with closing(audio.generate(request)) as frames:
-            for frame in frames:
-                if run.ended:
-                    return
-                if progress.add(frame):
-                    yield progress
+        for audible in progress.grow(run):
+            if audible:
+                yield progress
     finally:
         run.finished = True
 
@@ -251,12 +260,9 @@ def show_sound(
     last = before
     try:
         yield feed_html([wait_message(player, t("audio.reading"))]), None, True
-        with closing(audio.generate(request, given)) as frames:
-            for frame in frames:
-                if run.ended:
-                    break
-                if progress.add(frame):
-                    yield feed_html([progress.message(t)]), None, True
+        for audible in progress.grow(run):
+            if audible:
+                yield feed_html([progress.message(t)]), None, True
         if run.superseded:
             return
         if progress.frames and progress.frames[-1].codes.size:
@@ -294,13 +300,12 @@ def make_all(
     done = 0
     try:
         for progress in runs:
-            with closing(audio.generate(progress.request)) as frames:
-                for frame in frames:
-                    if run.ended:
-                        return
-                    done += 1
-                    if progress.add(frame):
-                        yield done, frame.total * len(runs), None
+            for audible in progress.grow(run):
+                done += 1
+                if audible:
+                    yield done, progress.frames[-1].total * len(runs), None
+            if run.ended:
+                return
         yield done, done, [progress.made() for progress in runs]
     finally:
         run.finished = True
