@@ -7,7 +7,14 @@ from typing import Any
 import gradio as gr
 
 from components.batches import show_when_done, told
-from components.conditioning_view import cuts_view, effects_figure, switch_figure, switch_one, switch_row
+from components.conditioning_view import (
+    EFFECTS,
+    cuts_view,
+    effects_figures,
+    switch_figure,
+    switch_one,
+    switch_row,
+)
 from components.errors import explained
 from components.frames import Reel, encode, png_base64
 from components.language import Texts
@@ -28,7 +35,7 @@ OTHERS = ("A red car in the snow.", "A blue bird on the beach.")  # where no sec
 class _Parts:
     """The tab's components."""
 
-    effects: gr.Plot
+    effects: list[gr.Plot]
     status: gr.HTML
     cut: gr.Button
     cut_stop: gr.Button
@@ -58,7 +65,7 @@ def build_conditioning_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         parts = _layout(t)
     inputs = bar.run_inputs
     enter, cut, switch, one = _handlers(t)
-    tab.select(enter, inputs, [parts.effects, parts.status, bar.trace], **STEPPER)
+    tab.select(enter, inputs, [*parts.effects, parts.status, bar.trace], **STEPPER)
     shown = {"trigger_mode": "multiple", **STEPPER, "show_progress": "full"}
     parts.cut.click(cut, inputs, [parts.cuts, parts.cut_stop], show_progress_on=parts.cuts, **shown)
     parts.switch.click(
@@ -73,8 +80,11 @@ def build_conditioning_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 def _layout(t: Texts) -> _Parts:
     section(t("conditioning.effects_title"), t("conditioning.effects_hint"))
     status = live_html("trace", "conditioning-status", t("conditioning.effects_title"))
-    with gr.Column(elem_classes="sv-wide"):
-        effects = plot(t("conditioning.effects_alt"), elem_id="conditioning-effects")
+    effects = []
+    with gr.Column(elem_id="conditioning-effects"):
+        for pair in (EFFECTS[:2], EFFECTS[2:]):
+            with gr.Row():
+                effects += [_heat_map(name, t) for name in pair]
     section(t("conditioning.cut_title"), t("conditioning.cut_hint"))
     with gr.Row():
         cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=470)
@@ -95,6 +105,11 @@ def _layout(t: Texts) -> _Parts:
     return _Parts(effects, status, cut, cut_stop, cuts, at, switch, switch_stop, row, scores, one)
 
 
+def _heat_map(name: str, t: Texts) -> gr.Plot:
+    with gr.Column(min_width=320):  # so wide, two do not fit on a telephone and stand one below the other
+        return plot(t("conditioning.effects_alt", name=t(f"conditioning.{name}")))
+
+
 def _stop_button(elem_id: str, t: Texts) -> gr.Button:
     return gr.Button(t("image.stop"), variant="stop", interactive=False, scale=0, elem_id=elem_id)
 
@@ -107,7 +122,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         *values, trace, slot = inputs
         yield from open_tab(
             trace, lambda: request_like(None, *values), slot, enough=has_maps,
-            waiting=lambda reel: (gr.skip(), _progress(reel, t), gr.skip()),
+            waiting=lambda reel: _unchanged(_progress(reel, t)),
             show=lambda shown: _effects(shown, t),
             # the same picture once more, to the bit, this time with a look inside
             run=lambda request, _: effects_run(request, slot, t),
@@ -159,12 +174,12 @@ def effects_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]
         t: texts.
 
     Yields:
-        Values for the figure, the status and the trace.
+        Values for the figures, the status and the trace.
     """
     views = RunViews(
-        running=lambda reel: (gr.skip(), _progress(reel, t), gr.skip()),
+        running=lambda reel: _unchanged(_progress(reel, t)),
         finished=lambda trace: _effects(trace, t),
-        restored=lambda: (gr.skip(), "", gr.skip()),
+        restored=lambda: _unchanged(""),
     )
     yield from show_run(replace(request, look_inside=True), slot, views)
 
@@ -175,9 +190,13 @@ def _progress(reel: Reel, t: Texts) -> str:
     return f'<div class="trace"><p class="remark" role="status">{html_escape(text)}</p></div>'
 
 
+def _unchanged(status: str) -> tuple[Any, ...]:
+    return (*[gr.skip()] * len(EFFECTS), status, gr.skip())
+
+
 def _effects(trace: Trace, t: Texts) -> tuple[Any, ...]:
     hears = pipeline.hears_text(trace.request.model)
-    return effects_figure(pipeline.block_effects(trace), hears, t), "", trace
+    return (*effects_figures(pipeline.block_effects(trace), hears, t), "", trace)
 
 
 def switch_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:

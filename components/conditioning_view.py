@@ -2,7 +2,6 @@
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from components.cross_attention_view import block_name
 from components.frames import Reel, encode
@@ -18,39 +17,35 @@ from pipelines.image import ImageRequest
 _COLOURS = ("#0072b2", "#d55e00")  # first and second prompt
 
 
-def effects_figure(effects: BlockEffects, hears: bool, t: Texts) -> go.Figure:
-    """Four heat maps, block by step: how strongly text and time act.
+EFFECTS = ("text_effect", "attention_effect", "time_effect", "text_in_time")
+
+
+def effects_figures(effects: BlockEffects, hears: bool, t: Texts) -> list[go.Figure]:
+    """A heat map, block by step, for each of `EFFECTS`: how strongly text and time act.
 
     Args:
         effects: of a run.
         hears: whether the model's time embedding hears the prompt.
         t: texts.
     """
-    names = ("text_effect", "attention_effect", "time_effect", "text_in_time")
-    titles = [t(f"conditioning.{name}") for name in names]
-    if not hears:
-        titles[-1] = t("conditioning.text_in_time_none")
-    fig = make_subplots(2, 2, subplot_titles=titles, horizontal_spacing=0.16, vertical_spacing=0.2)
     rows = [block_name(block, t) for block in effects.blocks]
-    steps = list(range(1, effects.text_effect.shape[1] + 1))
-    for place, name in enumerate(names):
-        row, column = divmod(place, 2)
+    figures = []
+    for name in EFFECTS:
         values = getattr(effects, name)
-        most = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
+        known = np.isfinite(values)
+        most = float(values[known].max()) if known.any() else 1.0
+        fig = go.Figure()
         fig.add_heatmap(
-            z=np.where(np.isfinite(values), values, np.nan), x=steps, y=rows, zmin=0, zmax=most or 1.0,
-            colorscale=SEQUENTIAL, row=row + 1, col=column + 1,
-            colorbar={
-                "x": 0.435 + 0.58 * column, "y": 0.8 - 0.6 * row, "len": 0.42, "thickness": 14,
-                "tickfont": {"size": 14}, "nticks": 4,
-            },
-            hovertemplate=t("conditioning.effects_hover"),
+            z=np.where(known, values, np.nan), x=list(range(1, values.shape[1] + 1)), y=rows,
+            zmin=0, zmax=most or 1.0, colorscale=SEQUENTIAL, hovertemplate=t("conditioning.effects_hover"),
+            colorbar={"thickness": 14, "tickfont": {"size": 14}, "nticks": 4},
         )  # fmt: skip
-    fig.update_yaxes(autorange="reversed", tickfont_size=16)
-    fig.update_xaxes(title_text=t("conditioning.steps"), row=2)
-    style(fig, t, height=720)
-    fig.update_annotations(font_size=18)
-    return fig.update_layout(margin_t=48)
+        fig.update_yaxes(autorange="reversed", tickfont_size=16, showgrid=False)
+        fig.update_xaxes(title_text=t("conditioning.steps"), showgrid=False)
+        missing = name == "text_in_time" and not hears
+        fig.update_layout(title_text=t(f"conditioning.{name}{'_none' * missing}"), title_font_size=18)
+        figures.append(style(fig, t, height=360))
+    return figures
 
 
 def cut_name(cut: str, t: Texts) -> str:

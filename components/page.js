@@ -73,9 +73,9 @@
     // A share as the page's language writes it: 28.1% or 28,1 %. In whole per cent, what rounds to nothing or
     // to all without being it says so. `numbers.py` writes them alike.
     percent(share, digits = 0) {
-      const whole = digits === 0;
-      const number = whole && share > 0 && share < 0.005 ? "<1"
-        : whole && share >= 0.995 && share < 0.9995 ? ">99" : (100 * share).toFixed(digits);
+      const unit = 10 ** -digits;
+      const number = share > 0 && share < unit / 200 ? `<${unit.toFixed(digits)}`
+        : share >= 1 - unit / 200 && share < 1 - unit / 2000 ? `>${(100 - unit).toFixed(digits)}` : (100 * share).toFixed(digits);
       return page === "de" ? number.replace(".", ",") + "\u202f%" : number + "%";
     },
     // Numbers come as the pixels of a picture that loses nothing; this gives them back.

@@ -30,7 +30,8 @@ def foreground_scores(features: np.ndarray) -> np.ndarray:
     """The first principal component over a set of pictures; positive is foreground.
 
     A component has no sign of its own. Without asking the truth, the side on which the pictures'
-    borders lie is called background, since things stand inside.
+    borders lie is called background, since things stand inside. Zero is where the values fall into
+    two groups. Their mean would be the border only if things filled half of the pictures.
 
     Args:
         features: `[picture, patch, dim]`, patches row by row of a square grid.
@@ -38,12 +39,34 @@ def foreground_scores(features: np.ndarray) -> np.ndarray:
     Returns:
         `[picture, grid, grid]`.
 
-    Source: Oquab et al. 2023, arXiv:2304.07193, section 7.6 (threshold at 0).
+    Source: Oquab et al. 2023, arXiv:2304.07193, section 7.6 (with the mean as the border); Kittler and
+    Illingworth 1986, "Minimum error thresholding" (the border between groups of different sizes).
     """
     mean, directions = principal_components(features, 1)
     grid = round(features.shape[1] ** 0.5)
     scores = ((features - mean) @ directions[0]).reshape(-1, grid, grid)
-    return scores if scores[:, border(grid)].mean() < scores.mean() else -scores
+    if scores[:, border(grid)].mean() > scores.mean():
+        scores = -scores
+    return scores - between_two_groups(scores)
+
+
+def between_two_groups(values: np.ndarray) -> float:
+    """The number on whose two sides lie the two groups that values of any shape fall into.
+
+    The groups are normal distributions of one width, of which one may be much the smaller: there, a value
+    is as likely to belong to one as to the other.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    width, middle = float(values.std()), float(values.mean())
+    if width == 0:
+        return middle
+    column = (values.reshape(-1, 1) - middle) / width
+    ends = [[column.min()], [column.max()]]
+    groups = GaussianMixture(2, covariance_type="tied", means_init=ends, random_state=0).fit(column)
+    (low, share), (high, other) = sorted(zip(groups.means_[:, 0], groups.weights_, strict=True))
+    border = (low + high) / 2 + groups.covariances_[0, 0] / max(high - low, 1e-6) * np.log(share / other)
+    return middle + width * float(np.clip(border, low, high))
 
 
 def intersection_over_union(found: np.ndarray, truth: np.ndarray) -> np.ndarray:

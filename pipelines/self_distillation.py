@@ -18,6 +18,7 @@ from pipelines.crops import Crops, glue
 STUDENT_TEMPERATURE = 0.1
 TEACHER_TEMPERATURE = 0.04
 UNSHARPENED = 1.0  # the teacher's temperature where sharpening is off: its logits as they are
+GATE_SCALE = 2.0  # so low that patches have to lie far apart to be heard or not: what is far apart is seen
 
 
 class Head(nn.Module):
@@ -54,13 +55,19 @@ class Head(nn.Module):
 
 
 class Pupil(nn.Module):
-    """A vision transformer with a head for whole crops and one for single patches."""
+    """A vision transformer with a head for whole crops and one for single patches.
+
+    Attributes:
+        gate: `[width]`, the direction of those patches of a glued picture that are heard; as it begins, it
+            is that of no patch, since the library's last norm takes their means off: all are heard alike.
+    """
 
     def __init__(self, config: Dinov2Config, prototypes: int, straight: bool = False) -> None:
         super().__init__()
         self.backbone = Dinov2Model(config)
         self.head = Head(config.hidden_size, prototypes, straight=straight)
         self.patch_head = Head(config.hidden_size, prototypes, straight=straight)
+        self.gate = nn.Parameter(torch.ones(config.hidden_size))
 
     def tokens(self, pixels: Tensor, masked: Tensor | None = None) -> Tensor:
         """`[batch, 1 + patch, width]`: the class token and the patches of `[batch, 3, y, x]`."""
@@ -196,8 +203,8 @@ def crop_loss(student: Tensor, targets: Tensor, first: int = 0) -> Tensor:
 def glued_loss(student: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy of the parts of glued pictures with what the teacher says of their wholes.
 
-    A part is heard through the mean of its patches: a patch can only help by saying what it shows itself,
-    and a patch that shows nothing lasting can only spoil it.
+    A part is heard through its patches alone: a patch can only help by saying what it shows itself, and a
+    patch that shows nothing lasting can only spoil it, unless it lies where nobody listens; see `heard`.
 
     Args:
         student: `[2, batch, prototype]` scores of each picture's own part and of what is pasted on it.
@@ -283,7 +290,7 @@ def forward(model: SelfDistillation, crops: Crops, recipe: Recipe, rng: Generato
         extra, patch_center = _compare_patches(model, tokens[:, 1:], seen[:, 1:], masks, recipe)
         loss = loss + recipe.patches * extra
     if pasted is not None:
-        parts = model.student.head(_part_means(tokens[: len(pasted), 1:], pasted))
+        parts = model.student.head(heard(tokens[: len(pasted), 1:], pasted, model.student.gate))
         loss = loss + recipe.glued * glued_loss(parts, targets[1])
     return Forward(
         loss,
@@ -294,10 +301,23 @@ def forward(model: SelfDistillation, crops: Crops, recipe: Recipe, rng: Generato
     )
 
 
-def _part_means(patches: Tensor, pasted: Tensor) -> Tensor:
-    """`[2, batch, width]`: mean over the patches of a picture's own part, and of what is pasted on it."""
-    theirs = pasted.flatten(1)[..., None].to(patches.dtype)
-    return torch.stack([(patches * share).sum(1) / share.sum(1) for share in (1 - theirs, theirs)])
+def heard(patches: Tensor, pasted: Tensor, gate: Tensor) -> Tensor:
+    """What the two parts of glued pictures say: the means of their patches, weighted by a gate.
+
+    Args:
+        patches: `[batch, patch, width]`.
+        pasted: `[batch, grid, grid]` bool, what belongs to the second part.
+        gate: `[width]`; a patch counts exp(`GATE_SCALE` cosine with it).
+
+    Returns:
+        `[2, batch, width]`.
+
+    Source: Ilse et al. 2018, arXiv:1802.04712 (attention-based pooling of instances).
+    """
+    theirs = pasted.flatten(1)
+    scores = GATE_SCALE * F.normalize(patches, dim=-1) @ F.normalize(gate, dim=0)
+    shares = torch.stack([scores.masked_fill(part, -torch.inf) for part in (theirs, ~theirs)]).softmax(-1)
+    return torch.einsum("sbp,bpw->sbw", shares.to(patches.dtype), patches)
 
 
 def _compare_patches(

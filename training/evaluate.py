@@ -17,6 +17,8 @@ from pipelines.clip import clip_scores
 from pipelines.world.captions import Facts, caption, parse
 from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
+from pipelines.world.scene import NOUNS
+from training.dino_probe import draw_singles, pictures_of
 from training.drawing import draw
 from training.evaluate_attention import evaluate_attention
 from training.evaluate_audio import evaluate_audio
@@ -157,7 +159,7 @@ def parse_all(text: str) -> list[Facts]:
 
 
 def evaluate_clip() -> list[Row]:
-    """Fresh 5 x 5 batches; and whether the score rises with the number of right facts."""
+    """Fresh 5 x 5 batches; whether the score rises with the number of right facts; names of single things."""
     rng = np.random.default_rng(99)
     hits = []
     for _ in range(300):
@@ -166,7 +168,15 @@ def evaluate_clip() -> list[Row]:
         scores = clip_scores(images, texts, "classroom-clip")
         right = [(scores.argmax(axis) == np.arange(5)).all() for axis in (0, 1)]
         hits.append(bool(all(right)))
-    return [share_row("clip.five_by_five", hits, 0.97), _spearman(rng)]
+    return [share_row("clip.five_by_five", hits, 0.97), _spearman(rng), _zero_shot()]
+
+
+def _zero_shot(n: int = 400) -> Row:
+    """Pictures with one thing, each against "a picture of a ..." for all things of the world."""
+    scenes = draw_singles(n, 99)
+    texts = [f"a picture of a {noun}" for noun in NOUNS]
+    scores = clip_scores(pictures_of(scenes), texts, "classroom-clip")
+    return share_row("clip.zero_shot", (scores.argmax(1) == scenes.nouns).tolist(), None)
 
 
 def _spearman(rng: np.random.Generator, n: int = 600) -> Row:

@@ -11,11 +11,13 @@ Source: Caron et al. 2021, arXiv:2104.14294; Oquab et al. 2023, arXiv:2304.07193
 import itertools
 import json
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model
 
 from pipelines.crops import MultiCrop, multi_crop
+from pipelines.patch_components import foreground_scores
 from pipelines.self_distillation import (
     Forward,
     Recipe,
@@ -35,7 +37,7 @@ from training.common import (
     save_fp16,
     train,
 )
-from training.dino_probe import Probe
+from training.dino_probe import KNN_SIDE, SIDE, Probe, draw_singles, tokens_of
 from training.muon import Muon
 from training.views import ViewPool
 
@@ -44,6 +46,7 @@ FOLDER = MODELS / "dino"
 WEIGHTS = "model.safetensors"
 PROTOTYPES = 512
 MOMENTUM = 0.99  # of the teacher: it lags behind the student by some 100 steps
+GATE_PICTURES = 256  # from which the gate's first direction comes
 EXCHANGED = (0.2, 0.8)  # share of pictures whose second crop is from the other drawing: at first, in the end
 EXCHANGED_STEPS = 1500  # until then it rises: places and styles are easy to agree on, and a beginning
 CONFIG = Dinov2Config(
@@ -71,7 +74,7 @@ PREPROCESS = {
 EARLY_CROPS = MultiCrop(global_scale=(0.5, 1.0), local_scale=(0.25, 0.6))
 EARLY_RECIPE = Recipe(apart=0.1, balanced=True)
 CROPS = MultiCrop(global_scale=(0.5, 1.0), local_count=0)
-RECIPE = Recipe(apart=0.1, balanced=True, glued=1.0)
+RECIPE = Recipe(apart=0.1, balanced=True, glued=1.5)
 # What touches pixels, and the prototypes: not hidden, so not for Muon.
 EDGES = ("student.backbone.embeddings", "student.head.prototypes", "student.patch_head.prototypes")
 
@@ -99,8 +102,18 @@ def build(early: bool = False) -> SelfDistillation:
     if not early and (FOLDER / WEIGHTS).exists():
         shipped = Dinov2Model.from_pretrained(FOLDER, dtype=torch.float32)
         model.student.backbone.load_state_dict(shipped.state_dict())
+        model.student.gate.data.copy_(first_gate(model.student.backbone))
         move_teacher(model.teacher, model.student, 0.0)
     return model
+
+
+@torch.no_grad()
+def first_gate(backbone: Dinov2Model, seed: int = 77) -> Tensor:
+    """`[width]` the first principal component of its patches, with the foreground on the positive side."""
+    pixels = torch.nn.functional.avg_pool2d(draw_singles(GATE_PICTURES, seed).pixels, SIDE // KNN_SIDE)
+    patches = tokens_of(backbone.eval(), pixels, "cpu")[:, 1:]
+    scores = foreground_scores(patches).reshape(patches.shape[:2])
+    return torch.from_numpy(np.tensordot(scores - scores.mean(), patches, 2)).float()
 
 
 def export(weights: dict[str, Tensor]) -> None:

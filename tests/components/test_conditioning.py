@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from components.conditioning import OTHERS, cut_blocks, effects_run, second_prompt, switch_prompts, switch_run
-from components.conditioning_view import cuts_view, effects_figure, switch_figure, switch_row
+from components.conditioning_view import cuts_view, effects_figures, switch_figure, switch_row
 from components.language import load_texts
 from components.runs import RunSlot
 from pipelines import conditioning as pipeline
@@ -26,29 +26,32 @@ def request(**changes) -> ImageRequest:
 
 
 @pytest.mark.parametrize(("hears", "texts"), [(True, T), (False, DE)])
-def test_the_figure_has_a_map_for_each_effect(hears, texts):
+def test_there_is_a_map_for_each_effect(hears, texts):
     values = np.array([[0.1, 0.2, 0.3], [np.nan, np.nan, np.nan]])
     effects = pipeline.BlockEffects(("down_blocks.0", "mid_block"), values, values, values, values)
-    fig = effects_figure(effects, hears, texts)
-    assert len(fig.data) == 4
-    assert list(fig.data[0].y) == [
-        texts("cross_attention.block_down", number=1),
-        texts("cross_attention.block_mid"),
-    ]
-    assert all(each.zmax == 0.3 for each in fig.data)
-    last = [annotation.text for annotation in fig.layout.annotations][3]
-    assert last == texts("conditioning.text_in_time" if hears else "conditioning.text_in_time_none")
+    figures = effects_figures(effects, hears, texts)
+    assert len(figures) == 4
+    for fig in figures:
+        assert list(fig.data[0].y) == [
+            texts("cross_attention.block_down", number=1),
+            texts("cross_attention.block_mid"),
+        ]
+        assert list(fig.data[0].x) == [1, 2, 3] and fig.data[0].zmax == 0.3
+    last = "conditioning.text_in_time" if hears else "conditioning.text_in_time_none"
+    assert figures[3].layout.title.text == texts(last)
 
 
 def test_a_figure_without_the_other_branch_can_be_drawn():
     nothing = np.full((1, 2), np.nan)
-    effects_figure(pipeline.BlockEffects(("mid_block",), nothing, nothing, nothing, nothing), True, T)
+    effects = pipeline.BlockEffects(("mid_block",), nothing, nothing, nothing, nothing)
+    assert [fig.data[0].zmax for fig in effects_figures(effects, True, T)] == [1.0] * 4
 
 
-def test_a_run_leaves_figure_and_trace():
+def test_a_run_leaves_figures_and_trace():
     shown = list(effects_run(request(), RunSlot(), T))
-    figure, status, trace = shown[-1]
-    assert len(figure.data) == 4
+    *figures, status, trace = shown[-1]
+    assert [len(figure.data) for figure in figures] == [1] * 4
+    assert all(len(values) == 6 for values in shown)
     assert status == ""
     assert trace.steps[0].inside is not None
 

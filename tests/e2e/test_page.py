@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from components.language import load_texts
+from components.numbers import percent
 from components.prompt_bar import EXAMPLES
 
 Opener = Callable[..., Page]
@@ -148,6 +149,18 @@ def test_the_controls_are_on_the_page_before_they_are_shown(page: Opener) -> Non
     expect(second).to_be_hidden()
     button.click()
     expect(second).to_have_value("a dog")
+
+
+@pytest.mark.parametrize(("path", "language"), [("/", "en"), ("/de", "de")])
+def test_scripts_write_shares_as_the_server_does(page: Opener, path: str, language: str) -> None:
+    shares = [0, 0.0001, 0.0049, 0.006, 0.114, 0.5, 0.994, 0.996, 0.9994, 0.99999, 1]
+    opened = page(path)
+    written = opened.evaluate("shares => shares.map((share) => steuervektor.percent(share))", shares)
+    assert written == [percent(share, load_texts(language)) for share in shares]
+    finely = opened.evaluate("[0, 0.0004, 0.0006, 0.114, 0.9996, 1].map((s) => steuervektor.percent(s, 1))")
+    expected = ["0.0%", "<0.1%", "0.1%", "11.4%", ">99.9%", "100.0%"]
+    german = [text.replace(".", ",").replace("%", "\u202f%") for text in expected]
+    assert finely == (german if language == "de" else expected)
 
 
 def test_an_example_is_one_click_away(page: Opener) -> None:

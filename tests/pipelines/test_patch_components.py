@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
 from pipelines.patch_components import (
+    between_two_groups,
     border,
     foreground_scores,
     intersection_over_union,
@@ -32,6 +34,31 @@ def test_the_border_decides_which_side_is_background(sign: int) -> None:
     features[..., 0] += np.where(truth, 3, -1) * sign
     found = foreground_scores(features.reshape(5, 64, 4)) > 0
     assert np.array_equal(found, truth)
+
+
+def test_little_foreground_is_found_where_the_background_differs_too() -> None:
+    """Where a twentieth is foreground, a part of the background lies beyond the mean of all."""
+    rng = np.random.default_rng(5)
+    truth = np.zeros((40, 8, 8), bool)
+    truth[:, 3, 3:6] = True
+    features = rng.standard_normal((40, 8, 8, 4)) * 0.01
+    features[..., 0] += np.where(truth, 3, 0) + 0.4 * rng.standard_normal(truth.shape)
+    scores = foreground_scores(features.reshape(40, 64, 4))
+    assert intersection_over_union(scores > 0, truth).mean() > 0.95
+    assert intersection_over_union(scores > scores.mean(), truth).mean() < 0.5
+
+
+def test_between_two_groups_either_is_as_likely() -> None:
+    """The library's own verdict changes there; of groups of different sizes, the smaller is nearer."""
+    rng = np.random.default_rng(3)
+    values = np.concatenate([rng.standard_normal(3600), 4 + rng.standard_normal(400)]) * 5 + 100
+    edge = between_two_groups(values.reshape(40, 100))
+    groups = GaussianMixture(2, covariance_type="tied", random_state=1).fit(values[:, None])
+    sides = groups.predict(np.array([[edge - 0.3], [edge + 0.3]]))
+    assert groups.means_[sides[0], 0] == pytest.approx(100, abs=1) and sides[0] != sides[1]
+    # By hand: half way, and a fourth of ln 9 further, in units of the groups' width.
+    assert edge == pytest.approx(100 + 5 * (2 + np.log(9) / 4), abs=0.7)
+    assert between_two_groups(np.full((2, 2), 7.0)) == 7.0
 
 
 def test_a_border_is_one_patch_wide() -> None:

@@ -128,12 +128,13 @@ def test_the_parts_of_a_glued_picture_say_what_their_wholes_say() -> None:
     """The whole forward pass against slow loops over pictures and patches."""
     torch.manual_seed(4)
     model = SelfDistillation(CONFIG, prototypes=12)
+    torch.nn.init.normal_(model.student.gate)
     pixels = torch.rand(5, 3, 48, 48, generator=Generator().manual_seed(1)) * 2 - 1
     how = MultiCrop(global_side=32, local_side=8, local_count=2)
     crops = multi_crop(pixels, pixels, how, Generator().manual_seed(2))
     done = sd.forward(model, crops, Recipe(glued=0.5), Generator().manual_seed(3))
     glued, pasted = glue(crops.large[0], 4, Generator().manual_seed(3))
-    log_p = []
+    gate, log_p = model.student.gate, []
     with torch.no_grad():
         say = [
             model.student.head(model.student.backbone(c).last_hidden_state[:, 0])
@@ -144,7 +145,9 @@ def test_the_parts_of_a_glued_picture_say_what_their_wholes_say() -> None:
         ):
             for part in (False, True):
                 of_part = [p for p, w in zip(patches, where.flatten(), strict=True) if bool(w) is part]
-                score = model.student.head(sum(of_part) / len(of_part))
+                weights = [math.exp(2 * float(torch.cosine_similarity(p, gate, 0))) for p in of_part]
+                said = sum(w * p for w, p in zip(weights, of_part, strict=True)) / sum(weights)
+                score = model.student.head(said)
                 log_p.append(torch.log_softmax(score / 0.1, -1))
     wanted = [done.targets[1][i - shift] for i in range(5) for shift in (0, 1)]
     parts = -sum(float(w @ p) for w, p in zip(wanted, log_p, strict=True)) / len(log_p)
@@ -152,6 +155,7 @@ def test_the_parts_of_a_glued_picture_say_what_their_wholes_say() -> None:
     assert done.loss.item() == pytest.approx(expected, rel=1e-4)
     assert done.student.shape == (3, 5, 12)
     done.loss.backward()
+    assert model.student.gate.grad is not None and model.student.gate.grad.abs().sum() > 0
     assert all(p.grad is None for p in model.teacher.parameters())
 
 

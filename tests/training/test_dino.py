@@ -14,7 +14,7 @@ from pipelines.self_distillation import SelfDistillation
 from pipelines.world.layout import draw_scene
 from pipelines.world.scene import is_held_out
 from training import common, train_dino, views
-from training.dino_probe import draw_singles, enlarged
+from training.dino_probe import draw_singles, enlarged, tokens_of
 from training.evaluate_dino import evaluate_dino
 from training.views import ViewPool, draw_views, elsewhere
 
@@ -103,6 +103,14 @@ def test_training_goes_on_from_the_shipped_weights_unless_it_begins_anew() -> No
         scores = model.student.head(torch.eye(train_dino.CONFIG.hidden_size))
         straight = torch.nn.functional.normalize(model.student.head.prototypes, dim=-1).T
         assert early or torch.allclose(scores, straight)
+
+
+def test_the_gate_begins_where_things_are() -> None:
+    pupil, scenes = train_dino.build().student, draw_singles(40, 5)
+    patches = tokens_of(pupil.backbone, scenes.pixels, "cpu")[:, 1:]
+    cosines = torch.cosine_similarity(torch.from_numpy(patches), pupil.gate.detach(), -1)
+    there = torch.nn.functional.avg_pool2d(torch.from_numpy(scenes.masks).float(), 8).flatten(1)
+    assert cosines[there > 0.7].mean() > cosines[there == 0].mean() + 0.2
 
 
 @pytest.mark.parametrize("stage", ["early", "later"])
