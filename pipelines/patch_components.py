@@ -65,8 +65,8 @@ def between_two_groups(values: np.ndarray) -> float:
     ends = [[column.min()], [column.max()]]
     groups = GaussianMixture(2, covariance_type="tied", means_init=ends, random_state=0).fit(column)
     (low, share), (high, other) = sorted(zip(groups.means_[:, 0], groups.weights_, strict=True))
-    border = (low + high) / 2 + groups.covariances_[0, 0] / max(high - low, 1e-6) * np.log(share / other)
-    return middle + width * float(np.clip(border, low, high))
+    edge = (low + high) / 2 + groups.covariances_[0, 0] / max(high - low, 1e-6) * np.log(share / other)
+    return middle + width * float(np.clip(edge, low, high))
 
 
 def intersection_over_union(found: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -102,7 +102,7 @@ def build(early: bool = False) -> SelfDistillation:
     if not early and (FOLDER / WEIGHTS).exists():
         shipped = Dinov2Model.from_pretrained(FOLDER, dtype=torch.float32)
         model.student.backbone.load_state_dict(shipped.state_dict())
-        model.student.gate.data.copy_(first_gate(model.student.backbone))
+        model.student.gate.data.copy_(first_gate(shipped))
         move_teacher(model.teacher, model.student, 0.0)
     return model
 
@@ -111,7 +111,7 @@ def build(early: bool = False) -> SelfDistillation:
 def first_gate(backbone: Dinov2Model, seed: int = 77) -> Tensor:
     """`[width]` the first principal component of its patches, with the foreground on the positive side."""
     pixels = torch.nn.functional.avg_pool2d(draw_singles(GATE_PICTURES, seed).pixels, SIDE // KNN_SIDE)
-    patches = tokens_of(backbone.eval(), pixels, "cpu")[:, 1:]
+    patches = tokens_of(backbone, pixels, "cpu")[:, 1:]
     scores = foreground_scores(patches).reshape(patches.shape[:2])
     return torch.from_numpy(np.tensordot(scores - scores.mean(), patches, 2)).float()
 
