@@ -15,8 +15,6 @@ from pipelines.conditioning import ALL, NONE, TIME, BlockEffects, Cuts, Switches
 from pipelines.image import ImageRequest
 
 _COLOURS = ("#0072b2", "#d55e00")  # first and second prompt
-
-
 EFFECTS = ("text_effect", "attention_effect", "time_effect", "text_in_time")
 
 
@@ -29,6 +27,7 @@ def effects_figures(effects: BlockEffects, hears: bool, t: Texts) -> list[go.Fig
         t: texts.
     """
     rows = [block_name(block, t) for block in effects.blocks]
+    steps = list(range(1, effects.text_effect.shape[1] + 1))
     figures = []
     for name in EFFECTS:
         values = getattr(effects, name)
@@ -36,7 +35,7 @@ def effects_figures(effects: BlockEffects, hears: bool, t: Texts) -> list[go.Fig
         most = float(values[known].max()) if known.any() else 1.0
         fig = go.Figure()
         fig.add_heatmap(
-            z=np.where(known, values, np.nan), x=list(range(1, values.shape[1] + 1)), y=rows,
+            z=np.where(known, values, np.nan), x=steps, y=rows,
             zmin=0, zmax=most or 1.0, colorscale=SEQUENTIAL, hovertemplate=t("conditioning.effects_hover"),
             colorbar={"thickness": 14, "tickfont": {"size": 14}, "nticks": 4},
         )  # fmt: skip

@@ -26,12 +26,29 @@ def border(grid: int) -> np.ndarray:
     return rim
 
 
-def foreground_scores(features: np.ndarray) -> np.ndarray:
-    """The first principal component over a set of pictures; positive is foreground.
+def foreground_direction(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first principal component over a set of pictures, pointing to the foreground.
 
     A component has no sign of its own. Without asking the truth, the side on which the pictures'
-    borders lie is called background, since things stand inside. Zero is where the values fall into
-    two groups. Their mean would be the border only if things filled half of the pictures.
+    borders lie is called background, since things stand inside.
+
+    Args:
+        features: `[picture, patch, dim]`, patches row by row of a square grid.
+
+    Returns:
+        Mean `[dim]` and direction `[dim]` of length one.
+    """
+    mean, directions = principal_components(features, 1)
+    scores = (features - mean) @ directions[0]
+    rim = border(round(features.shape[1] ** 0.5)).ravel()
+    return mean, directions[0] if scores[:, rim].mean() < scores.mean() else -directions[0]
+
+
+def foreground_scores(features: np.ndarray) -> np.ndarray:
+    """How far patches lie along the direction of the foreground; positive is foreground.
+
+    Zero is where the values fall into two groups. Their mean would be the border only if things filled
+    half of the pictures.
 
     Args:
         features: `[picture, patch, dim]`, patches row by row of a square grid.
@@ -42,11 +59,9 @@ def foreground_scores(features: np.ndarray) -> np.ndarray:
     Source: Oquab et al. 2023, arXiv:2304.07193, section 7.6 (with the mean as the border); Kittler and
     Illingworth 1986, "Minimum error thresholding" (the border between groups of different sizes).
     """
-    mean, directions = principal_components(features, 1)
+    mean, direction = foreground_direction(features)
     grid = round(features.shape[1] ** 0.5)
-    scores = ((features - mean) @ directions[0]).reshape(-1, grid, grid)
-    if scores[:, border(grid)].mean() > scores.mean():
-        scores = -scores
+    scores = ((features - mean) @ direction).reshape(-1, grid, grid)
     return scores - between_two_groups(scores)
 
 

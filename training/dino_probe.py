@@ -64,8 +64,12 @@ def tokens_of(backbone: nn.Module, pixels: Tensor, device: str) -> np.ndarray:
 
 def class_tokens(backbone: nn.Module, pixels: Tensor, device: str) -> np.ndarray:
     """`[n, dim]` class tokens at `KNN_SIDE`."""
-    small = nn.functional.avg_pool2d(pixels, SIDE // KNN_SIDE)
-    return tokens_of(backbone, small, device)[:, 0]
+    return tokens_of(backbone, reduced(pixels), device)[:, 0]
+
+
+def reduced(pixels: Tensor) -> Tensor:
+    """`[n, 3, SIDE, SIDE]` brought to `KNN_SIDE`."""
+    return nn.functional.avg_pool2d(pixels, SIDE // KNN_SIDE)
 
 
 def enlarged(grids: np.ndarray, side: int) -> np.ndarray:

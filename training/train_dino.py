@@ -11,13 +11,12 @@ Source: Caron et al. 2021, arXiv:2104.14294; Oquab et al. 2023, arXiv:2304.07193
 import itertools
 import json
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model
 
 from pipelines.crops import MultiCrop, multi_crop
-from pipelines.patch_components import foreground_scores
+from pipelines.patch_components import foreground_direction
 from pipelines.self_distillation import (
     Forward,
     Recipe,
@@ -37,7 +36,7 @@ from training.common import (
     save_fp16,
     train,
 )
-from training.dino_probe import KNN_SIDE, SIDE, Probe, draw_singles, tokens_of
+from training.dino_probe import Probe, draw_singles, reduced, tokens_of
 from training.muon import Muon
 from training.views import ViewPool
 
@@ -107,13 +106,10 @@ def build(early: bool = False) -> SelfDistillation:
     return model
 
 
-@torch.no_grad()
 def first_gate(backbone: Dinov2Model, seed: int = 77) -> Tensor:
-    """`[width]` the first principal component of its patches, with the foreground on the positive side."""
-    pixels = torch.nn.functional.avg_pool2d(draw_singles(GATE_PICTURES, seed).pixels, SIDE // KNN_SIDE)
-    patches = tokens_of(backbone, pixels, "cpu")[:, 1:]
-    scores = foreground_scores(patches).reshape(patches.shape[:2])
-    return torch.from_numpy(np.tensordot(scores - scores.mean(), patches, 2)).float()
+    """`[width]` the direction of the foreground among a model's patches, of length one."""
+    patches = tokens_of(backbone, reduced(draw_singles(GATE_PICTURES, seed).pixels), "cpu")[:, 1:]
+    return torch.from_numpy(foreground_direction(patches)[1]).float()
 
 
 def export(weights: dict[str, Tensor]) -> None:
