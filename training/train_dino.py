@@ -15,19 +15,10 @@ import torch
 from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model
 
+from pipelines.collapse import entropy, spread, variety
 from pipelines.crops import MultiCrop, multi_crop
 from pipelines.patch_components import foreground_direction
-from pipelines.self_distillation import (
-    Forward,
-    Recipe,
-    SelfDistillation,
-    entropy,
-    forward,
-    move_teacher,
-    settle,
-    spread,
-    variety,
-)
+from pipelines.self_distillation import Forward, Recipe, SelfDistillation, forward, move_teacher, settle
 from training.common import (
     MODELS,
     Average,

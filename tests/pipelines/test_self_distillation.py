@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from transformers import Dinov2Config
 
 from pipelines import self_distillation as sd
+from pipelines.collapse import entropy, spread, variety
 from pipelines.crops import Crops, MultiCrop, glue, multi_crop
 from pipelines.self_distillation import Recipe, SelfDistillation
 
@@ -190,12 +191,12 @@ def test_crowding_by_hand() -> None:
 
 def test_entropy_variety_and_spread_by_hand() -> None:
     sure = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    assert sd.entropy(sure) == 0
-    assert sd.variety(sure) == pytest.approx(math.log(2))
-    assert sd.entropy(torch.full((3, 4), 0.25)) == pytest.approx(math.log(4))
-    assert sd.variety(torch.tensor([[1.0, 0.0], [1.0, 0.0]])) == 0
-    assert sd.spread(torch.tensor([[1.0, 2.0], [2.0, 4.0]])) == pytest.approx(0, abs=1e-3)
-    assert sd.spread(torch.eye(2) * 7) == pytest.approx(math.sqrt(2) / 2)  # ±1/2 in both coordinates
+    assert entropy(sure) == 0
+    assert variety(sure) == pytest.approx(math.log(2))
+    assert entropy(torch.full((3, 4), 0.25)) == pytest.approx(math.log(4))
+    assert variety(torch.tensor([[1.0, 0.0], [1.0, 0.0]])) == 0
+    assert spread(torch.tensor([[1.0, 2.0], [2.0, 4.0]])) == pytest.approx(0, abs=1e-3)
+    assert spread(torch.eye(2) * 7) == pytest.approx(math.sqrt(2) / 2)  # ±1/2 in both coordinates
 
 
 def test_student_and_teacher_begin_alike_and_are_not_the_same(model: SelfDistillation) -> None:
