@@ -21,6 +21,9 @@ from training.ring import Ring, worker_rng
 
 NAME = "film_scorers"
 EDGES = ("body.0.", "answer")
+MOST_BENT = 0.09  # standard deviation as a share of half the picture's side: 3 px
+MOST_TINTED = 0.25
+MOST_SPECKLED = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,38 @@ def softened(films: Tensor, rng: np.random.Generator) -> Tensor:
     return films
 
 
+def swimming(films: Tensor, generator: torch.Generator) -> Tensor:
+    """Films whose frames agree less, as those of a model do: what moves has to be seen nevertheless.
+
+    Every frame, for itself, is bent like rubber, tinted in large spots and speckled in small ones. How much
+    of each is drawn for every film, from nothing to a lot.
+
+    Args:
+        films: `[film, frame, 3, side, side]` in -1..1.
+        generator: source of all randomness.
+
+    Returns:
+        The same shape.
+    """
+    (count, frames), side = films.shape[:2], films.shape[-1]
+    device = films.device
+
+    def spots(channels: int, cells: int, most: float) -> Tensor:
+        """Smooth noise for every frame, of a strength that a film has."""
+        drawn = torch.randn(count * frames, channels, cells, cells, generator=generator).to(device)
+        strength = most * (1.5 * torch.rand(count, generator=generator) - 0.5).clamp(min=0).to(device)
+        smooth = F.interpolate(drawn, size=(side, side), mode="bicubic", align_corners=False)
+        return smooth * strength.repeat_interleave(frames)[:, None, None, None]
+
+    pictures = films.flatten(0, 1)
+    rows = torch.linspace(-1, 1, side, device=device)
+    y, x = torch.meshgrid(rows, rows, indexing="ij")
+    grid = torch.stack([x, y], -1) + spots(2, 8, MOST_BENT).permute(0, 2, 3, 1)
+    bent = F.grid_sample(pictures, grid, padding_mode="border", align_corners=True)
+    painted = bent + spots(3, 4, MOST_TINTED) + spots(3, 16, MOST_SPECKLED)
+    return painted.clamp(-1, 1).view_as(films)
+
+
 def loss_of(scorer: FilmScorer, films: Tensor, truth: Tensor) -> tuple[Tensor, dict[str, float]]:
     """Cross-entropy of the motion, and accuracy."""
     logits = scorer(films)
@@ -87,11 +122,12 @@ def main() -> None:
     run = Progress.resume(NAME, scorer, optimizer, args, load_fp32(FOLDER / WEIGHTS))
     pool = RenderPool(args)
     scorer.train()
+    generator = torch.Generator().manual_seed(args.seed)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
         pixels, films = pool.sample()
         truth = torch.tensor([ANSWERS.index(film.motion) for film in films], device=args.device)
-        shown = softened(pixels.to(args.device).float() / 127.5 - 1, pool.rng)
+        shown = softened(swimming(pixels.to(args.device).float() / 127.5 - 1, generator), pool.rng)
         return loss_of(scorer, shown, truth)
 
     train(run, args, compute, export=export, log_every=50, save_every=200, clip_norm=5.0)

@@ -6,9 +6,10 @@ import torch
 
 from pipelines.video_measures import FilmMeasures
 from pipelines.world.films import FRAMES, MOTIONS, draw_film, is_held_out_motion, parse_motion, render_film
-from training.evaluate_video import Asked, consistency_rows, motion_rows, prompts, real_clip
+from training import train_motion_scorer
+from training.evaluate_video import Asked, consistency_rows, motion_rows, prompts, real_clip, redrawn
 from training.film_scorers import ANSWERS, FilmScorer, to_films, watch
-from training.train_motion_scorer import Renders, loss_of, softened
+from training.train_motion_scorer import Renders, loss_of, softened, swimming
 
 
 def test_prompts_ask_for_every_motion_equally_and_say_what_they_ask() -> None:
@@ -52,6 +53,42 @@ def test_the_stream_is_of_films_with_their_truth_and_softening_keeps_the_shape()
     rng = np.random.default_rng(1)
     films = torch.zeros(2, 4, 3, 64, 64)
     assert all(softened(films, rng).shape == films.shape for _ in range(6))
+
+
+def test_swimming_changes_each_frame_for_itself_and_some_films_hardly() -> None:
+    rng = np.random.default_rng(2)
+    clips = [render_film(draw_film(rng), i).frames for i in range(8)]
+    still = to_films([[clip[0]] * FRAMES for clip in clips])
+    swum = swimming(still, torch.Generator().manual_seed(0))
+    assert swum.shape == still.shape and swum.min() >= -1 and swum.max() <= 1
+    between = (swum[:, 1:] - swum[:, :-1]).abs().mean((1, 2, 3, 4))
+    assert between.max() > 0.05 and between.max() > 2 * between.min()
+    torch.testing.assert_close(swum, swimming(still, torch.Generator().manual_seed(0)))
+
+
+def test_swimming_bends_without_moving_and_tints_without_a_drift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over many frames it averages out: a film that moved by it would be another film."""
+    for name in ("MOST_TINTED", "MOST_SPECKLED"):
+        monkeypatch.setattr(train_motion_scorer, name, 0.0)
+    ramp = torch.linspace(-0.9, 0.9, 64).expand(4, 200, 3, 64, 64)
+    bent = swimming(ramp, torch.Generator().manual_seed(3))
+    off = (bent - ramp)[:, :, 0, :, 16:48]
+    assert off.std() > 0.005
+    assert (off.mean(1).abs() < 5 * off.std(1) / 200**0.5 + 1e-5).all()
+
+
+def test_a_film_drawn_anew_shows_the_same_and_its_frames_agree_less() -> None:
+    asked = prompts(1)[0]
+    film = real_clip(asked, 3)
+    still = [film[0]] * 4
+    new = redrawn(still, asked.text, 3)
+    again = redrawn(still, asked.text, 3)
+    assert [f.tobytes() for f in new] == [f.tobytes() for f in again]
+    gaps = np.abs(np.diff(np.stack([np.asarray(f, float) for f in new]), axis=0)).mean((1, 2, 3))
+    assert (gaps > 1).all()
+    off = np.abs(np.asarray(new[0], float) - np.asarray(film[0], float)).mean()
+    other = real_clip(prompts(1)[4], 5)[0]
+    assert off < np.abs(np.asarray(other, float) - np.asarray(film[0], float)).mean()
 
 
 def test_watching_in_parts_is_watching_at_once() -> None:
