@@ -82,7 +82,7 @@ def evaluate_video(per_motion: int = PER_MOTION, without: int = WITHOUT) -> list
     if not (FOLDER / WEIGHTS).exists():
         return rows
     scorer = load_film_scorer()
-    judge = [judge_row(scorer), swimming_row(scorer, asked)]
+    judge = [judge_row(scorer), swimming_row(scorer, asked, real)]
     return [*judge, *motion_rows(asked, watch(films, scorer), watch(apart, scorer)), *rows]
 
 
@@ -110,7 +110,9 @@ def judge_row(scorer: FilmScorer, count: int = JUDGED) -> Row:
     return share_row("film_scorers.motion", hits, 0.98)
 
 
-def swimming_row(scorer: FilmScorer, asked: Sequence[Asked], step: int = 4) -> Row:
+def swimming_row(
+    scorer: FilmScorer, asked: Sequence[Asked], real: Sequence[Sequence[Image.Image]], step: int = 4
+) -> Row:
     """The judge on true films whose frames the picture model drew anew, each from a noise of its own.
 
     What moves is still true, but edges swim as they do in a model's films; so the share that the judge gets
@@ -119,11 +121,12 @@ def swimming_row(scorer: FilmScorer, asked: Sequence[Asked], step: int = 4) -> R
     Args:
         scorer: the judge.
         asked: what the films show.
+        real: the true films, in the same order.
         step: every how many of them are tried.
     """
-    some = list(enumerate(asked))[::step]
-    films = [redrawn(real_clip(a, SEED + i), a.text, SEED + i) for i, a in tqdm(some, "swimming")]
-    hits = [a.motion == s for (_, a), s in zip(some, watch(films, scorer), strict=True)]
+    some = range(0, len(asked), step)
+    films = [redrawn(real[i], asked[i].text, SEED + i) for i in tqdm(some, "swimming", mininterval=20)]
+    hits = [asked[i].motion == s for i, s in zip(some, watch(films, scorer), strict=True)]
     return share_row("film_scorers.motion_swimming", hits, None)
 
 

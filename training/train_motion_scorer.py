@@ -93,9 +93,8 @@ def swimming(films: Tensor, generator: torch.Generator) -> Tensor:
         return smooth * strength.repeat_interleave(frames)[:, None, None, None]
 
     pictures = films.flatten(0, 1)
-    rows = torch.linspace(-1, 1, side, device=device)
-    y, x = torch.meshgrid(rows, rows, indexing="ij")
-    grid = torch.stack([x, y], -1) + spots(2, 8, MOST_BENT).permute(0, 2, 3, 1)
+    straight = F.affine_grid(torch.eye(2, 3, device=device)[None], [1, 3, side, side], align_corners=True)
+    grid = straight + spots(2, 8, MOST_BENT).permute(0, 2, 3, 1)
     bent = F.grid_sample(pictures, grid, padding_mode="border", align_corners=True)
     painted = bent + spots(3, 4, MOST_TINTED) + spots(3, 16, MOST_SPECKLED)
     return painted.clamp(-1, 1).view_as(films)
