@@ -70,11 +70,11 @@ class Ring(Generic[Item, Drawn]):
                 self.items[self.next], self.values[self.next] = item, value
                 self.next = (self.next + 1) % self.args.pool
 
-    def sample(self) -> tuple[Tensor, list[Any]]:
-        """One batch: the tensors, stacked, and the items behind them."""
+    def sample(self, count: int | None = None) -> tuple[Tensor, list[Any]]:
+        """One batch, or `count` items: the tensors, stacked, and the items behind them."""
         self.due += self.args.fresh / self.chunk
         while self.due >= 1:
             self._take()
             self.due -= 1
-        indices = self.rng.choice(len(self.items), self.args.batch, replace=False)
+        indices = self.rng.choice(len(self.items), count or self.args.batch, replace=False)
         return torch.stack([self.values[i] for i in indices]), [self.items[i] for i in indices]

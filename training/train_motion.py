@@ -8,17 +8,26 @@ Source: Guo et al. 2023 (AnimateDiff), arXiv:2307.04725, section 4.2.
 
 import argparse
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from pipelines.diffusion import classroom_scheduler
 from pipelines.motion import motion_modules, with_motion
-from pipelines.world.films import FRAMES, Film, draw_film, film_caption, render_film
+from pipelines.world.films import (
+    FRAMES,
+    Film,
+    draw_siblings,
+    film_caption,
+    render_film,
+    sibling_captions,
+)
 from training.common import MODELS, Progress, load_fp32, mixed_precision, parse_args, save_fp16, train
 from training.feed import coverage
 from training.muon import Muon
@@ -37,7 +46,10 @@ from training.train_unet import (
 NAME = "motion"
 FOLDER = MODELS / "motion"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-NOISY = 0.45  # 1 for uniform timesteps, less for noisier ones
+NOISY = 0.4  # 1 for uniform timesteps, less for noisier ones
+SIBLINGS = 4  # films of one scene
+SIBLINGS_SHARE = 0.5  # of steps, which tell siblings apart
+SIBLINGS_WEIGHT = 2.0
 CONFIG = {
     "block_out_channels": (64, 128, 128),
     "motion_layers_per_block": 1,
@@ -49,33 +61,37 @@ CONFIG = {
 
 
 @dataclass(frozen=True, eq=False)
-class Reel:
-    """A rendered film: `frames` is `[frame, 64, 64, 3]` uint8, `masks` `[frame, 1, 64, 64]` bool."""
+class Family:
+    """Rendered films of one scene in which different things happen.
 
-    film: Film
+    `frames` is `[film, frame, 64, 64, 3]` uint8, `masks` `[film, frame, 1, 64, 64]` bool.
+    """
+
+    films: list[Film]
     frames: np.ndarray
     masks: np.ndarray
 
 
-class FilmStream(IterableDataset[Reel]):
-    """Endless freshly drawn films; each worker process draws its own."""
+class FamilyStream(IterableDataset[Family]):
+    """Endless freshly drawn families; each worker process draws its own."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def __iter__(self) -> Iterator[Reel]:
+    def __iter__(self) -> Iterator[Family]:
         rng = worker_rng(self.seed)
         while True:
-            film = draw_film(rng)
-            shot = render_film(film, int(rng.integers(2**31)))
-            yield Reel(film, np.stack([np.asarray(f) for f in shot.frames]), shot.masks[:, None])
+            films, seed = draw_siblings(rng, SIBLINGS), int(rng.integers(2**31))
+            shots = [render_film(film, seed) for film in films]
+            frames = np.stack([[np.asarray(frame) for frame in shot.frames] for shot in shots])
+            yield Family(films, frames, np.stack([shot.masks[:, None] for shot in shots]))
 
 
-Kept = tuple[Film, np.ndarray]  # a film and the masks of its frames
+Kept = tuple[list[Film], np.ndarray]  # films and the masks of their frames
 
 
-class FilmPool(Ring[Kept, Reel]):
-    """A ring of films as latents, `[frame, 4, 16, 16]` each.
+class FilmPool(Ring[Kept, Family]):
+    """A ring of families as latents, `[film, frame, 4, 16, 16]` each.
 
     Args:
         args: of the command line; see `Ring`.
@@ -84,33 +100,50 @@ class FilmPool(Ring[Kept, Reel]):
 
     def __init__(self, args: argparse.Namespace, vae: AutoencoderKL) -> None:
         self.vae = vae
-        first = max(4 * args.batch, 64)
-        super().__init__(args, FilmStream(args.seed), chunk=1, first=first, ahead=4, what="films")
+        first = max(4 * args.batch, 32)
+        super().__init__(args, FamilyStream(args.seed), chunk=1, first=first, ahead=2, what="families")
 
     @torch.no_grad()
-    def prepared(self, drawn: Reel) -> list[tuple[Kept, Tensor]]:
-        """The film with its latents."""
-        images = to_tensor(list(drawn.frames)).to(self.args.device)
-        return [((drawn.film, drawn.masks), latents_of(self.vae, images).cpu())]
+    def prepared(self, drawn: Family) -> list[tuple[Kept, Tensor]]:
+        """The films with their latents."""
+        images = to_tensor(list(drawn.frames.reshape(-1, *drawn.frames.shape[2:]))).to(self.args.device)
+        latents = latents_of(self.vae, images).cpu().unflatten(0, (SIBLINGS, FRAMES))
+        return [((drawn.films, drawn.masks), latents)]
 
     def batch(self) -> tuple[Tensor, list[np.ndarray], list[str]]:
-        """Latents `[film, frame, 4, 16, 16]`, masks of all frames, a new caption for each film."""
+        """One film of each of several families.
+
+        Returns:
+            Latents `[film, frame, 4, 16, 16]`, masks of all frames, a new caption for each film.
+        """
         latents, kept = self.sample()
-        masks = [mask for _, film_masks in kept for mask in film_masks]
-        return latents, masks, [film_caption(film, self.rng) for film, _ in kept]
+        chosen = self.rng.integers(SIBLINGS, size=len(kept))
+        masks = [mask for (_, family), i in zip(kept, chosen, strict=True) for mask in family[i]]
+        captions = [film_caption(films[i], self.rng) for (films, _), i in zip(kept, chosen, strict=True)]
+        return latents[torch.arange(len(kept)), torch.from_numpy(chosen)], masks, captions
+
+    def siblings(self) -> tuple[Tensor, list[str]]:
+        """Whole families, about as many films as a batch has.
+
+        Returns:
+            Latents `[family, film, frame, 4, 16, 16]`, and a caption for each film, alike in a family but for
+            the motion.
+        """
+        latents, kept = self.sample(max(1, self.args.batch // SIBLINGS))
+        return latents, [c for films, _ in kept for c in sibling_captions(films, self.rng)]
 
 
 class AsPictures:
-    """Calls a U-Net for films as if it were one for pictures, `FRAMES` of which are a film."""
+    """Calls a U-Net for films as if it were one for pictures, so many of which are a film."""
 
-    def __init__(self, model: UNetMotionModel) -> None:
-        self.model = model
+    def __init__(self, model: UNetMotionModel, frames: int) -> None:
+        self.model, self.frames = model, frames
 
     def __call__(
         self, sample: Tensor, timesteps: Tensor, encoder_hidden_states: Tensor, return_dict: bool
     ) -> tuple[Tensor]:
-        films = sample.unflatten(0, (-1, FRAMES)).transpose(1, 2)
-        (out,) = self.model(films, timesteps[::FRAMES], encoder_hidden_states, return_dict=return_dict)
+        films = sample.unflatten(0, (-1, self.frames)).transpose(1, 2)
+        (out,) = self.model(films, timesteps[:: self.frames], encoder_hidden_states, return_dict=return_dict)
         return (out.transpose(1, 2).flatten(0, 1),)
 
 
@@ -121,6 +154,28 @@ def new_adapter() -> MotionAdapter:
         if ".proj_out." in name:
             nn.init.zeros_(parameter)
     return adapter
+
+
+def some_frames() -> Tensor:
+    """The numbers of one frame of every two, in order."""
+    return 2 * torch.arange(FRAMES // 2) + torch.randint(2, (FRAMES // 2,))
+
+
+@contextmanager
+def frames_at(model: UNetMotionModel, numbers: Tensor) -> Iterator[None]:
+    """Lets a model take the frames it gets for those of these numbers, not for the first ones.
+
+    Neighbours in a film are much alike: every other frame teaches nearly as much at half the price.
+    """
+    tables = [m for m in model.modules() if isinstance(m, SinusoidalPositionalEmbedding)]
+    whole = [table.pe for table in tables]
+    for table in tables:
+        table.pe = table.pe[:, numbers.to(table.pe.device)]
+    try:
+        yield
+    finally:
+        for table, pe in zip(tables, whole, strict=True):
+            table.pe = pe
 
 
 class Modules(nn.Module):
@@ -166,18 +221,57 @@ def film_loss(
         alphas: cumulative products of the schedule.
         masks: of every frame, `[thing, 64, 64]`.
     """
-    each = timesteps.repeat_interleave(FRAMES)
+    frames = latents.shape[1]
+    each = timesteps.repeat_interleave(frames)
     return velocity_loss(
-        AsPictures(model), latents.flatten(0, 1), text.repeat_interleave(FRAMES, 0), noise.flatten(0, 1),
-        each, alphas, thing_weights(coverage(masks), each),
+        AsPictures(model, frames), latents.flatten(0, 1), text.repeat_interleave(frames, 0),
+        noise.flatten(0, 1), each, alphas, thing_weights(coverage(masks), each),
     )  # fmt: skip
+
+
+def siblings_loss(
+    model: UNetMotionModel, latents: Tensor, text: Tensor, noise: Tensor, timesteps: Tensor, alphas: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """What is wrong about the differences between films of one scene, denoised from the same noise.
+
+    In pure noise, where all films begin, the text alone says what moves; of a scene much remains unsaid, and
+    that error, far larger than the one about what moves, is the same for siblings: their mean takes it away.
+    With less noise siblings still err alike wherever nothing moves.
+
+    Args:
+        latents: `[family, sibling, frame, 4, 16, 16]`.
+        text: `[family, sibling, 77, dim]`.
+        noise: `[family, frame, 4, 16, 16]`.
+        timesteps: `[family]`.
+        alphas: cumulative products of the schedule.
+
+    Returns:
+        Mean squared error of the velocity plus `SIBLINGS_WEIGHT` times its unbiased variance over siblings, a
+        scalar; and the siblings' variance before and after what is foretold is taken away.
+    """
+    _, count, frames = latents.shape[:3]
+    signal = alphas[timesteps].sqrt().view(-1, 1, 1, 1, 1, 1)
+    sigma = (1 - alphas[timesteps]).sqrt().view(-1, 1, 1, 1, 1, 1)
+    noised, velocity = signal * latents + sigma * noise[:, None], signal * noise[:, None] - sigma * latents
+    rows, each = text.flatten(0, 1).repeat_interleave(frames, 0), timesteps.repeat_interleave(count)
+    (predicted,) = model(noised.flatten(0, 1).transpose(1, 2), each, rows, return_dict=False)
+    errors = predicted.float().transpose(1, 2).view_as(velocity) - velocity
+    wrong = errors.var(1).mean()
+    apart = {"apart": velocity.var(1).mean(), "apart_unforetold": wrong.detach()}
+    return errors.square().mean() + SIBLINGS_WEIGHT * wrong, apart
+
+
+def first_timesteps(count: int, device: str) -> Tensor:
+    """Timesteps at which it is settled what moves: pure noise half of the time, else in the next quarter."""
+    drawn = torch.randint(STEPS * 3 // 4, STEPS, (count,), device=device)
+    return torch.where(torch.rand(count, device=device) < 0.5, STEPS - 1, drawn)
 
 
 def noisy_timesteps(batch: int, device: str) -> Tensor:
     """One random timestep in each of `batch` strata, more of them where the noise is strong.
 
     Where things are in which frame is settled in the first steps of a film; in the last ones the frames have
-    only to agree, which is learned soon. The median is 730 of 1000.
+    only to agree, which is learned soon. The median is 760 of 1000.
     """
     return (strata(batch, device) ** NOISY * STEPS).long().clamp(max=STEPS - 1)
 
@@ -210,7 +304,10 @@ def motion_use(
 
 
 def main() -> None:
-    args = parse_args("train_motion", minutes=60, batch=2, lr=1e-3, fresh=0.5, pool=3000)
+    args = parse_args(
+        "train_motion", minutes=60, batch=4, lr=1e-3, fresh=0.3, pool=1000,
+        whole="every step sees all frames of its films, not every other one",
+    )  # fmt: skip
     torch.manual_seed(args.seed)
     adapter = new_adapter()
     shipped = load_fp32(FOLDER / WEIGHTS)
@@ -226,15 +323,28 @@ def main() -> None:
     alphas = classroom_scheduler().alphas_cumprod.to(args.device)
     pool = FilmPool(args, vae)
 
-    def compute() -> tuple[Tensor, dict[str, float]]:
+    def tell_apart(numbers: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        latents, captions = pool.siblings()
+        latents = latents[:, :, numbers].to(args.device)
+        noise, timesteps = torch.randn_like(latents[:, 0]), first_timesteps(len(latents), args.device)
+        with mixed_precision(args.device):
+            text = text_of(captions).unflatten(0, (-1, SIBLINGS))
+            return siblings_loss(model, latents, text, noise, timesteps, alphas)
+
+    def denoise(numbers: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         latents, masks, captions = pool.batch()
         captions = ["" if pool.rng.random() < EMPTY_SHARE else c for c in captions]
-        latents = latents.to(args.device)
+        latents = latents[:, numbers].to(args.device)
         noise, timesteps = torch.randn_like(latents), noisy_timesteps(args.batch, args.device)
+        masks = [masks[film * FRAMES + i] for film in range(args.batch) for i in numbers.tolist()]
         with mixed_precision(args.device):
-            text = text_of(captions)
-            loss = film_loss(model, latents, text, noise, timesteps, alphas, masks)
-        return loss.mean(), {}
+            loss = film_loss(model, latents, text_of(captions), noise, timesteps, alphas, masks).mean()
+        return loss, {"films": loss.detach()}
+
+    def compute() -> tuple[Tensor, dict[str, Tensor]]:
+        numbers = torch.arange(FRAMES) if args.whole else some_frames()
+        with frames_at(model, numbers):
+            return (tell_apart if pool.rng.random() < SIBLINGS_SHARE else denoise)(numbers)
 
     train(
         run, args, compute, export=export, save_every=250,

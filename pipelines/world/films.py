@@ -141,11 +141,35 @@ def draw_film(rng: np.random.Generator, *, unseen: bool = False, motion: str | N
     while True:
         asked = motion or (None if rng.random() < STILL_SHARE else str(rng.choice(MOTIONS)))
         scene = draw_scene(rng, unseen=unseen)
-        thing = scene.things[0]
-        if len(scene.things) > 1 or scene.composition is not None or (asked and thing.size == "large"):
-            continue
-        if unseen or not is_held_out_motion(asked, thing.noun):
-            return Film(replace(scene, things=(_placed(thing, asked, rng),), defect=None), asked)
+        held_out = not unseen and is_held_out_motion(asked, scene.things[0].noun)
+        if _has_room(scene, moves=asked is not None) and not held_out:
+            return _set_moving(scene, asked, rng)
+
+
+def draw_siblings(rng: np.random.Generator, count: int) -> list[Film]:
+    """Draw films of one scene that differ in nothing but what moves; combinations held out are left out.
+
+    Args:
+        rng: source of all randomness.
+        count: how many, each with a motion of its own; in one of them nothing may move.
+    """
+    while not _has_room(scene := draw_scene(rng), moves=True):
+        pass
+    shown = [m for m in (*MOTIONS, None) if not is_held_out_motion(m, scene.things[0].noun)]
+    motions = [shown[i] for i in rng.choice(len(shown), count, replace=False)]
+    if "grows" in motions:  # then no size is true of all of them
+        scene = replace(scene, things=(replace(scene.things[0], size=None),))
+    return [_set_moving(scene, motion, rng) for motion in motions]
+
+
+def _has_room(scene: Scene, moves: bool) -> bool:
+    """Whether a scene shows one thing, which may move if it has to."""
+    alone = len(scene.things) == 1 and scene.composition is None
+    return alone and not (moves and scene.things[0].size == "large")
+
+
+def _set_moving(scene: Scene, motion: str | None, rng: np.random.Generator) -> Film:
+    return Film(replace(scene, things=(_placed(scene.things[0], motion, rng),), defect=None), motion)
 
 
 def _placed(thing: Thing, motion: str | None, rng: np.random.Generator) -> Thing:
@@ -165,7 +189,17 @@ def film_caption(film: Film, rng: np.random.Generator) -> str:
     """Write about a film; see `captions.caption`. Its motion is named nine times in ten."""
     if film.motion is None or rng.random() < 0.1:
         return caption(film.scene, rng)
-    said = pick(rng, MOTION_WORDS[film.motion])
+    return _worded(film, pick(rng, MOTION_WORDS[film.motion]), rng)
+
+
+def sibling_captions(films: list[Film], rng: np.random.Generator) -> list[str]:
+    """Write about films of one scene, differently only about what moves, which is always said."""
+    said = ["" if film.motion is None else pick(rng, MOTION_WORDS[film.motion]) for film in films]
+    seed = int(rng.integers(2**31))
+    return [_worded(film, s, np.random.default_rng(seed)) for film, s in zip(films, said, strict=True)]
+
+
+def _worded(film: Film, said: str, rng: np.random.Generator) -> str:
     if film.motion in CAMERA_MOTIONS:
         return caption(film.scene, rng, extra=said)
     return caption(film.scene, rng, doing=said)

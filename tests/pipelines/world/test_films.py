@@ -12,11 +12,13 @@ from pipelines.world.films import (
     MOTIONS,
     Film,
     draw_film,
+    draw_siblings,
     film_caption,
     film_holds,
     is_held_out_motion,
     parse_motion,
     render_film,
+    sibling_captions,
 )
 from pipelines.world.scene import NOUNS, Scene, Thing
 
@@ -110,3 +112,25 @@ def test_training_never_sees_what_is_held_out() -> None:
     motion, noun = pairs[0]
     found = (draw_film(rng_of(seed), unseen=True, motion=motion) for seed in range(400))
     assert any(f.scene.things[0].noun == noun for f in found)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_siblings_differ_in_nothing_but_what_moves(seed: int) -> None:
+    siblings = draw_siblings(rng_of(seed), 4)
+    assert len({film.motion for film in siblings}) == 4
+    plain = {
+        replace(film.scene, things=(replace(film.scene.things[0], x=0, y=0, extent=0),)) for film in siblings
+    }
+    assert len(plain) == 1
+    assert not any(is_held_out_motion(f.motion, f.scene.things[0].noun) for f in siblings)
+    captions = sibling_captions(siblings, rng_of(seed))
+    assert all(film_holds(text, film) for text, film in zip(captions, siblings, strict=True)), captions
+    assert [parse_motion(text) for text in captions] == [film.motion for film in siblings]
+    assert len({words_but_motion(text) for text in captions}) == 1, captions
+
+
+def words_but_motion(text: str) -> tuple[str, ...]:
+    """A text's words but those that name a motion, in alphabetical order."""
+    for phrase in sorted((p for phrases in MOTION_WORDS.values() for p in phrases), key=len, reverse=True):
+        text = text.lower().replace(phrase, "")
+    return tuple(sorted(text.replace(",", " ").replace(".", " ").split()))
