@@ -12,10 +12,9 @@ from pipelines.diffusion import classroom_scheduler
 from pipelines.motion import motion_modules, with_motion
 from pipelines.world.films import FRAMES, parse_motion
 from training.common import MODELS
+from training.film_pool import SIBLINGS, FilmPool
 from training.train_motion import (
-    SIBLINGS,
     SIBLINGS_WEIGHT,
-    FilmPool,
     first_timesteps,
     frames_at,
     new_adapter,

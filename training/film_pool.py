@@ -1,0 +1,98 @@
+"""Films of one scene, rendered in families, as latents for the motion adapter."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from pipelines.world.films import (
+    FRAMES,
+    Film,
+    draw_siblings,
+    film_caption,
+    render_film,
+    sibling_captions,
+)
+from training.pool import to_tensor
+from training.ring import Ring, worker_rng
+from training.train_unet import latents_of
+
+SIBLINGS = 4  # films of one scene
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Rendered films of one scene in which different things happen.
+
+    `frames` is `[film, frame, 64, 64, 3]` uint8, `masks` `[film, frame, 1, 64, 64]` bool.
+    """
+
+    films: list[Film]
+    frames: np.ndarray
+    masks: np.ndarray
+
+
+class FamilyStream(IterableDataset[Family]):
+    """Endless freshly drawn families; each worker process draws its own."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __iter__(self) -> Iterator[Family]:
+        rng = worker_rng(self.seed)
+        while True:
+            films, seed = draw_siblings(rng, SIBLINGS), int(rng.integers(2**31))
+            shots = [render_film(film, seed) for film in films]
+            frames = np.stack([[np.asarray(frame) for frame in shot.frames] for shot in shots])
+            yield Family(films, frames, np.stack([shot.masks[:, None] for shot in shots]))
+
+
+Kept = tuple[list[Film], np.ndarray]  # films and the masks of their frames
+
+
+class FilmPool(Ring[Kept, Family]):
+    """A ring of families as latents, `[film, frame, 4, 16, 16]` each.
+
+    Args:
+        args: of the command line; see `Ring`.
+        vae: the picture model's autoencoder.
+    """
+
+    def __init__(self, args: argparse.Namespace, vae: AutoencoderKL) -> None:
+        self.vae = vae
+        first = max(4 * args.batch, 32)
+        super().__init__(args, FamilyStream(args.seed), chunk=1, first=first, ahead=2, what="families")
+
+    @torch.no_grad()
+    def prepared(self, drawn: Family) -> list[tuple[Kept, Tensor]]:
+        """The films with their latents."""
+        images = to_tensor(list(drawn.frames.reshape(-1, *drawn.frames.shape[2:]))).to(self.args.device)
+        latents = latents_of(self.vae, images).cpu().unflatten(0, (SIBLINGS, FRAMES))
+        return [((drawn.films, drawn.masks), latents)]
+
+    def batch(self) -> tuple[Tensor, list[np.ndarray], list[str]]:
+        """One film of each of several families.
+
+        Returns:
+            Latents `[film, frame, 4, 16, 16]`, masks of all frames, a new caption for each film.
+        """
+        latents, kept = self.sample()
+        chosen = self.rng.integers(SIBLINGS, size=len(kept))
+        masks = [mask for (_, family), i in zip(kept, chosen, strict=True) for mask in family[i]]
+        captions = [film_caption(films[i], self.rng) for (films, _), i in zip(kept, chosen, strict=True)]
+        return latents[torch.arange(len(kept)), torch.from_numpy(chosen)], masks, captions
+
+    def siblings(self) -> tuple[Tensor, list[str]]:
+        """Whole families, about as many films as a batch has.
+
+        Returns:
+            Latents `[family, film, frame, 4, 16, 16]`, and a caption for each film, alike in a family but for
+            the motion.
+        """
+        latents, kept = self.sample(max(1, self.args.batch // SIBLINGS))
+        return latents, [c for films, _ in kept for c in sibling_captions(films, self.rng)]
