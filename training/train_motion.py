@@ -22,7 +22,15 @@ from training.common import MODELS, Progress, load_fp32, mixed_precision, parse_
 from training.feed import coverage
 from training.film_pool import SIBLINGS, FilmPool
 from training.muon import Muon
-from training.train_unet import EMPTY_SHARE, STEPS, TextTower, strata, thing_weights, velocity_loss
+from training.train_unet import (
+    EMPTY_SHARE,
+    STEPS,
+    TextTower,
+    noised_with_velocity,
+    strata,
+    thing_weights,
+    velocity_loss,
+)
 
 NAME = "motion"
 FOLDER = MODELS / "motion"
@@ -157,12 +165,12 @@ def siblings_loss(
         scalar; and the siblings' variance before and after what is foretold is taken away.
     """
     _, count, frames = latents.shape[:3]
-    signal = alphas[timesteps].sqrt().view(-1, 1, 1, 1, 1, 1)
-    sigma = (1 - alphas[timesteps]).sqrt().view(-1, 1, 1, 1, 1, 1)
-    noised, velocity = signal * latents + sigma * noise[:, None], signal * noise[:, None] - sigma * latents
-    rows, each = text.flatten(0, 1).repeat_interleave(frames, 0), timesteps.repeat_interleave(count)
-    (predicted,) = model(noised.flatten(0, 1).transpose(1, 2), each, rows, return_dict=False)
-    errors = predicted.float().transpose(1, 2).view_as(velocity) - velocity
+    each = timesteps.repeat_interleave(count * frames)
+    same = noise[:, None].expand_as(latents).flatten(0, 2)
+    noised, velocity = noised_with_velocity(latents.flatten(0, 2), same, each, alphas)
+    rows = text.flatten(0, 1).repeat_interleave(frames, 0)
+    (predicted,) = AsPictures(model, frames)(noised, each, rows, return_dict=False)
+    errors, velocity = (predicted.float() - velocity).view_as(latents), velocity.view_as(latents)
     wrong = errors.var(1).mean()
     apart = {"apart": velocity.var(1).mean(), "apart_unforetold": wrong.detach()}
     return errors.square().mean() + SIBLINGS_WEIGHT * wrong, apart

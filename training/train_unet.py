@@ -89,6 +89,18 @@ class Tokenize:
         ).input_ids
 
 
+def noised_with_velocity(
+    latents: Tensor, noise: Tensor, timesteps: Tensor, alphas: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Latents with noise, and the velocity to be predicted from them; arguments as in `velocity_loss`.
+
+    Source: Salimans & Ho 2022, arXiv:2202.00512, eq. in appendix D: v = alpha * eps - sigma * x.
+    """
+    signal = alphas[timesteps].sqrt()[:, None, None, None]
+    sigma = (1 - alphas[timesteps]).sqrt()[:, None, None, None]
+    return signal * latents + sigma * noise, signal * noise - sigma * latents
+
+
 def velocity_loss(
     unet: Callable[..., Any],
     latents: Tensor,
@@ -107,13 +119,8 @@ def velocity_loss(
         timesteps: `[batch]`, 0..999.
         alphas: cumulative products of the schedule, `[1000]`.
         weights: `[batch, 1, 16, 16]` how much each cell counts, or None for all alike.
-
-    Source: Salimans & Ho 2022, arXiv:2202.00512, eq. in appendix D: v = alpha * eps - sigma * x.
     """
-    signal = alphas[timesteps].sqrt()[:, None, None, None]
-    sigma = (1 - alphas[timesteps]).sqrt()[:, None, None, None]
-    noised = signal * latents + sigma * noise
-    velocity = signal * noise - sigma * latents
+    noised, velocity = noised_with_velocity(latents, noise, timesteps, alphas)
     predicted = unet(noised, timesteps, encoder_hidden_states=text, return_dict=False)[0]
     errors = F.mse_loss(predicted.float(), velocity, reduction="none")
     return (errors if weights is None else errors * weights).mean((1, 2, 3))

@@ -107,7 +107,7 @@ def test_timesteps_are_in_strata_and_the_middle_comes_more_often() -> None:
 def test_a_films_timesteps_are_mostly_noisy() -> None:
     torch.manual_seed(0)
     drawn = torch.stack([noisy_timesteps(2, "cpu") for _ in range(4000)])
-    assert drawn.min() < 150
+    assert drawn.min() < 60
     assert drawn.max() == 999
     assert (drawn[:, 1].amin() >= drawn[:, 0].amax()).all(), "one in each stratum"
     assert drawn.float().quantile(0.5) == pytest.approx(1000 * 0.5**0.4, abs=12)
