@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from components.language import load_texts
 from pipelines.dino import look_at, world_picture
@@ -111,6 +111,24 @@ def test_a_visitor_trains_switches_pauses_and_goes_back(page: Opener) -> None:
     opened.locator("#dino-console button[data-act=anew]").click()
     expect(view).to_have_attribute("data-last", "0")
     expect(slider).to_be_disabled()
+
+
+def test_a_step_looked_back_on_stays_though_the_answer_to_the_pause_comes_late(page: Opener) -> None:
+    opened = page("/?tab=dino")
+    opened.locator("#dino-training .training").wait_for()
+    view, slider = opened.locator("#dino-training .training"), opened.locator("#dino-console input")
+    opened.locator("#dino-console button[data-act=go]").click()
+    opened.wait_for_function(f"{STEPS} >= 6")
+    pauses: list[Route] = []
+    opened.route(lambda url: "run/predict" in url, lambda route: pauses.append(route))
+    slider.evaluate("""e => { e.value = 2; e.dispatchEvent(new Event('input', {bubbles: true}));
+        e.dispatchEvent(new MouseEvent('click', {bubbles: true})); }""")
+    expect(view).to_have_attribute("data-at", "2")
+    expect(view).to_have_attribute("data-running", "false")
+    with opened.expect_request(lambda request: "queue/join" in request.url):  # the page asks again
+        pauses[0].continue_()
+    expect(view).to_have_attribute("data-at", "2")
+    expect(slider).to_have_value("2")
 
 
 def test_a_program_looks_and_trains(client: Client, tmp_path) -> None:
