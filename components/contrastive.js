@@ -92,8 +92,8 @@ element.addEventListener("pulse", (event) => {
   if (!stage || pulse.number !== stage.number) return;
   records.length = Math.min(records.length, pulse.total);
   pulse.records.forEach((record, i) => { records[pulse.first + i] = record; });
-  running = pulse.running;
-  at = records.length - 1;
+  running = pulse.running && controls.held() === null;
+  at = Math.min(controls.held() ?? Infinity, records.length - 1);
   show();
   transport();
 });

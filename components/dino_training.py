@@ -19,7 +19,7 @@ from components.layout import live_html, section
 from components.live import MODEL, TRAINING, owner_of
 from components.training_console import console_html
 from pipelines.checks import MAX_SEED, whole
-from pipelines.compute import on_compute_thread
+from pipelines.compute import on_compute_thread, one_core
 from pipelines.dino_training import (
     MOMENTUM_HIGHEST,
     DinoLearner,
@@ -28,6 +28,7 @@ from pipelines.dino_training import (
     neighbour_share,
 )
 from pipelines.live_training import MOST_STEPS, Run, trainings
+from pipelines.models import apart_from_loads
 
 PACE = 0.3  # s between two views: each has a dozen small pictures
 MOST_API_STEPS = 200
@@ -75,7 +76,8 @@ def build_training_section(t: Texts) -> TrainingSection:
 @lru_cache(maxsize=1)
 def first_record() -> DinoRecord:
     """The untrained models' first look, which is the same for every visitor."""
-    return on_compute_thread(lambda: DinoLearner(0, Settings()).measure())()
+    learner = apart_from_loads(lambda: DinoLearner(0, Settings()))
+    return on_compute_thread(one_core()(learner.measure))()
 
 
 def wire_training(part: TrainingSection, tab: gr.Tab, t: Texts) -> None:

@@ -1,6 +1,8 @@
 // The console of a training. Whoever draws the training says how far it is (`set`) and hears where the
-// visitor moves the slider (`moved`); what is pressed goes to the server.
+// visitor moves the slider (`moved`); what is pressed goes to the server. A step that is looked back on is
+// `held` until a button is pressed: what the run, or its pause, still has to say comes late and must not lead away.
 let state = { at: 0, last: 0, most: 1, running: false };
+let held = null;
 let moved = () => {};
 const find = (selector) => element.querySelector(`.console ${selector}`);
 
@@ -13,6 +15,7 @@ function tell({ at, most, running }) {
 function set(next) {
   state = { ...state, ...next };
   const { at, last, most, running } = state;
+  if (last === 0) held = null;
   const range = find("input");
   if (!range) return;
   range.max = Math.max(1, last);
@@ -31,16 +34,18 @@ element.addEventListener("input", (event) => {
   if (!event.target.matches(".console input")) return;
   event.stopPropagation();
   const ran = state.running;
-  set({ at: Math.min(state.last, +event.target.value), running: false });
+  held = Math.min(state.last, +event.target.value);
+  set({ at: held, running: false });
   if (ran) trigger("stop", {});
-  moved(state.at);
+  moved(held);
 });
 
 element.addEventListener("click", (event) => {
   const act = event.target.closest(".console button")?.dataset.act;
+  if (act) held = null;
   if (act === "go") trigger(state.running ? "stop" : "submit", { step: state.at });
   else if (act === "one") trigger("edit", { step: state.at });
   else if (act === "anew") trigger("clear", {});
 });
 
-return { set, onmove: (heard) => { moved = heard; } };
+return { set, held: () => held, onmove: (heard) => { moved = heard; } };

@@ -182,7 +182,7 @@ class DinoLearner:
         weights = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(weights, LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.02)
         self._now, self._step = settings, 0
-        self._last = self._first_look()
+        self._last: Forward | None = None  # what the last step saw; nothing before the first
 
     def change(self, settings: Settings, after_rewind: int | None = None) -> None:
         """Use other settings from the next step on.
@@ -217,14 +217,9 @@ class DinoLearner:
         return forward(self.model, crops, self._recipe, _rng(self.seed, self._step))
 
     @torch.no_grad()
-    def _first_look(self) -> Forward:
-        """What the untrained models say; it moves nothing."""
-        return self._forward()
-
-    @torch.no_grad()
     def measure(self) -> DinoRecord:
         """What the last step saw and said, and how far apart features are now."""
-        done = self._last
+        done = self._last or self._forward()  # untrained models look, too; that moves nothing
         loss, certain = float(done.loss), entropy(done.targets)
         return DinoRecord(
             self._now,

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pipelines.compute import on_compute_thread, one_core
 from pipelines.errors import InputError
+from pipelines.models import apart_from_loads
 
 MOST_TRAININGS = 32
 IDLE_S = 600.0  # s after which a training that nobody has touched is put away
@@ -28,7 +29,7 @@ class Learner(Protocol[Record_co]):
     """A model under training, with all that its next step depends on.
 
     Whatever is random in a step follows from a seed and the step's number alone, so that steps taken again
-    from saved weights give the same to the bit. All methods run on the compute thread.
+    from saved weights give the same to the bit. All methods run on the compute thread, but for the making.
     """
 
     def update(self, step: int) -> None:
@@ -200,7 +201,7 @@ class Trainings:
         """Start a training at step 0.
 
         Args:
-            make: builds the learner; called on the compute thread.
+            make: builds the learner; see `apart_from_loads`.
             owner: whose it is; `leave` puts all of an owner's trainings away.
 
         Returns:
@@ -210,7 +211,8 @@ class Trainings:
             InputError: `trainings_full` if all places are taken by trainings under way.
         """
         self._make_room()  # before the model takes its memory
-        training = on_compute_thread(lambda: Training(make(), self._most_steps, self._most_saved))()
+        learner = apart_from_loads(make)
+        training = on_compute_thread(Training)(learner, self._most_steps, self._most_saved)
         place = _Place(training, owner, self._clock)
         place.touch()
         key = secrets.token_urlsafe(16)

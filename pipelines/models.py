@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -15,6 +15,7 @@ from pipelines.compute import on_passing_thread
 from pipelines.errors import InputError
 
 ASSETS = Path(__file__).parents[1] / "assets" / "models"
+T = TypeVar("T")
 ROLES = ("clip", "dino", "image", "video", "audio")
 
 
@@ -200,7 +201,8 @@ _LOADERS: dict[str, Callable[[ModelEntry], Any]] = {
     "audio": _load_audio,
 }
 _loaded: dict[str, Any] = {}
-_lock = threading.RLock()  # one load at a time: transformers builds models under a global setting
+_lock = threading.RLock()  # one load at a time: libraries build models under settings of all threads
+LOAD_S = 20.0  # s after which a load is a download, which sets nothing
 
 
 def load(model: str) -> Any:
@@ -211,9 +213,7 @@ def load(model: str) -> Any:
 
     Returns:
         For the role "clip" a `pipelines.clip.Clip`, for "dino" a `pipelines.vision.Vision`, for "image" a
-        diffusers pipeline.
-        For the role "clip" a `pipelines.clip.Clip`, for "image" a diffusers pipeline, for "audio" a
-        `pipelines.audio_models.AudioModel`.
+        diffusers pipeline, for "audio" a `pipelines.audio_models.AudioModel`.
 
     Raises:
         InputError: `model_unknown`; `model_needs_network` if it must be downloaded and cannot;
@@ -235,6 +235,23 @@ def load(model: str) -> Any:
                     ) from error
                 raise InputError("model_broken", title=e.title, reason=type(error).__name__) from error
         return _loaded[model]
+
+
+def apart_from_loads(make: Callable[[], T]) -> T:
+    """Make a model of one's own while none is loaded on another thread.
+
+    While diffusers loads one, the parameters of whatever module is built, on any thread, are left without
+    storage (accelerate's `init_empty_weights`). Not for the compute thread, since this waits up to `LOAD_S`.
+
+    Args:
+        make: builds it; called on a passing thread.
+    """
+    alone = _lock.acquire(timeout=LOAD_S)
+    try:
+        return on_passing_thread(make)()
+    finally:
+        if alone:
+            _lock.release()
 
 
 def is_loaded(model: str) -> bool:

@@ -39,6 +39,20 @@ def test_the_first_example_runs_and_can_be_paused_stepped_scrubbed_and_gone_on_w
     expect(slider).to_have_attribute("max", "1")
 
 
+def test_a_step_looked_back_on_stays_when_the_run_has_its_last_word(page, open_tab) -> None:
+    opened = page("/")
+    open_tab(opened, "contrastive")
+    opened.wait_for_function(f"Number(document.querySelector('{STAGE}')?.dataset.step) >= 3")
+    slider = opened.locator("#contrastive-stage .console input")
+    slider.evaluate("e => { e.value = 1; e.dispatchEvent(new Event('input', {bubbles: true})); }")
+    opened.locator("""[data-pulse*='"running":false']""").wait_for(state="attached")
+    expect(slider).not_to_have_attribute("max", "1")  # the later steps are still there
+    assert step(opened) == 1
+    expect(opened.locator(f"{STAGE}[data-state=paused]")).to_be_visible()
+    opened.locator("[data-act=one]").click()
+    expect(opened.locator(STAGE)).to_have_attribute("data-step", "2")
+
+
 def test_pictures_are_brought_and_taken_away_one_by_one(page, open_tab, tmp_path) -> None:
     for name, colour in (("red", "red"), ("blue", "blue"), ("night", "black")):
         Image.new("RGB", (60, 60), colour).save(tmp_path / f"{name}.png")

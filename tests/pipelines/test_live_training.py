@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate import init_empty_weights
 from torch import nn
 
-from pipelines import compute
+from pipelines import compute, models
 from pipelines.compute import on_compute_thread
 from pipelines.errors import InputError
 from pipelines.live_training import Run, Training, Trainings
@@ -318,3 +319,32 @@ def test_a_training_put_away_while_its_run_begins_takes_no_step() -> None:
     table.free(key)
     assert list(Run(place)) == []
     assert len(place.training.records) == 1
+
+
+def test_a_learner_is_not_made_while_a_model_is_loaded(monkeypatch: pytest.MonkeyPatch):
+    """What diffusers loads under leaves parameters of all threads' new modules without storage."""
+    loading, made = threading.Event(), threading.Event()
+
+    def load(entry: models.ModelEntry) -> str:
+        with init_empty_weights():
+            loading.set()
+            made.wait(1)  # in vain, as the learner waits for this load
+        return entry.id
+
+    def make() -> Small:
+        learner = Small()
+        made.set()
+        return learner
+
+    name = "classroom-audio"
+    monkeypatch.setitem(models._LOADERS, "audio", load)
+    monkeypatch.setattr(models, "_loaded", {})
+    store = Trainings()
+    with ThreadPoolExecutor(2) as visitors:
+        loaded = visitors.submit(models.load, name)
+        loading.wait()
+        key = visitors.submit(store.begin, make).result()
+        assert loaded.result() == name
+    assert {p.device.type for p in store.learner(key).model.parameters()} == {"cpu"}
+    assert [next(store.run(key)) is not None for _ in range(2)] == [True, True]
+    store.free(key)
