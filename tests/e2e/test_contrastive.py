@@ -31,7 +31,7 @@ def test_the_first_example_runs_and_can_be_paused_stepped_scrubbed_and_gone_on_w
     expect(opened.locator(STAGE)).to_have_attribute("data-step", str(paused + 1))
     last = opened.locator("[data-matrix=pairs]").inner_text()
     slider = opened.locator("#contrastive-stage .console input")
-    slider.evaluate("e => { e.value = 0; e.dispatchEvent(new Event('input', {bubbles: true})); }")
+    slider.fill("0")
     expect(opened.locator(STAGE)).to_have_attribute("data-step", "0")
     assert opened.locator("[data-matrix=pairs]").inner_text() != last
     opened.locator("[data-act=one]").click()  # from step 0 again: the steps after it are forgotten
@@ -44,7 +44,7 @@ def test_a_step_looked_back_on_stays_when_the_run_has_its_last_word(page, open_t
     open_tab(opened, "contrastive")
     opened.wait_for_function(f"Number(document.querySelector('{STAGE}')?.dataset.step) >= 3")
     slider = opened.locator("#contrastive-stage .console input")
-    slider.evaluate("e => { e.value = 1; e.dispatchEvent(new Event('input', {bubbles: true})); }")
+    slider.fill("1")
     opened.locator("""[data-pulse*='"running":false']""").wait_for(state="attached")
     expect(slider).not_to_have_attribute("max", "1")  # the later steps are still there
     assert step(opened) == 1
