@@ -14,15 +14,21 @@ from pipelines.world.films import (
     FRAMES,
     Film,
     draw_siblings,
+    draw_takes,
     film_caption,
     render_film,
+    render_frame,
     sibling_captions,
 )
+from training.common import mixed_precision
 from training.pool import to_tensor
 from training.ring import Ring, worker_rng
 from training.train_unet import latents_of
 
 SIBLINGS = 4  # films of one scene
+TAKES = 8  # scenes over which a film is averaged
+EVERY_OTHER = tuple(range(0, FRAMES, 2))  # frames that are averaged: neighbours are much alike
+_AT_ONCE = 64  # frames the autoencoder gets
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,3 +102,73 @@ class FilmPool(Ring[Kept, Family]):
         """
         latents, kept = self.sample(max(1, self.args.batch // SIBLINGS))
         return latents, [c for films, _ in kept for c in sibling_captions(films, self.rng)]
+
+
+@dataclass(frozen=True, eq=False)
+class Takes:
+    """Siblings rendered in several scenes; `frames` is `[take, film, frame, 64, 64, 3]` uint8."""
+
+    captions: list[str]
+    frames: np.ndarray
+
+
+class TakesStream(IterableDataset[Takes]):
+    """Endless freshly drawn takes, of the frames `EVERY_OTHER`; each worker process draws its own."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __iter__(self) -> Iterator[Takes]:
+        rng = worker_rng(self.seed)
+        while True:
+            takes, captions = draw_takes(rng, SIBLINGS, TAKES)
+            yield Takes(captions, np.stack([_rendered(siblings, rng) for siblings in takes]))
+
+
+def _rendered(siblings: list[Film], rng: np.random.Generator) -> np.ndarray:
+    """`[film, frame, 64, 64, 3]`, the same textures and grain in all."""
+    seed = int(rng.integers(2**31))
+    return np.stack(
+        [
+            [np.asarray(render_frame(film, i, np.random.default_rng(seed))[0]) for i in EVERY_OTHER]
+            for film in siblings
+        ]
+    )
+
+
+class MeanFilms(Ring[list[str], Takes]):
+    """A ring of siblings as captions alone foretell them: the means of the latents of many takes.
+
+    A film that is all noise tells nothing of itself, so the right answer is the mean of all films of which
+    the caption is true. One film says little about it: what a caption leaves open varies six times as much
+    as what moves.
+
+    Source: the same idea for any timestep, Xu et al. 2023 (Stable Target Field), arXiv:2302.00670.
+
+    Args:
+        args: of the command line; see `Ring`.
+        vae: the picture model's autoencoder.
+    """
+
+    def __init__(self, args: argparse.Namespace, vae: AutoencoderKL) -> None:
+        self.vae = vae
+        first = max(args.batch // SIBLINGS, 8)
+        super().__init__(args, TakesStream(args.seed), chunk=1, first=first, ahead=2, what="mean films")
+
+    @torch.no_grad()
+    def prepared(self, drawn: Takes) -> list[tuple[list[str], Tensor]]:
+        """The captions with the mean films."""
+        images = to_tensor(list(drawn.frames.reshape(-1, *drawn.frames.shape[3:]))).to(self.args.device)
+        with mixed_precision(self.args.device):
+            latents = torch.cat([latents_of(self.vae, part).float() for part in images.split(_AT_ONCE)])
+        return [(drawn.captions, latents.unflatten(0, drawn.frames.shape[:3]).mean(0).cpu())]
+
+    def siblings(self) -> tuple[Tensor, list[str]]:
+        """Whole families, about as many films as a batch has.
+
+        Returns:
+            Mean latents `[family, film, frame, 4, 16, 16]` of the frames `EVERY_OTHER`, and a caption for
+            each film.
+        """
+        latents, captions = self.sample(max(1, self.args.batch // SIBLINGS))
+        return latents, [c for family in captions for c in family]

@@ -20,7 +20,7 @@ from pipelines.motion import motion_modules, with_motion
 from pipelines.world.films import FRAMES
 from training.common import MODELS, Progress, load_fp32, mixed_precision, parse_args, save_fp16, train
 from training.feed import coverage
-from training.film_pool import SIBLINGS, FilmPool
+from training.film_pool import EVERY_OTHER, SIBLINGS, FilmPool, MeanFilms
 from training.muon import Muon
 from training.train_unet import (
     EMPTY_SHARE,
@@ -36,8 +36,11 @@ NAME = "motion"
 FOLDER = MODELS / "motion"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 NOISY = 0.4  # 1 for uniform timesteps, less for noisier ones
-SIBLINGS_SHARE = 0.5  # of steps, which tell siblings apart
+MEANS_SHARE = 0.65  # of steps, which learn what a text foretells of a film that is all noise
+SIBLINGS_SHARE = 0.1  # of steps, which tell siblings apart where little is seen
 SIBLINGS_WEIGHT = 2.0
+MOMENTUM = 0.98  # of some fifty steps: few films say little
+CLIP_NORM = 0.15  # below most gradients, so that steps of all kinds count alike
 CONFIG = {
     "block_out_channels": (64, 128, 128),
     "motion_layers_per_block": 1,
@@ -177,8 +180,17 @@ def siblings_loss(
 
 
 def first_timesteps(count: int, device: str) -> Tensor:
-    """Timesteps at which it is settled what moves: pure noise half of the time, else in the next quarter."""
-    drawn = torch.randint(STEPS * 3 // 4, STEPS, (count,), device=device)
+    """Timesteps at which it is settled what moves: the first quarter of the way."""
+    return torch.randint(STEPS * 3 // 4, STEPS, (count,), device=device)
+
+
+def empty_timesteps(count: int, device: str) -> Tensor:
+    """Timesteps for mean films: pure noise half of the time, else the first sixth of the way.
+
+    In pure noise their mean is the right answer to a text. So the first step of a film ends at about that
+    mean, and the next steps meet it, hardly to be seen in the noise, and have to keep it.
+    """
+    drawn = torch.randint(STEPS * 5 // 6, STEPS, (count,), device=device)
     return torch.where(torch.rand(count, device=device) < 0.5, STEPS - 1, drawn)
 
 
@@ -232,19 +244,32 @@ def main() -> None:
     if args.minutes == 0:
         export(shipped or modules.state_dict())
         return
-    run = Progress.resume(NAME, modules, Muon(modules), args, shipped)
+    run = Progress.resume(NAME, modules, Muon(modules, momentum=MOMENTUM), args, shipped)
     vae = AutoencoderKL.from_pretrained(MODELS / "image" / "vae").to(args.device).eval()
     text_of = TextTower(args.device)
     alphas = classroom_scheduler().alphas_cumprod.to(args.device)
-    pool = FilmPool(args, vae)
+    pool, means = FilmPool(args, vae), MeanFilms(args, vae)
 
-    def tell_apart(numbers: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        latents, captions = pool.siblings()
-        latents = latents[:, :, numbers].to(args.device)
-        noise, timesteps = torch.randn_like(latents[:, 0]), first_timesteps(len(latents), args.device)
-        with mixed_precision(args.device):
+    def tell_apart(
+        latents: Tensor, captions: list[str], timesteps: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        latents = latents.to(args.device)
+        noise = torch.randn_like(latents[:, 0])
+        with mixed_precision(args.device, on_cpu=False):
             text = text_of(captions).unflatten(0, (-1, SIBLINGS))
             return siblings_loss(model, latents, text, noise, timesteps, alphas)
+
+    def from_noise() -> tuple[Tensor, dict[str, Tensor]]:
+        latents, captions = means.siblings()
+        timesteps = empty_timesteps(len(latents), args.device)
+        with frames_at(model, torch.tensor(EVERY_OTHER)):
+            loss, apart = tell_apart(latents, captions, timesteps)
+        return loss, {f"mean_{name}": value for name, value in apart.items()}
+
+    def siblings(numbers: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        latents, captions = pool.siblings()
+        timesteps = first_timesteps(len(latents), args.device)
+        return tell_apart(latents[:, :, numbers], captions, timesteps)
 
     def denoise(numbers: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         latents, masks, captions = pool.batch()
@@ -252,17 +277,20 @@ def main() -> None:
         latents = latents[:, numbers].to(args.device)
         noise, timesteps = torch.randn_like(latents), noisy_timesteps(args.batch, args.device)
         masks = [masks[film * FRAMES + i] for film in range(args.batch) for i in numbers.tolist()]
-        with mixed_precision(args.device):
+        with mixed_precision(args.device, on_cpu=False):
             loss = film_loss(model, latents, text_of(captions), noise, timesteps, alphas, masks).mean()
         return loss, {"films": loss.detach()}
 
     def compute() -> tuple[Tensor, dict[str, Tensor]]:
+        kind = pool.rng.random()
+        if kind < MEANS_SHARE:
+            return from_noise()
         numbers = torch.arange(FRAMES) if args.whole else some_frames()
         with frames_at(model, numbers):
-            return (tell_apart if pool.rng.random() < SIBLINGS_SHARE else denoise)(numbers)
+            return (siblings if kind < MEANS_SHARE + SIBLINGS_SHARE else denoise)(numbers)
 
     train(
-        run, args, compute, export=export, save_every=250,
+        run, args, compute, export=export, save_every=250, clip_norm=CLIP_NORM,
         after=lambda: motion_use(model, text_of, pool, alphas),
     )  # fmt: skip
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from pipelines.world.captions import caption, holds, parse, pick
-from pipelines.world.layout import SHAPES, draw_scene
+from pipelines.world.captions import Facts, caption, holds, parse, pick
+from pipelines.world.layout import SHAPES, draw_scene, lay_out
 from pipelines.world.render import render
-from pipelines.world.scene import Scene, Thing, one_in_ten
+from pipelines.world.scene import COLOURABLE, Scene, Thing, is_held_out, one_in_ten
 
 FRAMES = 16
 FRAMES_PER_SECOND = 8
@@ -160,6 +160,37 @@ def draw_siblings(rng: np.random.Generator, count: int) -> list[Film]:
     if "grows" in motions:  # then no size is true of all of them
         scene = replace(scene, things=(replace(scene.things[0], size=None),))
     return [_set_moving(scene, motion, rng) for motion in motions]
+
+
+def draw_takes(rng: np.random.Generator, count: int, takes: int) -> tuple[list[list[Film]], list[str]]:
+    """Draw siblings over and over, each time in another scene of which the same captions are true.
+
+    Args:
+        rng: source of all randomness.
+        count: how many siblings; see `draw_siblings`.
+        takes: how many scenes.
+
+    Returns:
+        `[take][sibling]` films, and a caption for each sibling that holds in every take.
+    """
+    first = draw_siblings(rng, count)
+    captions = sibling_captions(first, rng)
+    said, films = parse(_SPEAKS.sub(" ", captions[0])), [first]
+    while len(films) < takes:
+        scene = _as_said(draw_scene(rng), said, rng)
+        if holds(said, scene) and not is_held_out(scene) and _has_room(scene, moves=True):
+            films.append([_set_moving(scene, film.motion, rng) for film in first])
+    return films, captions
+
+
+def _as_said(scene: Scene, said: Facts, rng: np.random.Generator) -> Scene:
+    """The scene with what is said of its one thing and of its looks; what stays open stays as it was."""
+    thing, fact = scene.things[0], said.things[0]
+    thing = replace(thing, noun=fact.noun, colour=fact.colour or thing.colour, size=fact.size or thing.size)
+    if thing.noun not in COLOURABLE:
+        thing = replace(thing, colour=None)
+    looks = {k: getattr(said, k) for k in ("place", "atmosphere", "style") if getattr(said, k) is not None}
+    return lay_out(replace(scene, things=(thing,), relation=None, **looks), rng)
 
 
 def _has_room(scene: Scene, moves: bool) -> bool:

@@ -173,7 +173,7 @@ def test_an_example_is_one_click_away(page: Opener) -> None:
 
 
 def test_markup_in_every_field_stays_text(page: Opener, open_tab: TabOpener, server_log: Path) -> None:
-    opened = page("/")
+    opened = page("/?num_inference_steps=4")  # all tabs draw their first example
     dialogs: list[str] = []
     opened.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     opened.locator("#prompt-bar-more .sv-more-button").click()

@@ -10,17 +10,21 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from pipelines.diffusion import classroom_scheduler
 from pipelines.motion import motion_modules, with_motion
-from pipelines.world.films import FRAMES, parse_motion
+from pipelines.world.films import FRAMES, draw_takes, parse_motion, render_film
 from training.common import MODELS
-from training.film_pool import SIBLINGS, FilmPool
+from training.film_pool import EVERY_OTHER, SIBLINGS, TAKES, FilmPool, MeanFilms
+from training.pool import to_tensor
+from training.ring import worker_rng
 from training.train_motion import (
     SIBLINGS_WEIGHT,
+    empty_timesteps,
     first_timesteps,
     frames_at,
     new_adapter,
     siblings_loss,
     some_frames,
 )
+from training.train_unet import latents_of
 
 
 class Foretold:
@@ -76,8 +80,14 @@ def test_an_error_that_siblings_share_is_not_one_of_their_differences(families) 
 def test_siblings_are_told_apart_where_films_begin() -> None:
     torch.manual_seed(0)
     drawn = first_timesteps(400, "cpu")
+    assert 750 <= drawn.min() < 770 < 980 < drawn.max() <= 999
+
+
+def test_mean_films_are_shown_in_nothing_but_noise_or_nearly_so() -> None:
+    torch.manual_seed(0)
+    drawn = empty_timesteps(400, "cpu")
     assert 0.4 < (drawn == 999).float().mean() < 0.6
-    assert 750 <= drawn.min() < 770
+    assert 833 <= drawn.min() < 850
 
 
 def test_one_frame_of_every_two_is_seen() -> None:
@@ -102,9 +112,13 @@ def test_frames_are_taken_for_those_of_their_numbers() -> None:
 
 
 @pytest.fixture(scope="module")
-def pool() -> FilmPool:
+def vae() -> AutoencoderKL:
+    return AutoencoderKL.from_pretrained(MODELS / "image" / "vae").eval()
+
+
+@pytest.fixture(scope="module")
+def pool(vae: AutoencoderKL) -> FilmPool:
     """Three families."""
-    vae = AutoencoderKL.from_pretrained(MODELS / "image" / "vae").eval()
     args = argparse.Namespace(seed=3, workers=0, pool=3, fresh=0, batch=3, device="cpu")
     return FilmPool(args, vae)
 
@@ -133,3 +147,25 @@ def test_a_batch_has_one_film_of_each_family(pool: FilmPool) -> None:
         family = next(i for i, f in enumerate(pool.values) if any(film.equal(own) for own in f))
         own = [i for i in range(SIBLINGS) if film.equal(pool.values[family][i])]
         assert (pool.items[family][1][own[0]] == mask).all()
+
+
+@torch.no_grad()
+def test_a_mean_film_is_the_mean_of_the_films_of_which_its_caption_is_true(vae: AutoencoderKL) -> None:
+    args = argparse.Namespace(seed=5, workers=0, pool=1, fresh=0, batch=1, device="cpu")
+    latents, captions = MeanFilms(args, vae).siblings()
+    assert latents.shape == (1, SIBLINGS, len(EVERY_OTHER), 4, 16, 16)
+
+    rng = worker_rng(args.seed)
+    takes, said = draw_takes(rng, SIBLINGS, TAKES)
+    assert captions == said
+    seeds = [int(rng.integers(2**31)) for _ in takes]
+    k = 2
+    frames = [
+        np.asarray(render_film(films[k], seed).frames[i])
+        for films, seed in zip(takes, seeds, strict=True)
+        for i in EVERY_OTHER
+    ]
+    expected = latents_of(vae, to_tensor(frames)).unflatten(0, (TAKES, -1)).mean(0)
+    # The ring encodes in bfloat16 where the hardware has it.
+    torch.testing.assert_close(latents[0, k], expected, atol=0.02, rtol=0)
+    assert (latents[0, 0] - expected).abs().mean() > 0.05

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.world import films
+from pipelines.world.captions import parse
 from pipelines.world.films import (
     FRAMES,
     MOTION_WORDS,
@@ -13,6 +14,7 @@ from pipelines.world.films import (
     Film,
     draw_film,
     draw_siblings,
+    draw_takes,
     film_caption,
     film_holds,
     is_held_out_motion,
@@ -20,7 +22,7 @@ from pipelines.world.films import (
     render_film,
     sibling_captions,
 )
-from pipelines.world.scene import NOUNS, Scene, Thing
+from pipelines.world.scene import COLOURABLE, NOUNS, STYLES, Scene, Thing, is_held_out
 
 PLAIN = Scene((Thing("cat", "orange", x=0.5, y=0.6, extent=0.4),), place="meadow", style="cartoon")
 
@@ -127,6 +129,31 @@ def test_siblings_differ_in_nothing_but_what_moves(seed: int) -> None:
     assert all(film_holds(text, film) for text, film in zip(captions, siblings, strict=True)), captions
     assert [parse_motion(text) for text in captions] == [film.motion for film in siblings]
     assert len({words_but_motion(text) for text in captions}) == 1, captions
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_caption_is_true_of_all_takes(seed: int) -> None:
+    takes, captions = draw_takes(rng_of(seed), 4, 8)
+    assert len(takes) == 8
+    motions = [parse_motion(text) for text in captions]
+    for films_of_a_scene in takes:
+        assert [film.motion for film in films_of_a_scene] == motions
+        assert all(map(film_holds, captions, films_of_a_scene)), captions
+        scene = films_of_a_scene[0].scene
+        thing = scene.things[0]
+        assert not is_held_out(scene)
+        assert not any(is_held_out_motion(motion, thing.noun) for motion in motions)
+        assert thing.colour is None or thing.noun in COLOURABLE
+
+
+def test_what_a_caption_leaves_open_differs_from_take_to_take() -> None:
+    takes, captions = draw_takes(rng_of(0), 2, 40)
+    said, scenes = parse(captions[0]), [films_of_a_scene[0].scene for films_of_a_scene in takes]
+    assert said.style is None and said.things[0].colour is None, "the seed is to draw a caption like this"
+    assert {scene.style for scene in scenes} == set(STYLES)
+    assert len({scene.things[0].colour for scene in scenes}) > 3
+    assert len({scene.things[0].y for scene in scenes}) == 40
+    assert {scene.things[0].noun for scene in scenes} == {said.things[0].noun}
 
 
 def words_but_motion(text: str) -> tuple[str, ...]:
