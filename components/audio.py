@@ -18,7 +18,7 @@ from components.audio_run import AUDIO, Made, example_if_ready, made_message, re
 from components.audio_view import GUESS, feed_html, guess_html, levels_html, player_html, sound_part
 from components.errors import explained
 from components.language import Texts
-from components.layout import live_html, section, tab_frame
+from components.layout import ON_ENTER, live_html, section, tab_frame
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot
 from pipelines import audio, bark, models, sounds
@@ -91,7 +91,9 @@ def build_audio_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
 def _layout(bar: PromptBar, t: Texts) -> _Parts:
     with gr.Row(elem_classes="image-actions", equal_height=True):
-        make = gr.Button(t("audio.make"), variant="primary", elem_id="audio-make", scale=2)
+        make = gr.Button(
+            t("audio.make"), variant="primary", elem_id="audio-make", elem_classes=ON_ENTER, scale=2
+        )
         stop = gr.Button(t("audio.stop"), variant="stop", interactive=False, elem_id="audio-stop")
         reseed = gr.Button(t("audio.reseed"), elem_id="audio-reseed")
         download = gr.DownloadButton(t("audio.download"), interactive=False, elem_id="audio-download")

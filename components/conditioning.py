@@ -18,11 +18,12 @@ from components.conditioning_view import (
 from components.errors import explained
 from components.frames import Reel, encode, png_base64
 from components.language import Texts
-from components.layout import html_escape, live_html, section, tab_frame
+from components.layout import ON_ENTER, html_escape, live_html, section, tab_frame
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.plots import plot
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
+from components.trace_view import facts
 from pipelines import conditioning as pipeline
 from pipelines.cross_attention import has_maps
 from pipelines.image import ImageRequest, Trace
@@ -35,6 +36,8 @@ OTHERS = ("A red car in the snow.", "A blue bird on the beach.")  # where no sec
 class _Parts:
     """The tab's components."""
 
+    draw: gr.Button
+    draw_stop: gr.Button
     effects: list[gr.Plot]
     status: gr.HTML
     cut: gr.Button
@@ -64,8 +67,10 @@ def build_conditioning_tab(bar: PromptBar, t: Texts, public: bool) -> None:
     with tab_frame(t, "conditioning") as tab:
         parts = _layout(t)
     inputs = bar.run_inputs
-    enter, cut, switch, one = _handlers(t)
-    tab.select(enter, inputs, [*parts.effects, parts.status, bar.trace], **STEPPER)
+    draw, enter, cut, switch, one = _handlers(t)
+    outputs = [*parts.effects, parts.status, parts.draw_stop, bar.trace]
+    tab.select(enter, inputs, outputs, **STEPPER)
+    parts.draw.click(draw, inputs, outputs, trigger_mode="multiple", **STEPPER)
     shown = {"trigger_mode": "multiple", **STEPPER, "show_progress": "full"}
     parts.cut.click(cut, inputs, [parts.cuts, parts.cut_stop], show_progress_on=parts.cuts, **shown)
     parts.switch.click(
@@ -73,12 +78,16 @@ def build_conditioning_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         show_progress_on=parts.row, **shown,
     )  # fmt: skip
     parts.at.release(one, [*inputs, bar.prompt_b, parts.at], parts.one, trigger_mode="multiple", **STEPPER)
-    for stop in (parts.cut_stop, parts.switch_stop):
+    for stop in (parts.draw_stop, parts.cut_stop, parts.switch_stop):
         stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
 
 
 def _layout(t: Texts) -> _Parts:
     section(t("conditioning.effects_title"), t("conditioning.effects_hint"))
+    with gr.Row():
+        draw = gr.Button(t("image.generate"), variant="primary", elem_id="conditioning-draw",
+                         elem_classes=ON_ENTER, scale=0, min_width=470)  # fmt: skip
+        draw_stop = _stop_button("conditioning-draw-stop", t)
     status = live_html("trace", "conditioning-status", t("conditioning.effects_title"))
     effects = []
     with gr.Column(elem_id="conditioning-effects"):
@@ -102,7 +111,9 @@ def _layout(t: Texts) -> _Parts:
     with gr.Column(elem_classes="sv-wide"):
         row = live_html("trace", "conditioning-row", t("conditioning.switch_title"))
         scores = plot(t("conditioning.switch_alt"), elem_id="conditioning-scores", visible=False)
-    return _Parts(effects, status, cut, cut_stop, cuts, at, switch, switch_stop, row, scores, one)
+    return _Parts(
+        draw, draw_stop, effects, status, cut, cut_stop, cuts, at, switch, switch_stop, row, scores, one
+    )
 
 
 def _heat_map(name: str, t: Texts) -> gr.Plot:
@@ -115,14 +126,19 @@ def _stop_button(elem_id: str, t: Texts) -> gr.Button:
 
 
 def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
-    """What opening the tab does, and what the two buttons and the slider do."""
+    """What the first button, opening the tab, the other two buttons and the slider do."""
+
+    @explained(t)
+    def draw(*inputs: Any) -> Iterator[Any]:
+        *values, trace, slot = inputs
+        yield from effects_run(request_like(trace, *values), slot, t)
 
     @explained(t)
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         yield from open_tab(
             trace, lambda: request_like(None, *values), slot, enough=has_maps,
-            waiting=lambda reel: _unchanged(_progress(reel, t)),
+            waiting=lambda reel: _unchanged(_progress(reel, t), stoppable=True),
             show=lambda shown: _effects(shown, t),
             # the same picture once more, to the bit, this time with a look inside
             run=lambda request, _: effects_run(request, slot, t),
@@ -162,7 +178,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         levers = Steering(prompt_b=other, switch_at=min(int(at), request.num_inference_steps))
         yield from switch_run(replace(request, steering=levers).validated(), slot, t)
 
-    return enter, cut, switch, one
+    return draw, enter, cut, switch, one
 
 
 def effects_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:
@@ -174,12 +190,12 @@ def effects_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]
         t: texts.
 
     Yields:
-        Values for the figures, the status and the trace.
+        Values for the figures, the status, the stop button and the trace.
     """
     views = RunViews(
-        running=lambda reel: _unchanged(_progress(reel, t)),
+        running=lambda reel: _unchanged(_progress(reel, t), stoppable=True),
         finished=lambda trace: _effects(trace, t),
-        restored=lambda: _unchanged(""),
+        restored=lambda: _unchanged("", stoppable=False),
     )
     yield from show_run(replace(request, look_inside=True), slot, views)
 
@@ -190,13 +206,18 @@ def _progress(reel: Reel, t: Texts) -> str:
     return f'<div class="trace"><p class="remark" role="status">{html_escape(text)}</p></div>'
 
 
-def _unchanged(status: str) -> tuple[Any, ...]:
-    return (*[gr.skip()] * len(EFFECTS), status, gr.skip())
+def _unchanged(status: str, stoppable: bool) -> tuple[Any, ...]:
+    return (*[gr.skip()] * len(EFFECTS), status, gr.update(interactive=stoppable), gr.skip())
 
 
 def _effects(trace: Trace, t: Texts) -> tuple[Any, ...]:
     hears = pipeline.hears_text(trace.request.model)
-    return (*effects_figures(pipeline.block_effects(trace), hears, t), "", trace)
+    return (
+        *effects_figures(pipeline.block_effects(trace), hears, t),
+        f'<div class="trace">{facts(trace.request, t)}</div>',
+        gr.update(interactive=False),
+        trace,
+    )
 
 
 def switch_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from components.cross_attention_view import trace_view
 from components.errors import explained
 from components.frames import Reel
 from components.language import Texts
-from components.layout import html_escape, live_html, section, tab_frame
+from components.layout import ON_ENTER, html_escape, live_html, section, tab_frame
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
@@ -35,7 +35,13 @@ def build_cross_attention_tab(bar: PromptBar, t: Texts, public: bool) -> None:
     """
     with tab_frame(t, "cross_attention") as tab:
         with gr.Row(elem_classes="image-actions", equal_height=True):
-            look = gr.Button(t("cross_attention.look"), variant="primary", elem_id="attention-look", scale=2)
+            look = gr.Button(
+                t("cross_attention.look"),
+                variant="primary",
+                elem_id="attention-look",
+                elem_classes=ON_ENTER,
+                scale=2,
+            )
             stop = gr.Button(t("image.stop"), variant="stop", elem_id="attention-stop", interactive=False)
         view = live_html("cross_attention", "attention-view", t("cross_attention.title"))
         section(t("cross_attention.hidden_title"), t("cross_attention.hidden_hint"))

@@ -1,7 +1,7 @@
 // The patches of the DINO tab: grids of numbers come as grey pictures and are drawn over the pictures here.
 
 const dataOf = () => element.querySelector("[data-dino]");
-let shown = null; // the data's element that is drawn at the moment
+let shown = null; // the data that is drawn at the moment, as text
 let data, similarity, attention, chosen, layer;
 
 const pixelsOf = async (source) => {
@@ -102,12 +102,13 @@ const choose = (patch) => {
 };
 
 const show = async () => {
-  const source = dataOf();
-  if (!source || source === shown) return;
-  shown = source;
-  const next = JSON.parse(source.dataset.dino);
+  const text = dataOf()?.dataset.dino ?? null;
+  if (text === shown) return;
+  shown = text;
+  if (text === null) return;
+  const next = JSON.parse(text);
   const [a, b] = await Promise.all([pixelsOf(next.similarity), pixelsOf(next.attention)]);
-  if (source !== dataOf()) return;
+  if (text !== shown) return;
   [data, similarity, attention] = [next, a, b];
   layer = data.shares[0].length - 1;
   for (const tile of element.querySelectorAll("[data-tile]")) {
@@ -151,5 +152,8 @@ element.addEventListener("change", (event) => {
   drawHeads();
 });
 
-new MutationObserver(show).observe(element, { childList: true, subtree: true });
+// Gradio changes the view in place, its element kept, or puts it in anew.
+new MutationObserver(show).observe(element, {
+  childList: true, subtree: true, attributes: true, attributeFilter: ["data-dino"],
+});
 show();

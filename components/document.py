@@ -4,6 +4,7 @@ Gradio adds `head=` only after its own scripts have run: too late to choose the 
 """
 
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -49,6 +50,9 @@ def dress(html: str, language: str) -> str:
     title = json.dumps(load_texts(language)("common.page_title"))
     gradios, own = (load_texts(name).many("common.gradio_words") for name in ("en", language))
     words = json.dumps(list(zip(gradios, own, strict=True)))
+    # Addresses are relative to the page's own folder without it, too; with it, Plotly's `url(#clip)` and a
+    # link to `#tabs` would mean another document as soon as the address changes.
+    html = re.sub(r'<base href="\./"\s*/?>', "", html, count=1)
     script = (HERE / "page.js").read_text("utf-8") + view_scripts()
     rules = theme.font_faces() + (HERE / "style.css").read_text("utf-8") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)

@@ -13,7 +13,7 @@ from components.frames import Reel, encode
 from components.guidance_sweep import build_sweep_section, guidance_sweep, wire_sweep
 from components.guidance_view import away_idle, away_view, dial_view, sum_view
 from components.language import Texts
-from components.layout import live_html, section, tab_frame
+from components.layout import ON_ENTER, live_html, section, tab_frame
 from components.numbers import short
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import GUIDANCE, BarValues, PromptBar
@@ -37,6 +37,8 @@ def build_guidance_tab(bar: PromptBar, t: Texts, public: bool) -> None:
                 *GUIDANCE, value=BarValues.guidance_scale, step=0.5, label=t("guidance.scale"),
                 info=t("guidance.scale_info"), elem_id="guidance-dial", scale=4, min_width=320,
             )  # fmt: skip
+            draw = gr.Button(t("image.generate"), variant="primary", elem_id="guidance-draw",
+                             elem_classes=ON_ENTER, scale=1, min_width=180)  # fmt: skip
             stop = gr.Button(t("guidance.stop"), variant="stop", elem_id="guidance-stop", interactive=False)
         live = live_html("trace", "guidance-live", t("guidance.live_title"))
         section(t("guidance.sum_title"), t("guidance.sum_hint"))
@@ -53,8 +55,9 @@ def build_guidance_tab(bar: PromptBar, t: Texts, public: bool) -> None:
                           api_visibility="private")  # fmt: skip
     rerun_call = {"inputs": inputs, "outputs": dial_outputs, "trigger_mode": "multiple", **STEPPER}
     turned_and_drawn = turned.then(rerun, **rerun_call)
+    drawn = draw.click(rerun, **rerun_call)
     entered = tab.select(enter, inputs, dial_outputs, **STEPPER)
-    wire_sweep(sweep, inputs, [turned_and_drawn, entered], t)
+    wire_sweep(sweep, inputs, [turned_and_drawn, drawn, entered], t)
     gr.on([away[0].click, away[1].submit], _away_handler(t), [*inputs, away[1]], away[2],
           trigger_mode="multiple", **STEPPER)  # fmt: skip
     stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")

@@ -13,7 +13,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from components.errors import explained
 from components.frames import Reel
 from components.language import Texts
-from components.layout import live_html, tab_frame
+from components.layout import ON_ENTER, live_html, tab_frame
 from components.picture_tabs import STEPPER, example_if_ready, observed, open_tab
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
@@ -42,7 +42,9 @@ def build_image_tab(bar: PromptBar, t: Texts, public: bool) -> None:
     """
     with tab_frame(t, "image") as tab:
         with gr.Row(elem_classes="image-actions", equal_height=True):
-            generate = gr.Button(t("image.generate"), variant="primary", elem_id="generate", scale=2)
+            generate = gr.Button(
+                t("image.generate"), variant="primary", elem_id="generate", elem_classes=ON_ENTER, scale=2
+            )
             stop = gr.Button(t("image.stop"), variant="stop", interactive=False, elem_id="stop")
             reseed = gr.Button(t("image.reseed"), elem_id="reseed")
             download = gr.DownloadButton(t("image.download"), interactive=False, elem_id="download")

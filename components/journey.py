@@ -13,7 +13,7 @@ from components.journey_sound import build_sound_row
 from components.journey_time import TimeRow
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.language import Texts
-from components.layout import html_escape, live_html, tab_frame
+from components.layout import ON_ENTER, html_escape, live_html, tab_frame
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import BarValues, PromptBar, run_values, values_from_query
 from components.runs import RunSlot, RunViews, show_run
@@ -82,7 +82,12 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
         reading = live_html("journey", "journey-reading", t("journey.reading"), waiting_view(READING, t))
         with gr.Row(elem_classes="journey-actions", equal_height=True):
             start = gr.Button(
-                t("journey.draw"), variant="primary", elem_id="journey-draw", scale=0, min_width=320
+                t("journey.draw"),
+                variant="primary",
+                elem_id="journey-draw",
+                elem_classes=ON_ENTER,
+                scale=0,
+                min_width=320,
             )
             stop = gr.Button(
                 t("image.stop"), variant="stop", interactive=False, elem_id="journey-stop", scale=0

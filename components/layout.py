@@ -11,6 +11,8 @@ from PIL import Image
 
 from components.language import Texts
 
+ON_ENTER = "sv-on-enter"  # class of the button of a tab that Enter in the prompt presses
+
 
 def html_escape(text: object) -> str:
     """Text that may stand inside an element or a quoted attribute."""

@@ -112,6 +112,13 @@
     const root = location.pathname.replace(GERMAN, "/");
     link.href = (other === "de" ? root.replace(/\/?$/, "/de") : root) + "?" + query;
   }
+  // The skip link leads past the tabs, too, into the one that is open.
+  function enterOpenTab() {
+    const panel = document.querySelector(`#${openTabButton()?.id.replace(/-button$/, "")}`);
+    panel?.setAttribute("tabindex", "-1");
+    panel?.focus();
+    panel?.scrollIntoView({ block: "start" });
+  }
   function switchTheme() {
     const dark = document.body.classList.toggle("dark");
     keep("__theme", dark ? "dark" : "light");
@@ -123,6 +130,7 @@
     const link = target && target.closest("a[data-language]");
     if (link) return switchLanguage(link);
     if (target && target.closest("[data-theme-switch]")) return switchTheme();
+    if (target && target.closest(".sv-skip")) { event.preventDefault(); return enterOpenTab(); }
     const more = target && target.closest(".sv-more-button");
     if (more) more.setAttribute("aria-expanded", String(more.getAttribute("aria-expanded") !== "true"));
     const tab = target && target.closest('#tabs [role="tab"]');

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from components.language import Texts
-from components.layout import one_click_away
+from components.layout import ON_ENTER, one_click_away
 from components.runs import RunSlot
 from pipelines import models
 from pipelines.checks import MAX_SEED
@@ -178,14 +178,11 @@ def _numbers(t: Texts) -> tuple[gr.Number, gr.Slider, gr.Slider]:
     return seed, scale, steps
 
 
-# Enter draws as the open tab's own button does; elsewhere as the image tab's, once that was opened.
-_ON_ENTER = """() => {
-  const open = document.querySelector('#tabs [role="tab"][aria-selected="true"]')?.id;
-  const own = { "tab-journey-button": "#journey-draw", "tab-cross_attention-button": "#attention-look",
-    "tab-prompt_lab-button": "#lab-draw", "tab-video-button": "#video-from-bar",
-    "tab-audio-button": "#audio-make" }[open];
-  document.querySelector(own ?? "#generate")?.click();
-}"""
+# Enter presses the open tab's own button for a run of the prompt (`layout.ON_ENTER`).
+_ON_ENTER = f"""() => {{
+  const open = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
+  document.querySelector(`#${{open?.id.replace(/-button$/, "")}} .{ON_ENTER}`)?.click();
+}}"""
 
 
 def build_prompt_bar(t: Texts) -> PromptBar:

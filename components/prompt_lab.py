@@ -12,7 +12,7 @@ from components.batches import BatchViews, show_batch
 from components.errors import explained
 from components.image import save_png
 from components.language import Texts
-from components.layout import live_html, section, tab_frame
+from components.layout import ON_ENTER, live_html, section, tab_frame
 from components.picture_tabs import STEPPER, example_request, request_like
 from components.prompt_bar import EXAMPLES, BarValues, PromptBar
 from components.prompt_lab_chips import NEGATIVE, builder_html, clicked
@@ -94,7 +94,9 @@ def _layout(t: Texts) -> _Parts:
             start = builder_html(BarValues.prompt, "", _FIRST, None, t)
             builder = live_html("prompt_lab", "lab-builder", t("prompt_lab.builder_title"), start)
         with gr.Column(scale=5, min_width=340, elem_classes="lab-results"):
-            draw = gr.Button(_draw_label(_FIRST, t), variant="primary", elem_id="lab-draw")
+            draw = gr.Button(
+                _draw_label(_FIRST, t), variant="primary", elem_id="lab-draw", elem_classes=ON_ENTER
+            )
             grid = live_html(
                 "prompt_lab", "lab-grid", t("prompt_lab.grid_title"), idle_html(t("prompt_lab.grid_idle"))
             )

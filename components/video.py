@@ -12,7 +12,7 @@ import gradio as gr
 
 from components.errors import explained
 from components.language import Texts
-from components.layout import html_escape, live_html, one_click_away, tab_frame
+from components.layout import ON_ENTER, html_escape, live_html, one_click_away, tab_frame
 from components.numbers import short
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot
@@ -102,7 +102,9 @@ def _layout(t: Texts) -> _Parts:
                               interactive=False, elem_id=f"video-{kind}", min_width=120)
             for kind in FORMATS
         ]  # fmt: skip
-        from_bar = gr.Button(t("video.from_bar"), size="md", elem_id="video-from-bar", min_width=220)
+        from_bar = gr.Button(
+            t("video.from_bar"), size="md", elem_id="video-from-bar", elem_classes=ON_ENTER, min_width=220
+        )
     with one_click_away(t("video.more"), "video-more"), gr.Row():
         known = [(e.title, e.id) for e in models.catalogue("video")]
         model = gr.Dropdown(

@@ -61,6 +61,27 @@ def test_a_click_and_the_arrow_keys_choose_a_patch(page: Opener) -> None:
     assert heat(opened, "[data-heads] figure:first-child .tile") != before
 
 
+PICTURES = "Array.from(document.querySelectorAll('#dino-patches [data-tile] img'), (i) => i.src)"
+
+
+def changed(page: Page, before: list[str]) -> list[str]:
+    """The pictures of all four tiles and of all heads, once they are others than before."""
+    page.wait_for_function(f"(old) => {PICTURES}.length === 4 && {PICTURES}[0] !== old[0]", arg=before)
+    expect(page.locator("#dino-patches [data-heads] figure img")).to_have_count(8)
+    return page.evaluate(PICTURES)
+
+
+def test_new_pictures_take_the_place_of_the_old_ones(page: Opener) -> None:
+    opened = ready(page("/?tab=dino"))
+    pictures = changed(opened, [""])
+    opened.locator("#dino-draw").click()
+    drawn = changed(opened, pictures)
+    assert heat(opened, "[data-tile=like][data-picture='1']")
+    opened.locator("#dino-swap").click()
+    swapped = changed(opened, drawn)
+    assert sorted(swapped) == sorted(drawn)
+
+
 def test_a_visitor_brings_a_picture_and_exchanges_the_two(page: Opener, tmp_path) -> None:
     world_picture(5).picture.save(tmp_path / "own.png")
     (tmp_path / "bad.png").write_bytes(b"only words")

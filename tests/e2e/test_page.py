@@ -258,3 +258,30 @@ def test_the_prompt_stays_in_view_while_one_scrolls(page: Opener) -> None:
     opened.evaluate("window.scrollTo(0, 600)")
     expect(opened.locator("#prompt textarea")).to_be_in_viewport()
     assert opened.evaluate("window.scrollY") > 100, "the page was too short to scroll"
+
+
+def test_the_skip_link_leads_into_the_open_tab_and_changes_nothing_else(page: Opener) -> None:
+    opened = page("/de?tab=tokens&prompt=Hallo")
+    opened.locator("#tab-tokens .sv-head").wait_for()
+    before = opened.url
+    opened.locator(".sv-skip").focus()
+    opened.keyboard.press("Enter")
+    expect(opened.locator("#tab-tokens")).to_be_focused()
+    assert (opened.url, prompt_of(opened)) == (before, "Hallo")
+
+
+def test_plots_keep_their_colours_when_the_address_changes(page: Opener) -> None:
+    """Plotly points at its gradients and clip paths by address: one with the page's own in it goes stale."""
+    opened = page("/?tab=conditioning&num_inference_steps=2")
+    opened.locator("#conditioning-effects .js-plotly-plot .colorbar").first.wait_for()
+    pages: list[str] = []
+    opened.on("request", lambda request: pages.append(request.url))
+    opened.locator("#prompt textarea").fill("a dog")
+    expect(opened).to_have_url(re.compile("a\\+dog"))
+    opened.set_viewport_size({"width": 1000, "height": 800})
+    fills = """Array.from(document.querySelectorAll('.js-plotly-plot svg *'), (e) =>
+        [e.style.fill, e.getAttribute('clip-path')].filter((a) => a && a.includes('url('))).flat()"""
+    opened.wait_for_function(f"{fills}.length > 0")
+    # `url("#name")` means this document, whatever its address is
+    assert [a for a in opened.evaluate(fills) if not re.match(r"""url\(["']?#""", a)] == []
+    assert not [url for url in pages if urlsplit(url).path == "/" and "prompt" in url]

@@ -117,3 +117,21 @@ def test_endpoints_explain_what_they_refuse(client: Client) -> None:
         )
     with pytest.raises(AppError, match="from the list"):
         client.predict(prompt="a cat", model="nonsense", api_name="/cut_blocks")
+
+
+@pytest.mark.parametrize(
+    "stem, result", [("guidance", "#guidance-live"), ("conditioning", "#conditioning-status")]
+)
+def test_enter_draws_a_new_prompt_though_no_other_tab_was_opened(
+    page: Opener, stem: str, result: str
+) -> None:
+    opened = page(f"{QUICK}&tab={stem}")
+    stop = opened.locator(f"#{stem}-{'draw-' if stem == 'conditioning' else ''}stop")
+    opened.locator(f"#tab-{stem} img, #tab-{stem} .js-plotly-plot").first.wait_for(timeout=WAIT)
+    expect(stop).to_be_disabled()
+    opened.locator("#prompt textarea").fill("A red dog in the snow.")
+    with opened.expect_request(
+        lambda request: "queue/join" in request.url and "red dog" in (request.post_data or "")
+    ):
+        opened.locator("#prompt textarea").press("Enter")
+    expect(opened.locator(f"#tab-{stem}")).to_contain_text("A red dog in the snow.")
