@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 from benchmarks.bench import Row, medians, row
-from pipelines import guidance, image, models, stepper
-from pipelines.compute import on_compute_thread
+from pipelines import guidance, image, stepper
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
 from pipelines.trace import ImageRequest
 
 REQUEST = ImageRequest("A small cat on a bed.", seed=1, num_inference_steps=20, model="classroom-image")

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from benchmarks.bench import Row, medians, row
-from pipelines import models, stepper, video
-from pipelines.compute import on_compute_thread
+from pipelines import stepper, video
 from pipelines.image import decode
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
 from pipelines.trace import ImageRequest
 from pipelines.video import FilmRequest
 from pipelines.video_files import film_bytes

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from benchmarks.bench import Row, medians, row
-from pipelines import models
 from pipelines.audio import AudioRequest, run
-from pipelines.compute import on_compute_thread
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
 
 REQUEST = AudioRequest("a slow, sad piano melody", seed=1, model="classroom-audio")
 

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from benchmarks.bench import Row, medians, row
 from benchmarks.engine import REQUEST, one_after_the_other
-from pipelines import control_vector, models
-from pipelines.compute import on_compute_thread
+from pipelines import control_vector
 from pipelines.control_vector import Drawn
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
 from pipelines.steering import Steering
 
 PROMPT_B = "A red car in the snow."

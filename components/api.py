@@ -10,7 +10,7 @@ import gradio as gr
 
 from components.errors import message
 from components.language import load_texts
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 log = logging.getLogger(__name__)
 # Runs of the image model share their steps, trainings take turns step by step; everything else that runs a

@@ -21,7 +21,7 @@ from components.language import Texts
 from components.layout import ON_ENTER, live_html, section, tab_frame
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot
-from pipelines import audio, bark, models, sounds
+from pipelines import audio, bark, sounds
 from pipelines.audio import Sound
 from pipelines.audio_models import backends_of
 from pipelines.audio_request import (
@@ -31,7 +31,8 @@ from pipelines.audio_request import (
     MIN_SECONDS,
     AudioRequest,
 )
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 
 PLAYER = "audio-player"
 EXAMPLES = ("A slow, sad piano melody.", "Fast drums, dramatic.", "A happy guitar, rising.", "Birdsong.")

@@ -20,10 +20,11 @@ from components.audio_view import (
 from components.language import Texts
 from components.numbers import fixed
 from components.runs import RunSlot
-from pipelines import bark, models
+from pipelines import bark
 from pipelines.audio import AudioRequest, Sound
 from pipelines.audio_inside import Guess
 from pipelines.bark import LEVELS, BarkLevel
+from pipelines.serving import models
 
 
 def level_message(

@@ -15,7 +15,7 @@ from components.layout import html_escape, live_html, section
 from components.numbers import fixed
 from components.runs import RunSlot
 from pipelines.audio import AudioRequest
-from pipelines.checks import MAX_SEED
+from pipelines.serving.checks import MAX_SEED
 
 PARTNER = "A fast, happy drum piece."
 PLAYERS = ("audio-pair-a", "audio-pair-b", "audio-pair-c")

@@ -28,8 +28,8 @@ from components.language import Texts
 from components.layout import html_escape, live_html, section, tab_frame
 from components.prompt_bar import PromptBar
 from pipelines import clip_matrix as pipeline
-from pipelines.errors import InputError
 from pipelines.image import Trace
+from pipelines.serving.errors import InputError
 
 
 def clip_matrix(

@@ -16,9 +16,9 @@ from components.language import Texts
 from components.layout import html_escape
 from pipelines import clip_matrix as pipeline
 from pipelines.clip_matrix import ClipMatrix, ZeroShot
-from pipelines.errors import InputError
 from pipelines.image import Trace
-from pipelines.pictures import open_picture
+from pipelines.serving.errors import InputError
+from pipelines.serving.uploads import open_picture
 
 LABELS = ("cat", "dog", "rabbit", "bird", "fish", "house", "tree", "car", "boat", "bed", "flower", "guitar")
 TEMPLATE = "a {label}"

@@ -17,7 +17,7 @@ from components.plots import plot
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from pipelines.context import Context, SharedWord, first_choice, read_contexts, shared_words
 from pipelines.embeddings import counterpart
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 # Pairs of prompts with the word to look at. The first two say the same in another order.
 TRIALS = {

@@ -33,7 +33,7 @@ from components.live import TRAINING, owner_of
 from components.prompt_bar import PromptBar
 from pipelines import contrastive_pairs
 from pipelines.contrastive import BATCHES, TEMPERATURES
-from pipelines.live_training import trainings
+from pipelines.serving.live_training import trainings
 
 API: dict[str, Callable[..., Any]] = {"train_contrastive": train_contrastive}
 

@@ -5,11 +5,11 @@ import gradio as gr
 from components.clip_matrix_bench import open_uploads
 from components.contrastive_desk import EXPERIMENTS, measured, recipe_of
 from pipelines import contrastive_pairs
-from pipelines.checks import whole
 from pipelines.clip_matrix import compute_clip_matrix
 from pipelines.contrastive import begin_training, lowest_loss
-from pipelines.errors import InputError
-from pipelines.live_training import trainings
+from pipelines.serving.checks import whole
+from pipelines.serving.errors import InputError
+from pipelines.serving.live_training import trainings
 
 _API_STEPS = 200
 

@@ -19,7 +19,7 @@ from pipelines import contrastive_pairs
 from pipelines.clip_matrix import compute_clip_matrix, learned_logit_scale
 from pipelines.contrastive import Recipe, begin_training, lowest_loss
 from pipelines.contrastive_pairs import Pairs, first_pairs, own_pairs, with_twin
-from pipelines.live_training import trainings
+from pipelines.serving.live_training import trainings
 
 CLASSROOM = "classroom-clip"  # the trained one beside, whatever model the bar names
 EXPERIMENTS = ("pairs", "swapped", "reshuffled", "twins", "many")

@@ -19,8 +19,8 @@ from pipelines import control_vector as pipeline
 from pipelines import image
 from pipelines.clip import clip_scores
 from pipelines.control_vector import Choice
-from pipelines.errors import InputError
-from pipelines.models import default_id
+from pipelines.serving.errors import InputError
+from pipelines.serving.models import default_id
 from pipelines.steering import Steering
 from pipelines.tokens import token_view
 from pipelines.trace import ImageRequest

@@ -15,8 +15,8 @@ from components.layout import html_escape
 from components.numbers import fixed, short
 from components.plots import DIVERGING
 from components.tokens_html import limit_sentence, style_of
-from pipelines import models
 from pipelines.control_vector import ControlVector
+from pipelines.serving import models
 from pipelines.tokens import TokenView, colour_keys
 
 _TALL, _SHORT = 12, 40  # rows up to which they are drawn tall, and from which on flat

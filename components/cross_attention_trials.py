@@ -23,9 +23,9 @@ from components.prompt_bar import PromptBar
 from components.runs import RunSlot
 from pipelines import cross_attention as pipeline
 from pipelines import picture_attention
-from pipelines.figures import figure
 from pipelines.image import ImageRequest
-from pipelines.pictures import open_picture
+from pipelines.serving.measured import figure
+from pipelines.serving.uploads import open_picture
 from pipelines.tokens import colour_keys
 
 

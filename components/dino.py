@@ -20,10 +20,10 @@ from components.live import MODEL
 from components.numbers import fixed
 from components.prompt_bar import PromptBar
 from pipelines import dino as pipeline
-from pipelines import models
 from pipelines.dino import Known
-from pipelines.errors import InputError
-from pipelines.figures import figure
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
+from pipelines.serving.measured import figure
 
 FIRST = (31, 46)  # seeds of the pictures that the tab opens with
 # What needs no training, beside each figure.

@@ -18,8 +18,6 @@ from components.language import Texts
 from components.layout import live_html, section
 from components.live import MODEL, TRAINING, owner_of
 from components.training_console import console_html
-from pipelines.checks import MAX_SEED, whole
-from pipelines.compute import on_compute_thread, one_core
 from pipelines.dino_training import (
     MOMENTUM_HIGHEST,
     DinoLearner,
@@ -27,8 +25,10 @@ from pipelines.dino_training import (
     Settings,
     neighbour_share,
 )
-from pipelines.live_training import MOST_STEPS, Run, trainings
-from pipelines.models import apart_from_loads
+from pipelines.serving.checks import MAX_SEED, whole
+from pipelines.serving.compute import on_compute_thread, one_core
+from pipelines.serving.live_training import MOST_STEPS, Run, trainings
+from pipelines.serving.models import apart_from_loads
 
 PACE = 0.3  # s between two views: each has a dozen small pictures
 MOST_API_STEPS = 200

@@ -11,7 +11,7 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed
 from pipelines.dino_training import PROTOTYPES, DinoRecord, Look, look, pictures
-from pipelines.live_training import MOST_STEPS
+from pipelines.serving.live_training import MOST_STEPS
 
 TEACHER, STUDENT = "#d55e00", "#0072b2"
 GOOD, BAD, EARLY = "#009e73", "#cc0044", "#8a8f98"

@@ -26,7 +26,7 @@ from components.prompt_bar import PromptBar
 from pipelines import projections
 from pipelines.embedding_world import MAP_SIZE
 from pipelines.embeddings import Embedding, counterpart, difference, embed
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 # Events that run the model take turns; while somebody types, only the last text counts.
 MODEL = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}

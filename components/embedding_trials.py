@@ -17,7 +17,7 @@ from components.prompt_bar import PromptBar
 from pipelines import directions
 from pipelines.embedding_world import KINDS, short_texts
 from pipelines.embeddings import arithmetic
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 _SUMS = (
     ("small dog", "dog", "cat"),

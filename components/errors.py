@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from components.language import Texts
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from components.layout import html_escape
 from components.numbers import fixed, short
 from components.plots import DIVERGING, SEQUENTIAL, style
 from components.trace_view import facts, film, hole, picture, readout, scrubber, store
-from pipelines import models
 from pipelines.guidance import GuidanceSweep
 from pipelines.image import ImageRequest, Trace
+from pipelines.serving import models
 
 _HIGH = 12.0  # from here on, pictures of most models burn
 LEFT, RIGHT = 84, 12  # px beside the plot; the row of pictures above it keeps the same margins

@@ -17,9 +17,10 @@ from components.layout import ON_ENTER, html_escape, live_html, tab_frame
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import BarValues, PromptBar, run_values, values_from_query
 from components.runs import RunSlot, RunViews, show_run
-from pipelines import image, journey, models
-from pipelines.errors import InputError
+from pipelines import image, journey
 from pipelines.image import ImageRequest, Trace
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 
 _TEXT: dict[str, Any] = {
     "concurrency_id": "text", "concurrency_limit": 4, "api_visibility": "private",

@@ -12,7 +12,7 @@ from components.prompt_bar import PromptBar
 from components.runs import RunSlot
 from components.video_runs import FILM, film_run, shot_of
 from components.video_sheets import FilmReel, Shot
-from pipelines import models
+from pipelines.serving import models
 from pipelines.video import FilmRequest
 from pipelines.video_words import said_motion, with_motion_word
 

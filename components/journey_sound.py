@@ -15,8 +15,8 @@ from components.language import Texts
 from components.layout import html_escape
 from components.prompt_bar import PromptBar
 from components.runs import RunSlot
-from pipelines import models
 from pipelines.audio import AudioRequest
+from pipelines.serving import models
 from pipelines.sounds import LOUDEST, limited
 
 _HIGH = 60  # px of the wave

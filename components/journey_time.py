@@ -12,7 +12,7 @@ from components.language import Texts
 from components.layout import html_escape, live_html
 from components.prompt_bar import PromptBar, values_from_query
 from components.runs import RunSlot
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 from pipelines.trace import Trace
 
 TIME = ("video", "audio")

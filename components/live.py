@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.live_training import trainings
+from pipelines.serving.live_training import trainings
 
 MODEL: dict[str, Any] = {
     "api_visibility": "private",

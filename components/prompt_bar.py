@@ -12,8 +12,8 @@ import gradio as gr
 from components.language import Texts
 from components.layout import ON_ENTER, one_click_away
 from components.runs import RunSlot
-from pipelines import models
-from pipelines.checks import MAX_SEED
+from pipelines.serving import models
+from pipelines.serving.checks import MAX_SEED
 
 DEFAULT_PROMPT = "A small cat on a bed."
 # As spoken in the lecture, double blank, capital and "Dimm" included: what a tokenizer makes of

@@ -8,8 +8,8 @@ from components.layout import html_escape
 from components.numbers import fixed, percent
 from components.prompt_lab_seeds import interval
 from components.prompt_lab_view import facts_html, running_bar
-from pipelines.figures import figure
 from pipelines.prompt_lab import Batch, NegativePairs
+from pipelines.serving.measured import figure
 
 
 def negative_running(batch: Batch, sources: Sequence[str], done: int, t: Texts) -> str:

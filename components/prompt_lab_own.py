@@ -22,12 +22,12 @@ from components.prompt_lab_seeds import (
 )
 from components.prompt_lab_trials import idle_html, wire_stop
 from components.runs import RunSlot
-from pipelines import models
-from pipelines.errors import InputError
-from pipelines.figures import WORD_KINDS, word_distances
 from pipelines.image import ImageRequest
 from pipelines.prompt_lab import SeedTrial, compare_seeds, decoded, seeds_batch
 from pipelines.prompt_words import DIMENSIONS, with_value, words_of
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
+from pipelines.serving.measured import WORD_KINDS, word_distances
 from pipelines.trace import DenoiseStep
 
 

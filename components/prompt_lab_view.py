@@ -11,10 +11,10 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed, short
 from components.plots import style
-from pipelines import models
 from pipelines.image import ImageRequest
 from pipelines.prompt_lab import Batch, Pictures
 from pipelines.prompt_words import said, words_of
+from pipelines.serving import models
 from pipelines.tokens import colour_keys, token_view
 
 _ROW = 34  # px of one word's bar

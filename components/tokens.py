@@ -12,8 +12,8 @@ from components.layout import html_escape, live_html, tab_frame
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.tokens_compare import compare_html, table_html
 from components.tokens_html import limit_sentence, reading_html
-from pipelines import models
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.token_pieces import Piece, Word
 from pipelines.tokens import READ_ROLES, TokenView, compare, other_readers, token_view
 

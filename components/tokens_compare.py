@@ -7,7 +7,7 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import grouped
 from components.tokens_html import chip_html, colours_of
-from pipelines import models
+from pipelines.serving import models
 from pipelines.token_pieces import Piece
 from pipelines.tokens import Change, Row, TokenView, colour_keys, compare
 

@@ -16,9 +16,9 @@ from components.runs import RunSlot
 from components.video_runs import FILM, example_shot, film_run
 from components.video_sheets import FilmReel, Shot, heat_sheet
 from components.video_view import base_data, data_html, numbers_html, play_html, player_html, strip_html
-from pipelines import models
-from pipelines.errors import InputError
-from pipelines.figures import figure
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
+from pipelines.serving.measured import figure
 from pipelines.video import FilmRequest
 from pipelines.video_words import real_clips, said_motion, with_motion_word
 from pipelines.world.films import MOTION_WORDS, MOTIONS

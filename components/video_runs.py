@@ -11,7 +11,8 @@ from typing import Any
 from components.prompt_bar import BarValues
 from components.runs import PACE, RunSlot
 from components.video_sheets import FilmReel, Shot
-from pipelines import models, video
+from pipelines import video
+from pipelines.serving import models
 from pipelines.video import FilmRequest
 
 FILM: dict[str, Any] = {

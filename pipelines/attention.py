@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 from pipelines.steering import Steering
 from pipelines.trace import AttentionMaps, Inside
 

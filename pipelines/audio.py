@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines import models
 from pipelines.audio_models import AudioModel, CodeRun
 from pipelines.audio_request import AudioRequest
-from pipelines.compute import on_compute_thread
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
 
 _TURN = 0.1  # s on the compute thread before others have their turn
 _HEARD_EVERY = 25  # frames between two chunks of sound

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines import models
 from pipelines.audio import AudioFrame, Sound, delayed
-from pipelines.compute import on_compute_thread
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
 
 SHOWN = 8  # codes kept of each distribution
 MAX_WORDS = 16  # rows of words; the rest of a long prompt is one more

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from pipelines.compute import one_core
-from pipelines.models import ModelEntry
+from pipelines.serving.compute import one_core
+from pipelines.serving.models import ModelEntry
 
 SMALL = 512  # width of a decoder
 LOOKAHEAD = 8  # frames; a test holds it against a codec of the published one's shape

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from pipelines import models
 from pipelines.audio_models import backends_of
-from pipelines.checks import MAX_SEED, readable, whole, within
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.checks import MAX_SEED, readable, whole, within
+from pipelines.serving.errors import InputError
 
 MAX_GUIDANCE_SCALE = 10
 MAX_TEMPERATURE = 2.0

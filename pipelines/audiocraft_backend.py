@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from pipelines.audio_models import LOOKAHEAD, AudioModel
-from pipelines.errors import InputError
-from pipelines.models import ModelEntry
+from pipelines.serving.errors import InputError
+from pipelines.serving.models import ModelEntry
 
 
 def _import() -> Any:

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines import models
 from pipelines.audio import AudioRequest, Sound
-from pipelines.compute import on_passing_thread
-from pipelines.errors import InputError
-from pipelines.models import ModelEntry
+from pipelines.serving import models
+from pipelines.serving.compute import on_passing_thread
+from pipelines.serving.errors import InputError
+from pipelines.serving.models import ModelEntry
 
 _one_at_a_time = threading.Lock()  # the library draws from PyTorch's common random numbers
 LEVELS = ("semantic", "coarse", "fine")

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipelines import models
-from pipelines.compute import on_compute_thread
-from pipelines.models import ModelEntry
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.models import ModelEntry
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from scipy.special import softmax
 
-from pipelines import models
 from pipelines.clip import Clip, clip_scores
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.world.captions import caption
 from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render

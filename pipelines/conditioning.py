@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from pipelines import models
 from pipelines.attention import layout_of
 from pipelines.clip import clip_scores
-from pipelines.errors import InputError
 from pipelines.image import draw_together, picture_change
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.steering import Steering
 from pipelines.trace import DenoiseStep, ImageRequest, Trace
 

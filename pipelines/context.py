@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines import models
 from pipelines.clip import Clip
-from pipelines.compute import on_compute_thread
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
 from pipelines.text_attention import TextRecord, blocks_of, is_causal, recorded, run_causal
 from pipelines.token_pieces import Piece
 from pipelines.tokens import TokenView, token_view

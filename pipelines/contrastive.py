@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from pipelines.checks import MAX_SEED, whole, within
 from pipelines.contrastive_pairs import Pairs, pool_of
-from pipelines.errors import InputError
-from pipelines.live_training import trainings
-from pipelines.own_random import OwnRandom
+from pipelines.serving.checks import MAX_SEED, whole, within
+from pipelines.serving.errors import InputError
+from pipelines.serving.live_training import trainings
+from pipelines.serving.own_random import OwnRandom
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 128,

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from pipelines.clip_matrix import LONGEST_TEXT, SAMPLE_SIZE
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 from pipelines.world.captions import PLACE_WORDS
 from pipelines.world.layout import lay_out
 from pipelines.world.render import render

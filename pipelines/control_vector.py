@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipelines import models, stepper
+from pipelines import stepper
 from pipelines.attention import layout_of
-from pipelines.checks import MAX_CHARACTERS, MAX_SEED
 from pipelines.clip import clip_scores
-from pipelines.compute import on_compute_thread
-from pipelines.errors import InputError
 from pipelines.image import decode
+from pipelines.serving import models
+from pipelines.serving.checks import MAX_CHARACTERS, MAX_SEED
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
 from pipelines.steering import Steering
 from pipelines.tokens import TokenView, token_view
 from pipelines.trace import DenoiseStep, ImageRequest

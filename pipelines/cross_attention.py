@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from PIL import Image
 from scipy.stats import spearmanr
 
-from pipelines.compute import on_compute_thread
-from pipelines.errors import InputError
 from pipelines.image import draw_together, picture_change
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
 from pipelines.token_pieces import Piece
 from pipelines.tokens import token_view
 from pipelines.trace import AttentionMaps, DenoiseStep, ImageRequest, Inside, Trace

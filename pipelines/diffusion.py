@@ -14,7 +14,7 @@ from diffusers import (
 )
 
 from pipelines.convert import clip_tokenizer, text_encoder_of
-from pipelines.models import ASSETS, ModelEntry
+from pipelines.serving.models import ASSETS, ModelEntry
 
 
 def classroom_scheduler() -> DDIMScheduler:

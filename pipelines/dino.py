@@ -7,10 +7,10 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from pipelines import models
 from pipelines.clip import encode_images
-from pipelines.errors import InputError
 from pipelines.patch_components import foreground_scores, principal_components
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.vision import read_tokens, read_whole, square
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render

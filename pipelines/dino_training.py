@@ -12,13 +12,13 @@ from torch import Generator, Tensor
 from transformers import Dinov2Config
 
 from pipelines.collapse import entropy, spread, variety
-from pipelines.compute import on_compute_thread, one_core
 from pipelines.crops import Crops, MultiCrop, multi_crop
-from pipelines.errors import InputError
-from pipelines.live_training import MOST_STEPS
-from pipelines.own_random import OwnRandom
 from pipelines.patch_components import vote_of_neighbours
 from pipelines.self_distillation import Forward, Recipe, SelfDistillation, forward, settle
+from pipelines.serving.compute import on_compute_thread, one_core
+from pipelines.serving.errors import InputError
+from pipelines.serving.live_training import MOST_STEPS
+from pipelines.serving.own_random import OwnRandom
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
 from pipelines.world.scene import NOUNS

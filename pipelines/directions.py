@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from pipelines.embedding_world import KINDS, sentence_vectors, short_texts, short_vectors
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 
 @dataclass(frozen=True)

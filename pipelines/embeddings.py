@@ -16,8 +16,8 @@ from pipelines.embedding_world import (
     short_texts,
     short_vectors,
 )
-from pipelines.errors import InputError
 from pipelines.projections import pca_position
+from pipelines.serving.errors import InputError
 from pipelines.world.captions import Facts, parse
 from pipelines.world.scene import NOUNS
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipelines import models
+from pipelines.serving import models
 from pipelines.steering import check_places
 from pipelines.trace import ImageRequest
 

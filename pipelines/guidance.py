@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from pipelines import models
 from pipelines.clip import clip_scores
-from pipelines.errors import InputError
 from pipelines.image import draw_together
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.trace import DenoiseStep, ImageRequest
 
 MAX_SCALES = 8

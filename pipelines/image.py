@@ -12,10 +12,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from pipelines import models, stepper
-from pipelines.compute import on_compute_thread
-from pipelines.errors import InputError
+from pipelines import stepper
 from pipelines.previews import shrunk
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
 from pipelines.trace import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 
 __all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "draw_together", "finish",

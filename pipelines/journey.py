@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from pipelines import models
 from pipelines.clip import clip_scores
 from pipelines.context import Context, read_contexts
 from pipelines.control_vector import ControlVector, control_vector
 from pipelines.embeddings import Neighbour, embed
+from pipelines.serving import models
 from pipelines.trace import Trace
 
 

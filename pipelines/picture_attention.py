@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipelines import models
 from pipelines.attention import Subject, instruments, layout_of
-from pipelines.compute import on_compute_thread
 from pipelines.cross_attention import TraceMaps, grouped, read_pieces
 from pipelines.encoding import encode
 from pipelines.schedulers import make_scheduler
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
 from pipelines.steering import Steering
 from pipelines.token_pieces import Piece
 from pipelines.trace import ImageRequest, Inside

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.embedding_world import map_vectors
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA

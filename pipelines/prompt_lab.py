@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from pipelines import models
 from pipelines.clip import encode_images, encode_texts
-from pipelines.errors import InputError
 from pipelines.image import decode, picture_change, steps_together
 from pipelines.prompt_words import DEFECTS, left_out, variants
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.trace import DenoiseStep, ImageRequest
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 from pipelines.world import captions
 from pipelines.world.captions import LEADING, Phrase, phrases, plural
 

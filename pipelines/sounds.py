@@ -10,7 +10,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from pipelines.audio import AudioRequest, Sound
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 from pipelines.world.sound import SAMPLE_RATE, draw_sound
 from pipelines.world.sound_captions import sound_caption
 from pipelines.world.sound_render import render_sound

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 MAX_WEIGHT = 2.0
 

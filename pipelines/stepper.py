@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipelines import denoise, models
-from pipelines.compute import on_compute_thread
+from pipelines import denoise
 from pipelines.denoise import Run, SchedulerFactory
 from pipelines.encoding import Readings
-from pipelines.errors import InputError
 from pipelines.schedulers import make_scheduler
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
 from pipelines.trace import DenoiseStep, ImageRequest
 
 MAX_BATCH = 16  # runs in one U-Net call

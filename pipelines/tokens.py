@@ -6,8 +6,8 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from pipelines import models
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.token_pieces import Piece, Word, words_of
 from pipelines.token_readers import Cleaned, Reader, at_hand, byte_reader, reader
 

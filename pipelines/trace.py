@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipelines import models
-from pipelines.checks import MAX_SEED, number, readable, whole
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.checks import MAX_SEED, number, readable, whole
+from pipelines.serving.errors import InputError
 from pipelines.steering import Steering
 
 SCHEDULERS = ("ddim", "dpm++", "euler")

@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from pipelines import models
-from pipelines.checks import MAX_SEED, number, readable, whole
-from pipelines.compute import on_compute_thread
-from pipelines.errors import InputError
 from pipelines.frame_attention import FilmInside
+from pipelines.serving import models
+from pipelines.serving.checks import MAX_SEED, number, readable, whole
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
 from pipelines.trace import MAX_GUIDANCE_SCALE, MAX_SIZE, MAX_STEPS, MIN_SIZE
 
 FRAMES_PER_SECOND = 8

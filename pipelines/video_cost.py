@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import torch
 
-from pipelines import models
-from pipelines.compute import on_compute_thread
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
 from pipelines.video import FilmRequest
 
 LONG = 120.0  # s; before a run that takes longer, the page asks

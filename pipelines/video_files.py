@@ -11,7 +11,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 from pipelines.video import FRAMES_PER_SECOND, FilmRequest
 
 FORMATS = ("mp4", "gif", "webp")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from pipelines import models
+from pipelines.serving import models
 from pipelines.vision import read_whole
 
 SIDE = 64  # px to which frames are brought before motion is measured

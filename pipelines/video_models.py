@@ -14,8 +14,8 @@ from diffusers import (
 )
 
 from pipelines.diffusion import assemble
-from pipelines.models import ASSETS, ModelEntry
 from pipelines.motion import with_motion
+from pipelines.serving.models import ASSETS, ModelEntry
 
 
 def assemble_film(folder: Path) -> AnimateDiffPipeline:

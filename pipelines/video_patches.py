@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines.denoise import guide
-from pipelines.errors import InputError
 from pipelines.patch_attention import patch_instruments
 from pipelines.previews import shrunk
 from pipelines.schedulers import nearest_step
+from pipelines.serving.errors import InputError
 from pipelines.video import FEATURE_TIMESTEP, FilmRequest, FilmStep
 
 HEIGHT, WIDTH = 480, 832  # px, what the 1.3B model was trained at

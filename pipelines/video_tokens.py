@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.checks import whole
-from pipelines.errors import InputError
+from pipelines.serving.checks import whole
+from pipelines.serving.errors import InputError
 from pipelines.video import FilmTrace
 
 DIMENSIONS = 16  # directions in which tokens are compared; the strongest of some tens to hundreds

@@ -13,10 +13,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from pipelines import models
-from pipelines.compute import on_compute_thread
-from pipelines.errors import InputError
-from pipelines.models import ModelEntry
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
+from pipelines.serving.models import ModelEntry
 
 BATCH = 32  # pictures at once; more would keep other visitors waiting
 

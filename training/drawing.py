@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from pipelines import models
+from pipelines.serving import models
 from training.common import mixed_precision
 
 STEPS, GUIDANCE_SCALE, BATCH = 20, 5.0, 48

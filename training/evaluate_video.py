@@ -15,9 +15,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from pipelines import models, video
+from pipelines import video
 from pipelines.diffusion import classroom_scheduler
 from pipelines.image import decode
+from pipelines.serving import models
 from pipelines.video import FilmRequest
 from pipelines.video_measures import FilmMeasures, measure
 from pipelines.world.films import (

@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from pipelines.clip import encode_images
-from pipelines.figures import WORD_KINDS, WORDS_SPEAK_OF, weight_hashes
 from pipelines.image import picture_change
 from pipelines.prompt_lab import clip_distance
 from pipelines.prompt_words import current, said, with_value, words_of
+from pipelines.serving.measured import WORD_KINDS, WORDS_SPEAK_OF, weight_hashes
 from pipelines.world.captions import caption
 from pipelines.world.layout import draw_scene
 from pipelines.world.scene import COLOURABLE

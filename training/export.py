@@ -7,7 +7,7 @@ Run: `make export`, or `python -m training.export FOLDER`. Afterwards
 import argparse
 from pathlib import Path
 
-from pipelines import models
+from pipelines.serving import models
 
 
 def export(folder: Path) -> None:

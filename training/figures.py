@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.figures import still_true, weight_hashes
+from pipelines.serving.measured import still_true, weight_hashes
 from training.evaluation_prompts import GENEVAL
 
 DOCS = Path("docs")

@@ -7,7 +7,7 @@ import pytest
 from gradio.utils import get_function_params
 
 from components.api import _clear_errors
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 
 def double(number: int = 2) -> dict[str, int]:

@@ -19,10 +19,11 @@ from components.audio_view import code_colours, guess_html, levels_html, player_
 from components.journey_sound import sound_station, waiting_sound
 from components.language import load_texts
 from components.runs import RunSlot
-from pipelines import audio, models, sounds
+from pipelines import audio, sounds
 from pipelines.audio import AudioRequest, generate
 from pipelines.audio_inside import guess_of, look_inside
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 
 EN, DE = load_texts("en"), load_texts("de")
 MODEL = "classroom-audio"

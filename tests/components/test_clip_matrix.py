@@ -24,7 +24,7 @@ from components.clip_matrix_bench import (
 )
 from components.language import load_texts
 from pipelines.clip_matrix import MOST, ClipMatrix, compute_clip_matrix, draw_pairs
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 EN, DE = load_texts("en"), load_texts("de")
 HOSTILE = "<img src=x onerror=alert(1)>\"' ${1+1} {{value}}"

@@ -15,7 +15,7 @@ from components.context_figures import moves_figure, pair_figure, spread
 from components.context_html import packed, view_html
 from components.language import load_texts
 from pipelines.context import read_contexts, shared_words
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 MODEL = "classroom-clip"
 PROMPT = "A small cat on a bed."

@@ -30,8 +30,8 @@ from components.contrastive_desk import (
 from components.contrastive_view import pulse_html
 from components.language import load_texts
 from pipelines.contrastive_pairs import own_pairs
-from pipelines.errors import InputError
-from pipelines.live_training import trainings
+from pipelines.serving.errors import InputError
+from pipelines.serving.live_training import trainings
 
 EN, DE = load_texts("en"), load_texts("de")
 HOSTILE = "<img src=x onerror=alert(1)>\"' ${1+1} {{value}}"

@@ -22,8 +22,8 @@ from components.runs import RunSlot
 from pipelines import control_vector as pipeline
 from pipelines import image
 from pipelines.control_vector import Choice, choices
-from pipelines.errors import InputError
 from pipelines.image import ImageRequest
+from pipelines.serving.errors import InputError
 from pipelines.tokens import token_view
 
 T, DE = load_texts("en"), load_texts("de")

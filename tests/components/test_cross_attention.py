@@ -19,9 +19,9 @@ from components.language import load_texts
 from components.runs import RunSlot
 from pipelines import cross_attention as pipeline
 from pipelines import image
-from pipelines.errors import InputError
 from pipelines.image import ImageRequest, Trace
 from pipelines.picture_attention import Known, world_picture
+from pipelines.serving.errors import InputError
 
 T, DE = load_texts("en"), load_texts("de")
 

@@ -23,8 +23,8 @@ from components.language import load_texts
 from pipelines import dino as pipeline
 from pipelines.dino import Neighbours
 from pipelines.dino_training import PROTOTYPES, DinoRecord, Settings, look
-from pipelines.errors import InputError
-from pipelines.live_training import trainings
+from pipelines.serving.errors import InputError
+from pipelines.serving.live_training import trainings
 
 EN, DE = load_texts("en"), load_texts("de")
 MODEL, CLIP = "classroom-dino", "classroom-clip"

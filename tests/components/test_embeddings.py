@@ -13,7 +13,7 @@ from components.language import load_texts
 from pipelines import directions, projections
 from pipelines import embedding_world as world
 from pipelines import embeddings as emb
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 MODEL = "classroom-clip"
 EVIL = '<img src=x onerror="alert(1)">'

@@ -8,7 +8,7 @@ import pytest
 
 from components.errors import explained
 from components.language import Texts, load_texts
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 T = Texts(
     "en",

@@ -18,8 +18,8 @@ from components.picture_tabs import trace_at_hand
 from components.runs import RunSlot
 from components.trace_view import film, finished_view, running_view
 from pipelines import image, stepper
-from pipelines.errors import InputError
 from pipelines.image import ImageRequest, Trace
+from pipelines.serving.errors import InputError
 
 T = load_texts("en")
 

@@ -20,11 +20,12 @@ from components.prompt_lab_seeds import distribution_figure, distribution_text
 from components.prompt_lab_trials import negative_run, without_run
 from components.prompt_lab_view import score_drop, variants_view, without_figure, without_view, word_colours
 from components.runs import RunSlot
-from pipelines import figures, models
-from pipelines.errors import InputError
 from pipelines.image import ImageRequest, read_parameters
 from pipelines.prompt_lab import Pictures, SeedTrial
 from pipelines.prompt_words import DEFECTS, DIMENSIONS, change_between, variants, words_of
+from pipelines.serving import measured as figures
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.world.scene import NOUNS
 
 EN, DE = load_texts("en"), load_texts("de")

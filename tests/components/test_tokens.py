@@ -8,7 +8,7 @@ import pytest
 
 from components.language import load_texts
 from components.tokens import API, example_second, render, tokens
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 CLIP, IMAGE = "classroom-clip", "classroom-image"
 LANGUAGES = ("en", "de")

@@ -24,8 +24,8 @@ from components.video_pair import other_request, pair_run, pair_view
 from components.video_sheets import FilmReel, Shot, film_sheet
 from components.video_view import finished_view, inside_view, running_view
 from pipelines import video
-from pipelines.errors import InputError
-from pipelines.figures import Figure
+from pipelines.serving.errors import InputError
+from pipelines.serving.measured import Figure
 from pipelines.video import FilmRequest
 from pipelines.video_files import FORMATS
 from pipelines.video_tokens import film_tokens, follow

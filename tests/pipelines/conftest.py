@@ -18,8 +18,8 @@ from diffusers import (
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from pipelines import models
 from pipelines.convert import clip_tokenizer
+from pipelines.serving import models
 
 WIDTH = 32
 

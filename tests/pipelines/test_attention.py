@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines import image, models, stepper
+from pipelines import image, stepper
 from pipelines.attention import Subject, instruments, layout_of
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.steering import Steering
 from pipelines.trace import ImageRequest
 

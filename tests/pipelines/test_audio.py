@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import models
 from pipelines.audio import AudioFrame, AudioRequest, encode_clip, finish, generate, guide, hear, run
 from pipelines.audio_models import backends_of
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 
 SHORT = AudioRequest("a slow, sad piano melody", seed=3, seconds=0.8, model="classroom-audio")
 FRAMES, BOOKS, CODES = 40, 4, 256

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import models
 from pipelines.audio import AudioRequest, generate, run
+from pipelines.serving import models
 
 pytest.importorskip("audiocraft", reason="make setup installs it; a Space goes without")
 

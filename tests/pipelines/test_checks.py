@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.checks import MAX_CHARACTERS, number, readable, whole, within
-from pipelines.errors import InputError
+from pipelines.serving.checks import MAX_CHARACTERS, number, readable, whole, within
+from pipelines.serving.errors import InputError
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines import compute, image, models
+from pipelines import image
 from pipelines.clip import clip_scores
-from pipelines.compute import on_compute_thread, on_passing_thread, one_core, patiently
+from pipelines.serving import compute, models
+from pipelines.serving.compute import on_compute_thread, on_passing_thread, one_core, patiently
 from pipelines.trace import ImageRequest
 
 

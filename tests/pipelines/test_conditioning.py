@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines import conditioning, image, models
+from pipelines import conditioning, image
 from pipelines.clip import clip_scores
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.steering import Steering
 from pipelines.trace import ImageRequest
 

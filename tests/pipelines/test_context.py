@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import save_file
 from transformers import CLIPTextModel, XLMRobertaConfig, XLMRobertaTokenizer
 
-from pipelines import clip, context, models
+from pipelines import clip, context
 from pipelines.context import first_choice, most_telling, read_contexts, shared_words
 from pipelines.convert import text_encoder_of
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.text_attention import is_causal, recorded, run_causal
 from pipelines.tokens import token_view
 

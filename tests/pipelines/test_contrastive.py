@@ -10,7 +10,6 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from pipelines.compute import one_core
 from pipelines.contrastive import (
     CONFIG,
     PREPROCESS,
@@ -29,10 +28,11 @@ from pipelines.contrastive import (
     tokenize,
 )
 from pipelines.contrastive_pairs import first_pairs, with_twin
-from pipelines.errors import InputError
-from pipelines.live_training import trainings
-from pipelines.models import ASSETS
-from pipelines.own_random import OwnRandom
+from pipelines.serving.compute import one_core
+from pipelines.serving.errors import InputError
+from pipelines.serving.live_training import trainings
+from pipelines.serving.models import ASSETS
+from pipelines.serving.own_random import OwnRandom
 
 
 def same(first: ClipStep, second: ClipStep) -> bool:

@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw
 
 from pipelines.contrastive import Recipe, begin_training
 from pipelines.contrastive_pairs import POOL, draw_pairs, first_pairs, own_pairs, pool_of, with_twin, without
-from pipelines.errors import InputError
-from pipelines.live_training import trainings
+from pipelines.serving.errors import InputError
+from pipelines.serving.live_training import trainings
 
 
 @pytest.mark.parametrize("count", range(2, 9))

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from pipelines import control_vector as cv
-from pipelines import image, models
-from pipelines.compute import on_compute_thread
+from pipelines import image
 from pipelines.encoding import encode
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
 from pipelines.steering import Steering
 from pipelines.tokens import token_view
 from pipelines.trace import ImageRequest

@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from pipelines import cross_attention, image, models, picture_attention
-from pipelines.errors import InputError
+from pipelines import cross_attention, image, picture_attention
 from pipelines.picture_attention import Known, overlap, overlaps, picture_maps, rows_of, world_picture
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.steering import Steering
 from pipelines.trace import ImageRequest
 

@@ -6,7 +6,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from pipelines import clip, dino
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 from pipelines.vision import read_tokens, read_whole
 
 MODEL, CLIP = "classroom-dino", "classroom-clip"

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from pipelines import dino_training
-from pipelines.compute import on_compute_thread
 from pipelines.crops import Crops
 from pipelines.dino_training import PROTOTYPES, DinoLearner, DinoRecord, Settings, look, pictures
-from pipelines.errors import InputError
-from pipelines.live_training import MOST_STEPS, Training, Trainings, trainings
 from pipelines.self_distillation import Forward, forward
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
+from pipelines.serving.live_training import MOST_STEPS, Training, Trainings, trainings
 
 TOP = math.log(PROTOTYPES)
 STEPS = 40

@@ -5,7 +5,7 @@ import pytest
 
 from pipelines import clip, directions
 from pipelines import embedding_world as world
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 MODEL = "classroom-clip"
 

@@ -10,8 +10,9 @@ from sklearn.decomposition import PCA
 
 from pipelines import embedding_world as world
 from pipelines import embeddings as emb
-from pipelines import models, projections
-from pipelines.errors import InputError
+from pipelines import projections
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.world.captions import holds, parse
 
 MODEL = "classroom-clip"

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import figures, models
+from pipelines.serving import measured as figures
+from pipelines.serving import models
 
 
 @pytest.fixture

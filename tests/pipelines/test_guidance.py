@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import guidance, image, models, stepper
-from pipelines.errors import InputError
+from pipelines import guidance, image, stepper
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")

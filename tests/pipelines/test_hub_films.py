@@ -18,9 +18,10 @@ from diffusers import (
 )
 from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 
-from pipelines import models, video
-from pipelines.compute import on_compute_thread
-from pipelines.errors import InputError
+from pipelines import video
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
 from pipelines.video import FilmRequest
 from pipelines.video_cost import film_cost
 from pipelines.video_tokens import film_tokens

@@ -9,8 +9,9 @@ import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, StableDiffusionXLPipeline
 from PIL import Image
 
-from pipelines import clip, guidance, image, models
-from pipelines.errors import InputError
+from pipelines import clip, guidance, image
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.stepper import Stepper
 from pipelines.trace import SCHEDULERS, ImageRequest
 

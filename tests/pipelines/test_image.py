@@ -15,9 +15,10 @@ from diffusers import (
 )
 from PIL import Image
 
-from pipelines import image, models
-from pipelines.errors import InputError
+from pipelines import image
 from pipelines.image import SCHEDULERS, ImageRequest
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.steering import Steering
 
 pytestmark = pytest.mark.usefixtures("tiny_models")

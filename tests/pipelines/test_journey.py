@@ -8,7 +8,7 @@ from pipelines.clip import clip_scores
 from pipelines.context import read_contexts
 from pipelines.control_vector import control_vector
 from pipelines.embeddings import embed
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")

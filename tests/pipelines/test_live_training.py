@@ -14,10 +14,10 @@ import torch
 from accelerate import init_empty_weights
 from torch import nn
 
-from pipelines import compute, models
-from pipelines.compute import on_compute_thread
-from pipelines.errors import InputError
-from pipelines.live_training import Run, Training, Trainings
+from pipelines.serving import compute, models
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
+from pipelines.serving.live_training import Run, Training, Trainings
 
 
 class Small:

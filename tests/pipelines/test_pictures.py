@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from pipelines.errors import InputError
-from pipelines.pictures import MAX_BYTES, MAX_PIXELS, MAX_SIDE, open_picture
+from pipelines.serving.errors import InputError
+from pipelines.serving.uploads import MAX_BYTES, MAX_PIXELS, MAX_SIDE, open_picture
 
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines import image, models, prompt_lab, stepper
-from pipelines.errors import InputError
+from pipelines import image, prompt_lab, stepper
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")

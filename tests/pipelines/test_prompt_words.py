@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.errors import InputError
 from pipelines.prompt_words import (
     DEFECTS,
     DIMENSIONS,
@@ -21,6 +20,7 @@ from pipelines.prompt_words import (
     without_value,
     words_of,
 )
+from pipelines.serving.errors import InputError
 from pipelines.world.captions import caption, parse, phrases
 from pipelines.world.layout import draw_scene
 

@@ -11,7 +11,7 @@ import torchaudio
 
 from pipelines import sounds
 from pipelines.audio import AudioRequest, Sound
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 RATE = 16_000
 

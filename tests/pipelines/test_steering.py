@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import image, models, stepper
+from pipelines import image, stepper
 from pipelines.encoding import Readings
-from pipelines.errors import InputError
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.steering import Steering
 from pipelines.trace import ImageRequest
 

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import image, models
-from pipelines.errors import InputError
+from pipelines import image
 from pipelines.schedulers import make_scheduler
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.stepper import Stepper
 from pipelines.trace import SCHEDULERS, DenoiseStep, ImageRequest
 

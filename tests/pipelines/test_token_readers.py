@@ -4,8 +4,8 @@ import pytest
 from transformers import ByT5Tokenizer
 
 from pipelines import token_readers, tokens
-from pipelines.errors import InputError
-from pipelines.models import ModelEntry
+from pipelines.serving.errors import InputError
+from pipelines.serving.models import ModelEntry
 from pipelines.tokens import other_readers, token_view
 
 CLIP, IMAGE = "classroom-clip", "classroom-image"

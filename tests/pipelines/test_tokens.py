@@ -12,10 +12,11 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from pipelines import clip, models, token_readers, tokens
+from pipelines import clip, token_readers, tokens
 from pipelines.convert import clip_tokenizer
-from pipelines.errors import InputError
 from pipelines.merges import merge_steps
+from pipelines.serving import models
+from pipelines.serving.errors import InputError
 from pipelines.tokens import compare, token_view
 
 CLIP, IMAGE = "classroom-clip", "classroom-image"

@@ -12,11 +12,12 @@ from diffusers import AnimateDiffPipeline, StableDiffusionPipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import models, video
-from pipelines.compute import on_compute_thread
+from pipelines import video
 from pipelines.diffusion import assemble
-from pipelines.errors import InputError
-from pipelines.models import ASSETS
+from pipelines.serving import models
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
+from pipelines.serving.models import ASSETS
 from pipelines.video import FilmRequest
 from pipelines.video_frames import read_schedule
 

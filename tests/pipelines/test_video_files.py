@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 from pipelines.video import FilmRequest
 from pipelines.video_files import FORMATS, film_bytes, write_film
 

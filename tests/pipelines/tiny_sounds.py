@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines import models
+from pipelines.serving import models
 
 CLASSROOM = Path(models.ASSETS) / "audio"
 

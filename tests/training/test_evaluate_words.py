@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipelines.clip import encode_images
-from pipelines.figures import WORD_KINDS
+from pipelines.serving.measured import WORD_KINDS
 from pipelines.world.captions import parse
 from training import drawing, figures
 from training.evaluate_words import Distances, WordTrial, evaluate_words, measure, runs, share_beyond, trials

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
-from pipelines import models
+from pipelines.serving import models
 from training.export import export
 
 

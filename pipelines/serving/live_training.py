@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from pipelines.compute import on_compute_thread, one_core
-from pipelines.errors import InputError
-from pipelines.models import apart_from_loads
+from pipelines.serving.compute import on_compute_thread, one_core
+from pipelines.serving.errors import InputError
+from pipelines.serving.models import apart_from_loads
 
 MOST_TRAININGS = 32
 IDLE_S = 600.0  # s after which a training that nobody has touched is put away

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pipelines.errors import InputError
+from pipelines.serving.errors import InputError
 
 MAX_CHARACTERS = 2000  # of a prompt
 MAX_SEED = 2**32 - 1

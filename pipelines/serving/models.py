@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import torch
 
-from pipelines.compute import on_passing_thread
-from pipelines.errors import InputError
+from pipelines.serving.compute import on_passing_thread
+from pipelines.serving.errors import InputError
 
-ASSETS = Path(__file__).parents[1] / "assets" / "models"
+ASSETS = Path(__file__).parents[2] / "assets" / "models"
 T = TypeVar("T")
 ROLES = ("clip", "dino", "image", "video", "audio")
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import models
+from pipelines.serving import models
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 WORD_KINDS = ("content", "property", "style", "atmosphere", "composition", "place")
 # Which weights a figure speaks of, by the first part of its id.
 _SPEAKS_OF = {

@@ -1,0 +1,1 @@
+"""What every kind of model stands on: catalogue, loading, the compute thread, checks, uploads."""
