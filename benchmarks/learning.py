@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from benchmarks.bench import Row, medians, row
-from pipelines.contrastive import Recipe, begin_training
-from pipelines.contrastive_pairs import first_pairs
+from pipelines.clip.contrastive import Recipe, begin_training
+from pipelines.clip.contrastive_pairs import first_pairs
 from pipelines.serving.live_training import trainings
 
 CALLS = 20  # for each repetition: one takes but some hundredths of a second

@@ -27,7 +27,7 @@ from components.errors import explained
 from components.language import Texts
 from components.layout import html_escape, live_html, section, tab_frame
 from components.prompt_bar import PromptBar
-from pipelines import clip_matrix as pipeline
+from pipelines.clip import clip_matrix as pipeline
 from pipelines.image import Trace
 from pipelines.serving.errors import InputError
 

@@ -14,8 +14,8 @@ from components.clip_matrix_view import thumbnail
 from components.errors import message
 from components.language import Texts
 from components.layout import html_escape
-from pipelines import clip_matrix as pipeline
-from pipelines.clip_matrix import ClipMatrix, ZeroShot
+from pipelines.clip import clip_matrix as pipeline
+from pipelines.clip.clip_matrix import ClipMatrix, ZeroShot
 from pipelines.image import Trace
 from pipelines.serving.errors import InputError
 from pipelines.serving.uploads import open_picture

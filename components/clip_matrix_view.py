@@ -14,7 +14,7 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed, percent
 from components.plots import DIVERGING, SEQUENTIAL
-from pipelines.clip_matrix import ClipMatrix, ZeroShot
+from pipelines.clip.clip_matrix import ClipMatrix, ZeroShot
 
 VIEWS = ("cosine", "texts", "images")
 _CORNER = '<td role="cell" class="cm-corner"></td>'

@@ -31,8 +31,8 @@ from components.language import Texts
 from components.layout import live_html, section, tab_frame
 from components.live import TRAINING, owner_of
 from components.prompt_bar import PromptBar
-from pipelines import contrastive_pairs
-from pipelines.contrastive import BATCHES, TEMPERATURES
+from pipelines.clip import contrastive_pairs
+from pipelines.clip.contrastive import BATCHES, TEMPERATURES
 from pipelines.serving.live_training import trainings
 
 API: dict[str, Callable[..., Any]] = {"train_contrastive": train_contrastive}

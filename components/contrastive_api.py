@@ -4,9 +4,9 @@ import gradio as gr
 
 from components.clip_matrix_bench import open_uploads
 from components.contrastive_desk import EXPERIMENTS, measured, recipe_of
-from pipelines import contrastive_pairs
-from pipelines.clip_matrix import compute_clip_matrix
-from pipelines.contrastive import begin_training, lowest_loss
+from pipelines.clip import contrastive_pairs
+from pipelines.clip.clip_matrix import compute_clip_matrix
+from pipelines.clip.contrastive import begin_training, lowest_loss
 from pipelines.serving.checks import whole
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import trainings

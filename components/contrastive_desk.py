@@ -15,10 +15,10 @@ from components.clip_matrix_view import strip_html, thumbnail
 from components.contrastive_view import pulse_html, stage_html
 from components.language import Texts
 from components.layout import html_escape
-from pipelines import contrastive_pairs
-from pipelines.clip_matrix import compute_clip_matrix, learned_logit_scale
-from pipelines.contrastive import Recipe, begin_training, lowest_loss
-from pipelines.contrastive_pairs import Pairs, first_pairs, own_pairs, with_twin
+from pipelines.clip import contrastive_pairs
+from pipelines.clip.clip_matrix import compute_clip_matrix, learned_logit_scale
+from pipelines.clip.contrastive import Recipe, begin_training, lowest_loss
+from pipelines.clip.contrastive_pairs import Pairs, first_pairs, own_pairs, with_twin
 from pipelines.serving.live_training import trainings
 
 CLASSROOM = "classroom-clip"  # the trained one beside, whatever model the bar names

@@ -12,7 +12,7 @@ from components.clip_matrix_view import VIEWS, cell_colour
 from components.language import Texts
 from components.layout import html_escape
 from components.training_console import console_html
-from pipelines.contrastive import ClipStep
+from pipelines.clip.contrastive import ClipStep
 from pipelines.serving.live_training import MOST_STEPS
 
 _SHADES = 41  # of a colour scale; the eye tells no more apart

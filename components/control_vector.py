@@ -17,7 +17,7 @@ from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.tokens_html import limit_sentence
 from pipelines import control_vector as pipeline
 from pipelines import image
-from pipelines.clip import clip_scores
+from pipelines.clip.model import clip_scores
 from pipelines.control_vector import Choice
 from pipelines.serving.errors import InputError
 from pipelines.serving.models import default_id

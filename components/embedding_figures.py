@@ -14,10 +14,10 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed
 from components.plots import DIVERGING, LINE, TEXT, in_lines, style
-from pipelines.directions import Direction
-from pipelines.embedding_world import KINDS, ShortText, WorldText, map_texts, picture
-from pipelines.embeddings import Difference, Embedding
-from pipelines.projections import Projection
+from pipelines.clip.directions import Direction
+from pipelines.clip.embeddings import Difference, Embedding
+from pipelines.clip.projections import Projection
+from pipelines.clip.world_texts import KINDS, ShortText, WorldText, map_texts, picture
 from pipelines.world.captions import Facts
 from pipelines.world.scene import COLOURS, NOUNS
 

@@ -14,10 +14,10 @@ from components.embedding_figures import (
 from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed, percent
-from pipelines.directions import Direction
-from pipelines.embedding_world import ShortText, map_texts, short_texts
-from pipelines.embeddings import Arithmetic, Difference, Embedding
-from pipelines.projections import Projection
+from pipelines.clip.directions import Direction
+from pipelines.clip.embeddings import Arithmetic, Difference, Embedding
+from pipelines.clip.projections import Projection
+from pipelines.clip.world_texts import ShortText, map_texts, short_texts
 from pipelines.world.captions import Facts, parse
 
 _SHOWN = 8  # candidates of the arithmetic

@@ -23,9 +23,9 @@ from components.language import Texts
 from components.layout import html_escape, section
 from components.plots import plot
 from components.prompt_bar import PromptBar
-from pipelines import projections
-from pipelines.embedding_world import MAP_SIZE
-from pipelines.embeddings import Embedding, counterpart, difference, embed
+from pipelines.clip import projections
+from pipelines.clip.embeddings import Embedding, counterpart, difference, embed
+from pipelines.clip.world_texts import MAP_SIZE
 from pipelines.serving.errors import InputError
 
 # Events that run the model take turns; while somebody types, only the last text counts.

@@ -14,9 +14,9 @@ from components.language import Texts
 from components.layout import html_escape, section
 from components.plots import plot
 from components.prompt_bar import PromptBar
-from pipelines import directions
-from pipelines.embedding_world import KINDS, short_texts
-from pipelines.embeddings import arithmetic
+from pipelines.clip import directions
+from pipelines.clip.embeddings import arithmetic
+from pipelines.clip.world_texts import KINDS, short_texts
 from pipelines.serving.errors import InputError
 
 _SUMS = (

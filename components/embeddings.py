@@ -11,7 +11,7 @@ from components.embedding_trials import build_arithmetic, build_directions
 from components.language import Texts
 from components.layout import tab_frame
 from components.prompt_bar import PromptBar
-from pipelines.embeddings import difference, embed
+from pipelines.clip.embeddings import difference, embed
 
 
 def build_embeddings_tab(bar: PromptBar, t: Texts, public: bool) -> None:

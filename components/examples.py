@@ -12,7 +12,7 @@ from components.journey_film import compute_example_station
 from components.picture_tabs import compute_example
 from components.prompt_lab import compute_example_variants
 from components.video_runs import compute_example_film
-from pipelines import embeddings
+from pipelines.clip import embeddings
 from pipelines.serving import models
 from pipelines.serving.compute import patiently, wait_until_quiet
 from pipelines.serving.errors import InputError

@@ -15,8 +15,8 @@ from components.layout import html_escape
 from components.numbers import fixed, short
 from components.plots import SEQUENTIAL
 from components.trace_view import facts
+from pipelines.clip.world_texts import picture as world_picture
 from pipelines.cross_attention import has_maps, trace_maps
-from pipelines.embedding_world import picture as world_picture
 from pipelines.image import ImageRequest, Trace
 from pipelines.journey import Reading
 from pipelines.tokens import colour_keys

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines.attention import layout_of
-from pipelines.clip import clip_scores
+from pipelines.clip.model import clip_scores
 from pipelines.image import draw_together, picture_change
 from pipelines.serving import models
 from pipelines.serving.errors import InputError

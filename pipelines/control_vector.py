@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines import stepper
 from pipelines.attention import layout_of
-from pipelines.clip import clip_scores
+from pipelines.clip.model import clip_scores
 from pipelines.image import decode
 from pipelines.serving import models
 from pipelines.serving.checks import MAX_CHARACTERS, MAX_SEED

@@ -13,7 +13,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
-from pipelines.convert import clip_tokenizer, text_encoder_of
+from pipelines.clip.convert import clip_tokenizer, text_encoder_of
 from pipelines.serving.models import ASSETS, ModelEntry
 
 

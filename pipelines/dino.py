@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from pipelines.clip import encode_images
+from pipelines.clip.model import encode_images
 from pipelines.patch_components import foreground_scores, principal_components
 from pipelines.serving import models
 from pipelines.serving.errors import InputError

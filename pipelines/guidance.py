@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from pipelines.clip import clip_scores
+from pipelines.clip.model import clip_scores
 from pipelines.image import draw_together
 from pipelines.serving import models
 from pipelines.serving.errors import InputError

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from pipelines.clip import encode_images, encode_texts
+from pipelines.clip.model import encode_images, encode_texts
 from pipelines.image import decode, picture_change, steps_together
 from pipelines.prompt_words import DEFECTS, left_out, variants
 from pipelines.serving import models

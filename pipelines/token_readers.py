@@ -272,7 +272,7 @@ def _clip_reader(e: ModelEntry) -> Reader:
 def _image_reader(e: ModelEntry) -> Reader:
     folder = Path(e.source)
     if folder.is_dir() and not (folder / "model_index.json").exists():
-        from pipelines.convert import clip_tokenizer
+        from pipelines.clip.convert import clip_tokenizer
 
         tokenizer: Any = clip_tokenizer()
     else:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from scipy import stats
 
-from pipelines.clip import clip_scores
+from pipelines.clip.model import clip_scores
 from pipelines.world.captions import Facts, caption, parse
 from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pipelines.clip import encode_images
+from pipelines.clip.model import encode_images
 from pipelines.image import picture_change
 from pipelines.prompt_lab import clip_distance
 from pipelines.prompt_words import current, said, with_value, words_of

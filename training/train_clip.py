@@ -10,7 +10,7 @@ import open_clip
 import torch
 from torch import Tensor
 
-from pipelines.contrastive import (
+from pipelines.clip.contrastive import (
     CONFIG,
     PREPROCESS,
     TRAIN_CONTEXT,

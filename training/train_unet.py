@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
-from pipelines.convert import clip_tokenizer
+from pipelines.clip.convert import clip_tokenizer
 from pipelines.diffusion import assemble, classroom_scheduler
 from pipelines.world.films import MOTIONS
 from training.common import (

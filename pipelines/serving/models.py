@@ -164,7 +164,7 @@ def default_id(role: str) -> str:
 
 
 def _load_clip(e: ModelEntry) -> Any:
-    from pipelines.clip import load_clip
+    from pipelines.clip.model import load_clip
 
     return load_clip(e, device())
 
@@ -212,7 +212,7 @@ def load(model: str) -> Any:
         model: id of a catalogue entry.
 
     Returns:
-        For the role "clip" a `pipelines.clip.Clip`, for "dino" a `pipelines.vision.Vision`, for "image" a
+        For the role "clip" a `pipelines.clip.model.Clip`, for "dino" a `pipelines.vision.Vision`, for "image" a
         diffusers pipeline, for "audio" a `pipelines.audio_models.AudioModel`.
 
     Raises:

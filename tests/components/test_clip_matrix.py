@@ -23,7 +23,7 @@ from components.clip_matrix_bench import (
     with_images,
 )
 from components.language import load_texts
-from pipelines.clip_matrix import MOST, ClipMatrix, compute_clip_matrix, draw_pairs
+from pipelines.clip.clip_matrix import MOST, ClipMatrix, compute_clip_matrix, draw_pairs
 from pipelines.serving.errors import InputError
 
 EN, DE = load_texts("en"), load_texts("de")

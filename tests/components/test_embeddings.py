@@ -10,9 +10,9 @@ from components import embedding_html as html
 from components import embedding_map as tab_map
 from components import embeddings as tab
 from components.language import load_texts
-from pipelines import directions, projections
-from pipelines import embedding_world as world
-from pipelines import embeddings as emb
+from pipelines.clip import directions, projections
+from pipelines.clip import embeddings as emb
+from pipelines.clip import world_texts as world
 from pipelines.serving.errors import InputError
 
 MODEL = "classroom-clip"

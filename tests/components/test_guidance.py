@@ -17,7 +17,7 @@ from components.guidance_view import dial_view, formula, sum_view, sweep_figure,
 from components.language import load_texts
 from components.runs import RunSlot
 from pipelines import image
-from pipelines.clip import clip_scores
+from pipelines.clip.model import clip_scores
 from pipelines.guidance import GuidanceSweep
 from pipelines.image import ImageRequest, Trace
 from pipelines.serving import models

@@ -18,7 +18,7 @@ from diffusers import (
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from pipelines.convert import clip_tokenizer
+from pipelines.clip.convert import clip_tokenizer
 from pipelines.serving import models
 
 WIDTH = 32

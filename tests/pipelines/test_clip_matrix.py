@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from pipelines.clip_matrix import (
+from pipelines.clip.clip_matrix import (
     LONGEST_TEXT,
     MOST,
     ClipMatrix,

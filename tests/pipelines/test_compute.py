@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from pipelines import image
-from pipelines.clip import clip_scores
+from pipelines.clip.model import clip_scores
 from pipelines.serving import compute, models
 from pipelines.serving.compute import on_compute_thread, on_passing_thread, one_core, patiently
 from pipelines.trace import ImageRequest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines import conditioning, image
-from pipelines.clip import clip_scores
+from pipelines.clip.model import clip_scores
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.steering import Steering

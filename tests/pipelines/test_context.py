@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import save_file
 from transformers import CLIPTextModel, XLMRobertaConfig, XLMRobertaTokenizer
 
-from pipelines import clip, context
+from pipelines import context
+from pipelines.clip import model as clip
+from pipelines.clip.convert import text_encoder_of
 from pipelines.context import first_choice, most_telling, read_contexts, shared_words
-from pipelines.convert import text_encoder_of
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.text_attention import is_causal, recorded, run_causal

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from pipelines.contrastive import (
+from pipelines.clip.contrastive import (
     CONFIG,
     PREPROCESS,
     SMALL,
@@ -27,7 +27,7 @@ from pipelines.contrastive import (
     swapped,
     tokenize,
 )
-from pipelines.contrastive_pairs import first_pairs, with_twin
+from pipelines.clip.contrastive_pairs import first_pairs, with_twin
 from pipelines.serving.compute import one_core
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import trainings

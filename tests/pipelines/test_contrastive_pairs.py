@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pipelines.contrastive import Recipe, begin_training
-from pipelines.contrastive_pairs import POOL, draw_pairs, first_pairs, own_pairs, pool_of, with_twin, without
+from pipelines.clip.contrastive import Recipe, begin_training
+from pipelines.clip.contrastive_pairs import (
+    POOL,
+    draw_pairs,
+    first_pairs,
+    own_pairs,
+    pool_of,
+    with_twin,
+    without,
+)
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import trainings
 

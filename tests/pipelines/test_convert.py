@@ -7,7 +7,7 @@ import open_clip
 import pytest
 import torch
 
-from pipelines.convert import clip_tokenizer, same_features, text_encoder_of
+from pipelines.clip.convert import clip_tokenizer, same_features, text_encoder_of
 from pipelines.world.captions import caption
 from pipelines.world.layout import draw_scene
 

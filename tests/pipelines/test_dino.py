@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from pipelines import clip, dino
+from pipelines import dino
+from pipelines.clip import model as clip
 from pipelines.serving.errors import InputError
 from pipelines.vision import read_tokens, read_whole
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from pipelines import clip, directions
-from pipelines import embedding_world as world
+from pipelines.clip import directions
+from pipelines.clip import model as clip
+from pipelines.clip import world_texts as world
 from pipelines.serving.errors import InputError
 
 MODEL = "classroom-clip"

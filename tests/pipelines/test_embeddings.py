@@ -8,9 +8,9 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from pipelines import embedding_world as world
-from pipelines import embeddings as emb
-from pipelines import projections
+from pipelines.clip import embeddings as emb
+from pipelines.clip import projections
+from pipelines.clip import world_texts as world
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.world.captions import holds, parse

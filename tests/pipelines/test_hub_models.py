@@ -9,7 +9,8 @@ import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, StableDiffusionXLPipeline
 from PIL import Image
 
-from pipelines import clip, guidance, image
+from pipelines import guidance, image
+from pipelines.clip import model as clip
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.stepper import Stepper

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from pipelines import image, journey
-from pipelines.clip import clip_scores
+from pipelines.clip.embeddings import embed
+from pipelines.clip.model import clip_scores
 from pipelines.context import read_contexts
 from pipelines.control_vector import control_vector
-from pipelines.embeddings import embed
 from pipelines.serving.errors import InputError
 from pipelines.trace import ImageRequest
 

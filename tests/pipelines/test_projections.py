@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipelines import embedding_world as world
-from pipelines import projections
+from pipelines.clip import projections
+from pipelines.clip import world_texts as world
 from pipelines.serving.errors import InputError
 
 MODEL = "classroom-clip"

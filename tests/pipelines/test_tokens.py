@@ -12,8 +12,9 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from pipelines import clip, token_readers, tokens
-from pipelines.convert import clip_tokenizer
+from pipelines import token_readers, tokens
+from pipelines.clip import model as clip
+from pipelines.clip.convert import clip_tokenizer
 from pipelines.merges import merge_steps
 from pipelines.serving import models
 from pipelines.serving.errors import InputError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.clip import encode_images
+from pipelines.clip.model import encode_images
 from pipelines.serving.measured import WORD_KINDS
 from pipelines.world.captions import parse
 from training import drawing, figures

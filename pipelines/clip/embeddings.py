@@ -6,8 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from pipelines import clip
-from pipelines.embedding_world import (
+from pipelines.clip import model as clip
+from pipelines.clip.projections import pca_position
+from pipelines.clip.world_texts import (
     KINDS,
     ShortText,
     WorldText,
@@ -16,7 +17,6 @@ from pipelines.embedding_world import (
     short_texts,
     short_vectors,
 )
-from pipelines.projections import pca_position
 from pipelines.serving.errors import InputError
 from pipelines.world.captions import Facts, parse
 from pipelines.world.scene import NOUNS

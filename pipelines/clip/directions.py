@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from pipelines.embedding_world import KINDS, sentence_vectors, short_texts, short_vectors
+from pipelines.clip.world_texts import KINDS, sentence_vectors, short_texts, short_vectors
 from pipelines.serving.errors import InputError
 
 

@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 from PIL import Image
 
-from pipelines import clip
+from pipelines.clip import model as clip
 from pipelines.world.captions import ATMOSPHERE_WORDS, PLACE_WORDS, STYLE_WORDS, Facts, caption, parse
 from pipelines.world.layout import EXTENT, draw_scene
 from pipelines.world.render import render

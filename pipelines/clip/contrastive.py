@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from pipelines.contrastive_pairs import Pairs, pool_of
+from pipelines.clip.contrastive_pairs import Pairs, pool_of
 from pipelines.serving.checks import MAX_SEED, whole, within
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import trainings

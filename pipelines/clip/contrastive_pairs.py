@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageOps
 
-from pipelines.clip_matrix import LONGEST_TEXT, SAMPLE_SIZE
+from pipelines.clip.clip_matrix import LONGEST_TEXT, SAMPLE_SIZE
 from pipelines.serving.errors import InputError
 from pipelines.world.captions import PLACE_WORDS
 from pipelines.world.layout import lay_out

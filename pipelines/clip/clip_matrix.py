@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from scipy.special import softmax
 
-from pipelines.clip import Clip, clip_scores
+from pipelines.clip.model import Clip, clip_scores
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.world.captions import caption

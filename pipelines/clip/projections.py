@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.embedding_world import map_vectors
+from pipelines.clip.world_texts import map_vectors
 from pipelines.serving.errors import InputError
 
 if TYPE_CHECKING:

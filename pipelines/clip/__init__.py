@@ -1,0 +1,1 @@
+"""CLIP: one space for texts and pictures, and how it is learnt."""
