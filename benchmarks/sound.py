@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from benchmarks.bench import Row, medians, row
-from pipelines.audio import AudioRequest, run
+from pipelines.audio.audio import AudioRequest, run
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 

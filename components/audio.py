@@ -21,10 +21,11 @@ from components.language import Texts
 from components.layout import ON_ENTER, live_html, section, tab_frame
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot
-from pipelines import audio, bark, sounds
-from pipelines.audio import Sound
-from pipelines.audio_models import backends_of
-from pipelines.audio_request import (
+from pipelines.audio import audio, bark
+from pipelines.audio import files as sounds
+from pipelines.audio.audio import Sound
+from pipelines.audio.musicgen import backends_of
+from pipelines.audio.request import (
     MAX_GUIDANCE_SCALE,
     MAX_SECONDS,
     MAX_TEMPERATURE,

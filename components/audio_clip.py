@@ -14,7 +14,8 @@ from components.errors import explained
 from components.language import Texts
 from components.layout import html_escape, live_html, section
 from components.numbers import fixed
-from pipelines import audio, sounds
+from pipelines.audio import audio
+from pipelines.audio import files as sounds
 from pipelines.serving import models
 
 

@@ -20,10 +20,10 @@ from components.audio_view import (
 from components.language import Texts
 from components.numbers import fixed
 from components.runs import RunSlot
-from pipelines import bark
-from pipelines.audio import AudioRequest, Sound
-from pipelines.audio_inside import Guess
-from pipelines.bark import LEVELS, BarkLevel
+from pipelines.audio import bark
+from pipelines.audio.audio import AudioRequest, Sound
+from pipelines.audio.bark import LEVELS, BarkLevel
+from pipelines.audio.inside import Guess
 from pipelines.serving import models
 
 

@@ -14,7 +14,7 @@ from components.language import Texts
 from components.layout import html_escape, live_html, section
 from components.numbers import fixed
 from components.runs import RunSlot
-from pipelines.audio import AudioRequest
+from pipelines.audio.audio import AudioRequest
 from pipelines.serving.checks import MAX_SEED
 
 PARTNER = "A fast, happy drum piece."

@@ -23,11 +23,11 @@ from components.language import Texts
 from components.numbers import fixed
 from components.prompt_bar import BarValues
 from components.runs import Run, RunSlot
-from pipelines import audio
-from pipelines.audio import AudioFrame, AudioRequest, Sound
-from pipelines.audio_inside import Guess, WordLooks, guess_of, look_inside
-from pipelines.audio_models import backends_of
-from pipelines.bark import BarkLevel
+from pipelines.audio import audio
+from pipelines.audio.audio import AudioFrame, AudioRequest, Sound
+from pipelines.audio.bark import BarkLevel
+from pipelines.audio.inside import Guess, WordLooks, guess_of, look_inside
+from pipelines.audio.musicgen import backends_of
 from pipelines.serving import models
 
 AUDIO: dict[str, Any] = {  # a step is short, and all take turns on the compute thread

@@ -12,9 +12,9 @@ from components.colors import token_colours
 from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed
-from pipelines.audio import Sound
-from pipelines.audio_inside import Guess, WordLooks
-from pipelines.sounds import BANDS, LOUDEST, pcm, spectrogram
+from pipelines.audio.audio import Sound
+from pipelines.audio.files import BANDS, LOUDEST, pcm, spectrogram
+from pipelines.audio.inside import Guess, WordLooks
 
 LEVELS = ("semantic", "coarse", "fine")
 GUESS = "audio-guess"  # where the main player shows the chosen cell

@@ -15,9 +15,9 @@ from components.language import Texts
 from components.layout import html_escape
 from components.prompt_bar import PromptBar
 from components.runs import RunSlot
-from pipelines.audio import AudioRequest
+from pipelines.audio.audio import AudioRequest
+from pipelines.audio.files import LOUDEST, limited
 from pipelines.serving import models
-from pipelines.sounds import LOUDEST, limited
 
 _HIGH = 60  # px of the wave
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipelines.audio import AudioRequest, run
+from pipelines.audio.audio import AudioRequest, run
 from pipelines.serving import models
 from pipelines.world.sound import INSTRUMENTS, MOODS, TEMPI, SoundScene, draw_sound, is_held_out_music
 from pipelines.world.sound_captions import sound_caption

@@ -28,7 +28,7 @@ from transformers import (
 )
 from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
 
-from pipelines.audio import delayed
+from pipelines.audio.audio import delayed
 from pipelines.world.sound import draw_sound
 from pipelines.world.sound_captions import sound_caption
 from training import together

@@ -188,7 +188,7 @@ def _load_video(e: ModelEntry) -> Any:
 
 
 def _load_audio(e: ModelEntry) -> Any:
-    from pipelines.audio_models import load_audio
+    from pipelines.audio.musicgen import load_audio
 
     return load_audio(e, device())
 
@@ -213,7 +213,7 @@ def load(model: str) -> Any:
 
     Returns:
         For the role "clip" a `pipelines.clip.model.Clip`, for "dino" a `pipelines.vision.Vision`, for "image" a
-        diffusers pipeline, for "audio" a `pipelines.audio_models.AudioModel`.
+        diffusers pipeline, for "audio" a `pipelines.audio.musicgen.AudioModel`.
 
     Raises:
         InputError: `model_unknown`; `model_needs_network` if it must be downloaded and cannot;

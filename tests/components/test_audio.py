@@ -19,9 +19,10 @@ from components.audio_view import code_colours, guess_html, levels_html, player_
 from components.journey_sound import sound_station, waiting_sound
 from components.language import load_texts
 from components.runs import RunSlot
-from pipelines import audio, sounds
-from pipelines.audio import AudioRequest, generate
-from pipelines.audio_inside import guess_of, look_inside
+from pipelines.audio import audio
+from pipelines.audio import files as sounds
+from pipelines.audio.audio import AudioRequest, generate
+from pipelines.audio.inside import guess_of, look_inside
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 

@@ -16,7 +16,7 @@ from components.journey_view import READING, STEERING, reading_view, steering_vi
 from components.language import load_texts
 from components.runs import RunSlot
 from pipelines import image, journey
-from pipelines.audio import AudioRequest
+from pipelines.audio.audio import AudioRequest
 from pipelines.image import ImageRequest
 
 T, DE = load_texts("en"), load_texts("de")

@@ -12,7 +12,7 @@ from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
 from components.language import load_texts
-from pipelines import sounds
+from pipelines.audio import files as sounds
 
 EN, DE = load_texts("en"), load_texts("de")
 Opener = Callable[..., Page]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.audio import AudioFrame, AudioRequest, encode_clip, finish, generate, guide, hear, run
-from pipelines.audio_models import backends_of
+from pipelines.audio.audio import AudioFrame, AudioRequest, encode_clip, finish, generate, guide, hear, run
+from pipelines.audio.musicgen import backends_of
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 

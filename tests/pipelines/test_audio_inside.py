@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.audio import AudioFrame, AudioRequest, Sound, delayed, finish, generate
-from pipelines.audio_inside import MAX_WORDS, SHOWN, guess_of, look_inside
+from pipelines.audio.audio import AudioFrame, AudioRequest, Sound, delayed, finish, generate
+from pipelines.audio.inside import MAX_WORDS, SHOWN, guess_of, look_inside
 from pipelines.serving import models
 
 REQUEST = AudioRequest("A small cat, sad.", seed=2, seconds=0.6, model="classroom-audio").validated()

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.audio import AudioRequest, generate, run
+from pipelines.audio.audio import AudioRequest, generate, run
 from pipelines.serving import models
 
 pytest.importorskip("audiocraft", reason="make setup installs it; a Space goes without")
 
-from pipelines.audiocraft_backend import AudiocraftRun, audiocraft_of
+from pipelines.audio.audiocraft_backend import AudiocraftRun, audiocraft_of
 
 PROMPTS = (
     "a slow, sad piano melody",

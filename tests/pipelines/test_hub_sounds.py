@@ -17,10 +17,10 @@ from components.audio import _shown, books_message
 from components.audio_levels import show_speech
 from components.language import load_texts
 from components.runs import RunSlot
-from pipelines import audio, bark
-from pipelines.audio import AudioRequest, encode_clip, generate, run
-from pipelines.audio_inside import look_inside
-from pipelines.bark import speak
+from pipelines.audio import audio, bark
+from pipelines.audio.audio import AudioRequest, encode_clip, generate, run
+from pipelines.audio.bark import speak
+from pipelines.audio.inside import look_inside
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from tests.pipelines.tiny_sounds import build_audiogen, build_bark, build_musicgen

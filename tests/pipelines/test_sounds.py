@@ -9,8 +9,8 @@ import soundfile
 import torch
 import torchaudio
 
-from pipelines import sounds
-from pipelines.audio import AudioRequest, Sound
+from pipelines.audio import files as sounds
+from pipelines.audio.audio import AudioRequest, Sound
 from pipelines.serving.errors import InputError
 
 RATE = 16_000

@@ -149,7 +149,7 @@ def build_audiogen(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     from omegaconf import OmegaConf
     from transformers import T5EncoderModel
 
-    from pipelines.audiocraft_backend import _import
+    from pipelines.audio.audiocraft_backend import _import
 
     _import()
     folder.mkdir(parents=True)

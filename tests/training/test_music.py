@@ -15,7 +15,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from pipelines.audio import delayed
+from pipelines.audio.audio import delayed
 from pipelines.world.sound import draw_sound
 from pipelines.world.sound_captions import sound_caption
 from training import train_music

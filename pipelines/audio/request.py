@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from pipelines.audio_models import backends_of
+from pipelines.audio.musicgen import backends_of
 from pipelines.serving import models
 from pipelines.serving.checks import MAX_SEED, readable, whole, within
 from pipelines.serving.errors import InputError

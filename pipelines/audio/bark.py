@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.audio import AudioRequest, Sound
+from pipelines.audio.audio import AudioRequest, Sound
 from pipelines.serving import models
 from pipelines.serving.compute import on_passing_thread
 from pipelines.serving.errors import InputError
@@ -23,7 +23,7 @@ LEVELS = ("semantic", "coarse", "fine")
 
 @dataclass(frozen=True)
 class BarkVoice:
-    """A loaded Bark; what it shares with `pipelines.audio_models.AudioModel` has the same names.
+    """A loaded Bark; what it shares with `pipelines.audio.musicgen.AudioModel` has the same names.
 
     Attributes:
         model: `BarkModel` in eval mode.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.audio import AudioFrame, Sound, delayed
+from pipelines.audio.audio import AudioFrame, Sound, delayed
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 

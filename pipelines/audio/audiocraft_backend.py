@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from pipelines.audio_models import LOOKAHEAD, AudioModel
+from pipelines.audio.musicgen import LOOKAHEAD, AudioModel
 from pipelines.serving.errors import InputError
 from pipelines.serving.models import ModelEntry
 
@@ -119,7 +119,7 @@ def to_audiocraft(loaded: AudioModel) -> Any:
 
 
 class AudiocraftRun:
-    """A run of audiocraft's decoder; see `pipelines.audio_models.CodeRun`.
+    """A run of audiocraft's decoder; see `pipelines.audio.musicgen.CodeRun`.
 
     What the decoder remembers is held here between the steps: audiocraft keeps it inside the model, where
     the next visitor's run would find it.
@@ -158,7 +158,7 @@ def audiocraft_of(loaded: AudioModel) -> Any:
 
 @dataclass(frozen=True)
 class AudiocraftModel:
-    """A model that only audiocraft can read, with its own codec; see `pipelines.audio_models.AudioModel`.
+    """A model that only audiocraft can read, with its own codec; see `pipelines.audio.musicgen.AudioModel`.
 
     Attributes:
         whole: audiocraft's `AudioGen` or `MusicGen`.

@@ -2,7 +2,7 @@
 
 One step of such a model reads the codes of the newest frame and says how likely each next code is, once
 with the prompt and once without it. Both libraries that can run a MusicGen are put into this form, so
-that one loop (`pipelines.audio`) serves both.
+that one loop (`pipelines.audio.audio`) serves both.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -103,7 +103,7 @@ class AudioModel:
     def begin(self, prompt: str, backend: str) -> CodeRun:
         """Read a prompt and get ready for the first step."""
         if backend == "audiocraft":
-            from pipelines.audiocraft_backend import AudiocraftRun, audiocraft_of
+            from pipelines.audio.audiocraft_backend import AudiocraftRun, audiocraft_of
 
             return AudiocraftRun(audiocraft_of(self).lm, prompt)
         return TransformersRun(self, prompt)
@@ -167,17 +167,17 @@ def load_audio(e: ModelEntry, device: str) -> Any:
     """Load a model of sound.
 
     Returns:
-        An `AudioModel`, or a `pipelines.bark.BarkVoice`.
+        An `AudioModel`, or a `pipelines.audio.bark.BarkVoice`.
 
     Raises:
         InputError: `audiocraft_missing`.
     """
     if "bark" in e.backends:
-        from pipelines.bark import load_bark
+        from pipelines.audio.bark import load_bark
 
         return load_bark(e, device)
     if "transformers" not in e.backends:
-        from pipelines.audiocraft_backend import load_audiogen
+        from pipelines.audio.audiocraft_backend import load_audiogen
 
         return load_audiogen(e, device)
     return load_musicgen(e, device)

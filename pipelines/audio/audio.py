@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.audio_models import AudioModel, CodeRun
-from pipelines.audio_request import AudioRequest
+from pipelines.audio.musicgen import AudioModel, CodeRun
+from pipelines.audio.request import AudioRequest
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
@@ -79,7 +79,7 @@ def generate(request: AudioRequest, given: np.ndarray | None = None) -> Generato
 
     Raises:
         InputError: a value cannot be used, the model cannot be loaded, `clip_codes_foreign`, or
-            `audio_kind_closed` for a model that makes sound in levels (`pipelines/bark.py`).
+            `audio_kind_closed` for a model that makes sound in levels (`pipelines/audio/bark.py`).
     """
     request = request.validated()
     if request.backend == "bark":

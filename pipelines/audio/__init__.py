@@ -1,0 +1,1 @@
+"""Text to sound, one frame of codes after another: MusicGen and its kin."""
