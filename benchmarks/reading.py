@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.bench import Row, medians, row
-from pipelines.context import read_contexts
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
+from pipelines.text.context import read_contexts
 
 MODEL = "classroom-clip"
 PROMPT = "A small cat on a bed."

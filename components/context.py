@@ -16,8 +16,8 @@ from components.layout import html_escape, live_html, section, tab_frame
 from components.plots import plot
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from pipelines.clip.embeddings import counterpart
-from pipelines.context import Context, SharedWord, first_choice, read_contexts, shared_words
 from pipelines.serving.errors import InputError
+from pipelines.text.context import Context, SharedWord, first_choice, read_contexts, shared_words
 
 # Pairs of prompts with the word to look at. The first two say the same in another order.
 TRIALS = {

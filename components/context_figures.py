@@ -12,8 +12,8 @@ from components.context_html import MARKS, names_of, word_label
 from components.language import Texts
 from components.layout import html_escape
 from components.plots import style
-from pipelines.context import Context, SharedWord
-from pipelines.tokens import colour_keys
+from pipelines.text.context import Context, SharedWord
+from pipelines.text.tokens import colour_keys
 
 MAX_NAMED = 18  # lines that are named at their end; more of them would not fit
 _HEIGHT = 440

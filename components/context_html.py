@@ -13,9 +13,9 @@ from components.layout import html_escape
 from components.numbers import fixed, grouped, percent
 from components.plots import SEQUENTIAL
 from components.tokens_html import style_of
-from pipelines.context import Context, SharedWord, most_telling
-from pipelines.token_pieces import Piece
-from pipelines.tokens import colour_keys
+from pipelines.text.context import Context, SharedWord, most_telling
+from pipelines.text.pieces import Piece
+from pipelines.text.tokens import colour_keys
 
 MARKS = ("start", "end")
 MAX_QUOTE = 120  # characters of a prompt that are repeated in a sentence

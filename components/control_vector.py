@@ -22,7 +22,7 @@ from pipelines.control_vector import Choice
 from pipelines.serving.errors import InputError
 from pipelines.serving.models import default_id
 from pipelines.steering import Steering
-from pipelines.tokens import token_view
+from pipelines.text.tokens import token_view
 from pipelines.trace import ImageRequest
 
 # Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.

@@ -32,7 +32,7 @@ from pipelines.control_vector import (
     strip_requests,
     weight_requests,
 )
-from pipelines.tokens import TokenView, colour_keys, token_view
+from pipelines.text.tokens import TokenView, colour_keys, token_view
 from pipelines.trace import DenoiseStep, ImageRequest
 
 PARTNER = "A red car in the snow."  # to steer towards until a second prompt is typed

@@ -17,7 +17,7 @@ from components.plots import DIVERGING
 from components.tokens_html import limit_sentence, style_of
 from pipelines.control_vector import ControlVector
 from pipelines.serving import models
-from pipelines.tokens import TokenView, colour_keys
+from pipelines.text.tokens import TokenView, colour_keys
 
 _TALL, _SHORT = 12, 40  # rows up to which they are drawn tall, and from which on flat
 _TABLE = ("sequence", "attended", "pooled", "clip", "musicgen")

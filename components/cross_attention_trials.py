@@ -26,7 +26,7 @@ from pipelines import picture_attention
 from pipelines.image import ImageRequest
 from pipelines.serving.measured import figure
 from pipelines.serving.uploads import open_picture
-from pipelines.tokens import colour_keys
+from pipelines.text.tokens import colour_keys
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from components.numbers import fixed
 from components.trace_view import facts, step_label
 from pipelines.cross_attention import ALL, TokenMaps, TraceMaps
 from pipelines.image import Trace
-from pipelines.token_pieces import Piece
-from pipelines.tokens import colour_keys
+from pipelines.text.pieces import Piece
+from pipelines.text.tokens import colour_keys
 
 
 def token_rows(pieces: Sequence[Piece], t: Texts) -> list[dict[str, str]]:

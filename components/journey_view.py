@@ -19,7 +19,7 @@ from pipelines.clip.world_texts import picture as world_picture
 from pipelines.cross_attention import has_maps, trace_maps
 from pipelines.image import ImageRequest, Trace
 from pipelines.journey import Reading
-from pipelines.tokens import colour_keys
+from pipelines.text.tokens import colour_keys
 
 MAX_CHIPS = 14  # tokens that fit a card; the rest is counted
 FILM = 5  # pictures of a run's way from noise

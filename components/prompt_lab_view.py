@@ -15,7 +15,7 @@ from pipelines.image import ImageRequest
 from pipelines.prompt_lab import Batch, Pictures
 from pipelines.prompt_words import said, words_of
 from pipelines.serving import models
-from pipelines.tokens import colour_keys, token_view
+from pipelines.text.tokens import colour_keys, token_view
 
 _ROW = 34  # px of one word's bar
 _LONG = 28  # characters of a word that are shown

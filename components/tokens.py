@@ -14,8 +14,8 @@ from components.tokens_compare import compare_html, table_html
 from components.tokens_html import limit_sentence, reading_html
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.token_pieces import Piece, Word
-from pipelines.tokens import READ_ROLES, TokenView, compare, other_readers, token_view
+from pipelines.text.pieces import Piece, Word
+from pipelines.text.tokens import READ_ROLES, TokenView, compare, other_readers, token_view
 
 MAX_EXAMPLE = 1000  # characters; more than enough for the tokens that are compared
 # What the comparison changes until a second prompt is typed; the first that fits is taken. The

@@ -8,8 +8,8 @@ from components.layout import html_escape
 from components.numbers import grouped
 from components.tokens_html import chip_html, colours_of
 from pipelines.serving import models
-from pipelines.token_pieces import Piece
-from pipelines.tokens import Change, Row, TokenView, colour_keys, compare
+from pipelines.text.pieces import Piece
+from pipelines.text.tokens import Change, Row, TokenView, colour_keys, compare
 
 MAX_CHANGES = 6  # told in words
 MAX_QUOTE = 120  # characters that are repeated in a sentence

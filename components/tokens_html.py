@@ -8,8 +8,8 @@ from components.colors import NEUTRAL, text_on, token_colours
 from components.language import Texts
 from components.layout import html_escape
 from components.numbers import grouped
-from pipelines.token_pieces import MAX_WORD, Letter, Piece, Word, visible
-from pipelines.tokens import TokenView, colour_keys
+from pipelines.text.pieces import MAX_WORD, Letter, Piece, Word, visible
+from pipelines.text.tokens import TokenView, colour_keys
 
 MAX_TEXT = 160  # characters of a prompt that are drawn one by one
 LONG = 80  # characters from which on they are drawn smaller

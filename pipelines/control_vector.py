@@ -18,7 +18,7 @@ from pipelines.serving.checks import MAX_CHARACTERS, MAX_SEED
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.steering import Steering
-from pipelines.tokens import TokenView, token_view
+from pipelines.text.tokens import TokenView, token_view
 from pipelines.trace import DenoiseStep, ImageRequest
 from pipelines.world.captions import NOUN_WORDS
 

@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 from pipelines.image import draw_together, picture_change
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.token_pieces import Piece
-from pipelines.tokens import token_view
+from pipelines.text.pieces import Piece
+from pipelines.text.tokens import token_view
 from pipelines.trace import AttentionMaps, DenoiseStep, ImageRequest, Inside, Trace
 
 MAX_HIDDEN = 16  # tokens that are hidden one by one; a longer prompt's later ones are left out

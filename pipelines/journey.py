@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from pipelines.clip.embeddings import Neighbour, embed
 from pipelines.clip.model import clip_scores
-from pipelines.context import Context, read_contexts
 from pipelines.control_vector import ControlVector, control_vector
 from pipelines.serving import models
+from pipelines.text.context import Context, read_contexts
 from pipelines.trace import Trace
 
 

@@ -21,7 +21,7 @@ from pipelines.schedulers import make_scheduler
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.steering import Steering
-from pipelines.token_pieces import Piece
+from pipelines.text.pieces import Piece
 from pipelines.trace import ImageRequest, Inside
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render

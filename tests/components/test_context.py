@@ -14,8 +14,8 @@ from components.context import API, TRIALS, context
 from components.context_figures import moves_figure, pair_figure, spread
 from components.context_html import packed, view_html
 from components.language import load_texts
-from pipelines.context import read_contexts, shared_words
 from pipelines.serving.errors import InputError
+from pipelines.text.context import read_contexts, shared_words
 
 MODEL = "classroom-clip"
 PROMPT = "A small cat on a bed."

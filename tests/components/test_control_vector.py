@@ -24,7 +24,7 @@ from pipelines import image
 from pipelines.control_vector import Choice, choices
 from pipelines.image import ImageRequest
 from pipelines.serving.errors import InputError
-from pipelines.tokens import token_view
+from pipelines.text.tokens import token_view
 
 T, DE = load_texts("en"), load_texts("de")
 MODEL = "classroom-image"

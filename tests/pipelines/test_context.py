@@ -13,14 +13,14 @@ import torch
 from safetensors.torch import save_file
 from transformers import CLIPTextModel, XLMRobertaConfig, XLMRobertaTokenizer
 
-from pipelines import context
 from pipelines.clip import model as clip
 from pipelines.clip.convert import text_encoder_of
-from pipelines.context import first_choice, most_telling, read_contexts, shared_words
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.text_attention import is_causal, recorded, run_causal
-from pipelines.tokens import token_view
+from pipelines.text import context
+from pipelines.text.context import first_choice, most_telling, read_contexts, shared_words
+from pipelines.text.self_attention import is_causal, recorded, run_causal
+from pipelines.text.tokens import token_view
 
 MODEL = "classroom-clip"
 PROMPTS = ["A small cat on a bed.", "A cat. Cozy atmosphere. Dimm lighting.", "", "cat " * 90]

@@ -13,7 +13,7 @@ from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.steering import Steering
-from pipelines.tokens import token_view
+from pipelines.text.tokens import token_view
 from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")

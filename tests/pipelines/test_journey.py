@@ -6,9 +6,9 @@ import pytest
 from pipelines import image, journey
 from pipelines.clip.embeddings import embed
 from pipelines.clip.model import clip_scores
-from pipelines.context import read_contexts
 from pipelines.control_vector import control_vector
 from pipelines.serving.errors import InputError
+from pipelines.text.context import read_contexts
 from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")

@@ -3,10 +3,11 @@
 import pytest
 from transformers import ByT5Tokenizer
 
-from pipelines import token_readers, tokens
 from pipelines.serving.errors import InputError
 from pipelines.serving.models import ModelEntry
-from pipelines.tokens import other_readers, token_view
+from pipelines.text import readers as token_readers
+from pipelines.text import tokens
+from pipelines.text.tokens import other_readers, token_view
 
 CLIP, IMAGE = "classroom-clip", "classroom-image"
 

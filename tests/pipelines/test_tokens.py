@@ -12,13 +12,14 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from pipelines import token_readers, tokens
 from pipelines.clip import model as clip
 from pipelines.clip.convert import clip_tokenizer
-from pipelines.merges import merge_steps
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.tokens import compare, token_view
+from pipelines.text import readers as token_readers
+from pipelines.text import tokens
+from pipelines.text.bpe import merge_steps
+from pipelines.text.tokens import compare, token_view
 
 CLIP, IMAGE = "classroom-clip", "classroom-image"
 

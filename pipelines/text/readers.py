@@ -18,10 +18,10 @@ from typing import Any
 
 import ftfy
 
-from pipelines.merges import Ranks
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.serving.models import ModelEntry
+from pipelines.text.bpe import Ranks
 
 RETRY_AFTER = 60.0  # s; a download that failed is not tried again at every keystroke
 

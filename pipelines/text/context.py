@@ -12,9 +12,9 @@ from pipelines.clip.model import Clip
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.text_attention import TextRecord, blocks_of, is_causal, recorded, run_causal
-from pipelines.token_pieces import Piece
-from pipelines.tokens import TokenView, token_view
+from pipelines.text.pieces import Piece
+from pipelines.text.self_attention import TextRecord, blocks_of, is_causal, recorded, run_causal
+from pipelines.text.tokens import TokenView, token_view
 from pipelines.world.scene import NOUNS
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.token_pieces import Piece, Word, words_of
-from pipelines.token_readers import Cleaned, Reader, at_hand, byte_reader, reader
+from pipelines.text.pieces import Piece, Word, words_of
+from pipelines.text.readers import Cleaned, Reader, at_hand, byte_reader, reader
 
 MAX_CHARACTERS = 20_000  # of a prompt; a model reads a few hundred at most
 READ_ROLES = ("clip", "image")  # roles whose tokenizers are compared

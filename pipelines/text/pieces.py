@@ -4,8 +4,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pipelines.merges import Merge, first_symbols, merge_steps
-from pipelines.token_readers import Reader, Reading
+from pipelines.text.bpe import Merge, first_symbols, merge_steps
+from pipelines.text.readers import Reader, Reading
 
 MAX_WORD = 64  # bytes of a word whose merges are shown
 LOOK_AHEAD = 4  # tokens that complete a letter of which the last token shown holds the first byte
