@@ -19,8 +19,8 @@ from components.layout import live_html, section, tab_frame
 from components.live import MODEL
 from components.numbers import fixed
 from components.prompt_bar import PromptBar
-from pipelines import dino as pipeline
-from pipelines.dino import Known
+from pipelines.dino import dino as pipeline
+from pipelines.dino.dino import Known
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import figure

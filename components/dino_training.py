@@ -18,7 +18,7 @@ from components.language import Texts
 from components.layout import live_html, section
 from components.live import MODEL, TRAINING, owner_of
 from components.training_console import console_html
-from pipelines.dino_training import (
+from pipelines.dino.training import (
     MOMENTUM_HIGHEST,
     DinoLearner,
     DinoRecord,

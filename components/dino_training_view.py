@@ -10,7 +10,7 @@ from components.frames import encode_exactly
 from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed
-from pipelines.dino_training import PROTOTYPES, DinoRecord, Look, look, pictures
+from pipelines.dino.training import PROTOTYPES, DinoRecord, Look, look, pictures
 from pipelines.serving.live_training import MOST_STEPS
 
 TEACHER, STUDENT = "#d55e00", "#0072b2"

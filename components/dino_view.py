@@ -11,7 +11,7 @@ from components.frames import encode, encode_exactly
 from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed, percent
-from pipelines.dino import Known, Neighbours, Patches
+from pipelines.dino.dino import Known, Neighbours, Patches
 
 
 def waiting_html(t: Texts) -> str:

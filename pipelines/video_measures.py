@@ -8,8 +8,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
+from pipelines.dino.model import read_whole
 from pipelines.serving import models
-from pipelines.vision import read_whole
 
 SIDE = 64  # px to which frames are brought before motion is measured
 _BLOCK, _REACH = 8, 6  # px: side of the pieces that are searched, and how far

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from pipelines.patch_components import foreground_scores, intersection_over_union, vote_of_neighbours
+from pipelines.dino.components import foreground_scores, intersection_over_union, vote_of_neighbours
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
 from pipelines.world.scene import NOUNS

@@ -8,8 +8,8 @@ from collections import Counter
 
 import numpy as np
 
-from pipelines.patch_components import foreground_scores, intersection_over_union, vote_of_neighbours
-from pipelines.vision import read_tokens, read_whole
+from pipelines.dino.components import foreground_scores, intersection_over_union, vote_of_neighbours
+from pipelines.dino.model import read_tokens, read_whole
 from training.dino_probe import SIDE, Singles, draw_singles, enlarged, pictures_of
 from training.figures import Row, mean_row, share_row
 

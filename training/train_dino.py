@@ -1,7 +1,7 @@
 """Train the classroom DINO by self-distillation on freshly drawn scenes, without captions or labels.
 
 Run: `python -m training.train_dino --minutes 40` (CPU or CUDA; goes on from its checkpoint).
-Student and teacher, multi-crop, centering and sharpening are those of `pipelines.self_distillation`; what is
+Student and teacher, multi-crop, centering and sharpening are those of `pipelines.dino.self_distillation`; what is
 shipped is the teacher. It learns in two stages: from random weights (`--early`), as DINO does, until it has a
 hold in things; then with prototypes among the features themselves and glued crops, so that features keep what
 lasts and patches say what they show.
@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model
 
-from pipelines.collapse import entropy, spread, variety
-from pipelines.crops import MultiCrop, multi_crop
-from pipelines.patch_components import foreground_direction
-from pipelines.self_distillation import Forward, Recipe, SelfDistillation, forward, move_teacher, settle
+from pipelines.dino.collapse import entropy, spread, variety
+from pipelines.dino.components import foreground_direction
+from pipelines.dino.crops import MultiCrop, multi_crop
+from pipelines.dino.self_distillation import Forward, Recipe, SelfDistillation, forward, move_teacher, settle
 from training.common import (
     MODELS,
     Average,

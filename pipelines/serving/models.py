@@ -176,7 +176,7 @@ def _load_image(e: ModelEntry) -> Any:
 
 
 def _load_dino(e: ModelEntry) -> Any:
-    from pipelines.vision import load_vision
+    from pipelines.dino.model import load_vision
 
     return load_vision(e, device())
 
@@ -212,7 +212,7 @@ def load(model: str) -> Any:
         model: id of a catalogue entry.
 
     Returns:
-        For the role "clip" a `pipelines.clip.model.Clip`, for "dino" a `pipelines.vision.Vision`, for "image" a
+        For the role "clip" a `pipelines.clip.model.Clip`, for "dino" a `pipelines.dino.model.Vision`, for "image" a
         diffusers pipeline, for "audio" a `pipelines.audio.musicgen.AudioModel`.
 
     Raises:

@@ -20,9 +20,9 @@ from components.dino_training import train_dino
 from components.dino_training_view import state_of, training_html
 from components.dino_view import first_patch, neighbours_html, patches_html
 from components.language import load_texts
-from pipelines import dino as pipeline
-from pipelines.dino import Neighbours
-from pipelines.dino_training import PROTOTYPES, DinoRecord, Settings, look
+from pipelines.dino import dino as pipeline
+from pipelines.dino.dino import Neighbours
+from pipelines.dino.training import PROTOTYPES, DinoRecord, Settings, look
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import trainings
 

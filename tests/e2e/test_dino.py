@@ -8,7 +8,7 @@ from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, Route, expect
 
 from components.language import load_texts
-from pipelines.dino import look_at, world_picture
+from pipelines.dino.dino import look_at, world_picture
 
 EN, DE = load_texts("en"), load_texts("de")
 Opener = Callable[..., Page]

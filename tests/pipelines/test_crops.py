@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Generator
 
-from pipelines.crops import MultiCrop, cut, draw_boxes, glue, multi_crop, recolour
+from pipelines.dino.crops import MultiCrop, cut, draw_boxes, glue, multi_crop, recolour
 
 
 def smooth(count: int = 4, side: int = 64) -> torch.Tensor:

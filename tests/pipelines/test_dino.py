@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from pipelines import dino
 from pipelines.clip import model as clip
+from pipelines.dino import dino
+from pipelines.dino.model import read_tokens, read_whole
 from pipelines.serving.errors import InputError
-from pipelines.vision import read_tokens, read_whole
 
 MODEL, CLIP = "classroom-dino", "classroom-clip"
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines import dino_training
-from pipelines.crops import Crops
-from pipelines.dino_training import PROTOTYPES, DinoLearner, DinoRecord, Settings, look, pictures
-from pipelines.self_distillation import Forward, forward
+from pipelines.dino import training as dino_training
+from pipelines.dino.crops import Crops
+from pipelines.dino.self_distillation import Forward, forward
+from pipelines.dino.training import PROTOTYPES, DinoLearner, DinoRecord, Settings, look, pictures
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import MOST_STEPS, Training, Trainings, trainings

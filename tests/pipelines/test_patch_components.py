@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
-from pipelines.patch_components import (
+from pipelines.dino.components import (
     between_two_groups,
     border,
     foreground_scores,

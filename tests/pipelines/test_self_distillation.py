@@ -9,10 +9,10 @@ import torch
 from torch import Generator, Tensor
 from transformers import Dinov2Config
 
-from pipelines import self_distillation as sd
-from pipelines.collapse import entropy, spread, variety
-from pipelines.crops import Crops, MultiCrop, glue, multi_crop
-from pipelines.self_distillation import Recipe, SelfDistillation
+from pipelines.dino import self_distillation as sd
+from pipelines.dino.collapse import entropy, spread, variety
+from pipelines.dino.crops import Crops, MultiCrop, glue, multi_crop
+from pipelines.dino.self_distillation import Recipe, SelfDistillation
 
 CONFIG = Dinov2Config(
     hidden_size=16, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, image_size=16, patch_size=8

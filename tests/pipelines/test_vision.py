@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
-from pipelines import dino, vision
+from pipelines.dino import dino
+from pipelines.dino import model as vision
+from pipelines.dino.model import eager, load_vision, read_tokens, read_whole
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.serving.models import ModelEntry
-from pipelines.vision import eager, load_vision, read_tokens, read_whole
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # What the two publishers put beside their weights.

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import IterableDataset
 from transformers import Dinov2Config, Dinov2Model
 
-from pipelines.self_distillation import SelfDistillation
+from pipelines.dino.self_distillation import SelfDistillation
 from pipelines.world.layout import draw_scene
 from pipelines.world.scene import is_held_out
 from training import common, train_dino, views

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
 
-from pipelines.crops import Crops, glue
+from pipelines.dino.crops import Crops, glue
 
 STUDENT_TEMPERATURE = 0.1
 TEACHER_TEMPERATURE = 0.04

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from pipelines.clip.model import encode_images
-from pipelines.patch_components import foreground_scores, principal_components
+from pipelines.dino.components import foreground_scores, principal_components
+from pipelines.dino.model import read_tokens, read_whole, square
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.vision import read_tokens, read_whole, square
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
 from pipelines.world.scene import Scene

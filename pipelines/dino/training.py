@@ -11,10 +11,10 @@ import torch
 from torch import Generator, Tensor
 from transformers import Dinov2Config
 
-from pipelines.collapse import entropy, spread, variety
-from pipelines.crops import Crops, MultiCrop, multi_crop
-from pipelines.patch_components import vote_of_neighbours
-from pipelines.self_distillation import Forward, Recipe, SelfDistillation, forward, settle
+from pipelines.dino.collapse import entropy, spread, variety
+from pipelines.dino.components import vote_of_neighbours
+from pipelines.dino.crops import Crops, MultiCrop, multi_crop
+from pipelines.dino.self_distillation import Forward, Recipe, SelfDistillation, forward, settle
 from pipelines.serving.compute import on_compute_thread, one_core
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import MOST_STEPS

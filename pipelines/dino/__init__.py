@@ -1,0 +1,1 @@
+"""Vision without text: DINO's features and its self-distillation."""
