@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from benchmarks.bench import Row, medians, row
-from pipelines import guidance, image, stepper
+from pipelines.image import guidance, image, stepper
+from pipelines.image.request import ImageRequest
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
-from pipelines.trace import ImageRequest
 
 REQUEST = ImageRequest("A small cat on a bed.", seed=1, num_inference_steps=20, model="classroom-image")
 SCALES = (0, 1, 2, 3.5, 5, 7.5, 12, 20)

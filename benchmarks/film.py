@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from benchmarks.bench import Row, medians, row
-from pipelines import stepper, video
-from pipelines.image import decode
+from pipelines import video
+from pipelines.image import stepper
+from pipelines.image.image import decode
+from pipelines.image.request import ImageRequest
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
-from pipelines.trace import ImageRequest
 from pipelines.video import FilmRequest
 from pipelines.video_files import film_bytes
 from pipelines.video_measures import measure as measured

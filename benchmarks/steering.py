@@ -8,11 +8,11 @@ from torch import Tensor
 
 from benchmarks.bench import Row, medians, row
 from benchmarks.engine import REQUEST, one_after_the_other
-from pipelines import control_vector
-from pipelines.control_vector import Drawn
+from pipelines.image import control_vector
+from pipelines.image.control_vector import Drawn
+from pipelines.image.steering import Steering
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
-from pipelines.steering import Steering
 
 PROMPT_B = "A red car in the snow."
 CALLS = 40  # for each repetition: one takes but milliseconds, and rivals that alternate share disturbances

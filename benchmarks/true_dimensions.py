@@ -76,9 +76,9 @@ def cross_attention_shapes(unet: torch.nn.Module) -> Counter[tuple[int, int, int
 
 def measure(steps: int) -> dict[str, Any]:
     """Run one guided picture of 512 px and time its parts."""
-    from pipelines import image
+    from pipelines.image import image
+    from pipelines.image.request import ImageRequest
     from pipelines.serving import models
-    from pipelines.trace import ImageRequest
 
     marks = [_now()]
     pipe = models.load("true-sd15")

@@ -13,8 +13,8 @@ import numpy as np
 from components.frames import encode
 from components.language import Texts
 from components.runs import RunSlot
-from pipelines import image
-from pipelines.trace import DenoiseStep, ImageRequest
+from pipelines.image import image
+from pipelines.image.request import DenoiseStep, ImageRequest
 
 PACE = 0.3  # s between two views of a batch: each decodes all of its pictures
 

@@ -28,7 +28,7 @@ from components.language import Texts
 from components.layout import html_escape, live_html, section, tab_frame
 from components.prompt_bar import PromptBar
 from pipelines.clip import clip_matrix as pipeline
-from pipelines.image import Trace
+from pipelines.image.image import Trace
 from pipelines.serving.errors import InputError
 
 

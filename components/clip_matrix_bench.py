@@ -16,7 +16,7 @@ from components.language import Texts
 from components.layout import html_escape
 from pipelines.clip import clip_matrix as pipeline
 from pipelines.clip.clip_matrix import ClipMatrix, ZeroShot
-from pipelines.image import Trace
+from pipelines.image.image import Trace
 from pipelines.serving.errors import InputError
 from pipelines.serving.uploads import open_picture
 

@@ -24,10 +24,10 @@ from components.plots import plot
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
 from components.trace_view import facts
-from pipelines import conditioning as pipeline
-from pipelines.cross_attention import has_maps
-from pipelines.image import ImageRequest, Trace
-from pipelines.steering import Steering
+from pipelines.image import conditioning as pipeline
+from pipelines.image.cross_attention import has_maps
+from pipelines.image.image import ImageRequest, Trace
+from pipelines.image.steering import Steering
 
 OTHERS = ("A red car in the snow.", "A blue bird on the beach.")  # where no second prompt was typed
 

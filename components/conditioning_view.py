@@ -11,8 +11,8 @@ from components.layout import html_escape
 from components.numbers import fixed, short
 from components.plots import SEQUENTIAL, style
 from components.trace_view import hole, picture
-from pipelines.conditioning import ALL, NONE, TIME, BlockEffects, Cuts, Switches
-from pipelines.image import ImageRequest
+from pipelines.image.conditioning import ALL, NONE, TIME, BlockEffects, Cuts, Switches
+from pipelines.image.image import ImageRequest
 
 _COLOURS = ("#0072b2", "#d55e00")  # first and second prompt
 EFFECTS = ("text_effect", "attention_effect", "time_effect", "text_in_time")

@@ -15,15 +15,15 @@ from components.language import Texts, load_texts
 from components.layout import html_escape, live_html, section, tab_frame
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.tokens_html import limit_sentence
-from pipelines import control_vector as pipeline
-from pipelines import image
 from pipelines.clip.model import clip_scores
-from pipelines.control_vector import Choice
+from pipelines.image import control_vector as pipeline
+from pipelines.image import image
+from pipelines.image.control_vector import Choice
+from pipelines.image.request import ImageRequest
+from pipelines.image.steering import Steering
 from pipelines.serving.errors import InputError
 from pipelines.serving.models import default_id
-from pipelines.steering import Steering
 from pipelines.text.tokens import token_view
-from pipelines.trace import ImageRequest
 
 # Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
 _IS_OPEN = """(_, ...rest) => [

@@ -13,8 +13,8 @@ from components.layout import html_escape
 from components.numbers import fixed, percent, short
 from components.plots import TEXT, style
 from components.trace_view import facts, hole
-from pipelines.control_vector import SEEDS, STATIONS, WEIGHTS
-from pipelines.trace import ImageRequest
+from pipelines.image.control_vector import SEEDS, STATIONS, WEIGHTS
+from pipelines.image.request import ImageRequest
 
 LEVERS = {"blend": STATIONS, "weight": WEIGHTS}
 _LEFT, _RIGHT = 64, 10  # px beside the plot; the row of pictures above it keeps the same margins

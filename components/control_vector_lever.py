@@ -24,8 +24,8 @@ from components.layout import live_html
 from components.picture_tabs import STEPPER
 from components.plots import plot
 from components.runs import RunSlot
-from pipelines.control_vector import Drawn, at_blend, at_weight, finish
-from pipelines.trace import DenoiseStep, ImageRequest
+from pipelines.image.control_vector import Drawn, at_blend, at_weight, finish
+from pipelines.image.request import DenoiseStep, ImageRequest
 
 STEM, ALSO = "control_vector_lever", ("trace",)  # whose rules and script the views of this part have
 AT = {"blend": at_blend, "weight": at_weight}

@@ -18,7 +18,7 @@ from components.picture_tabs import STEPPER, example_request, request_like
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs import RunSlot
 from components.tokens_html import limit_sentence, style_of
-from pipelines.control_vector import (
+from pipelines.image.control_vector import (
     SEEDS,
     Choice,
     Drawn,
@@ -32,8 +32,8 @@ from pipelines.control_vector import (
     strip_requests,
     weight_requests,
 )
+from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.text.tokens import TokenView, colour_keys, token_view
-from pipelines.trace import DenoiseStep, ImageRequest
 
 PARTNER = "A red car in the snow."  # to steer towards until a second prompt is typed
 

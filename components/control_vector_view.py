@@ -15,7 +15,7 @@ from components.layout import html_escape
 from components.numbers import fixed, short
 from components.plots import DIVERGING
 from components.tokens_html import limit_sentence, style_of
-from pipelines.control_vector import ControlVector
+from pipelines.image.control_vector import ControlVector
 from pipelines.serving import models
 from pipelines.text.tokens import TokenView, colour_keys
 

@@ -20,9 +20,9 @@ from components.layout import ON_ENTER, html_escape, live_html, section, tab_fra
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
-from pipelines import cross_attention as pipeline
-from pipelines import image
-from pipelines.image import ImageRequest, Trace
+from pipelines.image import cross_attention as pipeline
+from pipelines.image import image
+from pipelines.image.image import ImageRequest, Trace
 
 
 def build_cross_attention_tab(bar: PromptBar, t: Texts, public: bool) -> None:

@@ -21,9 +21,9 @@ from components.picture_tabs import STEPPER, request_like
 from components.plots import plot, style
 from components.prompt_bar import PromptBar
 from components.runs import RunSlot
-from pipelines import cross_attention as pipeline
-from pipelines import picture_attention
-from pipelines.image import ImageRequest
+from pipelines.image import cross_attention as pipeline
+from pipelines.image import cross_attention_of_picture as picture_attention
+from pipelines.image.image import ImageRequest
 from pipelines.serving.measured import figure
 from pipelines.serving.uploads import open_picture
 from pipelines.text.tokens import colour_keys

@@ -13,8 +13,8 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed
 from components.trace_view import facts, step_label
-from pipelines.cross_attention import ALL, TokenMaps, TraceMaps
-from pipelines.image import Trace
+from pipelines.image.cross_attention import ALL, TokenMaps, TraceMaps
+from pipelines.image.image import Trace
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import colour_keys
 

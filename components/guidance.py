@@ -18,8 +18,8 @@ from components.numbers import short
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import GUIDANCE, BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
-from pipelines import image
-from pipelines.image import ImageRequest, Trace
+from pipelines.image import image
+from pipelines.image.image import ImageRequest, Trace
 
 
 def build_guidance_tab(bar: PromptBar, t: Texts, public: bool) -> None:

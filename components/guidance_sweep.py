@@ -17,9 +17,9 @@ from components.picture_tabs import STEPPER, example_request, request_like
 from components.plots import plot
 from components.prompt_bar import BarValues
 from components.runs import RunSlot
-from pipelines.guidance import GuidanceSweep
-from pipelines.guidance import guidance_sweep as run_sweep
-from pipelines.image import ImageRequest, Trace
+from pipelines.image.guidance import GuidanceSweep
+from pipelines.image.guidance import guidance_sweep as run_sweep
+from pipelines.image.image import ImageRequest, Trace
 
 SCALES = (0.0, 1.0, 2.0, 3.5, 5.0, 8.0, 12.0, 20.0)
 # Eight pictures over their eight points need room: where there is too little, both scroll together.

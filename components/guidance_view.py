@@ -12,8 +12,8 @@ from components.layout import html_escape
 from components.numbers import fixed, short
 from components.plots import DIVERGING, SEQUENTIAL, style
 from components.trace_view import facts, film, hole, picture, readout, scrubber, store
-from pipelines.guidance import GuidanceSweep
-from pipelines.image import ImageRequest, Trace
+from pipelines.image.guidance import GuidanceSweep
+from pipelines.image.image import ImageRequest, Trace
 from pipelines.serving import models
 
 _HIGH = 12.0  # from here on, pictures of most models burn

@@ -18,8 +18,8 @@ from components.picture_tabs import STEPPER, example_if_ready, observed, open_ta
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
 from components.trace_view import finished_view, running_view
-from pipelines import image
-from pipelines.image import SCHEDULERS, ImageRequest, Trace
+from pipelines.image import image
+from pipelines.image.image import SCHEDULERS, ImageRequest, Trace
 
 
 def save_png(trace: Trace) -> str:

@@ -17,8 +17,9 @@ from components.layout import ON_ENTER, html_escape, live_html, tab_frame
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import BarValues, PromptBar, run_values, values_from_query
 from components.runs import RunSlot, RunViews, show_run
-from pipelines import image, journey
-from pipelines.image import ImageRequest, Trace
+from pipelines import journey
+from pipelines.image import image
+from pipelines.image.image import ImageRequest, Trace
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 

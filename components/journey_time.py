@@ -12,8 +12,8 @@ from components.language import Texts
 from components.layout import html_escape, live_html
 from components.prompt_bar import PromptBar, values_from_query
 from components.runs import RunSlot
+from pipelines.image.request import Trace
 from pipelines.serving.errors import InputError
-from pipelines.trace import Trace
 
 TIME = ("video", "audio")
 Fill = Callable[[str, int, RunSlot], Iterator[Any]]  # prompt, seed, slot: views of the station

@@ -16,8 +16,8 @@ from components.numbers import fixed, short
 from components.plots import SEQUENTIAL
 from components.trace_view import facts
 from pipelines.clip.world_texts import picture as world_picture
-from pipelines.cross_attention import has_maps, trace_maps
-from pipelines.image import ImageRequest, Trace
+from pipelines.image.cross_attention import has_maps, trace_maps
+from pipelines.image.image import ImageRequest, Trace
 from pipelines.journey import Reading
 from pipelines.text.tokens import colour_keys
 

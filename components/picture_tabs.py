@@ -8,8 +8,8 @@ from typing import Any
 from components.frames import Frames, Reel
 from components.prompt_bar import BarValues
 from components.runs import RunSlot
-from pipelines import image
-from pipelines.image import SCHEDULERS, ImageRequest, Trace
+from pipelines.image import image
+from pipelines.image.image import SCHEDULERS, ImageRequest, Trace
 from pipelines.serving import models
 
 STEPPER: dict[str, Any] = {

@@ -50,7 +50,7 @@ class PromptBar:
         num_inference_steps: steps from noise to picture.
         clip_model: catalogue id of the role "clip".
         image_model: catalogue id of the role "image".
-        trace: this visitor's last `pipelines.image.Trace`, or None.
+        trace: this visitor's last `pipelines.image.image.Trace`, or None.
         run: this visitor's `components.runs.RunSlot`; a new run ends the one under way.
     """
 

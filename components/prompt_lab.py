@@ -20,10 +20,10 @@ from components.prompt_lab_own import build_seeds
 from components.prompt_lab_trials import build_negative, build_without, idle_html, wire_stop
 from components.prompt_lab_view import score_drop, variants_running, variants_view
 from components.runs import RunSlot
-from pipelines.image import ImageRequest, Trace
-from pipelines.prompt_lab import Batch, Pictures, drawn, finished, left_out_batch, variants_batch
-from pipelines.prompt_words import DIMENSIONS, current, with_value, without_value
-from pipelines.trace import DenoiseStep
+from pipelines.image.image import ImageRequest, Trace
+from pipelines.image.prompt_lab import Batch, Pictures, drawn, finished, left_out_batch, variants_batch
+from pipelines.image.prompt_words import DIMENSIONS, current, with_value, without_value
+from pipelines.image.request import DenoiseStep
 
 # What each of the lecture's prompts is about.
 _ABOUT = dict(zip(EXAMPLES, ("size", "relation", "atmosphere"), strict=True))

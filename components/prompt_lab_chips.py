@@ -2,7 +2,7 @@
 
 from components.language import Texts
 from components.layout import html_escape
-from pipelines.prompt_words import (
+from pipelines.image.prompt_words import (
     DEFECTS,
     DIMENSIONS,
     Change,

@@ -8,7 +8,7 @@ from components.layout import html_escape
 from components.numbers import fixed, percent
 from components.prompt_lab_seeds import interval
 from components.prompt_lab_view import facts_html, running_bar
-from pipelines.prompt_lab import Batch, NegativePairs
+from pipelines.image.prompt_lab import Batch, NegativePairs
 from pipelines.serving.measured import figure
 
 

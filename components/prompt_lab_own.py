@@ -22,13 +22,13 @@ from components.prompt_lab_seeds import (
 )
 from components.prompt_lab_trials import idle_html, wire_stop
 from components.runs import RunSlot
-from pipelines.image import ImageRequest
-from pipelines.prompt_lab import SeedTrial, compare_seeds, decoded, seeds_batch
-from pipelines.prompt_words import DIMENSIONS, with_value, words_of
+from pipelines.image.image import ImageRequest
+from pipelines.image.prompt_lab import SeedTrial, compare_seeds, decoded, seeds_batch
+from pipelines.image.prompt_words import DIMENSIONS, with_value, words_of
+from pipelines.image.request import DenoiseStep
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import WORD_KINDS, word_distances
-from pipelines.trace import DenoiseStep
 
 
 def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) -> None:

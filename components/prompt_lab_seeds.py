@@ -13,9 +13,9 @@ from components.numbers import fixed, percent
 from components.plots import style
 from components.prompt_lab_chips import marked
 from components.prompt_lab_view import facts_html, running_bar, shortened
-from pipelines.image import ImageRequest
-from pipelines.prompt_lab import SeedTrial
-from pipelines.prompt_words import change_between
+from pipelines.image.image import ImageRequest
+from pipelines.image.prompt_lab import SeedTrial
+from pipelines.image.prompt_words import change_between
 from pipelines.serving.measured import Figure, WordDistances, figure, word_distances
 
 WORD, SEED = "#d55e00", "#0072b2"

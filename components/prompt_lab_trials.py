@@ -15,11 +15,11 @@ from components.prompt_bar import PromptBar
 from components.prompt_lab_negative import measured_html, negative_running, negative_view
 from components.prompt_lab_view import without_figure, without_running, without_view
 from components.runs import RunSlot
-from pipelines.image import ImageRequest
-from pipelines.prompt_lab import finished, left_out_batch, negative_batch, negative_pairs
-from pipelines.prompt_words import DEFECTS
+from pipelines.image.image import ImageRequest
+from pipelines.image.prompt_lab import finished, left_out_batch, negative_batch, negative_pairs
+from pipelines.image.prompt_words import DEFECTS
+from pipelines.image.request import DenoiseStep
 from pipelines.serving import models
-from pipelines.trace import DenoiseStep
 
 
 def idle_html(text: str) -> str:

@@ -11,9 +11,9 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed, short
 from components.plots import style
-from pipelines.image import ImageRequest
-from pipelines.prompt_lab import Batch, Pictures
-from pipelines.prompt_words import said, words_of
+from pipelines.image.image import ImageRequest
+from pipelines.image.prompt_lab import Batch, Pictures
+from pipelines.image.prompt_words import said, words_of
 from pipelines.serving import models
 from pipelines.text.tokens import colour_keys, token_view
 

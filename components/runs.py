@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from components.frames import Frames, Reel
-from pipelines import image, stepper
-from pipelines.image import DenoiseStep, ImageRequest, Trace
+from pipelines.image import image, stepper
+from pipelines.image.image import DenoiseStep, ImageRequest, Trace
 
 Arriving = TypeVar("Arriving")
 Source = TypeVar("Source", covariant=True)
@@ -64,7 +64,7 @@ class Run:
         Closing the iterator, as Gradio does when a visitor leaves, frees the engine, too.
 
         Raises:
-            InputError: what `pipelines.image.generate` raises.
+            InputError: what `pipelines.image.image.generate` raises.
         """
         source = image.generate(request)
         self._sources.append(source)
@@ -84,7 +84,7 @@ class Run:
         """The steps of several requests that start together, all pictures at the same step.
 
         Raises:
-            InputError: what `pipelines.stepper.submit_all` raises.
+            InputError: what `pipelines.image.stepper.submit_all` raises.
         """
         sources = stepper.submit_all(requests)
         self._sources += sources

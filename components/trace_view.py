@@ -7,7 +7,7 @@ from components.frames import Frames, Reel
 from components.language import Texts
 from components.layout import html_escape
 from components.numbers import short
-from pipelines.image import SCHEDULERS, DenoiseStep, ImageRequest, Trace
+from pipelines.image.image import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 from pipelines.serving import models
 
 _THUMBS, _COARSE = 25, 6  # most pictures in a film strip, on wide and on narrow screens

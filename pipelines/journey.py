@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from pipelines.clip.embeddings import Neighbour, embed
 from pipelines.clip.model import clip_scores
-from pipelines.control_vector import ControlVector, control_vector
+from pipelines.image.control_vector import ControlVector, control_vector
+from pipelines.image.request import Trace
 from pipelines.serving import models
 from pipelines.text.context import Context, read_contexts
-from pipelines.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)

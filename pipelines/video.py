@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 from pipelines.frame_attention import FilmInside
+from pipelines.image.request import MAX_GUIDANCE_SCALE, MAX_SIZE, MAX_STEPS, MIN_SIZE
 from pipelines.serving import models
 from pipelines.serving.checks import MAX_SEED, number, readable, whole
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.trace import MAX_GUIDANCE_SCALE, MAX_SIZE, MAX_STEPS, MIN_SIZE
 
 FRAMES_PER_SECOND = 8
 FEATURE_TIMESTEP = 261  # where a diffusion model's features tell places apart best: Tang et al. 2023,

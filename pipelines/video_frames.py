@@ -13,10 +13,16 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
-from pipelines.denoise import guide
 from pipelines.frame_attention import film_instruments
-from pipelines.previews import shrunk
-from pipelines.schedulers import denoising_factors, make_scheduler, nearest_step, noise_levels, set_timesteps
+from pipelines.image.denoise import guide
+from pipelines.image.previews import shrunk
+from pipelines.image.schedulers import (
+    denoising_factors,
+    make_scheduler,
+    nearest_step,
+    noise_levels,
+    set_timesteps,
+)
 from pipelines.video import FEATURE_TIMESTEP, FilmRequest, FilmStep
 
 _FRAMES_AT_ONCE = 16  # decoded in one call, as the library does

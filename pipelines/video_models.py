@@ -13,7 +13,7 @@ from diffusers import (
     WanPipeline,
 )
 
-from pipelines.diffusion import assemble
+from pipelines.image.load import assemble
 from pipelines.motion import with_motion
 from pipelines.serving.models import ASSETS, ModelEntry
 

@@ -16,10 +16,10 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
-from pipelines.denoise import guide
+from pipelines.image.denoise import guide
+from pipelines.image.previews import shrunk
+from pipelines.image.schedulers import nearest_step
 from pipelines.patch_attention import patch_instruments
-from pipelines.previews import shrunk
-from pipelines.schedulers import nearest_step
 from pipelines.serving.errors import InputError
 from pipelines.video import FEATURE_TIMESTEP, FilmRequest, FilmStep
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from tqdm import tqdm
 
-from pipelines.picture_attention import overlaps, picture_maps, world_picture
+from pipelines.image.cross_attention_of_picture import overlaps, picture_maps, world_picture
 from training.figures import Row, mean_row
 
 SCENES, FIRST_SEED = 300, 10_000  # layers and noise levels were chosen on other scenes

@@ -16,8 +16,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from pipelines import video
-from pipelines.diffusion import classroom_scheduler
-from pipelines.image import decode
+from pipelines.image.image import decode
+from pipelines.image.load import classroom_scheduler
 from pipelines.serving import models
 from pipelines.video import FilmRequest
 from pipelines.video_measures import FilmMeasures, measure

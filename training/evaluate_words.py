@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from pipelines.clip.model import encode_images
-from pipelines.image import picture_change
-from pipelines.prompt_lab import clip_distance
-from pipelines.prompt_words import current, said, with_value, words_of
+from pipelines.image.image import picture_change
+from pipelines.image.prompt_lab import clip_distance
+from pipelines.image.prompt_words import current, said, with_value, words_of
 from pipelines.serving.measured import WORD_KINDS, WORDS_SPEAK_OF, weight_hashes
 from pipelines.world.captions import caption
 from pipelines.world.layout import draw_scene

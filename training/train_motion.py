@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL, MotionAdapter, UNet2DConditionModel, UNetMo
 from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
 
-from pipelines.diffusion import classroom_scheduler
+from pipelines.image.load import classroom_scheduler
 from pipelines.motion import motion_modules, with_motion
 from pipelines.world.films import FRAMES
 from training.common import MODELS, Progress, load_fp32, mixed_precision, parse_args, save_fp16, train

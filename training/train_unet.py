@@ -18,7 +18,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from pipelines.clip.convert import clip_tokenizer
-from pipelines.diffusion import assemble, classroom_scheduler
+from pipelines.image.load import assemble, classroom_scheduler
 from pipelines.world.films import MOTIONS
 from training.common import (
     MODELS,

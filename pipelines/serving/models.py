@@ -170,7 +170,7 @@ def _load_clip(e: ModelEntry) -> Any:
 
 
 def _load_image(e: ModelEntry) -> Any:
-    from pipelines.diffusion import load_diffusion
+    from pipelines.image.load import load_diffusion
 
     return load_diffusion(e, device())
 

@@ -11,10 +11,10 @@ from components.conditioning import OTHERS, cut_blocks, effects_run, second_prom
 from components.conditioning_view import cuts_view, effects_figures, switch_figure, switch_row
 from components.language import load_texts
 from components.runs import RunSlot
-from pipelines import conditioning as pipeline
-from pipelines import image
-from pipelines.image import ImageRequest
-from pipelines.steering import Steering
+from pipelines.image import conditioning as pipeline
+from pipelines.image import image
+from pipelines.image.image import ImageRequest
+from pipelines.image.steering import Steering
 
 T, DE = load_texts("en"), load_texts("de")
 PICTURE = Image.new("RGB", (4, 4))

@@ -19,10 +19,10 @@ from components.language import load_texts
 from components.plots import DIVERGING
 from components.prompt_bar import DEFAULT_PROMPT
 from components.runs import RunSlot
-from pipelines import control_vector as pipeline
-from pipelines import image
-from pipelines.control_vector import Choice, choices
-from pipelines.image import ImageRequest
+from pipelines.image import control_vector as pipeline
+from pipelines.image import image
+from pipelines.image.control_vector import Choice, choices
+from pipelines.image.image import ImageRequest
 from pipelines.serving.errors import InputError
 from pipelines.text.tokens import token_view
 

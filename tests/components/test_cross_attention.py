@@ -17,10 +17,10 @@ from components.cross_attention_view import atlas, block_name, first_word, token
 from components.frames import Frames
 from components.language import load_texts
 from components.runs import RunSlot
-from pipelines import cross_attention as pipeline
-from pipelines import image
-from pipelines.image import ImageRequest, Trace
-from pipelines.picture_attention import Known, world_picture
+from pipelines.image import cross_attention as pipeline
+from pipelines.image import image
+from pipelines.image.cross_attention_of_picture import Known, world_picture
+from pipelines.image.image import ImageRequest, Trace
 from pipelines.serving.errors import InputError
 
 T, DE = load_texts("en"), load_texts("de")

@@ -16,10 +16,10 @@ from components.guidance_sweep import SCALES, guidance_sweep, sweep_run
 from components.guidance_view import dial_view, formula, sum_view, sweep_figure, sweep_row
 from components.language import load_texts
 from components.runs import RunSlot
-from pipelines import image
 from pipelines.clip.model import clip_scores
-from pipelines.guidance import GuidanceSweep
-from pipelines.image import ImageRequest, Trace
+from pipelines.image import image
+from pipelines.image.guidance import GuidanceSweep
+from pipelines.image.image import ImageRequest, Trace
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 

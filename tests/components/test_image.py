@@ -17,8 +17,8 @@ from components.language import load_texts
 from components.picture_tabs import trace_at_hand
 from components.runs import RunSlot
 from components.trace_view import film, finished_view, running_view
-from pipelines import image, stepper
-from pipelines.image import ImageRequest, Trace
+from pipelines.image import image, stepper
+from pipelines.image.image import ImageRequest, Trace
 from pipelines.serving.errors import InputError
 
 T = load_texts("en")

@@ -15,9 +15,10 @@ from components.journey_sound import running_sound, sound_station, waiting_sound
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.language import load_texts
 from components.runs import RunSlot
-from pipelines import image, journey
+from pipelines import journey
 from pipelines.audio.audio import AudioRequest
-from pipelines.image import ImageRequest
+from pipelines.image import image
+from pipelines.image.image import ImageRequest
 
 T, DE = load_texts("en"), load_texts("de")
 REQUEST = ImageRequest(

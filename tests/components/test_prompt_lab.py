@@ -20,9 +20,9 @@ from components.prompt_lab_seeds import distribution_figure, distribution_text
 from components.prompt_lab_trials import negative_run, without_run
 from components.prompt_lab_view import score_drop, variants_view, without_figure, without_view, word_colours
 from components.runs import RunSlot
-from pipelines.image import ImageRequest, read_parameters
-from pipelines.prompt_lab import Pictures, SeedTrial
-from pipelines.prompt_words import DEFECTS, DIMENSIONS, change_between, variants, words_of
+from pipelines.image.image import ImageRequest, read_parameters
+from pipelines.image.prompt_lab import Pictures, SeedTrial
+from pipelines.image.prompt_words import DEFECTS, DIMENSIONS, change_between, variants, words_of
 from pipelines.serving import measured as figures
 from pipelines.serving import models
 from pipelines.serving.errors import InputError

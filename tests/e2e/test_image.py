@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from components.language import load_texts
-from pipelines.image import read_parameters
+from pipelines.image.image import read_parameters
 
 WAIT = 120_000  # ms; a guard, not a measure: the machine may be busy with a training
 EN, DE = load_texts("en"), load_texts("de")

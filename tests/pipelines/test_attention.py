@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines import image, stepper
-from pipelines.attention import Subject, instruments, layout_of
+from pipelines.image import image, stepper
+from pipelines.image.recorder import Subject, instruments, layout_of
+from pipelines.image.request import ImageRequest
+from pipelines.image.steering import Steering
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.steering import Steering
-from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines import image
 from pipelines.clip.model import clip_scores
+from pipelines.image import image
+from pipelines.image.request import ImageRequest
 from pipelines.serving import compute, models
 from pipelines.serving.compute import on_compute_thread, on_passing_thread, one_core, patiently
-from pipelines.trace import ImageRequest
 
 
 @on_compute_thread

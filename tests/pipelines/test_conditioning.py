@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines import conditioning, image
 from pipelines.clip.model import clip_scores
+from pipelines.image import conditioning, image
+from pipelines.image.request import ImageRequest
+from pipelines.image.steering import Steering
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.steering import Steering
-from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import control_vector as cv
-from pipelines import image
-from pipelines.encoding import encode
+from pipelines.image import control_vector as cv
+from pipelines.image import image
+from pipelines.image.encoding import encode
+from pipelines.image.request import ImageRequest
+from pipelines.image.steering import Steering
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.steering import Steering
 from pipelines.text.tokens import token_view
-from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 

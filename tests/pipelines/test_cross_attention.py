@@ -8,12 +8,20 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from pipelines import cross_attention, image, picture_attention
-from pipelines.picture_attention import Known, overlap, overlaps, picture_maps, rows_of, world_picture
+from pipelines.image import cross_attention, image
+from pipelines.image import cross_attention_of_picture as picture_attention
+from pipelines.image.cross_attention_of_picture import (
+    Known,
+    overlap,
+    overlaps,
+    picture_maps,
+    rows_of,
+    world_picture,
+)
+from pipelines.image.request import ImageRequest
+from pipelines.image.steering import Steering
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.steering import Steering
-from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import guidance, image, stepper
+from pipelines.image import guidance, image, stepper
+from pipelines.image.request import ImageRequest
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 

@@ -9,12 +9,12 @@ import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, StableDiffusionXLPipeline
 from PIL import Image
 
-from pipelines import guidance, image
 from pipelines.clip import model as clip
+from pipelines.image import guidance, image
+from pipelines.image.request import SCHEDULERS, ImageRequest
+from pipelines.image.stepper import Stepper
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.stepper import Stepper
-from pipelines.trace import SCHEDULERS, ImageRequest
 
 SD = ImageRequest("A small cat on a bed.", seed=5, num_inference_steps=3, model="tiny-sd")
 TURBO = replace(SD, model="tiny-turbo", guidance_scale=0, scheduler="euler", num_inference_steps=2)
@@ -136,7 +136,7 @@ def test_a_broken_folder_is_named(tmp_path, checkpoints, monkeypatch):
 def test_half_size_weights_are_read_where_a_folder_has_only_those(tmp_path, checkpoints):
     pipe = models.load("tiny-sd")
     pipe.save_pretrained(tmp_path / "fp16", variant="fp16", safe_serialization=True)
-    from pipelines.diffusion import load_diffusion
+    from pipelines.image.load import load_diffusion
 
     entry = replace(models.entry("tiny-sd"), source=str(tmp_path / "fp16"))
     again = load_diffusion(entry, "cpu")
@@ -146,7 +146,7 @@ def test_half_size_weights_are_read_where_a_folder_has_only_those(tmp_path, chec
 def test_weights_that_could_run_code_are_not_read(tmp_path):
     pipe = models.load("tiny-sd")
     pipe.save_pretrained(tmp_path / "pickled", safe_serialization=False)
-    from pipelines.diffusion import load_diffusion
+    from pipelines.image.load import load_diffusion
 
     with pytest.raises(OSError, match="safetensors"):
         load_diffusion(replace(models.entry("tiny-sd"), source=str(tmp_path / "pickled")), "cpu")

@@ -15,11 +15,11 @@ from diffusers import (
 )
 from PIL import Image
 
-from pipelines import image
-from pipelines.image import SCHEDULERS, ImageRequest
+from pipelines.image import image
+from pipelines.image.image import SCHEDULERS, ImageRequest
+from pipelines.image.steering import Steering
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.steering import Steering
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 

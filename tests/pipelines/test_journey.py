@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from pipelines import image, journey
+from pipelines import journey
 from pipelines.clip.embeddings import embed
 from pipelines.clip.model import clip_scores
-from pipelines.control_vector import control_vector
+from pipelines.image import image
+from pipelines.image.control_vector import control_vector
+from pipelines.image.request import ImageRequest
 from pipelines.serving.errors import InputError
 from pipelines.text.context import read_contexts
-from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 PROMPT = "A red car in the snow."

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import AnimateDiffPipeline, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 
-from pipelines.diffusion import assemble, classroom_scheduler
+from pipelines.image.load import assemble, classroom_scheduler
 from pipelines.motion import motion_modules, with_motion
 from pipelines.serving.models import ASSETS
 from training.train_motion import CONFIG, Modules, new_adapter

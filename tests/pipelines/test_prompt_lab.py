@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines import image, prompt_lab, stepper
+from pipelines.image import image, prompt_lab, stepper
+from pipelines.image.request import ImageRequest
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 

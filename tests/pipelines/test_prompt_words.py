@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.prompt_words import (
+from pipelines.image.prompt_words import (
     DEFECTS,
     DIMENSIONS,
     MAX_WORDS,

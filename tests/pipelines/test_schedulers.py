@@ -6,9 +6,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, PNDMScheduler
 
-from pipelines.diffusion import classroom_scheduler
-from pipelines.schedulers import denoising_factors, make_scheduler, noise_levels, set_timesteps
-from pipelines.trace import SCHEDULERS
+from pipelines.image.load import classroom_scheduler
+from pipelines.image.request import SCHEDULERS
+from pipelines.image.schedulers import denoising_factors, make_scheduler, noise_levels, set_timesteps
 
 _SD15 = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1,
          "set_alpha_to_one": False}  # fmt: skip

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import image, stepper
-from pipelines.encoding import Readings
+from pipelines.image import image, stepper
+from pipelines.image.encoding import Readings
+from pipelines.image.request import ImageRequest
+from pipelines.image.steering import Steering
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.steering import Steering
-from pipelines.trace import ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import image
-from pipelines.schedulers import make_scheduler
+from pipelines.image import image
+from pipelines.image.request import SCHEDULERS, DenoiseStep, ImageRequest
+from pipelines.image.schedulers import make_scheduler
+from pipelines.image.stepper import Stepper
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.stepper import Stepper
-from pipelines.trace import SCHEDULERS, DenoiseStep, ImageRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
 

@@ -6,7 +6,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
-from pipelines.diffusion import classroom_scheduler
+from pipelines.image.load import classroom_scheduler
 from pipelines.world.films import MOTIONS
 from training import train_autoencoder
 from training.feed import coverage, motion_number

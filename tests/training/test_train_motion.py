@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from pipelines.diffusion import classroom_scheduler
+from pipelines.image.load import classroom_scheduler
 from pipelines.motion import motion_modules, with_motion
 from pipelines.world.films import FRAMES, draw_takes, parse_motion, render_film
 from training.common import MODELS

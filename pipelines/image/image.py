@@ -12,12 +12,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from pipelines import stepper
-from pipelines.previews import shrunk
+from pipelines.image import stepper
+from pipelines.image.previews import shrunk
+from pipelines.image.request import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.trace import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 
 __all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "draw_together", "finish",
            "generate", "picture_change", "png_with_parameters", "preview", "read_parameters",

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipelines import stepper
-from pipelines.attention import layout_of
 from pipelines.clip.model import clip_scores
-from pipelines.image import decode
+from pipelines.image import stepper
+from pipelines.image.image import decode
+from pipelines.image.recorder import layout_of
+from pipelines.image.request import DenoiseStep, ImageRequest
+from pipelines.image.steering import Steering
 from pipelines.serving import models
 from pipelines.serving.checks import MAX_CHARACTERS, MAX_SEED
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.steering import Steering
 from pipelines.text.tokens import TokenView, token_view
-from pipelines.trace import DenoiseStep, ImageRequest
 from pipelines.world.captions import NOUN_WORDS
 
 STATIONS = tuple(i / 6 for i in range(7))  # of the way from one text to the other
@@ -289,7 +289,7 @@ def draw(requests: Sequence[ImageRequest], texts: Sequence[str]) -> Drawn:
     """Draw runs as one batch; see `finish`.
 
     Raises:
-        InputError: what `pipelines.stepper.submit_all` raises.
+        InputError: what `pipelines.image.stepper.submit_all` raises.
     """
     for steps in zip(*stepper.submit_all(requests), strict=True):
         last = steps

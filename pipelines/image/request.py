@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipelines.image.steering import Steering
 from pipelines.serving import models
 from pipelines.serving.checks import MAX_SEED, number, readable, whole
 from pipelines.serving.errors import InputError
-from pipelines.steering import Steering
 
 SCHEDULERS = ("ddim", "dpm++", "euler")
 MAX_GUIDANCE_SCALE = 20

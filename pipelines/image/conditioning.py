@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from pipelines.attention import layout_of
 from pipelines.clip.model import clip_scores
-from pipelines.image import draw_together, picture_change
+from pipelines.image.image import draw_together, picture_change
+from pipelines.image.recorder import layout_of
+from pipelines.image.request import DenoiseStep, ImageRequest, Trace
+from pipelines.image.steering import Steering
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.steering import Steering
-from pipelines.trace import DenoiseStep, ImageRequest, Trace
 
 OnStep = Callable[[tuple[DenoiseStep, ...]], None]
 MAX_SWITCHES = 16
@@ -21,7 +21,7 @@ NONE, ALL, TIME = "none", "all", "time"  # cuts that are no single block
 
 @dataclass(frozen=True, eq=False)
 class BlockEffects:
-    """How strongly text and time act on each block in each step; see `pipelines.trace.Inside`.
+    """How strongly text and time act on each block in each step; see `pipelines.image.request.Inside`.
 
     Attributes:
         blocks: names, in the order of computation.
@@ -81,7 +81,7 @@ def cut_blocks(request: ImageRequest, on_step: OnStep | None = None) -> Cuts:
         on_step: called with the steps of all runs; an exception it raises stops them.
 
     Raises:
-        InputError: what `pipelines.image.generate` raises.
+        InputError: what `pipelines.image.image.generate` raises.
     """
     request = request.validated()
     unet = models.load(request.model).unet
@@ -137,7 +137,7 @@ def switch_prompts(
         on_step: called with the steps of all runs; an exception it raises stops them.
 
     Raises:
-        InputError: `switches_count`, `prompt_b_empty`, `switch_range`, and what `pipelines.image.generate`
+        InputError: `switches_count`, `prompt_b_empty`, `switch_range`, and what `pipelines.image.image.generate`
             raises.
     """
     if not 1 <= len(steps) <= MAX_SWITCHES:

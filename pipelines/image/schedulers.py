@@ -35,7 +35,7 @@ def make_scheduler(name: str, pipe: Any) -> SchedulerMixin:
     """A new scheduler object with the noise schedule that a pipeline's model was trained on.
 
     Args:
-        name: one of `pipelines.trace.SCHEDULERS`.
+        name: one of `pipelines.image.request.SCHEDULERS`.
         pipe: diffusers pipeline; its own scheduler object is only read.
 
     Source: Lin et al. 2023, arXiv:2305.08891, sections 3.1 and 3.3: with zero terminal SNR the

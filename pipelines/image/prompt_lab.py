@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image
 
 from pipelines.clip.model import encode_images, encode_texts
-from pipelines.image import decode, picture_change, steps_together
-from pipelines.prompt_words import DEFECTS, left_out, variants
+from pipelines.image.image import decode, picture_change, steps_together
+from pipelines.image.prompt_words import DEFECTS, left_out, variants
+from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.trace import DenoiseStep, ImageRequest
 
 
 @dataclass(frozen=True)

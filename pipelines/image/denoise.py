@@ -10,10 +10,10 @@ from diffusers import SchedulerMixin
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-from pipelines.attention import Desk, Subject, check_blocks, instruments, layout_of
-from pipelines.encoding import Conditioning, picture_size
-from pipelines.schedulers import NoiseLevel, denoising_factors, noise_levels, set_timesteps
-from pipelines.trace import DenoiseStep, ImageRequest, Inside
+from pipelines.image.encoding import Conditioning, picture_size
+from pipelines.image.recorder import Desk, Subject, check_blocks, instruments, layout_of
+from pipelines.image.request import DenoiseStep, ImageRequest, Inside
+from pipelines.image.schedulers import NoiseLevel, denoising_factors, noise_levels, set_timesteps
 
 SchedulerFactory = Callable[[str, Any], SchedulerMixin]
 

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipelines.image.request import ImageRequest
+from pipelines.image.steering import check_places
 from pipelines.serving import models
-from pipelines.steering import check_places
-from pipelines.trace import ImageRequest
 
 
 @dataclass(frozen=True)

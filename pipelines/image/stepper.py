@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipelines import denoise
-from pipelines.denoise import Run, SchedulerFactory
-from pipelines.encoding import Readings
-from pipelines.schedulers import make_scheduler
+from pipelines.image import denoise
+from pipelines.image.denoise import Run, SchedulerFactory
+from pipelines.image.encoding import Readings
+from pipelines.image.request import DenoiseStep, ImageRequest
+from pipelines.image.schedulers import make_scheduler
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.trace import DenoiseStep, ImageRequest
 
 MAX_BATCH = 16  # runs in one U-Net call
 MAX_RUNS = 256  # runs accepted and not yet finished

@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 
 from pipelines.clip.model import clip_scores
-from pipelines.image import draw_together
+from pipelines.image.image import draw_together
+from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.trace import DenoiseStep, ImageRequest
 
 MAX_SCALES = 8
 
@@ -45,7 +45,7 @@ def guidance_sweep(
         on_step: called with the step of every run; an exception it raises stops the sweep.
 
     Raises:
-        InputError: `scales_count`, and what `pipelines.image.generate` raises.
+        InputError: `scales_count`, and what `pipelines.image.image.generate` raises.
     """
     if not 1 <= len(scales) <= MAX_SCALES:
         raise InputError("scales_count", limit=MAX_SCALES, received=len(scales))

@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipelines.image.request import AttentionMaps, Inside
+from pipelines.image.steering import Steering
 from pipelines.serving.errors import InputError
-from pipelines.steering import Steering
-from pipelines.trace import AttentionMaps, Inside
 
 MAX_SIDE = 32  # cells of a map; finer ones are averaged
 NAN = float("nan")

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from PIL import Image
 from scipy.stats import spearmanr
 
-from pipelines.image import draw_together, picture_change
+from pipelines.image.image import draw_together, picture_change
+from pipelines.image.request import AttentionMaps, DenoiseStep, ImageRequest, Inside, Trace
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import token_view
-from pipelines.trace import AttentionMaps, DenoiseStep, ImageRequest, Inside, Trace
 
 MAX_HIDDEN = 16  # tokens that are hidden one by one; a longer prompt's later ones are left out
 ALL = "all"
@@ -187,7 +187,7 @@ def hide_tokens(
             stops them.
 
     Raises:
-        InputError: what `pipelines.image.generate` raises.
+        InputError: what `pipelines.image.image.generate` raises.
     """
     request = request.validated()
     pieces = read_pieces(request.prompt, request.model)

@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipelines.attention import Subject, instruments, layout_of
-from pipelines.cross_attention import TraceMaps, grouped, read_pieces
-from pipelines.encoding import encode
-from pipelines.schedulers import make_scheduler
+from pipelines.image.cross_attention import TraceMaps, grouped, read_pieces
+from pipelines.image.encoding import encode
+from pipelines.image.recorder import Subject, instruments, layout_of
+from pipelines.image.request import ImageRequest, Inside
+from pipelines.image.schedulers import make_scheduler
+from pipelines.image.steering import Steering
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
-from pipelines.steering import Steering
 from pipelines.text.pieces import Piece
-from pipelines.trace import ImageRequest, Inside
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
 

@@ -1,0 +1,1 @@
+"""Text to picture: diffusion, its guidance, and what can be seen inside."""
