@@ -9,15 +9,15 @@ import numpy as np
 import torch
 
 from benchmarks.bench import Row, medians, row
-from pipelines import video
 from pipelines.image import stepper
 from pipelines.image.image import decode
 from pipelines.image.request import ImageRequest
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
-from pipelines.video import FilmRequest
-from pipelines.video_files import film_bytes
-from pipelines.video_measures import measure as measured
+from pipelines.video import video
+from pipelines.video.files import film_bytes
+from pipelines.video.measures import measure as measured
+from pipelines.video.video import FilmRequest
 
 STEPS, FRAMES = 12, 16
 REQUEST = FilmRequest(

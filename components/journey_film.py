@@ -13,8 +13,8 @@ from components.runs import RunSlot
 from components.video_runs import FILM, film_run, shot_of
 from components.video_sheets import FilmReel, Shot
 from pipelines.serving import models
-from pipelines.video import FilmRequest
-from pipelines.video_words import said_motion, with_motion_word
+from pipelines.video.video import FilmRequest
+from pipelines.video.words import said_motion, with_motion_word
 
 ADDED = "walks right"  # what moves where the prompt does not say
 STEPS = 8  # fewer than in the tab: a miniature

@@ -20,14 +20,14 @@ from components.video_pair import build_pair, motion_label, wire_pair
 from components.video_runs import FILM, FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
 from components.video_sheets import FilmReel, Shot
 from components.video_view import finished_view, inside_view, inside_waiting, running_view
-from pipelines import video
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-from pipelines.video import FilmRequest, FilmTrace
-from pipelines.video_cost import film_cost
-from pipelines.video_files import FORMATS, film_bytes, write_film
-from pipelines.video_measures import measure
-from pipelines.video_words import said_motion, with_motion_word
+from pipelines.video import video
+from pipelines.video.cost import film_cost
+from pipelines.video.files import FORMATS, film_bytes, write_film
+from pipelines.video.measures import measure
+from pipelines.video.video import FilmRequest, FilmTrace
+from pipelines.video.words import said_motion, with_motion_word
 from pipelines.world.films import MOTIONS
 
 _TYPES = {"mp4": "video/mp4", "gif": "image/gif", "webp": "image/webp"}

@@ -19,8 +19,8 @@ from components.video_view import base_data, data_html, numbers_html, play_html,
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import figure
-from pipelines.video import FilmRequest
-from pipelines.video_words import real_clips, said_motion, with_motion_word
+from pipelines.video.video import FilmRequest
+from pipelines.video.words import real_clips, said_motion, with_motion_word
 from pipelines.world.films import MOTION_WORDS, MOTIONS
 
 _MEASURED = (

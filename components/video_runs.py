@@ -11,9 +11,9 @@ from typing import Any
 from components.prompt_bar import BarValues
 from components.runs import PACE, RunSlot
 from components.video_sheets import FilmReel, Shot
-from pipelines import video
 from pipelines.serving import models
-from pipelines.video import FilmRequest
+from pipelines.video import video
+from pipelines.video.video import FilmRequest
 
 FILM: dict[str, Any] = {
     "concurrency_id": "film", "concurrency_limit": 32,

@@ -9,9 +9,9 @@ from plotly.colors import get_colorscale
 
 from components.frames import coloured, encode, encode_exactly
 from components.plots import SEQUENTIAL
-from pipelines import video
-from pipelines.video import FilmRequest, FilmStep, FilmTrace
-from pipelines.video_measures import FilmMeasures, measure
+from pipelines.video import video
+from pipelines.video.measures import FilmMeasures, measure
+from pipelines.video.video import FilmRequest, FilmStep, FilmTrace
 
 LARGEST = 192  # px of a frame's longer side on a sheet; the files have the film in full
 

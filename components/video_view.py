@@ -12,11 +12,11 @@ from components.language import Texts
 from components.layout import html_escape
 from components.numbers import fixed, short
 from components.video_sheets import FilmReel, Shot, heat_sheet, sheet
-from pipelines.frame_attention import FilmInside
 from pipelines.serving import models
-from pipelines.video import FRAMES_PER_SECOND, FilmRequest, FilmStep
-from pipelines.video_measures import FilmMeasures
-from pipelines.video_tokens import FilmTokens, central_token, colours_of, film_tokens, grid_like
+from pipelines.video.animatediff_recorder import FilmInside
+from pipelines.video.measures import FilmMeasures
+from pipelines.video.tokens import FilmTokens, central_token, colours_of, film_tokens, grid_like
+from pipelines.video.video import FRAMES_PER_SECOND, FilmRequest, FilmStep
 
 VALUES = 4.0  # deviations at which a token's number is cut off for the page
 

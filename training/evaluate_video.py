@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from pipelines import video
 from pipelines.image.image import decode
 from pipelines.image.load import classroom_scheduler
 from pipelines.serving import models
-from pipelines.video import FilmRequest
-from pipelines.video_measures import FilmMeasures, measure
+from pipelines.video import video
+from pipelines.video.measures import FilmMeasures, measure
+from pipelines.video.video import FilmRequest
 from pipelines.world.films import (
     CAMERA_MOTIONS,
     MOTION_WORDS,

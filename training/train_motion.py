@@ -16,7 +16,7 @@ from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from torch import Tensor, nn
 
 from pipelines.image.load import classroom_scheduler
-from pipelines.motion import motion_modules, with_motion
+from pipelines.video.motion_unet import motion_modules, with_motion
 from pipelines.world.films import FRAMES
 from training.common import MODELS, Progress, load_fp32, mixed_precision, parse_args, save_fp16, train
 from training.feed import coverage

@@ -182,7 +182,7 @@ def _load_dino(e: ModelEntry) -> Any:
 
 
 def _load_video(e: ModelEntry) -> Any:
-    from pipelines.video_models import load_film_model
+    from pipelines.video.load import load_film_model
 
     return load_film_model(e, device())
 

@@ -23,12 +23,12 @@ from components.runs import RunSlot
 from components.video_pair import other_request, pair_run, pair_view
 from components.video_sheets import FilmReel, Shot, film_sheet
 from components.video_view import finished_view, inside_view, running_view
-from pipelines import video
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import Figure
-from pipelines.video import FilmRequest
-from pipelines.video_files import FORMATS
-from pipelines.video_tokens import film_tokens, follow
+from pipelines.video import video
+from pipelines.video.files import FORMATS
+from pipelines.video.tokens import film_tokens, follow
+from pipelines.video.video import FilmRequest
 
 EN, DE = load_texts("en"), load_texts("de")
 REQUEST = FilmRequest(

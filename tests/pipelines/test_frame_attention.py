@@ -7,9 +7,9 @@ import pytest
 import torch
 from diffusers import WanTransformer3DModel
 
-from pipelines.frame_attention import film_instruments
-from pipelines.motion import with_motion
-from pipelines.patch_attention import patch_instruments
+from pipelines.video.animatediff_recorder import film_instruments
+from pipelines.video.motion_unet import with_motion
+from pipelines.video.wan_recorder import patch_instruments
 from tests.pipelines.test_motion import HEARING, PLAIN, adapter, tiny
 
 FRAMES = 4

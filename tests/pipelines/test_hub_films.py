@@ -18,13 +18,13 @@ from diffusers import (
 )
 from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 
-from pipelines import video
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.video import FilmRequest
-from pipelines.video_cost import film_cost
-from pipelines.video_tokens import film_tokens
+from pipelines.video import video
+from pipelines.video.cost import film_cost
+from pipelines.video.tokens import film_tokens
+from pipelines.video.video import FilmRequest
 from tests.pipelines.conftest import build_sd15
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz.,"

@@ -12,14 +12,14 @@ from diffusers import AnimateDiffPipeline, StableDiffusionPipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import video
 from pipelines.image.load import assemble
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.serving.models import ASSETS
-from pipelines.video import FilmRequest
-from pipelines.video_frames import read_schedule
+from pipelines.video import video
+from pipelines.video.animatediff import read_schedule
+from pipelines.video.video import FilmRequest
 
 REQUEST = FilmRequest(
     "A cat walks right in a meadow.", seed=3, num_inference_steps=3, num_frames=5, model="classroom-video"

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from pipelines.serving.errors import InputError
-from pipelines.video import FilmRequest
-from pipelines.video_files import FORMATS, film_bytes, write_film
+from pipelines.video.files import FORMATS, film_bytes, write_film
+from pipelines.video.video import FilmRequest
 
 REQUEST = FilmRequest("A “red” <b>cat</b> walks right.", later=((3, "ä"),), seed=7).validated()
 COLOURS = ("red", "green", "blue", "white", "black")

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from pipelines.serving.errors import InputError
-from pipelines.video_measures import consistency, cosines, flow, measure, motion
-from pipelines.video_words import real_clips, said_motion, with_motion_word, without_motion
+from pipelines.video.measures import consistency, cosines, flow, measure, motion
+from pipelines.video.words import real_clips, said_motion, with_motion_word, without_motion
 from pipelines.world.films import MOTIONS, draw_film, parse_motion, render_film
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import video
-from pipelines.frame_attention import film_instruments
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.video import FEATURE_TIMESTEP, FilmRequest, FilmStep, FilmTrace
-from pipelines.video_tokens import central_token, colours_of, film_tokens, follow, grid_like
+from pipelines.video import video
+from pipelines.video.animatediff_recorder import film_instruments
+from pipelines.video.tokens import central_token, colours_of, film_tokens, follow, grid_like
+from pipelines.video.video import FEATURE_TIMESTEP, FilmRequest, FilmStep, FilmTrace
 from pipelines.world.films import FRAMES, draw_film, film_caption, render_film
 
 REQUEST = FilmRequest(

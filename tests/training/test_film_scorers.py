@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.video_measures import FilmMeasures
+from pipelines.video.measures import FilmMeasures
 from pipelines.world.films import FRAMES, MOTIONS, draw_film, is_held_out_motion, parse_motion, render_film
 from training import train_motion_scorer
 from training.evaluate_video import Asked, consistency_rows, motion_rows, prompts, real_clip, redrawn

@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from pipelines.image.load import classroom_scheduler
-from pipelines.motion import motion_modules, with_motion
+from pipelines.video.motion_unet import motion_modules, with_motion
 from pipelines.world.films import FRAMES, draw_takes, parse_motion, render_film
 from training.common import MODELS
 from training.film_pool import EVERY_OTHER, SIBLINGS, TAKES, FilmPool, MeanFilms

@@ -19,9 +19,9 @@ from torch import Tensor
 from pipelines.image.denoise import guide
 from pipelines.image.previews import shrunk
 from pipelines.image.schedulers import nearest_step
-from pipelines.patch_attention import patch_instruments
 from pipelines.serving.errors import InputError
-from pipelines.video import FEATURE_TIMESTEP, FilmRequest, FilmStep
+from pipelines.video.video import FEATURE_TIMESTEP, FilmRequest, FilmStep
+from pipelines.video.wan_recorder import patch_instruments
 
 HEIGHT, WIDTH = 480, 832  # px, what the 1.3B model was trained at
 

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from pipelines.frame_attention import FilmInside
 from pipelines.image.request import MAX_GUIDANCE_SCALE, MAX_SIZE, MAX_STEPS, MIN_SIZE
 from pipelines.serving import models
 from pipelines.serving.checks import MAX_SEED, number, readable, whole
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
+from pipelines.video.animatediff_recorder import FilmInside
 
 FRAMES_PER_SECOND = 8
 FEATURE_TIMESTEP = 261  # where a diffusion model's features tell places apart best: Tang et al. 2023,
@@ -173,7 +173,7 @@ class FilmSteps(Iterator[FilmStep]):
 
 @on_compute_thread
 def _begin(loaded: Any, request: FilmRequest) -> Run:
-    from pipelines.video_models import engine_of
+    from pipelines.video.load import engine_of
 
     return engine_of(loaded).start(loaded, request)
 
@@ -202,7 +202,7 @@ def decode(latents: np.ndarray, model: str) -> list[Image.Image]:
 
 @on_compute_thread
 def _decode(loaded: Any, latents: np.ndarray) -> list[Image.Image]:
-    from pipelines.video_models import engine_of
+    from pipelines.video.load import engine_of
 
     return engine_of(loaded).decode(loaded, latents)
 
@@ -214,7 +214,7 @@ def preview(latents: np.ndarray, model: str) -> list[Image.Image]:
 
 @on_compute_thread
 def _preview(loaded: Any, latents: np.ndarray) -> list[Image.Image]:
-    from pipelines.video_models import engine_of
+    from pipelines.video.load import engine_of
 
     return engine_of(loaded).preview(loaded, latents)
 

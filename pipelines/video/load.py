@@ -14,8 +14,8 @@ from diffusers import (
 )
 
 from pipelines.image.load import assemble
-from pipelines.motion import with_motion
 from pipelines.serving.models import ASSETS, ModelEntry
+from pipelines.video.motion_unet import with_motion
 
 
 def assemble_film(folder: Path) -> AnimateDiffPipeline:
@@ -82,9 +82,9 @@ def load_film_model(e: ModelEntry, device: str) -> Any:
 def engine_of(pipe: Any) -> ModuleType:
     """The module that draws with a pipeline: `start`, `decode` and `preview`."""
     if isinstance(pipe, WanPipeline):
-        from pipelines import video_patches
+        from pipelines.video import wan as video_patches
 
         return video_patches
-    from pipelines import video_frames
+    from pipelines.video import animatediff as video_frames
 
     return video_frames

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipelines.frame_attention import FilmInside, coarse
+from pipelines.video.animatediff_recorder import FilmInside, coarse
 
 Grid = tuple[int, int, int]  # frames, rows and columns of patches
 

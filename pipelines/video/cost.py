@@ -8,7 +8,7 @@ import torch
 
 from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
-from pipelines.video import FilmRequest
+from pipelines.video.video import FilmRequest
 
 LONG = 120.0  # s; before a run that takes longer, the page asks
 _SIDE, _ROUNDS = 1024, 3

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipelines.image.recorder import attention_of, block_of
-from pipelines.motion import motion_modules
+from pipelines.video.motion_unet import motion_modules
 
 MAX_SIDE = 16  # cells of places and features; finer grids are averaged
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from pipelines.serving.errors import InputError
-from pipelines.video_measures import FilmMeasures, measure
+from pipelines.video.measures import FilmMeasures, measure
 from pipelines.world.captions import phrases
 from pipelines.world.films import (
     CAMERA_MOTIONS,

@@ -13,7 +13,6 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
-from pipelines.frame_attention import film_instruments
 from pipelines.image.denoise import guide
 from pipelines.image.previews import shrunk
 from pipelines.image.schedulers import (
@@ -23,7 +22,8 @@ from pipelines.image.schedulers import (
     noise_levels,
     set_timesteps,
 )
-from pipelines.video import FEATURE_TIMESTEP, FilmRequest, FilmStep
+from pipelines.video.animatediff_recorder import film_instruments
+from pipelines.video.video import FEATURE_TIMESTEP, FilmRequest, FilmStep
 
 _FRAMES_AT_ONCE = 16  # decoded in one call, as the library does
 

@@ -1,0 +1,1 @@
+"""Text to film: AnimateDiff and diffusion transformers."""
