@@ -14,11 +14,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components import theme
 from components.language import load_texts
+from components.layout import view_class
 
 HERE = Path(__file__).parent
 PAGES = {"/": "en", "/de": "de"}
 # What belongs to the whole page, or is loaded where it is used.
-_NO_VIEWS = {"style.css", "page.js", "embeddings.css", "embeddings.js"}
+_NO_VIEWS = {"style", "page", "embeddings"}
+
+
+def view_files(suffix: str) -> dict[str, str]:
+    """Rules (".css") or scripts (".js") of all views by key: the path below `components`, no suffix."""
+    paths = sorted(HERE.rglob(f"*{suffix}"))
+    keys = {path.relative_to(HERE).with_suffix("").as_posix(): path for path in paths}
+    return {key: path.read_text("utf-8") for key, path in keys.items() if key not in _NO_VIEWS}
 
 
 @lru_cache(maxsize=1)
@@ -27,17 +35,15 @@ def view_rules() -> str:
 
     `:is(…, #_)` gives them the weight of an id, so that they win against Gradio's.
     """
-    files = sorted(path for path in HERE.glob("*.css") if path.name not in _NO_VIEWS)
-    return "".join(f":is(.sv-view-{f.stem}, #_) {{{f.read_text('utf-8')}}}" for f in files)
+    return "".join(f":is(.{view_class(key)}, #_) {{{rules}}}" for key, rules in view_files(".css").items())
 
 
 @lru_cache(maxsize=1)
 def view_scripts() -> str:
-    """The scripts of all views as functions by stem; Gradio calls one for each place of its kind."""
-    files = sorted(path for path in HERE.glob("*.js") if path.name not in _NO_VIEWS)
+    """The scripts of all views as functions by key; Gradio calls one for each place of its kind."""
     bodies = (
-        f"{json.dumps(f.stem)}: function (element, trigger, props, upload, watch) {{{f.read_text('utf-8')}}}"
-        for f in files
+        f"{json.dumps(key)}: function (element, trigger, props, upload, watch) {{{script}}}"
+        for key, script in view_files(".js").items()
     )
     return f"window.svViews = {{{','.join(bodies)}}};"
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 LANGUAGES = ("en", "de")
-FOLDER = Path(__file__).parent / "texts"
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,18 @@ def load_texts(language: str) -> Texts:
     if language not in LANGUAGES:
         raise ValueError(f"language must be one of {', '.join(LANGUAGES)}; got {language!r}")
     entries: dict[str, str] = {}
-    for path in sorted((FOLDER / language).glob("*.toml")):
-        entries |= _flatten(path.stem, tomllib.loads(path.read_text("utf-8")))
+    for stem, path in text_files(language).items():
+        entries |= _flatten(stem, tomllib.loads(path.read_text("utf-8")))
     return Texts(language, entries)
+
+
+def text_files(language: str) -> dict[str, Path]:
+    """Where the texts of a language stand: file by stem, the first part of their addresses.
+
+    A tab's texts are `<stem>/texts/<language>.toml`, those of what all tabs share
+    `<folder>/texts/<stem>.<language>.toml`.
+    """
+    own = {path.parents[1].name: path for path in FOLDER.glob(f"*/texts/{language}.toml")}
+    shared = {path.name.split(".")[0]: path for path in FOLDER.glob(f"*/texts/*.{language}.toml")}
+    flat = {path.stem: path for path in FOLDER.glob(f"texts/{language}/*.toml")}
+    return dict(sorted((own | shared | flat).items()))

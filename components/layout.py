@@ -71,8 +71,13 @@ def section(title: str, hint: str = "") -> gr.HTML:
     )
 
 
+def view_class(view: str) -> str:
+    """Class of the places of a view, within which its rules hold."""
+    return "sv-view-" + view.replace("/", "-")
+
+
 def live_html(
-    stem: str,
+    view: str,
     elem_id: str,
     label: str = "",
     value: str = "",
@@ -82,26 +87,26 @@ def live_html(
     script: bool = True,
     render: bool = True,
 ) -> gr.HTML:
-    """A place for a view that has rules (`<stem>.css`) and a script (`<stem>.js`) of its own.
+    """A place for a view that has rules (`<view>.css`) and a script (`<view>.js`) of its own.
 
     The document carries both once (`components/document.py`), however many places use them; Gradio
     would send them with every place.
 
     Args:
-        stem: name of the rules and of the script.
+        view: path of rules and script below `components`, such as "audio/player".
         elem_id: address for style and tests.
         label: what the place shows, for those who cannot see it.
         value: the view to begin with.
-        also: stems whose rules hold here too.
+        also: views whose rules hold here too.
         classes: more classes for `style.css`.
         script: whether the script runs here.
         render: whether it stands here, or is put somewhere later.
     """
-    call = f'svViews["{stem}"](element, trigger, props, upload, watch)'
+    call = f'svViews["{view}"](element, trigger, props, upload, watch)'
     return gr.HTML(
         value,
         elem_id=elem_id,
-        elem_classes=[*(f"sv-view-{name}" for name in (*also, stem)), *classes],
+        elem_classes=[*(view_class(key) for key in (*also, view)), *classes],
         label=label or None,
         js_on_load=call if script else None,
         render=render,

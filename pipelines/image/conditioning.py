@@ -137,8 +137,8 @@ def switch_prompts(
         on_step: called with the steps of all runs; an exception it raises stops them.
 
     Raises:
-        InputError: `switches_count`, `prompt_b_empty`, `switch_range`, and what `pipelines.image.image.generate`
-            raises.
+        InputError: `switches_count`, `prompt_b_empty`, `switch_range`, and what
+            `pipelines.image.image.generate` raises.
     """
     if not 1 <= len(steps) <= MAX_SWITCHES:
         raise InputError("switches_count", limit=MAX_SWITCHES, received=len(steps))

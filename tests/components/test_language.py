@@ -46,7 +46,7 @@ def test_no_text_is_empty_or_the_same_long_sentence_in_both_languages() -> None:
 def test_every_input_error_that_a_pipeline_raises_has_a_message() -> None:
     keys = {
         str(node.args[0].value)
-        for path in [*(ROOT / "pipelines").rglob("*.py"), *(ROOT / "components").glob("*.py")]
+        for path in [*(ROOT / "pipelines").rglob("*.py"), *(ROOT / "components").rglob("*.py")]
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
