@@ -41,8 +41,8 @@ from components import (
 from components.address import wire_address
 from components.document import Document
 from components.header import build_footer, build_header
-from components.language import load_texts
 from components.prompt_bar import build_prompt_bar
+from components.ui.language import load_texts
 
 ASSETS = Path(__file__).parent / "assets"
 # After the journey, the order of the tabs is that in which a prompt travels, and so that of a lecture.

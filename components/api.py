@@ -8,8 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from components.errors import message
-from components.language import load_texts
+from components.ui.errors import message
+from components.ui.language import load_texts
 from pipelines.serving.errors import InputError
 
 log = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from components.audio_levels import show_speech, speech_message
 from components.audio_pair import build_pair_part, wire_pair_part
 from components.audio_run import AUDIO, Made, example_if_ready, made_message, request_of, show_sound
 from components.audio_view import GUESS, feed_html, guess_html, levels_html, player_html, sound_part
-from components.errors import explained
-from components.language import Texts
-from components.layout import ON_ENTER, live_html, section, tab_frame
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import ON_ENTER, live_html, section, tab_frame
 from pipelines.audio import audio, bark
 from pipelines.audio import files as sounds
 from pipelines.audio.audio import Sound

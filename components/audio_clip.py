@@ -10,10 +10,10 @@ import numpy as np
 
 from components.audio_run import AUDIO
 from components.clip_matrix_bench import uploaded
-from components.errors import explained
-from components.language import Texts
-from components.layout import html_escape, live_html, section
-from components.numbers import fixed
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import html_escape, live_html, section
+from components.ui.numbers import fixed
 from pipelines.audio import audio
 from pipelines.audio import files as sounds
 from pipelines.serving import models

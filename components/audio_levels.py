@@ -17,9 +17,9 @@ from components.audio_view import (
     seconds_text,
     sound_part,
 )
-from components.language import Texts
-from components.numbers import fixed
 from components.runs import RunSlot
+from components.ui.language import Texts
+from components.ui.numbers import fixed
 from pipelines.audio import bark
 from pipelines.audio.audio import AudioRequest, Sound
 from pipelines.audio.bark import LEVELS, BarkLevel

@@ -9,11 +9,11 @@ import numpy as np
 
 from components.audio_run import AUDIO, Made, made_message, make_all, request_of, wait_message
 from components.audio_view import feed_html, player_html
-from components.errors import explained
-from components.language import Texts
-from components.layout import html_escape, live_html, section
-from components.numbers import fixed
 from components.runs import RunSlot
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import html_escape, live_html, section
+from components.ui.numbers import fixed
 from pipelines.audio.audio import AudioRequest
 from pipelines.serving.checks import MAX_SEED
 

@@ -19,10 +19,10 @@ from components.audio_view import (
     seconds_text,
     sound_part,
 )
-from components.language import Texts
-from components.numbers import fixed
 from components.prompt_bar import BarValues
 from components.runs import Run, RunSlot
+from components.ui.language import Texts
+from components.ui.numbers import fixed
 from pipelines.audio import audio
 from pipelines.audio.audio import AudioFrame, AudioRequest, Sound
 from pipelines.audio.bark import BarkLevel

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from components.colors import token_colours
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed
+from components.ui.colors import token_colours
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed
 from pipelines.audio.audio import Sound
 from pipelines.audio.files import BANDS, LOUDEST, pcm, spectrogram
 from pipelines.audio.inside import Guess, WordLooks

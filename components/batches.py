@@ -11,8 +11,8 @@ import gradio as gr
 import numpy as np
 
 from components.frames import encode
-from components.language import Texts
 from components.runs import RunSlot
+from components.ui.language import Texts
 from pipelines.image import image
 from pipelines.image.request import DenoiseStep, ImageRequest
 

@@ -23,10 +23,10 @@ from components.clip_matrix_bench import (
     score_panel,
     with_images,
 )
-from components.errors import explained
-from components.language import Texts
-from components.layout import html_escape, live_html, section, tab_frame
 from components.prompt_bar import PromptBar
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import html_escape, live_html, section, tab_frame
 from pipelines.clip import clip_matrix as pipeline
 from pipelines.image.image import Trace
 from pipelines.serving.errors import InputError

@@ -11,9 +11,9 @@ from PIL import Image
 
 from components import clip_matrix_view as draw
 from components.clip_matrix_view import thumbnail
-from components.errors import message
-from components.language import Texts
-from components.layout import html_escape
+from components.ui.errors import message
+from components.ui.language import Texts
+from components.ui.layout import html_escape
 from pipelines.clip import clip_matrix as pipeline
 from pipelines.clip.clip_matrix import ClipMatrix, ZeroShot
 from pipelines.image.image import Trace

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from components.colors import text_on
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed, percent
-from components.plots import DIVERGING, SEQUENTIAL
+from components.ui.colors import text_on
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed, percent
+from components.ui.plots import DIVERGING, SEQUENTIAL
 from pipelines.clip.clip_matrix import ClipMatrix, ZeroShot
 
 VIEWS = ("cosine", "texts", "images")

@@ -15,15 +15,15 @@ from components.conditioning_view import (
     switch_one,
     switch_row,
 )
-from components.errors import explained
 from components.frames import Reel, encode, png_base64
-from components.language import Texts
-from components.layout import ON_ENTER, html_escape, live_html, section, tab_frame
 from components.picture_tabs import STEPPER, open_tab, request_like
-from components.plots import plot
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
 from components.trace_view import facts
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import ON_ENTER, html_escape, live_html, section, tab_frame
+from components.ui.plots import plot
 from pipelines.image import conditioning as pipeline
 from pipelines.image.cross_attention import has_maps
 from pipelines.image.image import ImageRequest, Trace

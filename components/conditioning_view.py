@@ -6,11 +6,11 @@ import plotly.graph_objects as go
 from components.cross_attention_view import block_name
 from components.frames import Reel, encode
 from components.guidance_view import LEFT, RIGHT
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed, short
-from components.plots import SEQUENTIAL, style
 from components.trace_view import hole, picture
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed, short
+from components.ui.plots import SEQUENTIAL, style
 from pipelines.image.conditioning import ALL, NONE, TIME, BlockEffects, Cuts, Switches
 from pipelines.image.image import ImageRequest
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from components.context_figures import moves_figure, pair_figure
 from components.context_html import message_html, moves_html, pair_html, verdict_html, view_html, word_label
-from components.errors import explained, message
-from components.language import Texts
-from components.layout import html_escape, live_html, section, tab_frame
-from components.plots import plot
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.ui.errors import explained, message
+from components.ui.language import Texts
+from components.ui.layout import html_escape, live_html, section, tab_frame
+from components.ui.plots import plot
 from pipelines.clip.embeddings import counterpart
 from pipelines.serving.errors import InputError
 from pipelines.text.context import Context, SharedWord, first_choice, read_contexts, shared_words

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from components.colors import token_colours
 from components.context_html import MARKS, names_of, word_label
-from components.language import Texts
-from components.layout import html_escape
-from components.plots import style
+from components.ui.colors import token_colours
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.plots import style
 from pipelines.text.context import Context, SharedWord
 from pipelines.text.tokens import colour_keys
 

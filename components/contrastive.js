@@ -7,7 +7,7 @@ let running = false;
 let view = "cosine";
 const LOSS_TOP = 4;
 const find = (selector) => element.querySelector(selector);
-const controls = window.svViews["training_console"](element, trigger);
+const controls = window.svViews["ui/training_console"](element, trigger);
 
 const comma = (text) => (stage.comma ? text.replace(".", ",") : text);
 const decimal = (value, digits = 2) => comma((Object.is(Math.round(value * 10 ** digits), -0) ? 0 : value).toFixed(digits)).replace("-", "−");

@@ -26,11 +26,11 @@ from components.contrastive_desk import (
     without,
 )
 from components.contrastive_view import waiting_html
-from components.errors import explained
-from components.language import Texts
-from components.layout import live_html, section, tab_frame
 from components.live import TRAINING, owner_of
 from components.prompt_bar import PromptBar
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import live_html, section, tab_frame
 from pipelines.clip import contrastive_pairs
 from pipelines.clip.contrastive import BATCHES, TEMPERATURES
 from pipelines.serving.live_training import trainings
@@ -81,7 +81,7 @@ def _layout(t: Texts) -> _Parts:
         show_label=False,
         elem_id="contrastive-experiment",
     )
-    stage = live_html("contrastive", "contrastive-stage", also=["training_console"])
+    stage = live_html("contrastive", "contrastive-stage", also=["ui/training_console"])
     pulse = live_html("contrastive_pulse", "contrastive-pulse", classes=["sv-sr"])
     with gr.Row(equal_height=False):
         paces = [(t(f"contrastive.pace.{name}"), name) for name in PACES]

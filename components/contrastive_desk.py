@@ -13,8 +13,8 @@ from PIL import Image
 from components.clip_matrix_bench import KEPT_SIDE
 from components.clip_matrix_view import strip_html, thumbnail
 from components.contrastive_view import pulse_html, stage_html
-from components.language import Texts
-from components.layout import html_escape
+from components.ui.language import Texts
+from components.ui.layout import html_escape
 from pipelines.clip import contrastive_pairs
 from pipelines.clip.clip_matrix import compute_clip_matrix, learned_logit_scale
 from pipelines.clip.contrastive import Recipe, begin_training, lowest_loss

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from components.clip_matrix_view import VIEWS, cell_colour
-from components.language import Texts
-from components.layout import html_escape
-from components.training_console import console_html
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.training_console import console_html
 from pipelines.clip.contrastive import ClipStep
 from pipelines.serving.live_training import MOST_STEPS
 

@@ -9,12 +9,12 @@ import numpy as np
 from components import control_vector_trials as trials
 from components.control_vector_view import handed_view, names_of, table_html
 from components.embedding_map import LIVE
-from components.errors import explained, message
 from components.image import save_png
-from components.language import Texts, load_texts
-from components.layout import html_escape, live_html, section, tab_frame
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.tokens_html import limit_sentence
+from components.ui.errors import explained, message
+from components.ui.language import Texts, load_texts
+from components.ui.layout import html_escape, live_html, section, tab_frame
 from pipelines.clip.model import clip_scores
 from pipelines.image import control_vector as pipeline
 from pipelines.image import image

@@ -8,11 +8,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from components.embedding_figures import COLOUR_A, COLOUR_B
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed, percent, short
-from components.plots import TEXT, style
 from components.trace_view import facts, hole
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed, percent, short
+from components.ui.plots import TEXT, style
 from pipelines.image.control_vector import SEEDS, STATIONS, WEIGHTS
 from pipelines.image.request import ImageRequest
 

@@ -17,13 +17,13 @@ from components.control_vector_figures import (
     scores_text,
     strip_view,
 )
-from components.errors import explained
 from components.frames import encode
-from components.language import Texts
-from components.layout import live_html
 from components.picture_tabs import STEPPER
-from components.plots import plot
 from components.runs import RunSlot
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import live_html
+from components.ui.plots import plot
 from pipelines.image.control_vector import Drawn, at_blend, at_weight, finish
 from pipelines.image.request import DenoiseStep, ImageRequest
 

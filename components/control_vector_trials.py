@@ -7,17 +7,17 @@ from typing import Any
 import gradio as gr
 
 from components.batches import BatchViews, show_batch
-from components.colors import token_colours
 from components.control_vector_figures import pooled_view
 from components.control_vector_lever import ALSO, STEM, Asked, Lever, build_lever, strip_values, wire_lever
-from components.errors import explained
 from components.frames import encode
-from components.language import Texts
-from components.layout import html_escape, live_html, section
 from components.picture_tabs import STEPPER, example_request, request_like
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs import RunSlot
 from components.tokens_html import limit_sentence, style_of
+from components.ui.colors import token_colours
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import html_escape, live_html, section
 from pipelines.image.control_vector import (
     SEEDS,
     Choice,

@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from components.colors import token_colours
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed, short
-from components.plots import DIVERGING
 from components.tokens_html import limit_sentence, style_of
+from components.ui.colors import token_colours
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed, short
+from components.ui.plots import DIVERGING
 from pipelines.image.control_vector import ControlVector
 from pipelines.serving import models
 from pipelines.text.tokens import TokenView, colour_keys

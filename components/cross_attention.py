@@ -13,13 +13,13 @@ from components.cross_attention_trials import (
     wire_picture,
 )
 from components.cross_attention_view import trace_view
-from components.errors import explained
 from components.frames import Reel
-from components.language import Texts
-from components.layout import ON_ENTER, html_escape, live_html, section, tab_frame
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import ON_ENTER, html_escape, live_html, section, tab_frame
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import image
 from pipelines.image.image import ImageRequest, Trace

@@ -10,17 +10,17 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from components.batches import show_when_done, told
-from components.colors import token_colours
 from components.cross_attention_view import still_view, token_rows
-from components.errors import explained
 from components.frames import encode
-from components.language import Texts
-from components.layout import html_escape, live_html
-from components.numbers import fixed, short
 from components.picture_tabs import STEPPER, request_like
-from components.plots import plot, style
 from components.prompt_bar import PromptBar
 from components.runs import RunSlot
+from components.ui.colors import token_colours
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import html_escape, live_html
+from components.ui.numbers import fixed, short
+from components.ui.plots import plot, style
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import cross_attention_of_picture as picture_attention
 from pipelines.image.image import ImageRequest

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.colors import NEUTRAL, text_on, token_colours
 from components.frames import Frames, encode, encode_exactly
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed
 from components.trace_view import facts, step_label
+from components.ui.colors import NEUTRAL, text_on, token_colours
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed
 from pipelines.image.cross_attention import ALL, TokenMaps, TraceMaps
 from pipelines.image.image import Trace
 from pipelines.text.pieces import Piece

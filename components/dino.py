@@ -13,12 +13,12 @@ from components.clip_matrix_view import sources_html
 from components.dino_training import API as TRAINING_API
 from components.dino_training import build_training_section, wire_training
 from components.dino_view import alert_html, neighbours_html, patches_html, waiting_html
-from components.errors import explained, message
-from components.language import Texts
-from components.layout import live_html, section, tab_frame
 from components.live import MODEL
-from components.numbers import fixed
 from components.prompt_bar import PromptBar
+from components.ui.errors import explained, message
+from components.ui.language import Texts
+from components.ui.layout import live_html, section, tab_frame
+from components.ui.numbers import fixed
 from pipelines.dino import dino as pipeline
 from pipelines.dino.dino import Known
 from pipelines.serving import models

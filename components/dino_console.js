@@ -1,5 +1,5 @@
 // The console of the DINO training; how far that is, the drawing beneath says.
-const controls = window.svViews["training_console"](element, trigger);
+const controls = window.svViews["ui/training_console"](element, trigger);
 const ask = (step) => trigger("input", { step });
 
 function read() {

@@ -13,11 +13,11 @@ import gradio as gr
 
 from components.dino_training_view import state_of, training_html
 from components.dino_view import waiting_html
-from components.errors import explained
-from components.language import Texts
-from components.layout import live_html, section
 from components.live import MODEL, TRAINING, owner_of
-from components.training_console import console_html
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import live_html, section
+from components.ui.training_console import console_html
 from pipelines.dino.training import (
     MOMENTUM_HIGHEST,
     DinoLearner,
@@ -54,7 +54,7 @@ def build_training_section(t: Texts) -> TrainingSection:
     """Draw the live part."""
     section(t("dino.live_title"), t("dino.live_hint"))
     default = Settings()
-    console = live_html("dino_console", "dino-console", value=console_html(t), also=["training_console"])
+    console = live_html("dino_console", "dino-console", value=console_html(t), also=["ui/training_console"])
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             momentum = gr.Slider(

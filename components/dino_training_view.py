@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from components.frames import encode_exactly
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed
 from pipelines.dino.training import PROTOTYPES, DinoRecord, Look, look, pictures
 from pipelines.serving.live_training import MOST_STEPS
 

@@ -8,9 +8,9 @@ from PIL import Image
 
 from components.clip_matrix_view import thumbnail
 from components.frames import encode, encode_exactly
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed, percent
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed, percent
 from pipelines.dino.dino import Known, Neighbours, Patches
 
 

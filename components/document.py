@@ -13,8 +13,8 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components import theme
-from components.language import load_texts
-from components.layout import view_class
+from components.ui.language import load_texts
+from components.ui.layout import view_class
 
 HERE = Path(__file__).parent
 PAGES = {"/": "en", "/de": "de"}

@@ -9,11 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image, ImageOps
 
-from components.colors import NEUTRAL, token_colours
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed
-from components.plots import DIVERGING, LINE, TEXT, in_lines, style
+from components.ui.colors import NEUTRAL, token_colours
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed
+from components.ui.plots import DIVERGING, LINE, TEXT, in_lines, style
 from pipelines.clip.directions import Direction
 from pipelines.clip.embeddings import Difference, Embedding
 from pipelines.clip.projections import Projection

@@ -11,9 +11,9 @@ from components.embedding_figures import (
     value_of,
     values_of,
 )
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed, percent
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed, percent
 from pipelines.clip.directions import Direction
 from pipelines.clip.embeddings import Arithmetic, Difference, Embedding
 from pipelines.clip.projections import Projection

@@ -18,11 +18,11 @@ from components.embedding_figures import (
     words_figure,
 )
 from components.embedding_html import difference_html, legend_html, map_note, message_html, neighbours_html
-from components.errors import explained, message
-from components.language import Texts
-from components.layout import html_escape, section
-from components.plots import plot
 from components.prompt_bar import PromptBar
+from components.ui.errors import explained, message
+from components.ui.language import Texts
+from components.ui.layout import html_escape, section
+from components.ui.plots import plot
 from pipelines.clip import projections
 from pipelines.clip.embeddings import Embedding, counterpart, difference, embed
 from pipelines.clip.world_texts import MAP_SIZE

@@ -9,11 +9,11 @@ import gradio as gr
 from components.embedding_figures import direction_figure, overview_figure
 from components.embedding_html import direction_html, equation_html, message_html
 from components.embedding_map import IS_OPEN, LIVE, MODEL
-from components.errors import explained, message
-from components.language import Texts
-from components.layout import html_escape, section
-from components.plots import plot
 from components.prompt_bar import PromptBar
+from components.ui.errors import explained, message
+from components.ui.language import Texts
+from components.ui.layout import html_escape, section
+from components.ui.plots import plot
 from pipelines.clip import directions
 from pipelines.clip.embeddings import arithmetic
 from pipelines.clip.world_texts import KINDS, short_texts

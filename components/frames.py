@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from plotly.colors import get_colorscale, hex_to_rgb
 
-from components.plots import DIVERGING, SEQUENTIAL
+from components.ui.plots import DIVERGING, SEQUENTIAL
 from pipelines.image import image
 from pipelines.image.guidance import guidance_difference
 from pipelines.image.image import DenoiseStep, ImageRequest, Trace

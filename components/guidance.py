@@ -8,16 +8,16 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.errors import explained
 from components.frames import Reel, encode
 from components.guidance_sweep import build_sweep_section, guidance_sweep, wire_sweep
 from components.guidance_view import away_idle, away_view, dial_view, sum_view
-from components.language import Texts
-from components.layout import ON_ENTER, live_html, section, tab_frame
-from components.numbers import short
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import GUIDANCE, BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import ON_ENTER, live_html, section, tab_frame
+from components.ui.numbers import short
 from pipelines.image import image
 from pipelines.image.image import ImageRequest, Trace
 

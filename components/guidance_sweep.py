@@ -8,15 +8,15 @@ from typing import Any
 import gradio as gr
 
 from components.batches import show_when_done, told
-from components.errors import explained
 from components.frames import png_base64
 from components.guidance_view import sweep_figure, sweep_row, sweep_summary
-from components.language import Texts
-from components.layout import live_html, section
 from components.picture_tabs import STEPPER, example_request, request_like
-from components.plots import plot
 from components.prompt_bar import BarValues
 from components.runs import RunSlot
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import live_html, section
+from components.ui.plots import plot
 from pipelines.image.guidance import GuidanceSweep
 from pipelines.image.guidance import guidance_sweep as run_sweep
 from pipelines.image.image import ImageRequest, Trace

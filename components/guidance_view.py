@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 from plotly.colors import get_colorscale
 
 from components.frames import Frames, encode
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed, short
-from components.plots import DIVERGING, SEQUENTIAL, style
 from components.trace_view import facts, film, hole, picture, readout, scrubber, store
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed, short
+from components.ui.plots import DIVERGING, SEQUENTIAL, style
 from pipelines.image.guidance import GuidanceSweep
 from pipelines.image.image import ImageRequest, Trace
 from pipelines.serving import models

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from components.language import LANGUAGES, Texts
-from components.layout import html_escape
+from components.ui.language import LANGUAGES, Texts
+from components.ui.layout import html_escape
 
 SECOND_ROW = "steering"  # chapter that begins the second row of tabs
 # From a cloud of noise along an arrow to one point: the steering vector.

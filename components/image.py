@@ -10,14 +10,14 @@ import gradio as gr
 import numpy as np
 from gradio.processing_utils import save_bytes_to_cache
 
-from components.errors import explained
 from components.frames import Reel
-from components.language import Texts
-from components.layout import ON_ENTER, live_html, tab_frame
 from components.picture_tabs import STEPPER, example_if_ready, observed, open_tab
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot, RunViews, show_run
 from components.trace_view import finished_view, running_view
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import ON_ENTER, live_html, tab_frame
 from pipelines.image import image
 from pipelines.image.image import SCHEDULERS, ImageRequest, Trace
 

@@ -5,11 +5,11 @@ from functools import lru_cache
 
 from components.journey_time import TimeRow, build_time_row, station_page
 from components.journey_view import hole
-from components.language import Texts
-from components.layout import html_escape
 from components.picture_tabs import example_request
 from components.prompt_bar import PromptBar
 from components.runs import RunSlot
+from components.ui.language import Texts
+from components.ui.layout import html_escape
 from components.video_runs import FILM, film_run, shot_of
 from components.video_sheets import FilmReel, Shot
 from pipelines.serving import models

@@ -11,10 +11,10 @@ from components.audio_view import code_colours, seconds_text
 from components.frames import encode_exactly
 from components.journey_time import TimeRow, build_time_row, station_page
 from components.journey_view import hole
-from components.language import Texts
-from components.layout import html_escape
 from components.prompt_bar import PromptBar
 from components.runs import RunSlot
+from components.ui.language import Texts
+from components.ui.layout import html_escape
 from pipelines.audio.audio import AudioRequest
 from pipelines.audio.files import LOUDEST, limited
 from pipelines.serving import models

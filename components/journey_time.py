@@ -6,12 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from components.errors import message
 from components.journey_view import READING, STEERING, card, row
-from components.language import Texts
-from components.layout import html_escape, live_html
 from components.prompt_bar import PromptBar, values_from_query
 from components.runs import RunSlot
+from components.ui.errors import message
+from components.ui.language import Texts
+from components.ui.layout import html_escape, live_html
 from pipelines.image.request import Trace
 from pipelines.serving.errors import InputError
 

@@ -6,15 +6,15 @@ import numpy as np
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from components.colors import text_on, token_colours
 from components.control_vector_view import heat_uri
 from components.cross_attention_view import first_word
 from components.frames import Frames, Reel, encode, encode_exactly
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed, short
-from components.plots import SEQUENTIAL
 from components.trace_view import facts
+from components.ui.colors import text_on, token_colours
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed, short
+from components.ui.plots import SEQUENTIAL
 from pipelines.clip.world_texts import picture as world_picture
 from pipelines.image.cross_attention import has_maps, trace_maps
 from pipelines.image.image import ImageRequest, Trace

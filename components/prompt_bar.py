@@ -9,9 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from components.language import Texts
-from components.layout import ON_ENTER, one_click_away
 from components.runs import RunSlot
+from components.ui.language import Texts
+from components.ui.layout import ON_ENTER, one_click_away
 from pipelines.serving import models
 from pipelines.serving.checks import MAX_SEED
 

@@ -9,10 +9,7 @@ from typing import Any
 import gradio as gr
 
 from components.batches import BatchViews, show_batch
-from components.errors import explained
 from components.image import save_png
-from components.language import Texts
-from components.layout import ON_ENTER, live_html, section, tab_frame
 from components.picture_tabs import STEPPER, example_request, request_like
 from components.prompt_bar import EXAMPLES, BarValues, PromptBar
 from components.prompt_lab_chips import NEGATIVE, builder_html, clicked
@@ -20,6 +17,9 @@ from components.prompt_lab_own import build_seeds
 from components.prompt_lab_trials import build_negative, build_without, idle_html, wire_stop
 from components.prompt_lab_view import score_drop, variants_running, variants_view
 from components.runs import RunSlot
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import ON_ENTER, live_html, section, tab_frame
 from pipelines.image.image import ImageRequest, Trace
 from pipelines.image.prompt_lab import Batch, Pictures, drawn, finished, left_out_batch, variants_batch
 from pipelines.image.prompt_words import DIMENSIONS, current, with_value, without_value

@@ -1,7 +1,7 @@
 """The builder of the prompt lab: a row of words per thing that a prompt can control."""
 
-from components.language import Texts
-from components.layout import html_escape
+from components.ui.language import Texts
+from components.ui.layout import html_escape
 from pipelines.image.prompt_words import (
     DEFECTS,
     DIMENSIONS,

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from components.frames import encode
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed, percent
 from components.prompt_lab_seeds import interval
 from components.prompt_lab_view import facts_html, running_bar
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed, percent
 from pipelines.image.prompt_lab import Batch, NegativePairs
 from pipelines.serving.measured import figure
 

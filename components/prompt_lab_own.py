@@ -6,11 +6,7 @@ from typing import Any
 import gradio as gr
 
 from components.batches import BatchViews, show_batch
-from components.errors import explained
-from components.language import Texts
-from components.layout import live_html, section
 from components.picture_tabs import STEPPER, request_like
-from components.plots import plot
 from components.prompt_bar import PromptBar
 from components.prompt_lab_seeds import (
     MEASURES,
@@ -22,6 +18,10 @@ from components.prompt_lab_seeds import (
 )
 from components.prompt_lab_trials import idle_html, wire_stop
 from components.runs import RunSlot
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import live_html, section
+from components.ui.plots import plot
 from pipelines.image.image import ImageRequest
 from pipelines.image.prompt_lab import SeedTrial, compare_seeds, decoded, seeds_batch
 from pipelines.image.prompt_words import DIMENSIONS, with_value, words_of

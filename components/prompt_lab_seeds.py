@@ -7,12 +7,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from components.frames import encode
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed, percent
-from components.plots import style
 from components.prompt_lab_chips import marked
 from components.prompt_lab_view import facts_html, running_bar, shortened
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed, percent
+from components.ui.plots import style
 from pipelines.image.image import ImageRequest
 from pipelines.image.prompt_lab import SeedTrial
 from pipelines.image.prompt_words import change_between

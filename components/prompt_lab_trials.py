@@ -6,15 +6,15 @@ from typing import Any
 import gradio as gr
 
 from components.batches import BatchViews, show_batch
-from components.errors import explained
-from components.language import Texts
-from components.layout import html_escape, live_html, section
 from components.picture_tabs import STEPPER, request_like
-from components.plots import plot
 from components.prompt_bar import PromptBar
 from components.prompt_lab_negative import measured_html, negative_running, negative_view
 from components.prompt_lab_view import without_figure, without_running, without_view
 from components.runs import RunSlot
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import html_escape, live_html, section
+from components.ui.plots import plot
 from pipelines.image.image import ImageRequest
 from pipelines.image.prompt_lab import finished, left_out_batch, negative_batch, negative_pairs
 from pipelines.image.prompt_words import DEFECTS

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from components.colors import NEUTRAL, token_colours
 from components.frames import encode
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed, short
-from components.plots import style
+from components.ui.colors import NEUTRAL, token_colours
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed, short
+from components.ui.plots import style
 from pipelines.image.image import ImageRequest
 from pipelines.image.prompt_lab import Batch, Pictures
 from pipelines.image.prompt_words import said, words_of

@@ -6,12 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from components.errors import explained, message
-from components.language import Texts, load_texts
-from components.layout import html_escape, live_html, tab_frame
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.tokens_compare import compare_html, table_html
 from components.tokens_html import limit_sentence, reading_html
+from components.ui.errors import explained, message
+from components.ui.language import Texts, load_texts
+from components.ui.layout import html_escape, live_html, tab_frame
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece, Word

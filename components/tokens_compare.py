@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from components.colors import token_colours
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import grouped
 from components.tokens_html import chip_html, colours_of
+from components.ui.colors import token_colours
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import grouped
 from pipelines.serving import models
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import Change, Row, TokenView, colour_keys, compare

@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from components.colors import NEUTRAL, text_on, token_colours
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import grouped
+from components.ui.colors import NEUTRAL, text_on, token_colours
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import grouped
 from pipelines.text.pieces import MAX_WORD, Letter, Piece, Word, visible
 from pipelines.text.tokens import TokenView, colour_keys
 

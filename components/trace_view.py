@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 
 from components.frames import Frames, Reel
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import short
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import short
 from pipelines.image.image import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 from pipelines.serving import models
 

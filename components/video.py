@@ -10,12 +10,12 @@ from typing import Any
 
 import gradio as gr
 
-from components.errors import explained
-from components.language import Texts
-from components.layout import ON_ENTER, html_escape, live_html, one_click_away, tab_frame
-from components.numbers import short
 from components.prompt_bar import BarValues, PromptBar
 from components.runs import RunSlot
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import ON_ENTER, html_escape, live_html, one_click_away, tab_frame
+from components.ui.numbers import short
 from components.video_pair import build_pair, motion_label, wire_pair
 from components.video_runs import FILM, FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
 from components.video_sheets import FilmReel, Shot

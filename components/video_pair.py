@@ -8,11 +8,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.errors import explained
-from components.language import Texts
-from components.layout import html_escape, live_html, section
-from components.numbers import fixed
 from components.runs import RunSlot
+from components.ui.errors import explained
+from components.ui.language import Texts
+from components.ui.layout import html_escape, live_html, section
+from components.ui.numbers import fixed
 from components.video_runs import FILM, example_shot, film_run
 from components.video_sheets import FilmReel, Shot, heat_sheet
 from components.video_view import base_data, data_html, numbers_html, play_html, player_html, strip_html

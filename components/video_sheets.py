@@ -8,7 +8,7 @@ from PIL import Image
 from plotly.colors import get_colorscale
 
 from components.frames import coloured, encode, encode_exactly
-from components.plots import SEQUENTIAL
+from components.ui.plots import SEQUENTIAL
 from pipelines.video import video
 from pipelines.video.measures import FilmMeasures, measure
 from pipelines.video.video import FilmRequest, FilmStep, FilmTrace

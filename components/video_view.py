@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from components.frames import encode_exactly
-from components.language import Texts
-from components.layout import html_escape
-from components.numbers import fixed, short
+from components.ui.language import Texts
+from components.ui.layout import html_escape
+from components.ui.numbers import fixed, short
 from components.video_sheets import FilmReel, Shot, heat_sheet, sheet
 from pipelines.serving import models
 from pipelines.video.animatediff_recorder import FilmInside

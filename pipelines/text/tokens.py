@@ -195,5 +195,5 @@ def other_readers(shown: TokenView) -> tuple[tuple[Row, ...], tuple[str, ...]]:
 
 
 def colour_keys(pieces: Sequence[Piece]) -> list[str]:
-    """What `components.colors.token_colours` takes to give a token the same hue in every tab."""
+    """What `components.ui.colors.token_colours` takes to give a token the same hue in every tab."""
     return [piece.key for piece in pieces]

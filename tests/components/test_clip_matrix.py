@@ -22,7 +22,7 @@ from components.clip_matrix_bench import (
     uploaded,
     with_images,
 )
-from components.language import load_texts
+from components.ui.language import load_texts
 from pipelines.clip.clip_matrix import MOST, ClipMatrix, compute_clip_matrix, draw_pairs
 from pipelines.serving.errors import InputError
 

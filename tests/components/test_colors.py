@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from components.colors import INK, NEUTRAL, PALETTE, PAPER, contrast, text_on, token_colours
+from components.ui.colors import INK, NEUTRAL, PALETTE, PAPER, contrast, text_on, token_colours
 
 # Source: Machado, Oliveira & Fernandes 2009, IEEE TVCG 15(6), table 1 at severity 1; linear RGB.
 SIGHT = {

@@ -13,7 +13,7 @@ from components import context as tab
 from components.context import API, TRIALS, context
 from components.context_figures import moves_figure, pair_figure, spread
 from components.context_html import packed, view_html
-from components.language import load_texts
+from components.ui.language import load_texts
 from pipelines.serving.errors import InputError
 from pipelines.text.context import read_contexts, shared_words
 

@@ -28,7 +28,7 @@ from components.contrastive_desk import (
     without,
 )
 from components.contrastive_view import pulse_html
-from components.language import load_texts
+from components.ui.language import load_texts
 from pipelines.clip.contrastive_pairs import own_pairs
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import trainings

@@ -19,7 +19,7 @@ from components import dino_training, dino_training_view
 from components.dino_training import train_dino
 from components.dino_training_view import state_of, training_html
 from components.dino_view import first_patch, neighbours_html, patches_html
-from components.language import load_texts
+from components.ui.language import load_texts
 from pipelines.dino import dino as pipeline
 from pipelines.dino.dino import Neighbours
 from pipelines.dino.training import PROTOTYPES, DinoRecord, Settings, look

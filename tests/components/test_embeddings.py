@@ -9,7 +9,7 @@ from components import embedding_figures as figures
 from components import embedding_html as html
 from components import embedding_map as tab_map
 from components import embeddings as tab
-from components.language import load_texts
+from components.ui.language import load_texts
 from pipelines.clip import directions, projections
 from pipelines.clip import embeddings as emb
 from pipelines.clip import world_texts as world

@@ -6,8 +6,8 @@ import logging
 import gradio as gr
 import pytest
 
-from components.errors import explained
-from components.language import Texts, load_texts
+from components.ui.errors import explained
+from components.ui.language import Texts, load_texts
 from pipelines.serving.errors import InputError
 
 T = Texts(

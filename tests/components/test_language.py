@@ -6,7 +6,7 @@ from string import Formatter
 
 import pytest
 
-from components.language import LANGUAGES, Texts, load_texts
+from components.ui.language import LANGUAGES, Texts, load_texts
 
 ROOT = Path(__file__).parents[2]
 

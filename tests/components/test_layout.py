@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from components.layout import figure_html, html_escape, picture_html, row_html
+from components.ui.layout import figure_html, html_escape, picture_html, row_html
 
 PICTURE = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
 

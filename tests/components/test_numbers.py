@@ -2,8 +2,8 @@
 
 import pytest
 
-from components.language import load_texts
-from components.numbers import fixed, grouped, percent, short
+from components.ui.language import load_texts
+from components.ui.numbers import fixed, grouped, percent, short
 
 EN, DE = load_texts("en"), load_texts("de")
 

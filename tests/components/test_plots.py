@@ -2,9 +2,9 @@
 
 import plotly.graph_objects as go
 
-from components.colors import contrast
-from components.language import load_texts
-from components.plots import DIVERGING, TEXT, in_lines, plot, style
+from components.ui.colors import contrast
+from components.ui.language import load_texts
+from components.ui.plots import DIVERGING, TEXT, in_lines, plot, style
 
 
 def test_no_text_of_a_figure_is_below_14_px() -> None:

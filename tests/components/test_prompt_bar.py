@@ -3,7 +3,6 @@
 import gradio as gr
 import pytest
 
-from components.language import load_texts
 from components.prompt_bar import (
     DEFAULT_PROMPT,
     EXAMPLES,
@@ -12,6 +11,7 @@ from components.prompt_bar import (
     build_prompt_bar,
     values_from_query,
 )
+from components.ui.language import load_texts
 
 
 def test_the_lectures_prompts_are_the_examples_letter_by_letter() -> None:

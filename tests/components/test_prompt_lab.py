@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.colors import NEUTRAL, token_colours
-from components.language import load_texts
 from components.prompt_lab import leave_one_out, prompt_variants, variants_run
 from components.prompt_lab_chips import builder_html, clicked, marked
 from components.prompt_lab_negative import measured_html
@@ -20,6 +18,8 @@ from components.prompt_lab_seeds import distribution_figure, distribution_text
 from components.prompt_lab_trials import negative_run, without_run
 from components.prompt_lab_view import score_drop, variants_view, without_figure, without_view, word_colours
 from components.runs import RunSlot
+from components.ui.colors import NEUTRAL, token_colours
+from components.ui.language import load_texts
 from pipelines.image.image import ImageRequest, read_parameters
 from pipelines.image.prompt_lab import Pictures, SeedTrial
 from pipelines.image.prompt_words import DEFECTS, DIMENSIONS, change_between, variants, words_of

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from components.language import load_texts
 from components.tokens import API, example_second, render, tokens
+from components.ui.language import load_texts
 from pipelines.serving.errors import InputError
 
 CLIP, IMAGE = "classroom-clip", "classroom-image"

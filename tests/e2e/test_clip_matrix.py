@@ -10,7 +10,7 @@ from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from playwright.sync_api import expect
 
-from components.language import load_texts
+from components.ui.language import load_texts
 from pipelines.clip.clip_matrix import compute_clip_matrix, draw_pairs, first_pairs
 
 PNG = b"\x89PNG\r\n\x1a\n"

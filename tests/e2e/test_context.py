@@ -4,7 +4,7 @@ import pytest
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
-from components.language import load_texts
+from components.ui.language import load_texts
 
 EN = load_texts("en")
 SHARES = "#context-view .cx-share"

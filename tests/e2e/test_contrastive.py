@@ -9,7 +9,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from components.language import load_texts
+from components.ui.language import load_texts
 
 NUMBER = re.compile(r"^−?\d\.\d\d$")
 STAGE = "#contrastive-stage .stage"

@@ -8,7 +8,7 @@ from gradio_client import Client
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from components.language import load_texts
+from components.ui.language import load_texts
 from pipelines.image.image import read_parameters
 
 WAIT = 120_000  # ms; a guard, not a measure: the machine may be busy with a training

@@ -6,7 +6,7 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import Page, expect
 
-from components.language import load_texts
+from components.ui.language import load_texts
 
 WAIT = 120_000  # ms; a guard, not a measure
 QUICK = "/?num_inference_steps=3"

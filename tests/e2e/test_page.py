@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from components.language import load_texts
-from components.numbers import percent
 from components.prompt_bar import EXAMPLES
+from components.ui.language import load_texts
+from components.ui.numbers import percent
 
 Opener = Callable[..., Page]
 TabOpener = Callable[[Page, str], None]

@@ -7,8 +7,8 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
-from components.language import load_texts
 from components.prompt_bar import EXAMPLES
+from components.ui.language import load_texts
 
 WAIT = 120_000  # ms; a guard, not a measure: the machine may be busy with a training
 EN, DE = load_texts("en"), load_texts("de")

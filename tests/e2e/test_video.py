@@ -12,7 +12,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from components.language import load_texts
+from components.ui.language import load_texts
 
 WAIT = 600_000  # ms; a guard, not a measure: the machine may be busy with a training
 EN, DE = load_texts("en"), load_texts("de")

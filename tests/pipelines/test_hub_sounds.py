@@ -15,8 +15,8 @@ import torch
 
 from components.audio import _shown, books_message
 from components.audio_levels import show_speech
-from components.language import load_texts
 from components.runs import RunSlot
+from components.ui.language import load_texts
 from pipelines.audio import audio, bark
 from pipelines.audio.audio import AudioRequest, encode_clip, generate, run
 from pipelines.audio.bark import speak

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 LANGUAGES = ("en", "de")
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)

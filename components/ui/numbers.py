@@ -1,6 +1,6 @@
 """Numbers as people of the page's language write them; `page.js` has the same for its scripts."""
 
-from components.language import Texts
+from components.ui.language import Texts
 
 
 def fixed(value: float, t: Texts, digits: int = 2) -> str:

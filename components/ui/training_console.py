@@ -1,7 +1,7 @@
 """The console of a training: start and pause, one step, a slider to an earlier one, new weights."""
 
-from components.language import Texts
-from components.layout import html_escape
+from components.ui.language import Texts
+from components.ui.layout import html_escape
 
 
 def console_html(t: Texts) -> str:

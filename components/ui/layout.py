@@ -9,7 +9,7 @@ from html import escape
 import gradio as gr
 from PIL import Image
 
-from components.language import Texts
+from components.ui.language import Texts
 
 ON_ENTER = "sv-on-enter"  # class of the button of a tab that Enter in the prompt presses
 

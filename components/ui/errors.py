@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.language import Texts
+from components.ui.language import Texts
 from pipelines.serving.errors import InputError
 
 log = logging.getLogger(__name__)

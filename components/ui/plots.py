@@ -6,8 +6,8 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 
-from components.colors import PALETTE
-from components.language import Texts
+from components.ui.colors import PALETTE
+from components.ui.language import Texts
 
 FONT = "Inter, system-ui, sans-serif"
 # Greys that read on white and on the dark page alike. Figures are drawn once, while the page may

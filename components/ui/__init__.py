@@ -1,0 +1,1 @@
+"""Ground floor of the page: what any tab uses and no tab owns."""
