@@ -32,7 +32,6 @@ from components import (
     guidance,
     image,
     journey,
-    live,
     prompt_lab,
     theme,
     tokens,
@@ -42,6 +41,7 @@ from components.address import wire_address
 from components.document import Document
 from components.header import build_footer, build_header
 from components.prompt_bar import build_prompt_bar
+from components.runs import training as live
 from components.ui.language import load_texts
 
 ASSETS = Path(__file__).parent / "assets"

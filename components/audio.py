@@ -17,7 +17,7 @@ from components.audio_pair import build_pair_part, wire_pair_part
 from components.audio_run import AUDIO, Made, example_if_ready, made_message, request_of, show_sound
 from components.audio_view import GUESS, feed_html, guess_html, levels_html, player_html, sound_part
 from components.prompt_bar import BarValues, PromptBar
-from components.runs import RunSlot
+from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame

@@ -17,7 +17,7 @@ from components.audio_view import (
     seconds_text,
     sound_part,
 )
-from components.runs import RunSlot
+from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.numbers import fixed
 from pipelines.audio import bark

@@ -9,7 +9,7 @@ import numpy as np
 
 from components.audio_run import AUDIO, Made, made_message, make_all, request_of, wait_message
 from components.audio_view import feed_html, player_html
-from components.runs import RunSlot
+from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section

@@ -20,7 +20,7 @@ from components.audio_view import (
     sound_part,
 )
 from components.prompt_bar import BarValues
-from components.runs import Run, RunSlot
+from components.runs.slot import Run, RunSlot
 from components.ui.language import Texts
 from components.ui.numbers import fixed
 from pipelines.audio import audio

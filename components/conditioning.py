@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from components.batches import show_when_done, told
 from components.conditioning_view import (
     EFFECTS,
     cuts_view,
@@ -15,11 +14,12 @@ from components.conditioning_view import (
     switch_one,
     switch_row,
 )
-from components.frames import Reel, encode, png_base64
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import BarValues, PromptBar
-from components.runs import RunSlot, RunViews, show_run
-from components.trace_view import facts
+from components.runs.batch import show_when_done, told
+from components.runs.frames import Reel, encode, png_base64
+from components.runs.slot import RunSlot, RunViews, show_run
+from components.runs.trace_view import facts
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, html_escape, live_html, section, tab_frame
@@ -88,7 +88,7 @@ def _layout(t: Texts) -> _Parts:
         draw = gr.Button(t("image.generate"), variant="primary", elem_id="conditioning-draw",
                          elem_classes=ON_ENTER, scale=0, min_width=470)  # fmt: skip
         draw_stop = _stop_button("conditioning-draw-stop", t)
-    status = live_html("trace", "conditioning-status", t("conditioning.effects_title"))
+    status = live_html("runs/trace", "conditioning-status", t("conditioning.effects_title"))
     effects = []
     with gr.Column(elem_id="conditioning-effects"):
         for pair in (EFFECTS[:2], EFFECTS[2:]):
@@ -98,18 +98,18 @@ def _layout(t: Texts) -> _Parts:
     with gr.Row():
         cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=470)
         cut_stop = _stop_button("conditioning-cut-stop", t)
-    cuts = live_html("trace", "conditioning-cuts", t("conditioning.cut_title"))
+    cuts = live_html("runs/trace", "conditioning-cuts", t("conditioning.cut_title"))
     section(t("conditioning.switch_title"), t("conditioning.switch_hint"))
     at = gr.Slider(
         0, BarValues.num_inference_steps, value=6, step=1, label=t("conditioning.at"),
         info=t("conditioning.at_info"), elem_id="conditioning-at",
     )  # fmt: skip
-    one = live_html("trace", "conditioning-one", t("conditioning.switch_title"))
+    one = live_html("runs/trace", "conditioning-one", t("conditioning.switch_title"))
     with gr.Row():
         switch = gr.Button(t("conditioning.switch"), elem_id="conditioning-switch", scale=0, min_width=470)
         switch_stop = _stop_button("conditioning-switch-stop", t)
     with gr.Column(elem_classes="sv-wide"):
-        row = live_html("trace", "conditioning-row", t("conditioning.switch_title"))
+        row = live_html("runs/trace", "conditioning-row", t("conditioning.switch_title"))
         scores = plot(t("conditioning.switch_alt"), elem_id="conditioning-scores", visible=False)
     return _Parts(
         draw, draw_stop, effects, status, cut, cut_stop, cuts, at, switch, switch_stop, row, scores, one

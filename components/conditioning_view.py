@@ -4,9 +4,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from components.cross_attention_view import block_name
-from components.frames import Reel, encode
 from components.guidance_view import LEFT, RIGHT
-from components.trace_view import hole, picture
+from components.runs.frames import Reel, encode
+from components.runs.trace_view import hole, picture
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short

@@ -26,8 +26,8 @@ from components.contrastive_desk import (
     without,
 )
 from components.contrastive_view import waiting_html
-from components.live import TRAINING, owner_of
 from components.prompt_bar import PromptBar
+from components.runs.training import TRAINING, owner_of
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame

@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from components.batches import BatchViews, estimates, show_batch
 from components.control_vector_figures import (
     LEVERS,
     Extra,
@@ -17,9 +16,10 @@ from components.control_vector_figures import (
     scores_text,
     strip_view,
 )
-from components.frames import encode
 from components.picture_tabs import STEPPER
-from components.runs import RunSlot
+from components.runs.batch import BatchViews, estimates, show_batch
+from components.runs.frames import encode
+from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html
@@ -27,7 +27,7 @@ from components.ui.plots import plot
 from pipelines.image.control_vector import Drawn, at_blend, at_weight, finish
 from pipelines.image.request import DenoiseStep, ImageRequest
 
-STEM, ALSO = "control_vector_lever", ("trace",)  # whose rules and script the views of this part have
+STEM, ALSO = "control_vector_lever", ("runs/trace",)  # whose rules and script the views of this part have
 AT = {"blend": at_blend, "weight": at_weight}
 _NEAR = 0.006  # nearer to a station than that, its own picture is shown
 # Moves through the pictures in the browser; `control_vector_lever.js` listens.

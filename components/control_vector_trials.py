@@ -6,13 +6,13 @@ from typing import Any
 
 import gradio as gr
 
-from components.batches import BatchViews, show_batch
 from components.control_vector_figures import pooled_view
 from components.control_vector_lever import ALSO, STEM, Asked, Lever, build_lever, strip_values, wire_lever
-from components.frames import encode
 from components.picture_tabs import STEPPER, example_request, request_like
 from components.prompt_bar import DEFAULT_PROMPT, PromptBar
-from components.runs import RunSlot
+from components.runs.batch import BatchViews, show_batch
+from components.runs.frames import encode
+from components.runs.slot import RunSlot
 from components.tokens_html import limit_sentence, style_of
 from components.ui.colors import token_colours
 from components.ui.errors import explained

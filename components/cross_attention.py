@@ -13,10 +13,10 @@ from components.cross_attention_trials import (
     wire_picture,
 )
 from components.cross_attention_view import trace_view
-from components.frames import Reel
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import BarValues, PromptBar
-from components.runs import RunSlot, RunViews, show_run
+from components.runs.frames import Reel
+from components.runs.slot import RunSlot, RunViews, show_run
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, html_escape, live_html, section, tab_frame

@@ -9,12 +9,12 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from components.batches import show_when_done, told
 from components.cross_attention_view import still_view, token_rows
-from components.frames import encode
 from components.picture_tabs import STEPPER, request_like
 from components.prompt_bar import PromptBar
-from components.runs import RunSlot
+from components.runs.batch import show_when_done, told
+from components.runs.frames import encode
+from components.runs.slot import RunSlot
 from components.ui.colors import token_colours
 from components.ui.errors import explained
 from components.ui.language import Texts

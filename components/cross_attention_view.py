@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.frames import Frames, encode, encode_exactly
-from components.trace_view import facts, step_label
+from components.runs.frames import Frames, encode, encode_exactly
+from components.runs.trace_view import facts, step_label
 from components.ui.colors import NEUTRAL, text_on, token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape

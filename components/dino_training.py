@@ -13,7 +13,7 @@ import gradio as gr
 
 from components.dino_training_view import state_of, training_html
 from components.dino_view import waiting_html
-from components.live import MODEL, TRAINING, owner_of
+from components.runs.training import MODEL, TRAINING, owner_of
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section

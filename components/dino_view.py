@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from components.clip_matrix_view import thumbnail
-from components.frames import encode, encode_exactly
+from components.runs.frames import encode, encode_exactly
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, percent

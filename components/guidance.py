@@ -8,12 +8,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.frames import Reel, encode
 from components.guidance_sweep import build_sweep_section, guidance_sweep, wire_sweep
 from components.guidance_view import away_idle, away_view, dial_view, sum_view
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import GUIDANCE, BarValues, PromptBar
-from components.runs import RunSlot, RunViews, show_run
+from components.runs.frames import Reel, encode
+from components.runs.slot import RunSlot, RunViews, show_run
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
@@ -40,9 +40,9 @@ def build_guidance_tab(bar: PromptBar, t: Texts, public: bool) -> None:
             draw = gr.Button(t("image.generate"), variant="primary", elem_id="guidance-draw",
                              elem_classes=ON_ENTER, scale=1, min_width=180)  # fmt: skip
             stop = gr.Button(t("guidance.stop"), variant="stop", elem_id="guidance-stop", interactive=False)
-        live = live_html("trace", "guidance-live", t("guidance.live_title"))
+        live = live_html("runs/trace", "guidance-live", t("guidance.live_title"))
         section(t("guidance.sum_title"), t("guidance.sum_hint"))
-        equation = live_html("trace", "guidance-sum", t("guidance.sum_title"))
+        equation = live_html("runs/trace", "guidance-sum", t("guidance.sum_title"))
         sweep = build_sweep_section(t)
         away = _away_section(t)
     inputs = [dial if part is bar.guidance_scale else part for part in bar.run_inputs]
@@ -71,7 +71,7 @@ def _away_section(t: Texts) -> tuple[gr.Button, gr.Textbox, gr.HTML]:
             elem_classes="sv-text", scale=3, min_width=320,
         )  # fmt: skip
         button = gr.Button(t("guidance.negative"), elem_id="away", scale=2)
-    return button, text, live_html("trace", "guidance-away", t("guidance.negative_title"), away_idle(t))
+    return button, text, live_html("runs/trace", "guidance-away", t("guidance.negative_title"), away_idle(t))
 
 
 def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 
-from components.batches import show_when_done, told
-from components.frames import png_base64
 from components.guidance_view import sweep_figure, sweep_row, sweep_summary
 from components.picture_tabs import STEPPER, example_request, request_like
 from components.prompt_bar import BarValues
-from components.runs import RunSlot
+from components.runs.batch import show_when_done, told
+from components.runs.frames import png_base64
+from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
@@ -74,7 +74,7 @@ def build_sweep_section(t: Texts) -> SweepSection:
             js_on_load=None,
         )
         figure = plot(t("guidance.sweep_alt"))
-    summary = live_html("trace", "guidance-sweep-summary", t("guidance.sweep_title"))
+    summary = live_html("runs/trace", "guidance-sweep-summary", t("guidance.sweep_title"))
     return SweepSection(button, stop, row, figure, summary, gr.State(None))
 
 

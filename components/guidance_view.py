@@ -6,8 +6,8 @@ from html import escape
 import plotly.graph_objects as go
 from plotly.colors import get_colorscale
 
-from components.frames import Frames, encode
-from components.trace_view import facts, film, hole, picture, readout, scrubber, store
+from components.runs.frames import Frames, encode
+from components.runs.trace_view import facts, film, hole, picture, readout, scrubber, store
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short

@@ -10,11 +10,11 @@ import gradio as gr
 import numpy as np
 from gradio.processing_utils import save_bytes_to_cache
 
-from components.frames import Reel
 from components.picture_tabs import STEPPER, example_if_ready, observed, open_tab
 from components.prompt_bar import BarValues, PromptBar
-from components.runs import RunSlot, RunViews, show_run
-from components.trace_view import finished_view, running_view
+from components.runs.frames import Reel
+from components.runs.slot import RunSlot, RunViews, show_run
+from components.runs.trace_view import finished_view, running_view
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
@@ -48,7 +48,7 @@ def build_image_tab(bar: PromptBar, t: Texts, public: bool) -> None:
             stop = gr.Button(t("image.stop"), variant="stop", interactive=False, elem_id="stop")
             reseed = gr.Button(t("image.reseed"), elem_id="reseed")
             download = gr.DownloadButton(t("image.download"), interactive=False, elem_id="download")
-        view = live_html("trace", "image-trace", t("image.title"))
+        view = live_html("runs/trace", "image-trace", t("image.title"))
         scheduler = gr.Radio(
             [(t(f"image.scheduler_{name.replace('+', 'p')}"), name) for name in SCHEDULERS],
             value=SCHEDULERS[0], label=t("image.scheduler"), info=t("image.scheduler_info"),

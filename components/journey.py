@@ -6,14 +6,14 @@ from typing import Any
 
 import gradio as gr
 
-from components.frames import Reel
 from components.journey_film import build_film_row
 from components.journey_sound import build_sound_row
 from components.journey_time import TimeRow
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.picture_tabs import STEPPER, open_tab, request_like
 from components.prompt_bar import BarValues, PromptBar, run_values, values_from_query
-from components.runs import RunSlot, RunViews, show_run
+from components.runs.frames import Reel
+from components.runs.slot import RunSlot, RunViews, show_run
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, html_escape, live_html, tab_frame

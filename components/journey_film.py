@@ -7,7 +7,7 @@ from components.journey_time import TimeRow, build_time_row, station_page
 from components.journey_view import hole
 from components.picture_tabs import example_request
 from components.prompt_bar import PromptBar
-from components.runs import RunSlot
+from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.video_runs import FILM, film_run, shot_of

@@ -8,11 +8,11 @@ from PIL import Image
 
 from components.audio_run import AUDIO, Made, Progress, example_if_ready, grow_sound
 from components.audio_view import code_colours, seconds_text
-from components.frames import encode_exactly
 from components.journey_time import TimeRow, build_time_row, station_page
 from components.journey_view import hole
 from components.prompt_bar import PromptBar
-from components.runs import RunSlot
+from components.runs.frames import encode_exactly
+from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from pipelines.audio.audio import AudioRequest

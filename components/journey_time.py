@@ -8,7 +8,7 @@ import gradio as gr
 
 from components.journey_view import READING, STEERING, card, row
 from components.prompt_bar import PromptBar, values_from_query
-from components.runs import RunSlot
+from components.runs.slot import RunSlot
 from components.ui.errors import message
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html

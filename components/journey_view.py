@@ -8,8 +8,8 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 
 from components.control_vector_view import heat_uri
 from components.cross_attention_view import first_word
-from components.frames import Frames, Reel, encode, encode_exactly
-from components.trace_view import facts
+from components.runs.frames import Frames, Reel, encode, encode_exactly
+from components.runs.trace_view import facts
 from components.ui.colors import text_on, token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape

@@ -5,9 +5,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from components.frames import Frames, Reel
 from components.prompt_bar import BarValues
-from components.runs import RunSlot
+from components.runs.frames import Frames, Reel
+from components.runs.slot import RunSlot
 from pipelines.image import image
 from pipelines.image.image import SCHEDULERS, ImageRequest, Trace
 from pipelines.serving import models

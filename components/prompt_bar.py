@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.runs import RunSlot
+from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, one_click_away
 from pipelines.serving import models
@@ -51,7 +51,7 @@ class PromptBar:
         clip_model: catalogue id of the role "clip".
         image_model: catalogue id of the role "image".
         trace: this visitor's last `pipelines.image.image.Trace`, or None.
-        run: this visitor's `components.runs.RunSlot`; a new run ends the one under way.
+        run: this visitor's `components.runs.slot.RunSlot`; a new run ends the one under way.
     """
 
     prompt: gr.Textbox

@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from components.batches import BatchViews, show_batch
 from components.image import save_png
 from components.picture_tabs import STEPPER, example_request, request_like
 from components.prompt_bar import EXAMPLES, BarValues, PromptBar
@@ -16,7 +15,8 @@ from components.prompt_lab_chips import NEGATIVE, builder_html, clicked
 from components.prompt_lab_own import build_seeds
 from components.prompt_lab_trials import build_negative, build_without, idle_html, wire_stop
 from components.prompt_lab_view import score_drop, variants_running, variants_view
-from components.runs import RunSlot
+from components.runs.batch import BatchViews, show_batch
+from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame

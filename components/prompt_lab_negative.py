@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from components.frames import encode
 from components.prompt_lab_seeds import interval
 from components.prompt_lab_view import facts_html, running_bar
+from components.runs.frames import encode
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, percent

@@ -5,7 +5,6 @@ from typing import Any
 
 import gradio as gr
 
-from components.batches import BatchViews, show_batch
 from components.picture_tabs import STEPPER, request_like
 from components.prompt_bar import PromptBar
 from components.prompt_lab_seeds import (
@@ -17,7 +16,8 @@ from components.prompt_lab_seeds import (
     seeds_view,
 )
 from components.prompt_lab_trials import idle_html, wire_stop
-from components.runs import RunSlot
+from components.runs.batch import BatchViews, show_batch
+from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section

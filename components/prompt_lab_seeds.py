@@ -6,9 +6,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from components.frames import encode
 from components.prompt_lab_chips import marked
 from components.prompt_lab_view import facts_html, running_bar, shortened
+from components.runs.frames import encode
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, percent

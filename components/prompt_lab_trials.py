@@ -5,12 +5,12 @@ from typing import Any
 
 import gradio as gr
 
-from components.batches import BatchViews, show_batch
 from components.picture_tabs import STEPPER, request_like
 from components.prompt_bar import PromptBar
 from components.prompt_lab_negative import measured_html, negative_running, negative_view
 from components.prompt_lab_view import without_figure, without_running, without_view
-from components.runs import RunSlot
+from components.runs.batch import BatchViews, show_batch
+from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from components.frames import encode
+from components.runs.frames import encode
 from components.ui.colors import NEUTRAL, token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from components.prompt_bar import BarValues, PromptBar
-from components.runs import RunSlot
+from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, html_escape, live_html, one_click_away, tab_frame

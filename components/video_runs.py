@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from components.prompt_bar import BarValues
-from components.runs import PACE, RunSlot
+from components.runs.slot import PACE, RunSlot
 from components.video_sheets import FilmReel, Shot
 from pipelines.serving import models
 from pipelines.video import video

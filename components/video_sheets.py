@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from plotly.colors import get_colorscale
 
-from components.frames import coloured, encode, encode_exactly
+from components.runs.frames import coloured, encode, encode_exactly
 from components.ui.plots import SEQUENTIAL
 from pipelines.video import video
 from pipelines.video.measures import FilmMeasures, measure

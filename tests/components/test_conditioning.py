@@ -9,7 +9,7 @@ from PIL import Image
 
 from components.conditioning import OTHERS, cut_blocks, effects_run, second_prompt, switch_prompts, switch_run
 from components.conditioning_view import cuts_view, effects_figures, switch_figure, switch_row
-from components.runs import RunSlot
+from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.image import conditioning as pipeline
 from pipelines.image import image

@@ -16,7 +16,7 @@ from components.control_vector_figures import LEVERS, Strip, lever_figure, poole
 from components.control_vector_lever import draw_place, draw_strip
 from components.control_vector_view import handed_view, heat_uri, table_html
 from components.prompt_bar import DEFAULT_PROMPT
-from components.runs import RunSlot
+from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from components.ui.plots import DIVERGING
 from pipelines.image import control_vector as pipeline

@@ -14,8 +14,8 @@ from PIL import Image
 from components.cross_attention import cross_attention, look_run
 from components.cross_attention_trials import hidden_figure, hidden_pictures, hidden_run, picture_page
 from components.cross_attention_view import atlas, block_name, first_word, token_rows, trace_view
-from components.frames import Frames
-from components.runs import RunSlot
+from components.runs.frames import Frames
+from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import image

@@ -52,8 +52,11 @@ def test_the_document_has_everything_once() -> None:
 
 def test_a_view_without_a_script_runs_none() -> None:
     with gr.Blocks():
-        assert live_html("trace", "a", script=False).js_on_load is None
-        assert live_html("trace", "b", also=("tokens",)).elem_classes == ["sv-view-tokens", "sv-view-trace"]
+        assert live_html("runs/trace", "a", script=False).js_on_load is None
+        assert live_html("runs/trace", "b", also=("tokens",)).elem_classes == [
+            "sv-view-tokens",
+            "sv-view-trace",
+        ]
 
 
 @pytest.mark.parametrize("query", ["", "?tab=audio&prompt=A%20cat%20%26%20a%20dog%3F&seed=7"])

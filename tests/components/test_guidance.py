@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.frames import Frames
 from components.guidance import compare_without_and_with, turn
 from components.guidance_sweep import SCALES, guidance_sweep, sweep_run
 from components.guidance_view import dial_view, formula, sum_view, sweep_figure, sweep_row
-from components.runs import RunSlot
+from components.runs.frames import Frames
+from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.clip.model import clip_scores
 from pipelines.image import image

@@ -11,11 +11,11 @@ import pytest
 from gradio.utils import deep_hash
 from PIL import Image
 
-from components.frames import Frames, Reel, magnitude_picture, signed_tile
 from components.image import draw_run, generate_image, save_png
 from components.picture_tabs import trace_at_hand
-from components.runs import RunSlot
-from components.trace_view import film, finished_view, running_view
+from components.runs.frames import Frames, Reel, magnitude_picture, signed_tile
+from components.runs.slot import RunSlot
+from components.runs.trace_view import film, finished_view, running_view
 from components.ui.language import load_texts
 from pipelines.image import image, stepper
 from pipelines.image.image import ImageRequest, Trace

@@ -7,8 +7,8 @@ import gradio as gr
 import httpx
 import pytest
 
-from components import live
-from components.live import owner_of, wire_leaving
+from components.runs import training as live
+from components.runs.training import owner_of, wire_leaving
 
 
 class Noted:

@@ -17,7 +17,7 @@ from components.prompt_lab_own import seeds_run
 from components.prompt_lab_seeds import distribution_figure, distribution_text
 from components.prompt_lab_trials import negative_run, without_run
 from components.prompt_lab_view import score_drop, variants_view, without_figure, without_view, word_colours
-from components.runs import RunSlot
+from components.runs.slot import RunSlot
 from components.ui.colors import NEUTRAL, token_colours
 from components.ui.language import load_texts
 from pipelines.image.image import ImageRequest, read_parameters

@@ -18,7 +18,7 @@ from PIL import Image
 
 from components import journey_film, video_pair, video_runs
 from components import video as tab
-from components.runs import RunSlot
+from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from components.video_pair import other_request, pair_run, pair_view
 from components.video_sheets import FilmReel, Shot, film_sheet

@@ -15,7 +15,7 @@ import torch
 
 from components.audio import _shown, books_message
 from components.audio_levels import show_speech
-from components.runs import RunSlot
+from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.audio import audio, bark
 from pipelines.audio.audio import AudioRequest, encode_clip, generate, run

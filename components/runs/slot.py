@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from components.frames import Frames, Reel
+from components.runs.frames import Frames, Reel
 from pipelines.image import image, stepper
 from pipelines.image.image import DenoiseStep, ImageRequest, Trace
 

@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.frames import encode
-from components.runs import RunSlot
+from components.runs.frames import encode
+from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from pipelines.image import image
 from pipelines.image.request import DenoiseStep, ImageRequest

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from components.frames import Frames, Reel
+from components.runs.frames import Frames, Reel
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import short

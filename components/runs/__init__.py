@@ -1,0 +1,1 @@
+"""A visitor's runs: how they begin, are shown, stopped and kept."""
