@@ -18,7 +18,6 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from components import (
-    api,
     audio,
     clip_matrix,
     conditioning,
@@ -28,19 +27,19 @@ from components import (
     cross_attention,
     dino,
     embeddings,
-    examples,
     guidance,
     image,
     journey,
     prompt_lab,
-    theme,
     tokens,
     video,
 )
-from components.address import wire_address
-from components.document import Document
-from components.header import build_footer, build_header
-from components.prompt_bar import build_prompt_bar
+from components import warm_up as examples
+from components.page import api, theme
+from components.page.address import wire_address
+from components.page.document import Document
+from components.page.header import build_footer, build_header
+from components.page.prompt_bar import build_prompt_bar
 from components.runs import training as live
 from components.ui.language import load_texts
 

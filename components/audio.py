@@ -16,7 +16,7 @@ from components.audio_levels import show_speech, speech_message
 from components.audio_pair import build_pair_part, wire_pair_part
 from components.audio_run import AUDIO, Made, example_if_ready, made_message, request_of, show_sound
 from components.audio_view import GUESS, feed_html, guess_html, levels_html, player_html, sound_part
-from components.prompt_bar import BarValues, PromptBar
+from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts

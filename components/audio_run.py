@@ -19,7 +19,7 @@ from components.audio_view import (
     seconds_text,
     sound_part,
 )
-from components.prompt_bar import BarValues
+from components.page.prompt_bar import BarValues
 from components.runs.slot import Run, RunSlot
 from components.ui.language import Texts
 from components.ui.numbers import fixed

@@ -23,7 +23,7 @@ from components.clip_matrix_bench import (
     score_panel,
     with_images,
 )
-from components.prompt_bar import PromptBar
+from components.page.prompt_bar import PromptBar
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section, tab_frame

@@ -14,8 +14,8 @@ from components.conditioning_view import (
     switch_one,
     switch_row,
 )
-from components.picture_tabs import STEPPER, open_tab, request_like
-from components.prompt_bar import BarValues, PromptBar
+from components.page.picture_tabs import STEPPER, open_tab, request_like
+from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.batch import show_when_done, told
 from components.runs.frames import Reel, encode, png_base64
 from components.runs.slot import RunSlot, RunViews, show_run

@@ -10,7 +10,7 @@ import numpy as np
 
 from components.context_figures import moves_figure, pair_figure
 from components.context_html import message_html, moves_html, pair_html, verdict_html, view_html, word_label
-from components.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section, tab_frame

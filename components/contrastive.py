@@ -26,7 +26,7 @@ from components.contrastive_desk import (
     without,
 )
 from components.contrastive_view import waiting_html
-from components.prompt_bar import PromptBar
+from components.page.prompt_bar import PromptBar
 from components.runs.training import TRAINING, owner_of
 from components.ui.errors import explained
 from components.ui.language import Texts

@@ -10,7 +10,7 @@ from components import control_vector_trials as trials
 from components.control_vector_view import handed_view, names_of, table_html
 from components.embedding_map import LIVE
 from components.image import save_png
-from components.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.tokens_html import limit_sentence
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts

@@ -16,7 +16,7 @@ from components.control_vector_figures import (
     scores_text,
     strip_view,
 )
-from components.picture_tabs import STEPPER
+from components.page.picture_tabs import STEPPER
 from components.runs.batch import BatchViews, estimates, show_batch
 from components.runs.frames import encode
 from components.runs.slot import RunSlot

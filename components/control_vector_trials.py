@@ -8,8 +8,8 @@ import gradio as gr
 
 from components.control_vector_figures import pooled_view
 from components.control_vector_lever import ALSO, STEM, Asked, Lever, build_lever, strip_values, wire_lever
-from components.picture_tabs import STEPPER, example_request, request_like
-from components.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.page.picture_tabs import STEPPER, example_request, request_like
+from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.batch import BatchViews, show_batch
 from components.runs.frames import encode
 from components.runs.slot import RunSlot

@@ -13,8 +13,8 @@ from components.cross_attention_trials import (
     wire_picture,
 )
 from components.cross_attention_view import trace_view
-from components.picture_tabs import STEPPER, open_tab, request_like
-from components.prompt_bar import BarValues, PromptBar
+from components.page.picture_tabs import STEPPER, open_tab, request_like
+from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.frames import Reel
 from components.runs.slot import RunSlot, RunViews, show_run
 from components.ui.errors import explained

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from components.cross_attention_view import still_view, token_rows
-from components.picture_tabs import STEPPER, request_like
-from components.prompt_bar import PromptBar
+from components.page.picture_tabs import STEPPER, request_like
+from components.page.prompt_bar import PromptBar
 from components.runs.batch import show_when_done, told
 from components.runs.frames import encode
 from components.runs.slot import RunSlot

@@ -13,7 +13,7 @@ from components.clip_matrix_view import sources_html
 from components.dino_training import API as TRAINING_API
 from components.dino_training import build_training_section, wire_training
 from components.dino_view import alert_html, neighbours_html, patches_html, waiting_html
-from components.prompt_bar import PromptBar
+from components.page.prompt_bar import PromptBar
 from components.runs.training import MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts

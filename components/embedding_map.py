@@ -18,7 +18,7 @@ from components.embedding_figures import (
     words_figure,
 )
 from components.embedding_html import difference_html, legend_html, map_note, message_html, neighbours_html
-from components.prompt_bar import PromptBar
+from components.page.prompt_bar import PromptBar
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import html_escape, section

@@ -8,7 +8,7 @@ import gradio as gr
 from components.embedding_html import STYLE
 from components.embedding_map import lay_out_map, wire_map
 from components.embedding_trials import build_arithmetic, build_directions
-from components.prompt_bar import PromptBar
+from components.page.prompt_bar import PromptBar
 from components.ui.language import Texts
 from components.ui.layout import tab_frame
 from pipelines.clip.embeddings import difference, embed

@@ -10,8 +10,8 @@ import numpy as np
 
 from components.guidance_sweep import build_sweep_section, guidance_sweep, wire_sweep
 from components.guidance_view import away_idle, away_view, dial_view, sum_view
-from components.picture_tabs import STEPPER, open_tab, request_like
-from components.prompt_bar import GUIDANCE, BarValues, PromptBar
+from components.page.picture_tabs import STEPPER, open_tab, request_like
+from components.page.prompt_bar import GUIDANCE, BarValues, PromptBar
 from components.runs.frames import Reel, encode
 from components.runs.slot import RunSlot, RunViews, show_run
 from components.ui.errors import explained

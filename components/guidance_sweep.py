@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from components.guidance_view import sweep_figure, sweep_row, sweep_summary
-from components.picture_tabs import STEPPER, example_request, request_like
-from components.prompt_bar import BarValues
+from components.page.picture_tabs import STEPPER, example_request, request_like
+from components.page.prompt_bar import BarValues
 from components.runs.batch import show_when_done, told
 from components.runs.frames import png_base64
 from components.runs.slot import RunSlot

@@ -10,8 +10,8 @@ import gradio as gr
 import numpy as np
 from gradio.processing_utils import save_bytes_to_cache
 
-from components.picture_tabs import STEPPER, example_if_ready, observed, open_tab
-from components.prompt_bar import BarValues, PromptBar
+from components.page.picture_tabs import STEPPER, example_if_ready, observed, open_tab
+from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.frames import Reel
 from components.runs.slot import RunSlot, RunViews, show_run
 from components.runs.trace_view import finished_view, running_view

@@ -10,8 +10,8 @@ from components.journey_film import build_film_row
 from components.journey_sound import build_sound_row
 from components.journey_time import TimeRow
 from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
-from components.picture_tabs import STEPPER, open_tab, request_like
-from components.prompt_bar import BarValues, PromptBar, run_values, values_from_query
+from components.page.picture_tabs import STEPPER, open_tab, request_like
+from components.page.prompt_bar import BarValues, PromptBar, run_values, values_from_query
 from components.runs.frames import Reel
 from components.runs.slot import RunSlot, RunViews, show_run
 from components.ui.errors import explained, message

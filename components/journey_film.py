@@ -5,8 +5,8 @@ from functools import lru_cache
 
 from components.journey_time import TimeRow, build_time_row, station_page
 from components.journey_view import hole
-from components.picture_tabs import example_request
-from components.prompt_bar import PromptBar
+from components.page.picture_tabs import example_request
+from components.page.prompt_bar import PromptBar
 from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.layout import html_escape

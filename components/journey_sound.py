@@ -10,7 +10,7 @@ from components.audio_run import AUDIO, Made, Progress, example_if_ready, grow_s
 from components.audio_view import code_colours, seconds_text
 from components.journey_time import TimeRow, build_time_row, station_page
 from components.journey_view import hole
-from components.prompt_bar import PromptBar
+from components.page.prompt_bar import PromptBar
 from components.runs.frames import encode_exactly
 from components.runs.slot import RunSlot
 from components.ui.language import Texts

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from components.journey_view import READING, STEERING, card, row
-from components.prompt_bar import PromptBar, values_from_query
+from components.page.prompt_bar import PromptBar, values_from_query
 from components.runs.slot import RunSlot
 from components.ui.errors import message
 from components.ui.language import Texts

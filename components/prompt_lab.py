@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from components.image import save_png
-from components.picture_tabs import STEPPER, example_request, request_like
-from components.prompt_bar import EXAMPLES, BarValues, PromptBar
+from components.page.picture_tabs import STEPPER, example_request, request_like
+from components.page.prompt_bar import EXAMPLES, BarValues, PromptBar
 from components.prompt_lab_chips import NEGATIVE, builder_html, clicked
 from components.prompt_lab_own import build_seeds
 from components.prompt_lab_trials import build_negative, build_without, idle_html, wire_stop

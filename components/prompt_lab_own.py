@@ -5,8 +5,8 @@ from typing import Any
 
 import gradio as gr
 
-from components.picture_tabs import STEPPER, request_like
-from components.prompt_bar import PromptBar
+from components.page.picture_tabs import STEPPER, request_like
+from components.page.prompt_bar import PromptBar
 from components.prompt_lab_seeds import (
     MEASURES,
     SEEDS,

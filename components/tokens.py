@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.tokens_compare import compare_html, table_html
 from components.tokens_html import limit_sentence, reading_html
 from components.ui.errors import explained, message

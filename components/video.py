@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.prompt_bar import BarValues, PromptBar
+from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from components.prompt_bar import BarValues
+from components.page.prompt_bar import BarValues
 from components.runs.slot import PACE, RunSlot
 from components.video_sheets import FilmReel, Shot
 from pipelines.serving import models

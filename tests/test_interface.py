@@ -13,7 +13,7 @@ import gradio as gr
 import pytest
 
 import app
-from components.prompt_bar import BarValues
+from components.page.prompt_bar import BarValues
 
 ROOT = Path(__file__).parents[1]
 KEPT = json.loads(Path(__file__).with_name("interface.json").read_text("utf-8"))

@@ -89,7 +89,7 @@ def live_html(
 ) -> gr.HTML:
     """A place for a view that has rules (`<view>.css`) and a script (`<view>.js`) of its own.
 
-    The document carries both once (`components/document.py`), however many places use them; Gradio
+    The document carries both once (`components/page/document.py`), however many places use them; Gradio
     would send them with every place.
 
     Args:

@@ -6,7 +6,7 @@ import gradio as gr
 import pytest
 from gradio.utils import get_function_params
 
-from components.api import _clear_errors
+from components.page.api import _clear_errors
 from pipelines.serving.errors import InputError
 
 

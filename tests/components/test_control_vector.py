@@ -15,7 +15,7 @@ from components.control_vector import _follow, control_vector, steer
 from components.control_vector_figures import LEVERS, Strip, lever_figure, pooled_view, strip_view
 from components.control_vector_lever import draw_place, draw_strip
 from components.control_vector_view import handed_view, heat_uri, table_html
-from components.prompt_bar import DEFAULT_PROMPT
+from components.page.prompt_bar import DEFAULT_PROMPT
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from components.ui.plots import DIVERGING

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 import app
-from components.document import Document, dress, view_files, view_rules, view_scripts
+from components.page.document import Document, dress, view_files, view_rules, view_scripts
 from components.ui.layout import live_html, view_class
 
 SKELETON = '<html lang="en"><head><meta charset="utf-8"></head><body></body></html>'

@@ -1,6 +1,6 @@
-from components import examples
+from components import warm_up as examples
 from components.guidance_sweep import SCALES, compute_example_sweep
-from components.picture_tabs import compute_example, example_if_ready, example_request
+from components.page.picture_tabs import compute_example, example_if_ready, example_request
 
 
 def test_the_first_tabs_are_filled_from_a_real_run_of_the_bars_defaults():

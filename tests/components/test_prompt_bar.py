@@ -3,7 +3,7 @@
 import gradio as gr
 import pytest
 
-from components.prompt_bar import (
+from components.page.prompt_bar import (
     DEFAULT_PROMPT,
     EXAMPLES,
     MAX_SEED,

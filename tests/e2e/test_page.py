@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from components.prompt_bar import EXAMPLES
+from components.page.prompt_bar import EXAMPLES
 from components.ui.language import load_texts
 from components.ui.numbers import percent
 

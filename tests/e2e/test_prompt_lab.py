@@ -7,7 +7,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
-from components.prompt_bar import EXAMPLES
+from components.page.prompt_bar import EXAMPLES
 from components.ui.language import load_texts
 
 WAIT = 120_000  # ms; a guard, not a measure: the machine may be busy with a training

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import gradio as gr
 
-FONTS = Path(__file__).parents[1] / "assets" / "fonts"
+FONTS = Path(__file__).parents[2] / "assets" / "fonts"
 
 # Neutral greys of the page, light to dark, and the accent (Okabe–Ito blue) with its neighbours.
 _GREY = gr.themes.Color(

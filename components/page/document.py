@@ -12,14 +12,14 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from components import theme
+from components.page import theme
 from components.ui.language import load_texts
 from components.ui.layout import view_class
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 PAGES = {"/": "en", "/de": "de"}
 # What belongs to the whole page, or is loaded where it is used.
-_NO_VIEWS = {"style", "page", "embeddings"}
+_NO_VIEWS = {"page/style", "page/page", "embeddings", "embeddings/view", "embeddings/move_prompts"}
 
 
 def view_files(suffix: str) -> dict[str, str]:
@@ -59,8 +59,8 @@ def dress(html: str, language: str) -> str:
     # Addresses are relative to the page's own folder without it, too; with it, Plotly's `url(#clip)` and a
     # link to `#tabs` would mean another document as soon as the address changes.
     html = re.sub(r'<base href="\./"\s*/?>', "", html, count=1)
-    script = (HERE / "page.js").read_text("utf-8") + view_scripts()
-    rules = theme.font_faces() + (HERE / "style.css").read_text("utf-8") + view_rules()
+    script = (HERE / "page" / "page.js").read_text("utf-8") + view_scripts()
+    rules = theme.font_faces() + (HERE / "page" / "style.css").read_text("utf-8") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
     html = html.replace(
         "<head>", f"<head><script>window.svTitle={title};window.svWords={words};{script}</script>", 1

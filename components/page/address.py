@@ -5,7 +5,7 @@ from dataclasses import astuple, fields
 
 import gradio as gr
 
-from components.prompt_bar import BarValues, PromptBar, values_from_query
+from components.page.prompt_bar import BarValues, PromptBar, values_from_query
 
 _NAMES = ", ".join(field.name for field in fields(BarValues))
 

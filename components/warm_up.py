@@ -9,7 +9,7 @@ from components.audio_run import compute_example_sound
 from components.control_vector_trials import compute_example_strip
 from components.guidance_sweep import compute_example_sweep
 from components.journey_film import compute_example_station
-from components.picture_tabs import compute_example
+from components.page.picture_tabs import compute_example
 from components.prompt_lab import compute_example_variants
 from components.video_runs import compute_example_film
 from pipelines.clip import embeddings

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from components.prompt_bar import BarValues
+from components.page.prompt_bar import BarValues
 from components.runs.frames import Frames, Reel
 from components.runs.slot import RunSlot
 from pipelines.image import image

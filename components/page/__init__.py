@@ -1,0 +1,1 @@
+"""What stands around the tabs: header, prompt bar, address, document, endpoints."""
