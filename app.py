@@ -29,12 +29,12 @@ from components import (
     embeddings,
     guidance,
     image,
-    journey,
     prompt_lab,
     tokens,
     video,
 )
 from components import warm_up as examples
+from components.journey import tab as journey
 from components.page import api, theme
 from components.page.address import wire_address
 from components.page.document import Document

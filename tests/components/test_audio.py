@@ -16,7 +16,7 @@ from components import audio as tab
 from components import audio_clip, audio_pair
 from components.audio_run import Made, Progress, compute_sound, made_message, make_all, request_of, show_sound
 from components.audio_view import code_colours, guess_html, levels_html, player_html
-from components.journey_sound import sound_station, waiting_sound
+from components.journey.audio_row import sound_station, waiting_sound
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.audio import audio

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from components.audio_run import compute_sound, grow_sound
-from components.journey import follow_prompt, journey_run
-from components.journey_sound import running_sound, sound_station, waiting_sound
-from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
+from components.journey.audio_row import running_sound, sound_station, waiting_sound
+from components.journey.tab import follow_prompt, journey_run
+from components.journey.view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.runs.frames import Frames, Reel
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts

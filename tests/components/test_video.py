@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import journey_film, video_pair, video_runs
 from components import video as tab
+from components import video_pair, video_runs
+from components.journey import video_row as journey_film
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from components.video_pair import other_request, pair_run, pair_view

@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from components.journey_film import build_film_row
-from components.journey_sound import build_sound_row
-from components.journey_time import TimeRow
-from components.journey_view import READING, STEERING, reading_view, steering_view, waiting_view
+from components.journey.audio_row import build_sound_row
+from components.journey.time_row import TimeRow
+from components.journey.video_row import build_film_row
+from components.journey.view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.page.picture_tabs import STEPPER, open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar, run_values, values_from_query
 from components.runs.frames import Reel
@@ -81,7 +81,7 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
         What to do when the page opens.
     """
     with tab_frame(t, "journey") as tab:
-        reading = live_html("journey", "journey-reading", t("journey.reading"), waiting_view(READING, t))
+        reading = live_html("journey/view", "journey-reading", t("journey.reading"), waiting_view(READING, t))
         with gr.Row(elem_classes="journey-actions", equal_height=True):
             start = gr.Button(
                 t("journey.draw"),
@@ -94,7 +94,9 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
             stop = gr.Button(
                 t("image.stop"), variant="stop", interactive=False, elem_id="journey-stop", scale=0
             )
-        steering = live_html("journey", "journey-steering", t("journey.steering"), waiting_view(STEERING, t))
+        steering = live_html(
+            "journey/view", "journey-steering", t("journey.steering"), waiting_view(STEERING, t)
+        )
         lasting = (build_film_row(bar, t), build_sound_row(bar, t))
     read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
     draw_inputs = bar.run_inputs

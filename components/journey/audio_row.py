@@ -8,8 +8,8 @@ from PIL import Image
 
 from components.audio_run import AUDIO, Made, Progress, example_if_ready, grow_sound
 from components.audio_view import code_colours, seconds_text
-from components.journey_time import TimeRow, build_time_row, station_page
-from components.journey_view import hole
+from components.journey.time_row import TimeRow, build_time_row, station_page
+from components.journey.view import hole
 from components.page.prompt_bar import PromptBar
 from components.runs.frames import encode_exactly
 from components.runs.slot import RunSlot

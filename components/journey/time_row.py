@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.journey_view import READING, STEERING, card, row
+from components.journey.view import READING, STEERING, card, row
 from components.page.prompt_bar import PromptBar, values_from_query
 from components.runs.slot import RunSlot
 from components.ui.errors import message
@@ -88,6 +88,6 @@ def build_time_row(
         except InputError as error:
             yield f'<p class="refused" role="alert">{html_escape(message(error, t))}</p>'
 
-    place = live_html("journey", f"journey-{stem}", t(f"journey.as_{stem}"), waiting)
+    place = live_html("journey/view", f"journey-{stem}", t(f"journey.as_{stem}"), waiting)
     inputs = [bar.prompt, bar.seed, bar.trace, gr.State(RunSlot())]
     return TimeRow(place, handler, inputs, {**wiring, "trigger_mode": "multiple"})

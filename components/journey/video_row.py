@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from functools import lru_cache
 
-from components.journey_time import TimeRow, build_time_row, station_page
-from components.journey_view import hole
+from components.journey.time_row import TimeRow, build_time_row, station_page
+from components.journey.view import hole
 from components.page.picture_tabs import example_request
 from components.page.prompt_bar import PromptBar
 from components.runs.slot import RunSlot
