@@ -30,7 +30,6 @@ from components import (
     guidance,
     image,
     prompt_lab,
-    tokens,
     video,
 )
 from components import warm_up as examples
@@ -41,6 +40,7 @@ from components.page.document import Document
 from components.page.header import build_footer, build_header
 from components.page.prompt_bar import build_prompt_bar
 from components.runs import training as live
+from components.tokens import tab as tokens
 from components.ui.language import load_texts
 
 ASSETS = Path(__file__).parent / "assets"

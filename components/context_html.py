@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from plotly.colors import sequential
 
-from components.tokens_html import style_of
+from components.tokens.view import style_of
 from components.ui.colors import text_on, token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape

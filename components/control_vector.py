@@ -11,7 +11,7 @@ from components.control_vector_view import handed_view, names_of, table_html
 from components.embedding_map import LIVE
 from components.image import save_png
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
-from components.tokens_html import limit_sentence
+from components.tokens.view import limit_sentence
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
 from components.ui.layout import html_escape, live_html, section, tab_frame

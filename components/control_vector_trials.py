@@ -13,7 +13,7 @@ from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.batch import BatchViews, show_batch
 from components.runs.frames import encode
 from components.runs.slot import RunSlot
-from components.tokens_html import limit_sentence, style_of
+from components.tokens.view import limit_sentence, style_of
 from components.ui.colors import token_colours
 from components.ui.errors import explained
 from components.ui.language import Texts

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from components.tokens_html import limit_sentence, style_of
+from components.tokens.view import limit_sentence, style_of
 from components.ui.colors import token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape

@@ -53,7 +53,7 @@ def test_the_document_has_everything_once() -> None:
 def test_a_view_without_a_script_runs_none() -> None:
     with gr.Blocks():
         assert live_html("runs/trace", "a", script=False).js_on_load is None
-        assert live_html("runs/trace", "b", also=("tokens",)).elem_classes == [
+        assert live_html("runs/trace", "b", also=("tokens/view",)).elem_classes == [
             "sv-view-tokens",
             "sv-view-trace",
         ]

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from components.tokens import API, example_second, render, tokens
+from components.tokens.tab import API, example_second, render, tokens
 from components.ui.language import load_texts
 from pipelines.serving.errors import InputError
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from components.tokens_html import chip_html, colours_of
+from components.tokens.view import chip_html, colours_of
 from components.ui.colors import token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape

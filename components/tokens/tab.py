@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
-from components.tokens_compare import compare_html, table_html
-from components.tokens_html import limit_sentence, reading_html
+from components.tokens.compare_view import compare_html, table_html
+from components.tokens.view import limit_sentence, reading_html
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
 from components.ui.layout import html_escape, live_html, tab_frame
@@ -69,7 +69,7 @@ def build_tokens_tab(bar: PromptBar, t: Texts, public: bool) -> None:
             choices, value="clip", show_label=False, label=t("tokens.reader"), elem_id="tokens-reader"
         )
         first = render(DEFAULT_PROMPT, "", models.default_id("clip"), t)
-        view = live_html("tokens", "tokens-view", value=first)
+        view = live_html("tokens/view", "tokens-view", value=first)
 
     @explained(t)
     def show(prompt: str, prompt_b: str, role: str, clip_model: str, image_model: str) -> str:
