@@ -26,13 +26,13 @@ from components import (
     control_vector,
     cross_attention,
     dino,
-    embeddings,
     guidance,
     image,
     prompt_lab,
     video,
 )
 from components import warm_up as examples
+from components.embeddings import tab as embeddings
 from components.journey import tab as journey
 from components.page import api, theme
 from components.page.address import wire_address

@@ -8,7 +8,7 @@ import numpy as np
 
 from components import control_vector_trials as trials
 from components.control_vector_view import handed_view, names_of, table_html
-from components.embedding_map import LIVE
+from components.embeddings.map import LIVE
 from components.image import save_png
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.tokens.view import limit_sentence

@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from components import embedding_figures as figures
-from components import embedding_html as html
-from components import embedding_map as tab_map
-from components import embeddings as tab
+from components.embeddings import figures, tab
+from components.embeddings import map as tab_map
+from components.embeddings import view as html
 from components.ui.language import load_texts
 from pipelines.clip import directions, projections
 from pipelines.clip import embeddings as emb

@@ -5,9 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from components.embedding_html import STYLE
-from components.embedding_map import lay_out_map, wire_map
-from components.embedding_trials import build_arithmetic, build_directions
+from components.embeddings.directions import build_arithmetic, build_directions
+from components.embeddings.map import lay_out_map, wire_map
+from components.embeddings.view import STYLE
 from components.page.prompt_bar import PromptBar
 from components.ui.language import Texts
 from components.ui.layout import tab_frame

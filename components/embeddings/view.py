@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.embedding_figures import (
+from components.embeddings.figures import (
     COLOUR_A,
     COLOUR_B,
     group_colours,
@@ -21,7 +21,7 @@ from pipelines.clip.world_texts import ShortText, map_texts, short_texts
 from pipelines.world.captions import Facts, parse
 
 _SHOWN = 8  # candidates of the arithmetic
-STYLE = f"<style>{(Path(__file__).parent / 'embeddings.css').read_text('utf-8')}</style>"
+STYLE = f"<style>{(Path(__file__).parent / 'view.css').read_text('utf-8')}</style>"
 
 
 def message_html(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.embedding_figures import (
+from components.embeddings.figures import (
     GROUPINGS,
     map_figure,
     prompt_traces,
@@ -17,7 +17,7 @@ from components.embedding_figures import (
     values_of,
     words_figure,
 )
-from components.embedding_html import difference_html, legend_html, map_note, message_html, neighbours_html
+from components.embeddings.view import difference_html, legend_html, map_note, message_html, neighbours_html
 from components.page.prompt_bar import PromptBar
 from components.ui.errors import explained, message
 from components.ui.language import Texts
@@ -34,7 +34,7 @@ LIVE = MODEL | {"trigger_mode": "always_last", "show_progress": "hidden"}
 # Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
 IS_OPEN = """(_, ...rest) => [
   document.querySelector('#tab-embeddings[role="tabpanel"]')?.offsetParent != null, ...rest]"""
-_MOVE = (Path(__file__).parent / "embeddings.js").read_text("utf-8")
+_MOVE = (Path(__file__).parent / "move_prompts.js").read_text("utf-8")
 # On a touch screen a finger on the map scrolls the page instead of drawing a zoom box; on a narrow
 # one the map is square.
 # The figure is there a moment after the event says so.

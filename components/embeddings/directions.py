@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from components.embedding_figures import direction_figure, overview_figure
-from components.embedding_html import direction_html, equation_html, message_html
-from components.embedding_map import IS_OPEN, LIVE, MODEL
+from components.embeddings.figures import direction_figure, overview_figure
+from components.embeddings.map import IS_OPEN, LIVE, MODEL
+from components.embeddings.view import direction_html, equation_html, message_html
 from components.page.prompt_bar import PromptBar
 from components.ui.errors import explained, message
 from components.ui.language import Texts
