@@ -21,7 +21,6 @@ from components import (
     audio,
     clip_matrix,
     conditioning,
-    context,
     contrastive,
     control_vector,
     cross_attention,
@@ -32,6 +31,7 @@ from components import (
     video,
 )
 from components import warm_up as examples
+from components.context import tab as context
 from components.embeddings import tab as embeddings
 from components.journey import tab as journey
 from components.page import api, theme

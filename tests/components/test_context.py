@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components import context as tab
-from components.context import API, TRIALS, context
-from components.context_figures import moves_figure, pair_figure, spread
-from components.context_html import packed, view_html
+from components.context import tab
+from components.context.figures import moves_figure, pair_figure, spread
+from components.context.tab import API, TRIALS, context
+from components.context.view import packed, view_html
 from components.ui.language import load_texts
 from pipelines.serving.errors import InputError
 from pipelines.text.context import read_contexts, shared_words

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.context_figures import moves_figure, pair_figure
-from components.context_html import message_html, moves_html, pair_html, verdict_html, view_html, word_label
+from components.context.figures import moves_figure, pair_figure
+from components.context.view import message_html, moves_html, pair_html, verdict_html, view_html, word_label
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.ui.errors import explained, message
 from components.ui.language import Texts
@@ -153,18 +153,18 @@ def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
     """Draw the tab; it is filled when it is opened."""
     is_open, chosen = gr.Checkbox(True, visible=False), gr.State("")
     hint = gr.HTML(_hint_html(True, t), apply_default_css=False)
-    attention = live_html("context", "context-view")
+    attention = live_html("context/view", "context-view")
     section(t("context.moves_title"), t("context.moves_hint"))
     moves = plot(t("context.moves_alt"), elem_id="context-moves")
-    moved = live_html("context", "context-moved", script=False)
+    moved = live_html("context/view", "context-moved", script=False)
     section(t("context.pair_title"), t("context.pair_hint"))
     _trials(bar, chosen, t)
-    said = live_html("context", "context-said", script=False)
+    said = live_html("context/view", "context-said", script=False)
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             word = gr.Dropdown([], label=t("context.word"), filterable=False, elem_id="context-word")
         with gr.Column(scale=5, min_width=320):
-            verdict = live_html("context", "context-verdict", script=False)
+            verdict = live_html("context/view", "context-verdict", script=False)
     parted = plot(t("context.pair_alt"), elem_id="context-parted")
     return ContextView(is_open, hint, attention, moves, moved, said, word, parted, verdict, chosen)
 

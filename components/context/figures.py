@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from components.context_html import MARKS, names_of, word_label
+from components.context.view import MARKS, names_of, word_label
 from components.ui.colors import token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape
