@@ -22,7 +22,6 @@ from components import (
     clip_matrix,
     conditioning,
     contrastive,
-    control_vector,
     cross_attention,
     dino,
     guidance,
@@ -32,6 +31,7 @@ from components import (
 )
 from components import warm_up as examples
 from components.context import tab as context
+from components.control_vector import tab as control_vector
 from components.embeddings import tab as embeddings
 from components.journey import tab as journey
 from components.page import api, theme

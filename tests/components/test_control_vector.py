@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import control_vector_trials as trials
-from components.control_vector import _follow, control_vector, steer
-from components.control_vector_figures import LEVERS, Strip, lever_figure, pooled_view, strip_view
-from components.control_vector_lever import draw_place, draw_strip
-from components.control_vector_view import handed_view, heat_uri, table_html
+from components.control_vector import blend as trials
+from components.control_vector.figures import LEVERS, Strip, lever_figure, pooled_view, strip_view
+from components.control_vector.lever import draw_place, draw_strip
+from components.control_vector.tab import _follow, control_vector, steer
+from components.control_vector.view import handed_view, heat_uri, table_html
 from components.page.prompt_bar import DEFAULT_PROMPT
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts

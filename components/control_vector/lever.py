@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.control_vector_figures import (
+from components.control_vector.figures import (
     LEVERS,
     Extra,
     Strip,
@@ -27,7 +27,7 @@ from components.ui.plots import plot
 from pipelines.image.control_vector import Drawn, at_blend, at_weight, finish
 from pipelines.image.request import DenoiseStep, ImageRequest
 
-STEM, ALSO = "control_vector_lever", ("runs/trace",)  # whose rules and script the views of this part have
+STEM, ALSO = "control_vector/lever", ("runs/trace",)  # whose rules and script the views of this part have
 AT = {"blend": at_blend, "weight": at_weight}
 _NEAR = 0.006  # nearer to a station than that, its own picture is shown
 # Moves through the pictures in the browser; `control_vector_lever.js` listens.

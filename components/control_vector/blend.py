@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from components.control_vector_figures import pooled_view
-from components.control_vector_lever import ALSO, STEM, Asked, Lever, build_lever, strip_values, wire_lever
+from components.control_vector.figures import pooled_view
+from components.control_vector.lever import ALSO, STEM, Asked, Lever, build_lever, strip_values, wire_lever
 from components.page.picture_tabs import STEPPER, example_request, request_like
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.batch import BatchViews, show_batch
@@ -209,7 +209,7 @@ def build_weight(bar: PromptBar, t: Texts) -> tuple[gr.HTML, gr.State]:
     """
     section(t("control_vector.weight_title"), t("control_vector.weight_hint"))
     choose = t("control_vector.choose")
-    picker = live_html("control_vector_tokens", "cv-tokens", choose, also=(STEM, *ALSO))
+    picker = live_html("control_vector/tokens", "cv-tokens", choose, also=(STEM, *ALSO))
     onwards = gr.Checkbox(
         label=t("control_vector.onwards"), info=t("control_vector.onwards_info"), elem_id="cv-onwards",
         render=False,

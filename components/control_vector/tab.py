@@ -6,8 +6,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components import control_vector_trials as trials
-from components.control_vector_view import handed_view, names_of, table_html
+from components.control_vector import blend as trials
+from components.control_vector.view import handed_view, names_of, table_html
 from components.embeddings.map import LIVE
 from components.image import save_png
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
@@ -44,9 +44,9 @@ def build_control_vector_tab(bar: PromptBar, t: Texts, public: bool) -> None:
             value="numbers", label=t("control_vector.show"), elem_id="cv-show",
         )  # fmt: skip
         loading = f'<p class="cv-refused">{html_escape(t("control_vector.loading"))}</p>'
-        handed = live_html("control_vector", "cv-handed", value=loading)
+        handed = live_html("control_vector/view", "cv-handed", value=loading)
         section(t("control_vector.table_title"), t("control_vector.table_hint"))
-        table = live_html("control_vector", "cv-table", script=False)
+        table = live_html("control_vector/view", "cv-table", script=False)
         pair = trials.build_blend(bar, tab, t)
         picker, chosen = trials.build_weight(bar, t)
         trials.build_pooled(bar, t)
