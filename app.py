@@ -19,7 +19,6 @@ from starlette.middleware import Middleware
 
 from components import (
     audio,
-    clip_matrix,
     conditioning,
     contrastive,
     cross_attention,
@@ -30,6 +29,7 @@ from components import (
     video,
 )
 from components import warm_up as examples
+from components.clip_matrix import tab as clip_matrix
 from components.context import tab as context
 from components.control_vector import tab as control_vector
 from components.embeddings import tab as embeddings

@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 from components.audio_run import AUDIO
-from components.clip_matrix_bench import uploaded
+from components.clip_matrix.state import uploaded
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section

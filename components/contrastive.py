@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from components.clip_matrix_bench import accept_named
-from components.clip_matrix_view import sources_html
+from components.clip_matrix.state import accept_named
+from components.clip_matrix.view import sources_html
 from components.contrastive_api import train_contrastive
 from components.contrastive_desk import (
     BURST,
@@ -104,7 +104,7 @@ def _layout(t: Texts) -> _Parts:
     section(t("contrastive.own_title"), t("contrastive.own_hint"))
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
-            strip = live_html("clip_matrix", "contrastive-strip", t("contrastive.strip"))
+            strip = live_html("clip_matrix/view", "contrastive-strip", t("contrastive.strip"))
             captions = gr.Textbox(
                 "\n".join(first_desk().pairs.captions), lines=5, max_lines=9, label=t("contrastive.captions"),
                 info=t("contrastive.captions_info"), elem_id="contrastive-captions", elem_classes="sv-text",
@@ -112,7 +112,7 @@ def _layout(t: Texts) -> _Parts:
             own = gr.Button(t("contrastive.train_own"), elem_id="contrastive-own")
         with gr.Column(scale=2, min_width=320):
             field = sources_html(t, "contrastive.drop")
-            sources = live_html("clip_matrix", "contrastive-sources", value=field)
+            sources = live_html("clip_matrix/view", "contrastive-sources", value=field)
             count = gr.Slider(
                 contrastive_pairs.FEWEST, contrastive_pairs.MOST, value=5, step=1,
                 label=t("contrastive.count"), elem_id="contrastive-count",

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from components.clip_matrix_bench import open_uploads
+from components.clip_matrix.state import open_uploads
 from components.contrastive_desk import EXPERIMENTS, measured, recipe_of
 from pipelines.clip import contrastive_pairs
 from pipelines.clip.clip_matrix import compute_clip_matrix

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from components.clip_matrix_bench import KEPT_SIDE
-from components.clip_matrix_view import strip_html, thumbnail
+from components.clip_matrix.state import KEPT_SIDE
+from components.clip_matrix.view import strip_html, thumbnail
 from components.contrastive_view import pulse_html, stage_html
 from components.ui.language import Texts
 from components.ui.layout import html_escape

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from components.clip_matrix_view import VIEWS, cell_colour
+from components.clip_matrix.view import VIEWS, cell_colour
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.training_console import console_html

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from components.clip_matrix_bench import open_uploads
-from components.clip_matrix_view import sources_html
+from components.clip_matrix.state import open_uploads
+from components.clip_matrix.view import sources_html
 from components.dino_training import API as TRAINING_API
 from components.dino_training import build_training_section, wire_training
 from components.dino_view import alert_html, neighbours_html, patches_html, waiting_html
@@ -98,7 +98,7 @@ def _layout(t: Texts) -> _Parts:
                 filterable=False, elem_id="dino-model",
             )  # fmt: skip
         with gr.Column(scale=3, min_width=320):
-            sources = live_html("clip_matrix", "dino-sources", value=sources_html(t, "dino.drop"))
+            sources = live_html("clip_matrix/view", "dino-sources", value=sources_html(t, "dino.drop"))
     section(t("dino.patches_title"), t("dino.patches_hint"))
     patches = live_html("dino", "dino-patches", t("dino.patches_title"), waiting_html(t))
     gr.Markdown(_measured("foreground_miou", t), elem_classes="sv-hint")

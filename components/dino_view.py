@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from components.clip_matrix_view import thumbnail
+from components.clip_matrix.view import thumbnail
 from components.runs.frames import encode, encode_exactly
 from components.ui.language import Texts
 from components.ui.layout import html_escape

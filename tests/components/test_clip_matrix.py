@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import clip_matrix as tab
-from components import clip_matrix_view as view
-from components.clip_matrix_bench import (
+from components.clip_matrix import tab, view
+from components.clip_matrix.state import (
     Bench,
     accept,
     compare,

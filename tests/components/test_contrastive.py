@@ -11,9 +11,9 @@ import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from components import clip_matrix_bench
 from components import contrastive_desk as bench
-from components.clip_matrix_bench import accept_named
+from components.clip_matrix import state as clip_matrix_bench
+from components.clip_matrix.state import accept_named
 from components.contrastive import train_contrastive
 from components.contrastive_desk import (
     EXPERIMENTS,

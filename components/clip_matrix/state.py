@@ -9,8 +9,8 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from components import clip_matrix_view as draw
-from components.clip_matrix_view import thumbnail
+from components.clip_matrix import view as draw
+from components.clip_matrix.view import thumbnail
 from components.ui.errors import message
 from components.ui.language import Texts
 from components.ui.layout import html_escape

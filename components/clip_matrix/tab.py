@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components import clip_matrix_view as draw
-from components.clip_matrix_bench import (
+from components.clip_matrix import view as draw
+from components.clip_matrix.state import (
     LABELS,
     TEMPLATE,
     Bench,
@@ -109,10 +109,12 @@ def _layout(t: Texts) -> _Parts:
             view = gr.Radio(choices, value="cosine", label=t("clip_matrix.view_label"), elem_id="clip-view")
         with gr.Column(min_width=320):
             shown = draw.temperature_html(bench.learned, bench.learned, t)
-            temperature = live_html("clip_matrix", "clip-temperature", value=shown)
+            temperature = live_html("clip_matrix/view", "clip-temperature", value=shown)
     hint = f'<p class="cm-hint">{html_escape(t("clip_matrix.temperature_hint"))}</p>'
-    live_html("clip_matrix", "clip-logit-scale", value=hint, script=False)
-    matrix = live_html("clip_matrix", "clip-matrix", value=matrix_panel(bench, "cosine", bench.learned, t))
+    live_html("clip_matrix/view", "clip-logit-scale", value=hint, script=False)
+    matrix = live_html(
+        "clip_matrix/view", "clip-matrix", value=matrix_panel(bench, "cosine", bench.learned, t)
+    )
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             texts = gr.Textbox(
@@ -120,7 +122,7 @@ def _layout(t: Texts) -> _Parts:
                 label=t("clip_matrix.texts"), info=t("clip_matrix.texts_info"),
             )  # fmt: skip
         with gr.Column(scale=2, min_width=320):
-            sources = live_html("clip_matrix", "clip-sources", value=draw.sources_html(t))
+            sources = live_html("clip_matrix/view", "clip-sources", value=draw.sources_html(t))
             count = gr.Slider(
                 1, pipeline.MOST, value=5, step=1, label=t("clip_matrix.count"), elem_id="clip-count"
             )
@@ -142,9 +144,9 @@ def _layout(t: Texts) -> _Parts:
                 info=t("clip_matrix.labels_info"), elem_id="clip-labels", elem_classes="sv-text",
             )  # fmt: skip
         with gr.Column(scale=3, min_width=320):
-            zero_shot = live_html("clip_matrix", "clip-zero-shot")
+            zero_shot = live_html("clip_matrix/view", "clip-zero-shot")
     section(t("clip_matrix.score_title"), t("clip_matrix.score_hint"))
-    score = live_html("clip_matrix", "clip-score")
+    score = live_html("clip_matrix/view", "clip-score")
     return _Parts(
         gr.State(bench), gr.State(None), view, temperature, matrix, sources, count, fresh, take, texts,
         labels, template, zero_shot, score,
