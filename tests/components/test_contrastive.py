@@ -11,11 +11,10 @@ import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from components import contrastive_desk as bench
 from components.clip_matrix import state as clip_matrix_bench
 from components.clip_matrix.state import accept_named
-from components.contrastive import train_contrastive
-from components.contrastive_desk import (
+from components.contrastive import state as bench
+from components.contrastive.state import (
     EXPERIMENTS,
     Desk,
     begun,
@@ -27,7 +26,8 @@ from components.contrastive_desk import (
     with_own_pictures,
     without,
 )
-from components.contrastive_view import pulse_html
+from components.contrastive.tab import train_contrastive
+from components.contrastive.view import pulse_html
 from components.ui.language import load_texts
 from pipelines.clip.contrastive_pairs import own_pairs
 from pipelines.serving.errors import InputError

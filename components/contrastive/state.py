@@ -12,7 +12,7 @@ from PIL import Image
 
 from components.clip_matrix.state import KEPT_SIDE
 from components.clip_matrix.view import strip_html, thumbnail
-from components.contrastive_view import pulse_html, stage_html
+from components.contrastive.view import pulse_html, stage_html
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from pipelines.clip import contrastive_pairs

@@ -9,8 +9,8 @@ import gradio as gr
 
 from components.clip_matrix.state import accept_named
 from components.clip_matrix.view import sources_html
-from components.contrastive_api import train_contrastive
-from components.contrastive_desk import (
+from components.contrastive.api import train_contrastive
+from components.contrastive.state import (
     BURST,
     EXPERIMENTS,
     OPENING,
@@ -25,7 +25,7 @@ from components.contrastive_desk import (
     with_own_pictures,
     without,
 )
-from components.contrastive_view import waiting_html
+from components.contrastive.view import waiting_html
 from components.page.prompt_bar import PromptBar
 from components.runs.training import TRAINING, owner_of
 from components.ui.errors import explained
@@ -81,8 +81,8 @@ def _layout(t: Texts) -> _Parts:
         show_label=False,
         elem_id="contrastive-experiment",
     )
-    stage = live_html("contrastive", "contrastive-stage", also=["ui/training_console"])
-    pulse = live_html("contrastive_pulse", "contrastive-pulse", classes=["sv-sr"])
+    stage = live_html("contrastive/view", "contrastive-stage", also=["ui/training_console"])
+    pulse = live_html("contrastive/pulse", "contrastive-pulse", classes=["sv-sr"])
     with gr.Row(equal_height=False):
         paces = [(t(f"contrastive.pace.{name}"), name) for name in PACES]
         pace = gr.Radio(
