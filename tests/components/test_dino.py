@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import dino as tab
-from components import dino_training, dino_training_view
-from components.dino_training import train_dino
-from components.dino_training_view import state_of, training_html
-from components.dino_view import first_patch, neighbours_html, patches_html
+from components.dino import tab
+from components.dino import training as dino_training
+from components.dino import training_view as dino_training_view
+from components.dino.training import train_dino
+from components.dino.training_view import state_of, training_html
+from components.dino.view import first_patch, neighbours_html, patches_html
 from components.ui.language import load_texts
 from pipelines.dino import dino as pipeline
 from pipelines.dino.dino import Neighbours

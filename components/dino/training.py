@@ -11,8 +11,8 @@ from typing import Any
 
 import gradio as gr
 
-from components.dino_training_view import state_of, training_html
-from components.dino_view import waiting_html
+from components.dino.training_view import state_of, training_html
+from components.dino.view import waiting_html
 from components.runs.training import MODEL, TRAINING, owner_of
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -54,7 +54,7 @@ def build_training_section(t: Texts) -> TrainingSection:
     """Draw the live part."""
     section(t("dino.live_title"), t("dino.live_hint"))
     default = Settings()
-    console = live_html("dino_console", "dino-console", value=console_html(t), also=["ui/training_console"])
+    console = live_html("dino/console", "dino-console", value=console_html(t), also=["ui/training_console"])
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             momentum = gr.Slider(
@@ -69,7 +69,9 @@ def build_training_section(t: Texts) -> TrainingSection:
             sharpening = gr.Checkbox(
                 True, label=t("dino.sharpening"), info=t("dino.sharpening_info"), elem_id="dino-sharpening"
             )
-    view = live_html("dino_training", "dino-training", t("dino.live_title"), waiting_html(t), also=["dino"])
+    view = live_html(
+        "dino/training", "dino-training", t("dino.live_title"), waiting_html(t), also=["dino/view"]
+    )
     return TrainingSection(console, momentum, centering, sharpening, view, gr.State(""))
 
 

@@ -10,9 +10,9 @@ from PIL import Image
 
 from components.clip_matrix.state import open_uploads
 from components.clip_matrix.view import sources_html
-from components.dino_training import API as TRAINING_API
-from components.dino_training import build_training_section, wire_training
-from components.dino_view import alert_html, neighbours_html, patches_html, waiting_html
+from components.dino.training import API as TRAINING_API
+from components.dino.training import build_training_section, wire_training
+from components.dino.view import alert_html, neighbours_html, patches_html, waiting_html
 from components.page.prompt_bar import PromptBar
 from components.runs.training import MODEL
 from components.ui.errors import explained, message
@@ -100,10 +100,10 @@ def _layout(t: Texts) -> _Parts:
         with gr.Column(scale=3, min_width=320):
             sources = live_html("clip_matrix/view", "dino-sources", value=sources_html(t, "dino.drop"))
     section(t("dino.patches_title"), t("dino.patches_hint"))
-    patches = live_html("dino", "dino-patches", t("dino.patches_title"), waiting_html(t))
+    patches = live_html("dino/view", "dino-patches", t("dino.patches_title"), waiting_html(t))
     gr.Markdown(_measured("foreground_miou", t), elem_classes="sv-hint")
     section(t("dino.near_title"), t("dino.near_hint"))
-    near = live_html("dino", "dino-near", t("dino.near_title"), waiting_html(t))
+    near = live_html("dino/view", "dino-near", t("dino.near_title"), waiting_html(t))
     gr.Markdown(_measured("knn", t), elem_classes="sv-hint")
     return _Parts(gr.State(Bench()), model, sources, draw, swap, patches, near)
 
