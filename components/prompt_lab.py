@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.image import save_png
+from components.image.tab import save_png
 from components.page.picture_tabs import STEPPER, example_request, request_like
 from components.page.prompt_bar import EXAMPLES, BarValues, PromptBar
 from components.prompt_lab_chips import NEGATIVE, builder_html, clicked

@@ -9,7 +9,7 @@ import numpy as np
 from components.control_vector import blend as trials
 from components.control_vector.view import handed_view, names_of, table_html
 from components.embeddings.map import LIVE
-from components.image import save_png
+from components.image.tab import save_png
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.tokens.view import limit_sentence
 from components.ui.errors import explained, message
