@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from components import audio, conditioning, cross_attention, guidance, prompt_lab, video
+from components import audio, conditioning, cross_attention, prompt_lab, video
 from components import warm_up as examples
 from components.clip_matrix import tab as clip_matrix
 from components.context import tab as context
@@ -25,6 +25,7 @@ from components.contrastive import tab as contrastive
 from components.control_vector import tab as control_vector
 from components.dino import tab as dino
 from components.embeddings import tab as embeddings
+from components.guidance import tab as guidance
 from components.image import tab as image
 from components.journey import tab as journey
 from components.page import api, theme

@@ -7,7 +7,7 @@ from functools import partial
 
 from components.audio_run import compute_example_sound
 from components.control_vector.blend import compute_example_strip
-from components.guidance_sweep import compute_example_sweep
+from components.guidance.sweep import compute_example_sweep
 from components.journey.video_row import compute_example_station
 from components.page.picture_tabs import compute_example
 from components.prompt_lab import compute_example_variants

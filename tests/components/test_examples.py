@@ -1,5 +1,5 @@
 from components import warm_up as examples
-from components.guidance_sweep import SCALES, compute_example_sweep
+from components.guidance.sweep import SCALES, compute_example_sweep
 from components.page.picture_tabs import compute_example, example_if_ready, example_request
 
 

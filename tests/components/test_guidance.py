@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.guidance import compare_without_and_with, turn
-from components.guidance_sweep import SCALES, guidance_sweep, sweep_run
-from components.guidance_view import dial_view, formula, sum_view, sweep_figure, sweep_row
+from components.guidance.sweep import SCALES, guidance_sweep, sweep_run
+from components.guidance.tab import compare_without_and_with, turn
+from components.guidance.view import dial_view, formula, sum_view, sweep_figure, sweep_row
 from components.runs.frames import Frames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts

@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.guidance_sweep import build_sweep_section, guidance_sweep, wire_sweep
-from components.guidance_view import away_idle, away_view, dial_view, sum_view
+from components.guidance.sweep import build_sweep_section, guidance_sweep, wire_sweep
+from components.guidance.view import away_idle, away_view, dial_view, sum_view
 from components.page.picture_tabs import STEPPER, open_tab, request_like
 from components.page.prompt_bar import GUIDANCE, BarValues, PromptBar
 from components.runs.frames import Reel, encode

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.guidance_view import sweep_figure, sweep_row, sweep_summary
+from components.guidance.view import sweep_figure, sweep_row, sweep_summary
 from components.page.picture_tabs import STEPPER, example_request, request_like
 from components.page.prompt_bar import BarValues
 from components.runs.batch import show_when_done, told
