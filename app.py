@@ -17,12 +17,13 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from components import audio, conditioning, cross_attention, prompt_lab, video
+from components import audio, conditioning, prompt_lab, video
 from components import warm_up as examples
 from components.clip_matrix import tab as clip_matrix
 from components.context import tab as context
 from components.contrastive import tab as contrastive
 from components.control_vector import tab as control_vector
+from components.cross_attention import tab as cross_attention
 from components.dino import tab as dino
 from components.embeddings import tab as embeddings
 from components.guidance import tab as guidance

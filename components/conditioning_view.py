@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from components.cross_attention_view import block_name
+from components.cross_attention.view import block_name
 from components.guidance.view import LEFT, RIGHT
 from components.runs.frames import Reel, encode
 from components.runs.trace_view import hole, picture

@@ -7,7 +7,7 @@ from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from components.control_vector.view import heat_uri
-from components.cross_attention_view import first_word
+from components.cross_attention.view import first_word
 from components.runs.frames import Frames, Reel, encode, encode_exactly
 from components.runs.trace_view import facts
 from components.ui.colors import text_on, token_colours

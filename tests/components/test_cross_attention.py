@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.cross_attention import cross_attention, look_run
-from components.cross_attention_trials import hidden_figure, hidden_pictures, hidden_run, picture_page
-from components.cross_attention_view import atlas, block_name, first_word, token_rows, trace_view
+from components.cross_attention.hide_tokens import hidden_figure, hidden_pictures, hidden_run, picture_page
+from components.cross_attention.tab import cross_attention, look_run
+from components.cross_attention.view import atlas, block_name, first_word, token_rows, trace_view
 from components.runs.frames import Frames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts

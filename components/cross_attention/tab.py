@@ -6,13 +6,13 @@ from typing import Any
 
 import gradio as gr
 
-from components.cross_attention_trials import (
+from components.cross_attention.hide_tokens import (
     build_hidden_section,
     build_picture_section,
     wire_hidden,
     wire_picture,
 )
-from components.cross_attention_view import trace_view
+from components.cross_attention.view import trace_view
 from components.page.picture_tabs import STEPPER, open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.frames import Reel
@@ -43,7 +43,7 @@ def build_cross_attention_tab(bar: PromptBar, t: Texts, public: bool) -> None:
                 scale=2,
             )
             stop = gr.Button(t("image.stop"), variant="stop", elem_id="attention-stop", interactive=False)
-        view = live_html("cross_attention", "attention-view", t("cross_attention.title"))
+        view = live_html("cross_attention/view", "attention-view", t("cross_attention.title"))
         section(t("cross_attention.hidden_title"), t("cross_attention.hidden_hint"))
         hidden = build_hidden_section(t)
         section(t("cross_attention.picture_title"), t("cross_attention.picture_hint"))

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from components.cross_attention_view import still_view, token_rows
+from components.cross_attention.view import still_view, token_rows
 from components.page.picture_tabs import STEPPER, request_like
 from components.page.prompt_bar import PromptBar
 from components.runs.batch import show_when_done, told
@@ -71,7 +71,7 @@ def build_hidden_section(t: Texts) -> HiddenSection:
         start,
         stop,
         figure,
-        live_html("cross_attention", "attention-hidden", t("cross_attention.hidden_title")),
+        live_html("cross_attention/view", "attention-hidden", t("cross_attention.hidden_title")),
     )
 
 
@@ -191,7 +191,7 @@ def build_picture_section(t: Texts) -> PictureSection:
             min_width=320,
         )
         ask = gr.Button(t("cross_attention.ask"), elem_id="attention-ask", scale=2)
-    view = live_html("cross_attention", "attention-picture", t("cross_attention.picture_title"))
+    view = live_html("cross_attention/view", "attention-picture", t("cross_attention.picture_title"))
     gr.Markdown(_measured(t), elem_classes="sv-hint")
     return PictureSection(draw, upload, text, ask, view, gr.State(None))
 
