@@ -17,9 +17,10 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from components import audio, conditioning, prompt_lab, video
+from components import audio, prompt_lab, video
 from components import warm_up as examples
 from components.clip_matrix import tab as clip_matrix
+from components.conditioning import tab as conditioning
 from components.context import tab as context
 from components.contrastive import tab as contrastive
 from components.control_vector import tab as control_vector

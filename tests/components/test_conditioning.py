@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.conditioning import OTHERS, cut_blocks, effects_run, second_prompt, switch_prompts, switch_run
-from components.conditioning_view import cuts_view, effects_figures, switch_figure, switch_row
+from components.conditioning.tab import (
+    OTHERS,
+    cut_blocks,
+    effects_run,
+    second_prompt,
+    switch_prompts,
+    switch_run,
+)
+from components.conditioning.view import cuts_view, effects_figures, switch_figure, switch_row
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.image import conditioning as pipeline

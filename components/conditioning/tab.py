@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.conditioning_view import (
+from components.conditioning.view import (
     EFFECTS,
     cuts_view,
     effects_figures,
