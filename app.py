@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from components import audio, prompt_lab, video
+from components import audio, video
 from components import warm_up as examples
 from components.clip_matrix import tab as clip_matrix
 from components.conditioning import tab as conditioning
@@ -35,6 +35,7 @@ from components.page.address import wire_address
 from components.page.document import Document
 from components.page.header import build_footer, build_header
 from components.page.prompt_bar import build_prompt_bar
+from components.prompt_lab import tab as prompt_lab
 from components.runs import training as live
 from components.tokens import tab as tokens
 from components.ui.language import load_texts

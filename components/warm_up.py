@@ -10,7 +10,7 @@ from components.control_vector.blend import compute_example_strip
 from components.guidance.sweep import compute_example_sweep
 from components.journey.video_row import compute_example_station
 from components.page.picture_tabs import compute_example
-from components.prompt_lab import compute_example_variants
+from components.prompt_lab.tab import compute_example_variants
 from components.video_runs import compute_example_film
 from pipelines.clip import embeddings
 from pipelines.serving import models

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.prompt_lab import leave_one_out, prompt_variants, variants_run
-from components.prompt_lab_chips import builder_html, clicked, marked
-from components.prompt_lab_negative import measured_html
-from components.prompt_lab_own import seeds_run
-from components.prompt_lab_seeds import distribution_figure, distribution_text
-from components.prompt_lab_trials import negative_run, without_run
-from components.prompt_lab_view import score_drop, variants_view, without_figure, without_view, word_colours
+from components.prompt_lab.builder import builder_html, clicked, marked
+from components.prompt_lab.leave_one_out import negative_run, without_run
+from components.prompt_lab.negative_view import measured_html
+from components.prompt_lab.seeds import seeds_run
+from components.prompt_lab.seeds_view import distribution_figure, distribution_text
+from components.prompt_lab.tab import leave_one_out, prompt_variants, variants_run
+from components.prompt_lab.view import score_drop, variants_view, without_figure, without_view, word_colours
 from components.runs.slot import RunSlot
 from components.ui.colors import NEUTRAL, token_colours
 from components.ui.language import load_texts

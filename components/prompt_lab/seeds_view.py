@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from components.prompt_lab_chips import marked
-from components.prompt_lab_view import facts_html, running_bar, shortened
+from components.prompt_lab.builder import marked
+from components.prompt_lab.view import facts_html, running_bar, shortened
 from components.runs.frames import encode
 from components.ui.language import Texts
 from components.ui.layout import html_escape

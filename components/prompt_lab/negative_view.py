@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from components.prompt_lab_seeds import interval
-from components.prompt_lab_view import facts_html, running_bar
+from components.prompt_lab.seeds_view import interval
+from components.prompt_lab.view import facts_html, running_bar
 from components.runs.frames import encode
 from components.ui.language import Texts
 from components.ui.layout import html_escape

@@ -7,8 +7,8 @@ import gradio as gr
 
 from components.page.picture_tabs import STEPPER, request_like
 from components.page.prompt_bar import PromptBar
-from components.prompt_lab_negative import measured_html, negative_running, negative_view
-from components.prompt_lab_view import without_figure, without_running, without_view
+from components.prompt_lab.negative_view import measured_html, negative_running, negative_view
+from components.prompt_lab.view import without_figure, without_running, without_view
 from components.runs.batch import BatchViews, show_batch
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
@@ -43,7 +43,7 @@ def build_without(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> None:
     section(t("prompt_lab.without_title"), t("prompt_lab.without_hint"))
     button = gr.Button(t("prompt_lab.without_run"), variant="primary", elem_id="lab-without-run")
     idle = idle_html(t("prompt_lab.without_idle"))
-    view = live_html("prompt_lab", "lab-without", t("prompt_lab.without_title"), idle)
+    view = live_html("prompt_lab/view", "lab-without", t("prompt_lab.without_title"), idle)
     bars = plot(t("prompt_lab.bars_alt"), visible=False, elem_id="lab-without-bars")
     kept = gr.State(None)
 
@@ -102,7 +102,7 @@ def build_negative(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> Callable[
         defect = gr.Radio(defects, value=defects[0][1], label=t("prompt_lab.defect"), elem_id="lab-defect")
         button = gr.Button(t("prompt_lab.negative_run"), variant="primary", elem_id="lab-negative-run")
     idle = idle_html(t("prompt_lab.negative_idle"))
-    view = live_html("prompt_lab", "lab-negative", t("prompt_lab.negative_title"), idle)
+    view = live_html("prompt_lab/view", "lab-negative", t("prompt_lab.negative_title"), idle)
     kept = gr.State(None)
 
     @explained(t)

@@ -7,7 +7,8 @@ import gradio as gr
 
 from components.page.picture_tabs import STEPPER, request_like
 from components.page.prompt_bar import PromptBar
-from components.prompt_lab_seeds import (
+from components.prompt_lab.leave_one_out import idle_html, wire_stop
+from components.prompt_lab.seeds_view import (
     MEASURES,
     SEEDS,
     distribution_figure,
@@ -15,7 +16,6 @@ from components.prompt_lab_seeds import (
     seeds_running,
     seeds_view,
 )
-from components.prompt_lab_trials import idle_html, wire_stop
 from components.runs.batch import BatchViews, show_batch
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
@@ -49,7 +49,7 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
         measure = gr.Radio(
             measures, value="clip", label=t("prompt_lab.measure_label"), elem_id="lab-measure", min_width=290
         )
-    told = live_html("prompt_lab", "lab-words", t("prompt_lab.seeds_title"))
+    told = live_html("prompt_lab/view", "lab-words", t("prompt_lab.seeds_title"))
     figure_place = plot(t("prompt_lab.seeds_alt"), elem_id="lab-distribution", visible=False)
     section(t("prompt_lab.own_title"), t("prompt_lab.own_hint", seeds=SEEDS))
     with gr.Row(equal_height=False, elem_classes="away-row"):
@@ -61,7 +61,9 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
             filterable=False, elem_id="lab-own-value",
         )  # fmt: skip
         button = gr.Button(t("prompt_lab.own_run"), variant="primary", elem_id="lab-own-run")
-    view = live_html("prompt_lab", "lab-own", t("prompt_lab.own_title"), idle_html(t("prompt_lab.own_idle")))
+    view = live_html(
+        "prompt_lab/view", "lab-own", t("prompt_lab.own_title"), idle_html(t("prompt_lab.own_idle"))
+    )
     trial, kept = gr.State(None), gr.State(None)
     show, run = _handlers(t)
     call: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

@@ -11,10 +11,10 @@ import gradio as gr
 from components.image.tab import save_png
 from components.page.picture_tabs import STEPPER, example_request, request_like
 from components.page.prompt_bar import EXAMPLES, BarValues, PromptBar
-from components.prompt_lab_chips import NEGATIVE, builder_html, clicked
-from components.prompt_lab_own import build_seeds
-from components.prompt_lab_trials import build_negative, build_without, idle_html, wire_stop
-from components.prompt_lab_view import score_drop, variants_running, variants_view
+from components.prompt_lab.builder import NEGATIVE, builder_html, clicked
+from components.prompt_lab.leave_one_out import build_negative, build_without, idle_html, wire_stop
+from components.prompt_lab.seeds import build_seeds
+from components.prompt_lab.view import score_drop, variants_running, variants_view
 from components.runs.batch import BatchViews, show_batch
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
@@ -73,7 +73,7 @@ def build_prompt_lab_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         build_without(bar, inputs, t)
         build_seeds(bar, tab, inputs, t)
         measured = build_negative(bar, inputs, t)
-        figures = live_html("prompt_lab", "lab-measured", t("prompt_lab.negative_title"))
+        figures = live_html("prompt_lab/view", "lab-measured", t("prompt_lab.negative_title"))
     tab.select(explained(t)(measured), None, figures, show_progress="hidden", api_visibility="private")
     _wire_builder(bar, parts, t)
     _wire_grid(bar, tab, parts, inputs, t)
@@ -92,13 +92,16 @@ def _layout(t: Texts) -> _Parts:
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=340):
             start = builder_html(BarValues.prompt, "", _FIRST, None, t)
-            builder = live_html("prompt_lab", "lab-builder", t("prompt_lab.builder_title"), start)
+            builder = live_html("prompt_lab/view", "lab-builder", t("prompt_lab.builder_title"), start)
         with gr.Column(scale=5, min_width=340, elem_classes="lab-results"):
             draw = gr.Button(
                 _draw_label(_FIRST, t), variant="primary", elem_id="lab-draw", elem_classes=ON_ENTER
             )
             grid = live_html(
-                "prompt_lab", "lab-grid", t("prompt_lab.grid_title"), idle_html(t("prompt_lab.grid_idle"))
+                "prompt_lab/view",
+                "lab-grid",
+                t("prompt_lab.grid_title"),
+                idle_html(t("prompt_lab.grid_idle")),
             )
     states = gr.State(_FIRST), gr.State(None), gr.State(None)
     return _Parts(builder, grid, draw, *states, examples)
