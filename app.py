@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from components import audio, video
+from components import audio
 from components import warm_up as examples
 from components.clip_matrix import tab as clip_matrix
 from components.conditioning import tab as conditioning
@@ -39,6 +39,7 @@ from components.prompt_lab import tab as prompt_lab
 from components.runs import training as live
 from components.tokens import tab as tokens
 from components.ui.language import load_texts
+from components.video import tab as video
 
 ASSETS = Path(__file__).parent / "assets"
 # After the journey, the order of the tabs is that in which a prompt travels, and so that of a lecture.

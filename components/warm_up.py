@@ -11,7 +11,7 @@ from components.guidance.sweep import compute_example_sweep
 from components.journey.video_row import compute_example_station
 from components.page.picture_tabs import compute_example
 from components.prompt_lab.tab import compute_example_variants
-from components.video_runs import compute_example_film
+from components.video.run import compute_example_film
 from pipelines.clip import embeddings
 from pipelines.serving import models
 from pipelines.serving.compute import patiently, wait_until_quiet

@@ -10,8 +10,8 @@ from components.page.prompt_bar import PromptBar
 from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.layout import html_escape
-from components.video_runs import FILM, film_run, shot_of
-from components.video_sheets import FilmReel, Shot
+from components.video.run import FILM, film_run, shot_of
+from components.video.sheets import FilmReel, Shot
 from pipelines.serving import models
 from pipelines.video.video import FilmRequest
 from pipelines.video.words import said_motion, with_motion_word

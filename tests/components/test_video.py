@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import video as tab
-from components import video_pair, video_runs
 from components.journey import video_row as journey_film
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
-from components.video_pair import other_request, pair_run, pair_view
-from components.video_sheets import FilmReel, Shot, film_sheet
-from components.video_view import finished_view, inside_view, running_view
+from components.video import pair as video_pair
+from components.video import run as video_runs
+from components.video import tab
+from components.video.pair import other_request, pair_run, pair_view
+from components.video.sheets import FilmReel, Shot, film_sheet
+from components.video.view import finished_view, inside_view, running_view
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import Figure
 from pipelines.video import video

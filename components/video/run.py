@@ -10,7 +10,7 @@ from typing import Any
 
 from components.page.prompt_bar import BarValues
 from components.runs.slot import PACE, RunSlot
-from components.video_sheets import FilmReel, Shot
+from components.video.sheets import FilmReel, Shot
 from pipelines.serving import models
 from pipelines.video import video
 from pipelines.video.video import FilmRequest

@@ -16,10 +16,10 @@ from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, html_escape, live_html, one_click_away, tab_frame
 from components.ui.numbers import short
-from components.video_pair import build_pair, motion_label, wire_pair
-from components.video_runs import FILM, FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
-from components.video_sheets import FilmReel, Shot
-from components.video_view import finished_view, inside_view, inside_waiting, running_view
+from components.video.pair import build_pair, motion_label, wire_pair
+from components.video.run import FILM, FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
+from components.video.sheets import FilmReel, Shot
+from components.video.view import finished_view, inside_view, inside_waiting, running_view
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.video import video
@@ -96,7 +96,7 @@ def _layout(t: Texts) -> _Parts:
         elem_id="video-motion", elem_classes="video-chips",
     )  # fmt: skip
     cost = gr.HTML("", elem_id="video-cost", apply_default_css=False)
-    view = live_html("video", "video-view", t("video.title"))
+    view = live_html("video/view", "video-view", t("video.title"))
     with gr.Row(elem_classes="video-files", equal_height=True):
         downloads = [
             gr.DownloadButton(t("video.save", kind=kind.upper() if kind != "webp" else "WebP"), size="md",
@@ -114,7 +114,7 @@ def _layout(t: Texts) -> _Parts:
         )  # fmt: skip
         steps = gr.Slider(2, 50, value=FIRST_STEPS, step=1, label=t("video.steps"), elem_id="video-steps")
         frames = gr.Slider(2, 32, value=16, step=1, label=t("video.frames"), elem_id="video-frames")
-    inside = live_html("video", "video-inside", t("video.tokens_title"), inside_waiting(t))
+    inside = live_html("video/view", "video-inside", t("video.tokens_title"), inside_waiting(t))
     return _Parts(
         prompt, motion, model, steps, frames, cost, draw, from_bar, stop, view, inside, downloads,
         gr.State(None), gr.State(RunSlot()), gr.State(""),

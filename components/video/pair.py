@@ -13,9 +13,9 @@ from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section
 from components.ui.numbers import fixed
-from components.video_runs import FILM, example_shot, film_run
-from components.video_sheets import FilmReel, Shot, heat_sheet
-from components.video_view import base_data, data_html, numbers_html, play_html, player_html, strip_html
+from components.video.run import FILM, example_shot, film_run
+from components.video.sheets import FilmReel, Shot, heat_sheet
+from components.video.view import base_data, data_html, numbers_html, play_html, player_html, strip_html
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import figure
@@ -108,7 +108,7 @@ def build_pair(t: Texts) -> PairParts:
             t("image.stop"), variant="stop", interactive=False, elem_id="video-pair-stop", scale=0,
             min_width=130,
         )  # fmt: skip
-    view = live_html("video", "video-pair", t("video.pair_title"), waiting_html(t))
+    view = live_html("video/view", "video-pair", t("video.pair_title"), waiting_html(t))
     gr.Markdown(measured_text(t), elem_classes="sv-hint")
     return PairParts(lever, motion, later, frame, draw, stop, view, gr.State(None))
 

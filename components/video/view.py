@@ -11,7 +11,7 @@ from components.runs.frames import encode_exactly
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
-from components.video_sheets import FilmReel, Shot, heat_sheet, sheet
+from components.video.sheets import FilmReel, Shot, heat_sheet, sheet
 from pipelines.serving import models
 from pipelines.video.animatediff_recorder import FilmInside
 from pipelines.video.measures import FilmMeasures
