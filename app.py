@@ -17,8 +17,8 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from components import audio
 from components import warm_up as examples
+from components.audio import tab as audio
 from components.clip_matrix import tab as clip_matrix
 from components.conditioning import tab as conditioning
 from components.context import tab as context

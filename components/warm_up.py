@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from components.audio_run import compute_example_sound
+from components.audio.run import compute_example_sound
 from components.control_vector.blend import compute_example_strip
 from components.guidance.sweep import compute_example_sweep
 from components.journey.video_row import compute_example_station

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.audio_run import AUDIO, Made, Progress, example_if_ready, grow_sound
-from components.audio_view import code_colours, seconds_text
+from components.audio.run import AUDIO, Made, Progress, example_if_ready, grow_sound
+from components.audio.view import code_colours, seconds_text
 from components.journey.time_row import TimeRow, build_time_row, station_page
 from components.journey.view import hole
 from components.page.prompt_bar import PromptBar

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from components import audio as tab
-from components import audio_clip, audio_pair
-from components.audio_run import Made, Progress, compute_sound, made_message, make_all, request_of, show_sound
-from components.audio_view import code_colours, guess_html, levels_html, player_html
+from components.audio import clip as audio_clip
+from components.audio import pair as audio_pair
+from components.audio import tab
+from components.audio.run import Made, Progress, compute_sound, made_message, make_all, request_of, show_sound
+from components.audio.view import code_colours, guess_html, levels_html, player_html
 from components.journey.audio_row import sound_station, waiting_sound
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts

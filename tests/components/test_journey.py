@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.audio_run import compute_sound, grow_sound
+from components.audio.run import compute_sound, grow_sound
 from components.journey.audio_row import running_sound, sound_station, waiting_sound
 from components.journey.tab import follow_prompt, journey_run
 from components.journey.view import READING, STEERING, reading_view, steering_view, waiting_view

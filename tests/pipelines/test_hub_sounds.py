@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from components.audio import _shown, books_message
-from components.audio_levels import show_speech
+from components.audio.speech import show_speech
+from components.audio.tab import _shown, books_message
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.audio import audio, bark

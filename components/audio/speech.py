@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from components.audio_run import Made, restored, wait_message
-from components.audio_view import (
+from components.audio.run import Made, restored, wait_message
+from components.audio.view import (
     Frame,
     codebook_rows,
     feed_html,

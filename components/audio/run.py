@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from components.audio_view import (
+from components.audio.view import (
     Frame,
     codebook_rows,
     feed_html,
@@ -47,7 +47,7 @@ class Made:
         looks: where the decoder looked, if it tells.
         id: of the run.
         whole: whether it came to its end.
-        level: the last level of one that was made in levels (`components/audio_levels.py`).
+        level: the last level of one that was made in levels (`components/audio/speech.py`).
     """
 
     sound: Sound

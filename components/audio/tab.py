@@ -11,11 +11,11 @@ import gradio as gr
 import numpy as np
 from gradio.processing_utils import save_bytes_to_cache
 
-from components.audio_clip import Clip, ClipPart, build_clip_part, open_sent, wire_clip_part
-from components.audio_levels import show_speech, speech_message
-from components.audio_pair import build_pair_part, wire_pair_part
-from components.audio_run import AUDIO, Made, example_if_ready, made_message, request_of, show_sound
-from components.audio_view import GUESS, feed_html, guess_html, levels_html, player_html, sound_part
+from components.audio.clip import Clip, ClipPart, build_clip_part, open_sent, wire_clip_part
+from components.audio.pair import build_pair_part, wire_pair_part
+from components.audio.run import AUDIO, Made, example_if_ready, made_message, request_of, show_sound
+from components.audio.speech import show_speech, speech_message
+from components.audio.view import GUESS, feed_html, guess_html, levels_html, player_html, sound_part
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
@@ -85,7 +85,7 @@ def build_audio_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         clip = build_clip_part(t)
         pair = build_pair_part(t)
         section(t("audio.levels_title"), t("audio.levels_hint"))
-        live_html("audio", "audio-levels", value=levels_html(t), script=False)
+        live_html("audio/player", "audio-levels", value=levels_html(t), script=False)
     values = [bar.prompt, bar.seed, *parts.controls, parts.model, parts.backend]
     _wire(values, parts, clip, tab, bar, t)
     wire_pair_part(pair, values, bar.prompt_b, parts.slot, t)
@@ -103,12 +103,14 @@ def _layout(bar: PromptBar, t: Texts) -> _Parts:
         for text in EXAMPLES:
             chip = gr.Button(text, size="sm", elem_classes="sv-chip")
             chip.click(None, outputs=bar.prompt, js=f"() => {text!r}", api_visibility="private")
-    live_html("audio", PLAYER, t("audio.player.tracks"), player_html(t, t("audio.player.waiting"), GUESS))
-    feed = live_html("audio_feed", "audio-feed", classes=["sv-sr"])
+    live_html(
+        "audio/player", PLAYER, t("audio.player.tracks"), player_html(t, t("audio.player.waiting"), GUESS)
+    )
+    feed = live_html("audio/feed", "audio-feed", classes=["sv-sr"])
     with gr.Row(equal_height=False):
         books = _books(t)
     section(t("audio.guess.title"), t("audio.guess.hint"))
-    live_html("audio_guess", GUESS, t("audio.guess.title"), guess_html(t), also=("audio",))
+    live_html("audio/guess", GUESS, t("audio.guess.title"), guess_html(t), also=("audio/player",))
     section(t("audio.controls_title"), t("audio.controls_hint"))
     with gr.Row():
         controls = _controls(t)

@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.audio_run import AUDIO, Made, made_message, make_all, request_of, wait_message
-from components.audio_view import feed_html, player_html
+from components.audio.run import AUDIO, Made, made_message, make_all, request_of, wait_message
+from components.audio.view import feed_html, player_html
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -45,15 +45,19 @@ def build_pair_part(t: Texts) -> PairPart:
             min_width=140,
         )
     verdict = live_html(
-        "audio", "audio-pair-verdict", value=verdict_html(t("audio.pair.before")), script=False
+        "audio/player", "audio-pair-verdict", value=verdict_html(t("audio.pair.before")), script=False
     )
     with gr.Row(equal_height=False, elem_classes="audio-pair"):
         for player in PLAYERS:
             with gr.Column(min_width=320):
                 live_html(
-                    "audio", player, t("audio.player.tracks"), player_html(t, ""), classes=["audio-small"]
+                    "audio/player",
+                    player,
+                    t("audio.player.tracks"),
+                    player_html(t, ""),
+                    classes=["audio-small"],
                 )
-    feed = live_html("audio_feed", "audio-pair-feed", classes=["sv-sr"])
+    feed = live_html("audio/feed", "audio-pair-feed", classes=["sv-sr"])
     return PairPart(start, stop, feed, verdict)
 
 

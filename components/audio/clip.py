@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.audio_run import AUDIO
+from components.audio.run import AUDIO
 from components.clip_matrix.state import uploaded
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -77,8 +77,8 @@ def sources_html(t: Texts) -> str:
 def build_clip_part(t: Texts) -> ClipPart:
     """Draw this part of the tab."""
     section(t("audio.clip.title"), t("audio.clip.hint"))
-    sources = live_html("audio_clip", "audio-clip", t("audio.clip.title"), sources_html(t))
-    status = live_html("audio", "audio-clip-status", value=_status(t("audio.clip.none")), script=False)
+    sources = live_html("audio/clip", "audio-clip", t("audio.clip.title"), sources_html(t))
+    status = live_html("audio/player", "audio-clip-status", value=_status(t("audio.clip.none")), script=False)
     with gr.Row(elem_classes="image-actions"):
         go_on = gr.Button(t("audio.clip.go_on"), variant="primary", interactive=False, elem_id="audio-go-on")
         world = gr.Button(t("audio.clip.world"), elem_id="audio-world-clip", scale=0, min_width=300)
