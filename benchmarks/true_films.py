@@ -2,7 +2,8 @@
 
 Tensors of PyTorch's "meta" device have shapes but no numbers, so one guided step of AnimateDiff on Stable
 Diffusion 1.5 and of Wan 2.1 1.3B can be taken on any machine: `python -m benchmarks.true_films` prints the
-parameters, the arithmetic of a step and the memory of weights in half precision. The catalogue holds these figures, from which `pipelines/video/cost.py` estimates seconds.
+parameters, the arithmetic of a step and the memory of weights in half precision: the figures in the catalogue
+from which seconds are estimated.
 
 Dimensions: the config.json of each folder of stable-diffusion-v1-5/stable-diffusion-v1-5,
 guoyww/animatediff-motion-adapter-v1-5-3 and Wan-AI/Wan2.1-T2V-1.3B-Diffusers.

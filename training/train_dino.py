@@ -2,10 +2,10 @@
 
 Run: `python -m training.train_dino --minutes 40` (CPU or CUDA; goes on from its checkpoint).
 Student and teacher, multi-crop, centering and sharpening are those of `pipelines.dino.self_distillation`;
-what is shipped is the teacher. It learns in two stages: from random weights (`--early`), as DINO does, until it
-has a hold in things; then with prototypes among the features themselves and glued crops, so that features keep what
-lasts and patches say what they show.
-Source: Caron et al. 2021, arXiv:2104.14294; Oquab et al. 2023, arXiv:2304.07193.
+what is shipped is the teacher. It learns in two stages: from random weights (`--early`), as DINO does,
+until it has a hold in things; then with prototypes among the features themselves and glued crops, so that
+features keep what lasts and patches say what they show. Source: Caron et al. 2021, arXiv:2104.14294; Oquab
+et al. 2023, arXiv:2304.07193.
 """
 
 import itertools

@@ -89,5 +89,4 @@ def text_files(language: str) -> dict[str, Path]:
     """
     own = {path.parents[1].name: path for path in FOLDER.glob(f"*/texts/{language}.toml")}
     shared = {path.name.split(".")[0]: path for path in FOLDER.glob(f"*/texts/*.{language}.toml")}
-    flat = {path.stem: path for path in FOLDER.glob(f"texts/{language}/*.toml")}
-    return dict(sorted((own | shared | flat).items()))
+    return dict(sorted((own | shared).items()))

@@ -56,10 +56,11 @@ def test_a_figure_without_the_other_branch_can_be_drawn():
 
 def test_a_run_leaves_figures_and_trace():
     shown = list(effects_run(request(), RunSlot(), T))
-    *figures, status, trace = shown[-1]
+    *figures, status, stop, trace = shown[-1]
     assert [len(figure.data) for figure in figures] == [1] * 4
-    assert all(len(values) == 6 for values in shown)
-    assert status == ""
+    assert all(len(values) == 7 for values in shown)
+    assert request().prompt in status
+    assert shown[0][5]["interactive"] and not stop["interactive"]
     assert trace.steps[0].inside is not None
 
 

@@ -47,15 +47,15 @@ def test_the_document_has_everything_once() -> None:
     for part in (view_rules(), view_scripts()):
         assert html.count(part) == 1
     assert html.index("svViews") < html.index("<meta")  # before Gradio's own scripts
-    assert html.index(".sv-view-trace") > html.index("<meta")  # after Gradio's own rules
+    assert html.index(".sv-view-runs-trace") > html.index("<meta")  # after Gradio's own rules
 
 
 def test_a_view_without_a_script_runs_none() -> None:
     with gr.Blocks():
         assert live_html("runs/trace", "a", script=False).js_on_load is None
         assert live_html("runs/trace", "b", also=("tokens/view",)).elem_classes == [
-            "sv-view-tokens",
-            "sv-view-trace",
+            "sv-view-tokens-view",
+            "sv-view-runs-trace",
         ]
 
 
