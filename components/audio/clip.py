@@ -8,12 +8,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.audio.run import AUDIO
-from components.clip_matrix.state import uploaded
+from components.runs.queues import AUDIO
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section
 from components.ui.numbers import fixed
+from components.ui.uploads import uploaded
 from pipelines.audio import audio
 from pipelines.audio import files as sounds
 from pipelines.serving import models

@@ -7,8 +7,9 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.audio.run import AUDIO, Made, made_message, make_all, request_of, wait_message
+from components.audio.run import Made, made_message, make_all, request_of, wait_message
 from components.audio.view import feed_html, player_html
+from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts

@@ -30,10 +30,6 @@ from pipelines.audio.inside import Guess, WordLooks, guess_of, look_inside
 from pipelines.audio.musicgen import backends_of
 from pipelines.serving import models
 
-AUDIO: dict[str, Any] = {  # a step is short, and all take turns on the compute thread
-    "concurrency_id": "audio", "concurrency_limit": 32,
-    "api_visibility": "private", "show_progress": "hidden",
-}  # fmt: skip
 _AGAIN = 3  # chunks that a message repeats, should the browser have skipped one
 
 

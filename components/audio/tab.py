@@ -1,7 +1,5 @@
 """The audio tab: a prompt becomes sound, token by token, heard while it is made."""
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,21 +7,21 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.processing_utils import save_bytes_to_cache
 
 from components.audio.clip import Clip, ClipPart, build_clip_part, open_sent, wire_clip_part
 from components.audio.pair import build_pair_part, wire_pair_part
-from components.audio.run import AUDIO, Made, example_if_ready, made_message, request_of, show_sound
+from components.audio.run import Made, example_if_ready, made_message, request_of, show_sound
 from components.audio.speech import show_speech, speech_message
 from components.audio.view import GUESS, feed_html, guess_html, levels_html, player_html, sound_part
 from components.page.prompt_bar import BarValues, PromptBar
+from components.runs.files import save_wav
+from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
 from pipelines.audio import audio, bark
 from pipelines.audio import files as sounds
-from pipelines.audio.audio import Sound
 from pipelines.audio.musicgen import backends_of
 from pipelines.audio.request import (
     MAX_GUIDANCE_SCALE,
@@ -64,12 +62,6 @@ class _Parts:
     @property
     def outputs(self) -> list[Any]:
         return [self.feed, self.stop, self.download, self.books, self.made]
-
-
-def save_wav(sound: Sound) -> str:
-    """Write a sound with its parameters where Gradio serves, and later deletes, files from; its path."""
-    cache = os.environ.get("GRADIO_TEMP_DIR") or str(Path(tempfile.gettempdir()) / "gradio")
-    return save_bytes_to_cache(sounds.wav_with_parameters(sound), f"seed-{sound.request.seed}.wav", cache)
 
 
 def build_audio_tab(bar: PromptBar, t: Texts, public: bool) -> None:

@@ -2,27 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
-import gradio as gr
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from components.clip_matrix import view as draw
-from components.clip_matrix.view import thumbnail
+from components.runs.frames import thumbnail
 from components.ui.errors import message
 from components.ui.language import Texts
-from components.ui.layout import html_escape
+from components.ui.uploads import KEPT_SIDE, strip_html
 from pipelines.clip import clip_matrix as pipeline
 from pipelines.clip.clip_matrix import ClipMatrix, ZeroShot
 from pipelines.image.image import Trace
 from pipelines.serving.errors import InputError
-from pipelines.serving.uploads import open_picture
 
 LABELS = ("cat", "dog", "rabbit", "bird", "fish", "house", "tree", "car", "boat", "bed", "flower", "guitar")
 TEMPLATE = "a {label}"
-KEPT_SIDE = 384  # px of a picture kept for a visitor; the largest CLIP of the catalogue reads 224
 
 Result = TypeVar("Result")
 
@@ -101,72 +96,10 @@ def name(bench: Bench, labels: str, template: str, model: str) -> Bench:
     return replace(bench, zero_shot=zero_shot)
 
 
-def uploaded(file: Any, refusal: str = "picture_not_uploaded") -> Path:
-    """Where a file lies that a program or the page sent.
-
-    Gradio checks the files that it recognises as such; a bare path or a look-alike reaches a
-    function unchecked, so the folder is checked here once more.
-
-    Args:
-        file: `gradio.FileData` as a dict, or the path that the page's own upload returned.
-        refusal: key of the error.
-
-    Raises:
-        InputError: `refusal` if it lies outside the folder of uploads.
-    """
-    path: Any = file.get("path") if isinstance(file, dict) else file
-    try:
-        inside = Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
-    except (TypeError, ValueError, OSError):  # no text at all, or a NUL or a loop in it
-        inside = False
-    if not inside:
-        raise InputError(refusal)
-    return Path(path)
-
-
-def open_uploads(files: Any) -> list[Image.Image]:
-    """Open a list of uploaded files; their number is checked before the first is touched.
-
-    Raises:
-        InputError: `pictures_count`, and those of `uploaded` and `open_picture`.
-    """
-    files = files if isinstance(files, list) else []
-    if not 1 <= len(files) <= pipeline.MOST:
-        raise InputError("pictures_count", received=len(files), most=pipeline.MOST)
-    return [open_picture(uploaded(file)) for file in files]
-
-
-def accept(files: Any, t: Texts) -> list[Image.Image]:
-    """The usable ones among uploaded files; see `accept_named`."""
-    return list(accept_named(files, t)[1])
-
-
-def accept_named(files: Any, t: Texts) -> tuple[list[str], list[Image.Image]]:
-    """Names and pictures of the usable ones among uploaded files, and a warning for each of the others.
-
-    Raises:
-        InputError: `pictures_count`, or the one reason why the only file cannot be used.
-    """
-    files = files if isinstance(files, list) else []
-    if not 1 <= len(files) <= pipeline.MOST:
-        raise InputError("pictures_count", received=len(files), most=pipeline.MOST)
-    names, opened = [], []
-    for file in files:
-        try:
-            opened += open_uploads([file])
-            names.append(Path(str(file)).name)
-        except InputError as error:
-            if len(files) == 1:
-                raise
-            said = html_escape(f"{Path(str(file)).name}: {message(error, t)}")
-            gr.Warning(said, title=t("errors.title"))
-    return names, opened
-
-
 def matrix_panel(bench: Bench, view: str, tau: float, t: Texts) -> str:
     """The matrix, or why there is none."""
     if isinstance(bench.matrix, InputError):
-        return draw.strip_html(bench.thumbs, t) + draw.alert_html(message(bench.matrix, t))
+        return strip_html(bench.thumbs, t) + draw.alert_html(message(bench.matrix, t))
     return draw.matrix_html(bench.thumbs, bench.prompts, bench.matrix, view, tau, t)
 
 

@@ -13,20 +13,21 @@ from components.clip_matrix.state import (
     LABELS,
     TEMPLATE,
     Bench,
-    accept,
     compare,
     lines,
     matrix_panel,
     name,
-    open_uploads,
     panels,
     score_panel,
     with_images,
 )
 from components.page.prompt_bar import PromptBar
+from components.runs.queues import LIVE, QUIET_MODEL
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section, tab_frame
+from components.ui.plots import MATRIX_VIEWS
+from components.ui.uploads import accept, open_uploads, sources_html
 from pipelines.clip import clip_matrix as pipeline
 from pipelines.image.image import Trace
 from pipelines.serving.errors import InputError
@@ -105,7 +106,7 @@ def _layout(t: Texts) -> _Parts:
     bench = replace(with_images(Bench(), images), prompts=tuple(prompts))
     with gr.Row(elem_id="clip-controls", equal_height=False):
         with gr.Column(min_width=320):
-            choices = [(t(f"clip_matrix.view.{view}"), view) for view in draw.VIEWS]
+            choices = [(t(f"clip_matrix.view.{view}"), view) for view in MATRIX_VIEWS]
             view = gr.Radio(choices, value="cosine", label=t("clip_matrix.view_label"), elem_id="clip-view")
         with gr.Column(min_width=320):
             shown = draw.temperature_html(bench.learned, bench.learned, t)
@@ -122,7 +123,7 @@ def _layout(t: Texts) -> _Parts:
                 label=t("clip_matrix.texts"), info=t("clip_matrix.texts_info"),
             )  # fmt: skip
         with gr.Column(scale=2, min_width=320):
-            sources = live_html("clip_matrix/view", "clip-sources", value=draw.sources_html(t))
+            sources = live_html("clip_matrix/view", "clip-sources", value=sources_html(t))
             count = gr.Slider(
                 1, pipeline.MOST, value=5, step=1, label=t("clip_matrix.count"), elem_id="clip-count"
             )
@@ -203,8 +204,7 @@ def _wire_bench(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
 
     shown = [p.bench, p.temperature, p.matrix, p.zero_shot]
     given = [p.bench, p.texts, p.labels, p.template, bar.clip_model, p.view]
-    common: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1,
-                              "show_progress": "hidden"}  # fmt: skip
+    common = QUIET_MODEL
     return [
         tab.select(opened, [*given, p.tau], shown, **common),
         bar.clip_model.change(model_changed, given, [p.tau, *shown], **common),
@@ -248,17 +248,13 @@ def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:
         "show_progress": "hidden",
     }
     # .change, not .input: Gradio tells of typing by .input, but not of pasting.
-    model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
-    p.texts.change(
-        typed, [p.bench, p.texts, bar.clip_model, p.view, p.tau], [p.bench, p.matrix], **live, **model
-    )
+    p.texts.change(typed, [p.bench, p.texts, bar.clip_model, p.view, p.tau], [p.bench, p.matrix], **LIVE)
     for box in (p.labels, p.template):
         box.change(
             named,
             [p.bench, p.labels, p.template, bar.clip_model, p.tau],
             [p.bench, p.zero_shot],
-            **live,
-            **model,
+            **LIVE,
         )
     p.temperature.input(turned, [p.bench, p.view], [p.tau, p.matrix, p.zero_shot], **live)
     p.view.change(viewed, [p.bench, p.view, p.tau], p.matrix, **live)
@@ -276,12 +272,10 @@ def _wire_score(bar: PromptBar, t: Texts, p: _Parts, after: list[Any]) -> None:
         return score_panel(bench, trace, (prompt, prompt_b, negative), model, t)
 
     given = [p.bench, bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt, bar.clip_model]
-    common: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1,
-                              "show_progress": "hidden", "trigger_mode": "always_last"}  # fmt: skip
     for source in (bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt):
-        source.change(scored, given, p.score, **common)
+        source.change(scored, given, p.score, **LIVE)
     for event in after:
-        event.success(scored, given, p.score, **common)
+        event.success(scored, given, p.score, **LIVE)
 
 
 def build_clip_matrix_tab(bar: PromptBar, t: Texts, public: bool) -> None:

@@ -1,46 +1,18 @@
 """How the matrix tab draws: thumbnails, the coloured grid, bars. Plain functions from data to HTML."""
 
-import base64
-import io
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
-from PIL import Image
-from plotly.colors import sample_colorscale, unlabel_rgb
 
-from components.ui.colors import text_on
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, percent
-from components.ui.plots import DIVERGING, SEQUENTIAL
+from components.ui.plots import cell_colour
+from components.ui.uploads import _picture
 from pipelines.clip.clip_matrix import ClipMatrix, ZeroShot
 
-VIEWS = ("cosine", "texts", "images")
 _CORNER = '<td role="cell" class="cm-corner"></td>'
-THUMB = 192  # px; drawn at half of that at most, so it stays sharp on dense screens
 COLDEST, HOTTEST = 0.005, 1.0  # ends of the temperature slider
-
-
-def thumbnail(image: Image.Image) -> str:
-    """A small square version of a picture as a `data:` address; what sticks out is cut off."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.crop((left, top, left + side, top + side))
-    if side > THUMB:
-        square = square.resize((THUMB, THUMB), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    square.save(buffer, "WEBP", quality=88)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-@lru_cache(maxsize=512)
-def cell_colour(view: str, step: int) -> tuple[str, str]:
-    """Background and text colour of a cell; `step` is its place on the scale, 0..200."""
-    scale = [list(stop) for stop in DIVERGING] if view == "cosine" else SEQUENTIAL
-    channels = unlabel_rgb(sample_colorscale(scale, step / 200)[0])
-    colour = "#" + "".join(f"{round(float(c)):02x}" for c in channels)
-    return colour, text_on(colour)
 
 
 def _cell(value: float, view: str, t: Texts, paired: bool, label: str) -> str:
@@ -53,23 +25,6 @@ def _cell(value: float, view: str, t: Texts, paired: bool, label: str) -> str:
         f'<td role="cell" class="{kind}" style="--cell:{background};--ink:{ink}" '
         f'title="{html_escape(label)}"><span>{html_escape(shown)}</span>{mark}</td>'
     )
-
-
-def _picture(place: int, uri: str, t: Texts) -> str:
-    """A thumbnail with the button that takes it away; `place` counts from 1."""
-    name = html_escape(t("clip_matrix.picture_name", number=place))
-    remove = html_escape(t("clip_matrix.remove", number=place))
-    return (
-        f'<img src="{uri}" alt="{name}"><b class="cm-number" aria-hidden="true">{place}</b>'
-        f'<button type="button" class="cm-remove" data-remove="{place - 1}" '
-        f'aria-label="{remove}" title="{remove}">×</button>'
-    )
-
-
-def strip_html(thumbs: Sequence[str], t: Texts) -> str:
-    """The pictures alone, while there is no matrix to put them on."""
-    pictures = "".join(f"<li>{_picture(i, uri, t)}</li>" for i, uri in enumerate(thumbs, 1))
-    return f'<ul class="cm-strip">{pictures}</ul>' if pictures else ""
 
 
 def _values(matrix: ClipMatrix, view: str, temperature: float) -> np.ndarray:
@@ -192,28 +147,6 @@ def temperature_html(temperature: float, learned: float, t: Texts) -> str:
         f'<div class="cm-ends"><span>{html_escape(t("clip_matrix.cold"))}</span>'
         f'<button type="button" class="cm-reset">{html_escape(mark)}</button>'
         f"<span>{html_escape(t('clip_matrix.hot'))}</span></div></div>"
-    )
-
-
-def sources_html(t: Texts, drop: str = "clip_matrix.drop") -> str:
-    """Where pictures come from: a field to drop them on, a file dialogue, the camera.
-
-    Args:
-        t: texts of the page.
-        drop: key of what the field says.
-    """
-    keys = ("choose", "camera", "shoot", "camera_off", "no_camera", "failed", "sources")
-    said = {key: html_escape(t(f"clip_matrix.{key}")) for key in keys}
-    return (
-        f'<div class="cm-sources" data-failed="{said["failed"]}" data-no-camera="{said["no_camera"]}">'
-        f'<p class="cm-label">{said["sources"]}</p><div class="cm-drop"><p>{html_escape(t(drop))}</p>'
-        f'<label class="cm-button">{said["choose"]}<input type="file" multiple class="sv-sr" '
-        f'accept="image/png,image/jpeg,image/webp,image/gif,image/bmp"></label>'
-        f'<button type="button" class="cm-button cm-camera">{said["camera"]}</button></div>'
-        f'<div class="cm-finder" hidden><video autoplay playsinline muted></video>'
-        f'<button type="button" class="cm-button cm-shoot">{said["shoot"]}</button>'
-        f'<button type="button" class="cm-button cm-off">{said["camera_off"]}</button></div>'
-        f'<p class="cm-said" role="status"></p></div>'
     )
 
 

@@ -14,10 +14,11 @@ from components.conditioning.view import (
     switch_one,
     switch_row,
 )
-from components.page.picture_tabs import STEPPER, open_tab, request_like
+from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.batch import show_when_done, told
 from components.runs.frames import Reel, encode, png_base64
+from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot, RunViews, show_run
 from components.runs.trace_view import facts
 from components.ui.errors import explained

@@ -3,14 +3,13 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from components.cross_attention.view import block_name
-from components.guidance.view import LEFT, RIGHT
 from components.runs.frames import Reel, encode
 from components.runs.trace_view import hole, picture
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
-from components.ui.plots import SEQUENTIAL, style
+from components.ui.plots import LEFT, RIGHT, SEQUENTIAL, style
+from components.ui.token_text import block_name
 from pipelines.image.conditioning import ALL, NONE, TIME, BlockEffects, Cuts, Switches
 from pipelines.image.image import ImageRequest
 

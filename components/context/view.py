@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from plotly.colors import sequential
 
-from components.tokens.view import style_of
 from components.ui.colors import text_on, token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, grouped, percent
 from components.ui.plots import SEQUENTIAL
+from components.ui.token_text import style_of
 from pipelines.text.context import Context, SharedWord, most_telling
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import colour_keys

@@ -2,8 +2,8 @@
 
 import gradio as gr
 
-from components.clip_matrix.state import open_uploads
 from components.contrastive.state import EXPERIMENTS, measured, recipe_of
+from components.ui.uploads import open_uploads
 from pipelines.clip import contrastive_pairs
 from pipelines.clip.clip_matrix import compute_clip_matrix
 from pipelines.clip.contrastive import begin_training, lowest_loss

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from components.clip_matrix.state import KEPT_SIDE
-from components.clip_matrix.view import strip_html, thumbnail
 from components.contrastive.view import pulse_html, stage_html
+from components.runs.frames import thumbnail
 from components.ui.language import Texts
 from components.ui.layout import html_escape
+from components.ui.uploads import KEPT_SIDE, strip_html
 from pipelines.clip import contrastive_pairs
 from pipelines.clip.clip_matrix import compute_clip_matrix, learned_logit_scale
 from pipelines.clip.contrastive import Recipe, begin_training, lowest_loss

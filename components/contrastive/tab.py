@@ -7,8 +7,6 @@ from typing import Any
 
 import gradio as gr
 
-from components.clip_matrix.state import accept_named
-from components.clip_matrix.view import sources_html
 from components.contrastive.api import train_contrastive
 from components.contrastive.state import (
     BURST,
@@ -27,10 +25,12 @@ from components.contrastive.state import (
 )
 from components.contrastive.view import waiting_html
 from components.page.prompt_bar import PromptBar
-from components.runs.training import TRAINING, owner_of
+from components.runs.queues import TRAINING
+from components.runs.training import owner_of
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame
+from components.ui.uploads import accept_named, sources_html
 from pipelines.clip import contrastive_pairs
 from pipelines.clip.contrastive import BATCHES, TEMPERATURES
 from pipelines.serving.live_training import trainings

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from components.clip_matrix.view import VIEWS, cell_colour
 from components.ui.language import Texts
 from components.ui.layout import html_escape
+from components.ui.plots import MATRIX_VIEWS, cell_colour
 from components.ui.training_console import console_html
 from pipelines.clip.contrastive import ClipStep
 from pipelines.serving.live_training import MOST_STEPS
@@ -113,7 +113,7 @@ def _views(t: Texts) -> str:
     buttons = "".join(
         f'<button type="button" data-view="{view}" aria-pressed="{str(view == "cosine").lower()}">'
         f"{html_escape(t(f'clip_matrix.view.{view}'))}</button>"
-        for view in VIEWS
+        for view in MATRIX_VIEWS
     )
     return (
         f'<div class="views" role="group" aria-label="{html_escape(t("contrastive.views"))}">{buttons}</div>'

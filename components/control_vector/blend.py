@@ -8,16 +8,17 @@ import gradio as gr
 
 from components.control_vector.figures import pooled_view
 from components.control_vector.lever import ALSO, STEM, Asked, Lever, build_lever, strip_values, wire_lever
-from components.page.picture_tabs import STEPPER, example_request, request_like
+from components.page.picture_tabs import example_request, request_like
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.batch import BatchViews, show_batch
 from components.runs.frames import encode
+from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
-from components.tokens.view import limit_sentence, style_of
 from components.ui.colors import token_colours
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section
+from components.ui.token_text import limit_sentence, style_of
 from pipelines.image.control_vector import (
     SEEDS,
     Choice,

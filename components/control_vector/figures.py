@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from components.embeddings.figures import COLOUR_A, COLOUR_B
 from components.runs.trace_view import facts, hole
+from components.ui.colors import COLOUR_A, COLOUR_B
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, percent, short

@@ -16,9 +16,9 @@ from components.control_vector.figures import (
     scores_text,
     strip_view,
 )
-from components.page.picture_tabs import STEPPER
 from components.runs.batch import BatchViews, estimates, show_batch
 from components.runs.frames import encode
+from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts

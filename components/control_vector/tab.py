@@ -8,13 +8,13 @@ import numpy as np
 
 from components.control_vector import blend as trials
 from components.control_vector.view import handed_view, names_of, table_html
-from components.embeddings.map import LIVE
-from components.image.tab import save_png
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
-from components.tokens.view import limit_sentence
+from components.runs.files import save_png
+from components.runs.queues import LIVE
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
 from components.ui.layout import html_escape, live_html, section, tab_frame
+from components.ui.token_text import limit_sentence
 from pipelines.clip.model import clip_scores
 from pipelines.image import control_vector as pipeline
 from pipelines.image import image

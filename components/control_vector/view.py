@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from components.tokens.view import limit_sentence, style_of
 from components.ui.colors import token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
 from components.ui.plots import DIVERGING
+from components.ui.token_text import limit_sentence, style_of
 from pipelines.image.control_vector import ControlVector
 from pipelines.serving import models
 from pipelines.text.tokens import TokenView, colour_keys

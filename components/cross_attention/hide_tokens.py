@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from components.cross_attention.view import still_view, token_rows
-from components.page.picture_tabs import STEPPER, request_like
+from components.page.picture_tabs import request_like
 from components.page.prompt_bar import PromptBar
 from components.runs.batch import show_when_done, told
 from components.runs.frames import encode
+from components.runs.queues import MODEL, STEPPER
 from components.runs.slot import RunSlot
 from components.ui.colors import token_colours
 from components.ui.errors import explained
@@ -211,15 +212,14 @@ def _measured(t: Texts) -> str:
 def wire_picture(part: PictureSection, bar: PromptBar, tab: gr.Tab, t: Texts) -> None:
     """Let the buttons draw, take and ask about a picture; opening the tab does so once."""
     fresh, taken, asked, entered = _picture_handlers(t)
-    model = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
     outputs = [part.view, part.scene, part.text]
-    part.draw.click(fresh, bar.image_model, outputs, **model)
-    part.upload.upload(taken, [part.upload, part.text, bar.prompt, bar.image_model], outputs, **model)
+    part.draw.click(fresh, bar.image_model, outputs, **MODEL)
+    part.upload.upload(taken, [part.upload, part.text, bar.prompt, bar.image_model], outputs, **MODEL)
     gr.on(
         [part.ask.click, part.text.submit], asked, [part.scene, part.text, bar.image_model], part.view,
-        show_progress_on=part.view, **model,
+        show_progress_on=part.view, **MODEL,
     )  # fmt: skip
-    tab.select(entered, [part.scene, bar.image_model], outputs, show_progress="hidden", **model)
+    tab.select(entered, [part.scene, bar.image_model], outputs, show_progress="hidden", **MODEL)
 
 
 def _picture_handlers(t: Texts) -> tuple[Callable[..., Any], ...]:

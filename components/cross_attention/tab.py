@@ -13,9 +13,10 @@ from components.cross_attention.hide_tokens import (
     wire_picture,
 )
 from components.cross_attention.view import trace_view
-from components.page.picture_tabs import STEPPER, open_tab, request_like
+from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.frames import Reel
+from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot, RunViews, show_run
 from components.ui.errors import explained
 from components.ui.language import Texts

@@ -13,6 +13,7 @@ from components.ui.colors import NEUTRAL, text_on, token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed
+from components.ui.token_text import block_name, first_word
 from pipelines.image.cross_attention import ALL, TokenMaps, TraceMaps
 from pipelines.image.image import Trace
 from pipelines.text.pieces import Piece
@@ -30,13 +31,6 @@ def token_rows(pieces: Sequence[Piece], t: Texts) -> list[dict[str, str]]:
     names = [t(f"cross_attention.{p.special}") if p.special in ("start", "end") else p.text for p in pieces]
     rows = zip([*names, t("cross_attention.padding")], colours, strict=True)
     return [{"name": name, "colour": colour, "ink": text_on(colour)} for name, colour in rows]
-
-
-def first_word(pieces: Sequence[Piece]) -> int:
-    """The row to begin with: the last word with letters, which most often is a noun."""
-    wordy = [i for i, p in enumerate(pieces) if not p.special and any(c.isalpha() for c in p.text)]
-    named = [i for i in wordy if len(pieces[i].text) > 2]
-    return (named or wordy or [0])[-1]
 
 
 def atlas(maps: TokenMaps) -> tuple[str, list[float]]:
@@ -72,13 +66,6 @@ def group_name(name: str, t: Texts) -> str:
     if "×" in name:
         return t("cross_attention.grid", grid=name)
     return block_name(name, t)
-
-
-def block_name(block: str, t: Texts) -> str:
-    """A block of the U-Net in words: on the way down, at the bottom, on the way up."""
-    part, _, place = block.partition(".")
-    key = part.removesuffix("_block").removesuffix("_blocks")
-    return t(f"cross_attention.block_{key}", number=int(place) + 1 if place else 1)
 
 
 def trace_view(trace: Trace, frames: Frames, prompt: TraceMaps, empty: TraceMaps | None, t: Texts) -> str:

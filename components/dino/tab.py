@@ -8,17 +8,16 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from components.clip_matrix.state import open_uploads
-from components.clip_matrix.view import sources_html
 from components.dino.training import API as TRAINING_API
 from components.dino.training import build_training_section, wire_training
 from components.dino.view import alert_html, neighbours_html, patches_html, waiting_html
 from components.page.prompt_bar import PromptBar
-from components.runs.training import MODEL
+from components.runs.queues import QUIET_MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame
 from components.ui.numbers import fixed
+from components.ui.uploads import open_uploads, sources_html
 from pipelines.dino import dino as pipeline
 from pipelines.dino.dino import Known
 from pipelines.serving import models
@@ -149,12 +148,12 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> None:
         return looked(with_uploads(bench, open_uploads(paths)), model, clip, t)
 
     given, shown = [p.bench, p.model, bar.clip_model], [p.bench, p.patches, p.near]
-    tab.select(opened, given, shown, **MODEL)
+    tab.select(opened, given, shown, **QUIET_MODEL)
     for change in (p.model.change, bar.clip_model.change):
-        change(chosen, given, shown, **MODEL)
-    p.draw.click(fresh, given, shown, **MODEL)
-    p.swap.click(turned, given, shown, **MODEL)
-    p.sources.upload(sent, given, shown, **MODEL)
+        change(chosen, given, shown, **QUIET_MODEL)
+    p.draw.click(fresh, given, shown, **QUIET_MODEL)
+    p.swap.click(turned, given, shown, **QUIET_MODEL)
+    p.sources.upload(sent, given, shown, **QUIET_MODEL)
 
 
 def build_dino_tab(bar: PromptBar, t: Texts, public: bool) -> None:

@@ -13,7 +13,8 @@ import gradio as gr
 
 from components.dino.training_view import state_of, training_html
 from components.dino.view import waiting_html
-from components.runs.training import MODEL, TRAINING, owner_of
+from components.runs.queues import QUIET_MODEL, TRAINING
+from components.runs.training import owner_of
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
@@ -94,7 +95,7 @@ def wire_training(part: TrainingSection, tab: gr.Tab, t: Texts) -> None:
     part.console.input(back, part.key, part.view, trigger_mode="always_last", **TRAINING)
     for event in (part.momentum.release, part.centering.input, part.sharpening.input):
         event(change, [part.key, *part.dials], None, queue=False, api_visibility="private")
-    tab.select(enter, part.key, part.view, **MODEL)
+    tab.select(enter, part.key, part.view, **QUIET_MODEL)
 
 
 def _training(t: Texts, burst: int) -> Callable[..., Any]:

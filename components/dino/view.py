@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from components.clip_matrix.view import thumbnail
-from components.runs.frames import encode, encode_exactly
+from components.runs.frames import encode, encode_exactly, thumbnail
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, percent

@@ -7,9 +7,10 @@ from typing import Any
 import gradio as gr
 
 from components.embeddings.figures import direction_figure, overview_figure
-from components.embeddings.map import IS_OPEN, LIVE, MODEL
+from components.embeddings.map import IS_OPEN
 from components.embeddings.view import direction_html, equation_html, message_html
 from components.page.prompt_bar import PromptBar
+from components.runs.queues import LIVE, MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import html_escape, section

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image, ImageOps
 
-from components.ui.colors import NEUTRAL, token_colours
+from components.ui.colors import COLOUR_A, COLOUR_B, NEUTRAL, token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed
@@ -21,7 +21,6 @@ from pipelines.clip.world_texts import KINDS, ShortText, WorldText, map_texts, p
 from pipelines.world.captions import Facts
 from pipelines.world.scene import COLOURS, NOUNS
 
-COLOUR_A, COLOUR_B = "#d55e00", "#0072b2"
 GROUPINGS = ("noun", "colour", "place", "atmosphere", "none")
 _MAP_HEIGHT = 620
 _THUMB = 40  # px of a picture on the map, its coloured frame included

@@ -19,6 +19,7 @@ from components.embeddings.figures import (
 )
 from components.embeddings.view import difference_html, legend_html, map_note, message_html, neighbours_html
 from components.page.prompt_bar import PromptBar
+from components.runs.queues import LIVE, MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import html_escape, section
@@ -28,9 +29,6 @@ from pipelines.clip.embeddings import Embedding, counterpart, difference, embed
 from pipelines.clip.world_texts import MAP_SIZE
 from pipelines.serving.errors import InputError
 
-# Events that run the model take turns; while somebody types, only the last text counts.
-MODEL = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
-LIVE = MODEL | {"trigger_mode": "always_last", "show_progress": "hidden"}
 # Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
 IS_OPEN = """(_, ...rest) => [
   document.querySelector('#tab-embeddings[role="tabpanel"]')?.offsetParent != null, ...rest]"""

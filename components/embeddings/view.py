@@ -3,14 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.embeddings.figures import (
-    COLOUR_A,
-    COLOUR_B,
-    group_colours,
-    thumb,
-    value_of,
-    values_of,
-)
+from components.embeddings.figures import group_colours, thumb, value_of, values_of
+from components.ui.colors import COLOUR_A, COLOUR_B
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, percent

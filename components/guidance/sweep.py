@@ -8,10 +8,11 @@ from typing import Any
 import gradio as gr
 
 from components.guidance.view import sweep_figure, sweep_row, sweep_summary
-from components.page.picture_tabs import STEPPER, example_request, request_like
+from components.page.picture_tabs import example_request, request_like
 from components.page.prompt_bar import BarValues
 from components.runs.batch import show_when_done, told
 from components.runs.frames import png_base64
+from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts

@@ -10,9 +10,10 @@ import numpy as np
 
 from components.guidance.sweep import build_sweep_section, guidance_sweep, wire_sweep
 from components.guidance.view import away_idle, away_view, dial_view, sum_view
-from components.page.picture_tabs import STEPPER, open_tab, request_like
+from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import GUIDANCE, BarValues, PromptBar
 from components.runs.frames import Reel, encode
+from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot, RunViews, show_run
 from components.ui.errors import explained
 from components.ui.language import Texts

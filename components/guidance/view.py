@@ -11,13 +11,12 @@ from components.runs.trace_view import facts, film, hole, picture, readout, scru
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
-from components.ui.plots import DIVERGING, SEQUENTIAL, style
+from components.ui.plots import DIVERGING, LEFT, RIGHT, SEQUENTIAL, style
 from pipelines.image.guidance import GuidanceSweep
 from pipelines.image.image import ImageRequest, Trace
 from pipelines.serving import models
 
 _HIGH = 12.0  # from here on, pictures of most models burn
-LEFT, RIGHT = 84, 12  # px beside the plot; the row of pictures above it keeps the same margins
 
 
 def formula(request: ImageRequest, t: Texts) -> str:

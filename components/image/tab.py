@@ -1,18 +1,17 @@
 """The image tab: how noise becomes a picture, step by step."""
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.processing_utils import save_bytes_to_cache
 
-from components.page.picture_tabs import STEPPER, example_if_ready, observed, open_tab
+from components.page.picture_tabs import example_if_ready, observed, open_tab
 from components.page.prompt_bar import BarValues, PromptBar
+from components.runs.files import save_png
 from components.runs.frames import Reel
+from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot, RunViews, show_run
 from components.runs.trace_view import finished_view, running_view
 from components.ui.errors import explained
@@ -20,16 +19,6 @@ from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
 from pipelines.image import image
 from pipelines.image.image import SCHEDULERS, ImageRequest, Trace
-
-
-def save_png(trace: Trace) -> str:
-    """Write a picture with its parameters where Gradio serves, and later deletes, files from.
-
-    Returns:
-        Path of the PNG; the folder's name is the hash of its bytes.
-    """
-    cache = os.environ.get("GRADIO_TEMP_DIR") or str(Path(tempfile.gettempdir()) / "gradio")
-    return save_bytes_to_cache(image.png_with_parameters(trace), f"seed-{trace.request.seed}.png", cache)
 
 
 def build_image_tab(bar: PromptBar, t: Texts, public: bool) -> None:

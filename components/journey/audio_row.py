@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.audio.run import AUDIO, Made, Progress, example_if_ready, grow_sound
+from components.audio.run import Made, Progress, example_if_ready, grow_sound
 from components.audio.view import code_colours, seconds_text
 from components.journey.time_row import TimeRow, build_time_row, station_page
 from components.journey.view import hole
 from components.page.prompt_bar import PromptBar
 from components.runs.frames import encode_exactly
+from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.layout import html_escape

@@ -10,9 +10,10 @@ from components.journey.audio_row import build_sound_row
 from components.journey.time_row import TimeRow
 from components.journey.video_row import build_film_row
 from components.journey.view import READING, STEERING, reading_view, steering_view, waiting_view
-from components.page.picture_tabs import STEPPER, open_tab, request_like
+from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar, run_values, values_from_query
 from components.runs.frames import Reel
+from components.runs.queues import STEPPER, TEXT
 from components.runs.slot import RunSlot, RunViews, show_run
 from components.ui.errors import explained, message
 from components.ui.language import Texts
@@ -22,11 +23,6 @@ from pipelines.image import image
 from pipelines.image.image import ImageRequest, Trace
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
-
-_TEXT: dict[str, Any] = {
-    "concurrency_id": "text", "concurrency_limit": 4, "api_visibility": "private",
-    "show_progress": "hidden",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class Landing:
             values = run_values(values_from_query(request.query_params))
             yield from self.enter(*values, trace, slot)
 
-        page.load(read, None, self.reading, **_TEXT)
+        page.load(read, None, self.reading, **TEXT)
         drawn = page.load(draw, self.draw_inputs[-2:], self.outputs, **STEPPER)
         for row in self.lasting:
             row.follow(drawn)
@@ -103,7 +99,7 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
     outputs = [steering, stop, bar.trace]
     follow, draw, enter, entered = _handlers(t)
     changes = [part.change for part in read_inputs]
-    gr.on(changes, follow, read_inputs, reading, trigger_mode="always_last", **_TEXT)
+    gr.on(changes, follow, read_inputs, reading, trigger_mode="always_last", **TEXT)
     drawn = start.click(draw, draw_inputs, outputs, trigger_mode="multiple", **STEPPER)
     opened = tab.select(entered, draw_inputs, outputs, **STEPPER)
     for before in (drawn, opened):

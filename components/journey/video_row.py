@@ -7,10 +7,11 @@ from components.journey.time_row import TimeRow, build_time_row, station_page
 from components.journey.view import hole
 from components.page.picture_tabs import example_request
 from components.page.prompt_bar import PromptBar
+from components.runs.queues import FILM
 from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.layout import html_escape
-from components.video.run import FILM, film_run, shot_of
+from components.video.run import film_run, shot_of
 from components.video.sheets import FilmReel, Shot
 from pipelines.serving import models
 from pipelines.video.video import FilmRequest

@@ -7,7 +7,6 @@ from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from components.control_vector.view import heat_uri
-from components.cross_attention.view import first_word
 from components.runs.frames import Frames, Reel, encode, encode_exactly
 from components.runs.trace_view import facts
 from components.ui.colors import text_on, token_colours
@@ -15,6 +14,7 @@ from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
 from components.ui.plots import SEQUENTIAL
+from components.ui.token_text import first_word
 from pipelines.clip.world_texts import picture as world_picture
 from pipelines.image.cross_attention import has_maps, trace_maps
 from pipelines.image.image import ImageRequest, Trace

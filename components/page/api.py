@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from components.runs.queues import endpoint_queue
 from components.ui.errors import message
 from components.ui.language import load_texts
 from pipelines.serving.errors import InputError
@@ -62,6 +63,5 @@ def register(api: dict[str, Callable[..., Any]]) -> None:
             _clear_errors(function),
             api_name=name,
             api_description=inspect.getdoc(function),  # Gradio alone lists only its first part
-            concurrency_id="stepper" if stepped else "model",
-            concurrency_limit=64 if stepped else 1,
+            **endpoint_queue(stepped),
         )

@@ -12,11 +12,6 @@ from pipelines.image import image
 from pipelines.image.image import SCHEDULERS, ImageRequest, Trace
 from pipelines.serving import models
 
-STEPPER: dict[str, Any] = {
-    "concurrency_id": "stepper", "concurrency_limit": 64,
-    "api_visibility": "private", "show_progress": "hidden",
-}  # fmt: skip
-
 
 def example_request() -> ImageRequest:
     """What the bar says when the page opens for the first time."""

@@ -5,11 +5,12 @@ from typing import Any
 
 import gradio as gr
 
-from components.page.picture_tabs import STEPPER, request_like
+from components.page.picture_tabs import request_like
 from components.page.prompt_bar import PromptBar
 from components.prompt_lab.negative_view import measured_html, negative_running, negative_view
 from components.prompt_lab.view import without_figure, without_running, without_view
 from components.runs.batch import BatchViews, show_batch
+from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts

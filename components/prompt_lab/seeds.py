@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.page.picture_tabs import STEPPER, request_like
+from components.page.picture_tabs import request_like
 from components.page.prompt_bar import PromptBar
 from components.prompt_lab.leave_one_out import idle_html, wire_stop
 from components.prompt_lab.seeds_view import (
@@ -17,6 +17,7 @@ from components.prompt_lab.seeds_view import (
     seeds_view,
 )
 from components.runs.batch import BatchViews, show_batch
+from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts

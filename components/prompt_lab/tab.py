@@ -8,14 +8,15 @@ from typing import Any
 
 import gradio as gr
 
-from components.image.tab import save_png
-from components.page.picture_tabs import STEPPER, example_request, request_like
+from components.page.picture_tabs import example_request, request_like
 from components.page.prompt_bar import EXAMPLES, BarValues, PromptBar
 from components.prompt_lab.builder import NEGATIVE, builder_html, clicked
 from components.prompt_lab.leave_one_out import build_negative, build_without, idle_html, wire_stop
 from components.prompt_lab.seeds import build_seeds
 from components.prompt_lab.view import score_drop, variants_running, variants_view
 from components.runs.batch import BatchViews, show_batch
+from components.runs.files import save_png
+from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts

@@ -222,3 +222,18 @@ class Reel:
         decode_all((row, i) for row in rows for i in range(len(row)))
         guided, prompt, empty = (tuple(row) for row in rows)
         return Frames(tuple(self.steps), guided, prompt, empty, tuple(self.latents))
+
+
+THUMB = 192  # px; drawn at half of that at most, so it stays sharp on dense screens
+
+
+def thumbnail(image: Image.Image) -> str:
+    """A small square version of a picture as a `data:` address; what sticks out is cut off."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    if side > THUMB:
+        square = square.resize((THUMB, THUMB), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    square.save(buffer, "WEBP", quality=88)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -8,10 +8,11 @@ import gradio as gr
 
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.tokens.compare_view import compare_html, table_html
-from components.tokens.view import limit_sentence, reading_html
+from components.tokens.view import reading_html
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
 from components.ui.layout import html_escape, live_html, tab_frame
+from components.ui.token_text import limit_sentence
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece, Word

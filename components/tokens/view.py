@@ -8,6 +8,7 @@ from components.ui.colors import NEUTRAL, text_on, token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import grouped
+from components.ui.token_text import limit_sentence, style_of
 from pipelines.text.pieces import MAX_WORD, Letter, Piece, Word, visible
 from pipelines.text.tokens import TokenView, colour_keys
 
@@ -16,11 +17,6 @@ LONG = 80  # characters from which on they are drawn smaller
 MAX_OVERFLOW = 12  # cells of the meter past the limit
 _BLANKS = {" ": "·", "\n": "↵", "\t": "⇥"}
 _JOINERS = "\u200d\ufe0f"  # make one emoji of several; shown by what they do
-
-
-def style_of(colour: str) -> str:
-    """A colour and the ink that reads on it, as custom properties for the style sheet."""
-    return f"--c:{colour};--ink:{text_on(colour)}"
 
 
 def colours_of(view: TokenView) -> list[str]:
@@ -194,15 +190,6 @@ def strip_html(view: TokenView, t: Texts) -> str:
 
 
 # The places -----------------------------------------------------------------------------------
-
-
-def limit_sentence(view: TokenView, t: Texts) -> str:
-    """How full the model's places are, and how many tokens are cut off, in one sentence."""
-    if view.needed <= 2:
-        return t("tokens.meter.empty")
-    key = "fits" if not view.cut else "cut_one" if view.cut == 1 else "cut_many"
-    counts = {name: grouped(getattr(view, name), t) for name in ("needed", "places", "cut")}
-    return t(f"tokens.meter.{key}", **counts)
 
 
 def meter_html(view: TokenView, t: Texts) -> str:

@@ -66,3 +66,6 @@ def contrast(first: str, second: str) -> float:
 def text_on(colour: str) -> str:
     """Ink or paper, whichever reads better on a colour."""
     return max((INK, PAPER), key=lambda text: contrast(text, colour))
+
+
+COLOUR_A, COLOUR_B = "#d55e00", "#0072b2"

@@ -1,12 +1,14 @@
 """One look for every figure: large type, no clutter, readable on light and on dark."""
 
+from functools import lru_cache
 from textwrap import wrap
 from typing import Any
 
 import gradio as gr
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale, unlabel_rgb
 
-from components.ui.colors import PALETTE
+from components.ui.colors import PALETTE, text_on
 from components.ui.language import Texts
 
 FONT = "Inter, system-ui, sans-serif"
@@ -88,3 +90,18 @@ def plot(alt: str, **kwargs: Any) -> gr.Plot:
     """
     classes = ["sv-plot", *kwargs.pop("elem_classes", [])]
     return gr.Plot(label=alt, show_label=False, elem_classes=classes, **kwargs)
+
+
+@lru_cache(maxsize=512)
+def cell_colour(view: str, step: int) -> tuple[str, str]:
+    """Background and text colour of a cell; `step` is its place on the scale, 0..200."""
+    scale = [list(stop) for stop in DIVERGING] if view == "cosine" else SEQUENTIAL
+    channels = unlabel_rgb(sample_colorscale(scale, step / 200)[0])
+    colour = "#" + "".join(f"{round(float(c)):02x}" for c in channels)
+    return colour, text_on(colour)
+
+
+LEFT, RIGHT = 84, 12  # px beside the plot; the row of pictures above it keeps the same margins
+
+
+MATRIX_VIEWS = ("cosine", "texts", "images")

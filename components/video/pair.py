@@ -8,12 +8,13 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from components.runs.queues import FILM
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section
 from components.ui.numbers import fixed
-from components.video.run import FILM, example_shot, film_run
+from components.video.run import example_shot, film_run
 from components.video.sheets import FilmReel, Shot, heat_sheet
 from components.video.view import base_data, data_html, numbers_html, play_html, player_html, strip_html
 from pipelines.serving import models

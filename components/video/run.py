@@ -15,10 +15,6 @@ from pipelines.serving import models
 from pipelines.video import video
 from pipelines.video.video import FilmRequest
 
-FILM: dict[str, Any] = {
-    "concurrency_id": "film", "concurrency_limit": 32,
-    "api_visibility": "private", "show_progress": "hidden",
-}  # fmt: skip
 FIRST_PROMPT = "A cat walks right in a meadow."
 FIRST_STEPS = 12
 

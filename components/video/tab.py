@@ -1,36 +1,33 @@
 """The video tab: a film as a sequence of latent tokens, and what keeps it in one piece."""
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from components.page.prompt_bar import BarValues, PromptBar
+from components.runs.files import FILM_TYPES, save_film
+from components.runs.queues import FILM
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, html_escape, live_html, one_click_away, tab_frame
 from components.ui.numbers import short
 from components.video.pair import build_pair, motion_label, wire_pair
-from components.video.run import FILM, FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
+from components.video.run import FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
 from components.video.sheets import FilmReel, Shot
 from components.video.view import finished_view, inside_view, inside_waiting, running_view
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.video import video
 from pipelines.video.cost import film_cost
-from pipelines.video.files import FORMATS, film_bytes, write_film
+from pipelines.video.files import FORMATS
 from pipelines.video.measures import measure
-from pipelines.video.video import FilmRequest, FilmTrace
+from pipelines.video.video import FilmRequest
 from pipelines.video.words import said_motion, with_motion_word
 from pipelines.world.films import MOTIONS
-
-_TYPES = {"mp4": "video/mp4", "gif": "image/gif", "webp": "image/webp"}
 
 
 @dataclass(frozen=True)
@@ -60,24 +57,6 @@ class _Parts:
     @property
     def outputs(self) -> list[Any]:
         return [self.view, self.inside, self.cost, self.stop, *self.downloads, self.asked, self.shot]
-
-
-def save_film(trace: FilmTrace, kind: str) -> str:
-    """Write a film where Gradio serves, and later deletes, files from.
-
-    Returns:
-        Path of the file; the folder's name is the hash of its bytes.
-
-    Raises:
-        InputError: `disk_full`, `film_format_unknown`.
-    """
-    cache = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio")
-    rule = models.entry(trace.request.model).frame
-    rate = rule.rate if rule else video.FRAMES_PER_SECOND
-    content = film_bytes(trace.frames, kind, trace.request, rate)
-    path = cache / sha256(content).hexdigest() / f"film-{trace.request.seed}.{kind}"
-    write_film(content, path)
-    return str(path)
 
 
 def _layout(t: Texts) -> _Parts:
@@ -302,7 +281,7 @@ def generate_film(
     trace = video.run(request)
     found, inside = measure(trace.frames), trace.steps[-1].inside
     path = save_film(trace, format)
-    return gr.FileData(path=path, orig_name=Path(path).name, mime_type=_TYPES[format]), {
+    return gr.FileData(path=path, orig_name=Path(path).name, mime_type=FILM_TYPES[format]), {
         "parameters": trace.request.parameters(),
         "consistency": round(found.consistency, 4),
         "speed": round(found.speed, 3),

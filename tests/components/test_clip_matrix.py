@@ -9,19 +9,9 @@ import pytest
 from PIL import Image
 
 from components.clip_matrix import tab, view
-from components.clip_matrix.state import (
-    Bench,
-    accept,
-    compare,
-    lines,
-    name,
-    open_uploads,
-    panels,
-    score_panel,
-    uploaded,
-    with_images,
-)
+from components.clip_matrix.state import Bench, compare, lines, name, panels, score_panel, with_images
 from components.ui.language import load_texts
+from components.ui.uploads import accept, open_uploads, uploaded
 from pipelines.clip.clip_matrix import MOST, ClipMatrix, compute_clip_matrix, draw_pairs
 from pipelines.serving.errors import InputError
 

@@ -11,8 +11,6 @@ import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from components.clip_matrix import state as clip_matrix_bench
-from components.clip_matrix.state import accept_named
 from components.contrastive import state as bench
 from components.contrastive.state import (
     EXPERIMENTS,
@@ -28,7 +26,9 @@ from components.contrastive.state import (
 )
 from components.contrastive.tab import train_contrastive
 from components.contrastive.view import pulse_html
+from components.ui import uploads
 from components.ui.language import load_texts
+from components.ui.uploads import accept_named
 from pipelines.clip.contrastive_pairs import own_pairs
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import trainings
@@ -225,7 +225,7 @@ def test_a_refused_file_takes_its_name_along(monkeypatch, tmp_path) -> None:
     folder = Path(get_upload_folder())
     folder.mkdir(parents=True, exist_ok=True)
     said: list[str] = []
-    monkeypatch.setattr(clip_matrix_bench.gr, "Warning", lambda text, title: said.append(text))
+    monkeypatch.setattr(uploads.gr, "Warning", lambda text, title: said.append(text))
     for name, image in zip("abc", noise(3), strict=True):
         image.save(folder / f"{name}.png")
     (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:300])

@@ -13,10 +13,11 @@ from PIL import Image
 
 from components.cross_attention.hide_tokens import hidden_figure, hidden_pictures, hidden_run, picture_page
 from components.cross_attention.tab import cross_attention, look_run
-from components.cross_attention.view import atlas, block_name, first_word, token_rows, trace_view
+from components.cross_attention.view import atlas, token_rows, trace_view
 from components.runs.frames import Frames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
+from components.ui.token_text import block_name, first_word
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import image
 from pipelines.image.cross_attention_of_picture import Known, world_picture

@@ -11,8 +11,9 @@ import pytest
 from gradio.utils import deep_hash
 from PIL import Image
 
-from components.image.tab import draw_run, generate_image, save_png
+from components.image.tab import draw_run, generate_image
 from components.page.picture_tabs import trace_at_hand
+from components.runs.files import save_png
 from components.runs.frames import Frames, Reel, magnitude_picture, signed_tile
 from components.runs.slot import RunSlot
 from components.runs.trace_view import film, finished_view, running_view

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from components.journey import video_row as journey_film
+from components.runs import files
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from components.video import pair as video_pair
@@ -161,13 +162,13 @@ def test_files_are_written_once_and_off_the_event_loop(shot: Shot, monkeypatch, 
     """Gradio runs a handler that is no coroutine in a thread of its own: encoding keeps nobody waiting."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     threads: list[int] = []
-    save = tab.film_bytes
+    save = files.film_bytes
 
     def noted(*args, **kwargs):
         threads.append(threading.get_ident())
         return save(*args, **kwargs)
 
-    monkeypatch.setattr(tab, "film_bytes", noted)
+    monkeypatch.setattr(files, "film_bytes", noted)
     with gr.Blocks() as demo:
         box = gr.State(shot)
         gr.Button().click(lambda s: tab._show(s, "", EN)[4]["value"], box, gr.Textbox())
@@ -180,7 +181,7 @@ def test_files_are_written_once_and_off_the_event_loop(shot: Shot, monkeypatch, 
         loop, answer = pool.submit(asyncio.run, click()).result()
     assert len(threads) == 3 and loop not in threads
     assert Path(answer["data"][0]).suffix == ".mp4"
-    paths = [Path(tab.save_film(shot.trace, kind)) for kind in FORMATS]
+    paths = [Path(files.save_film(shot.trace, kind)) for kind in FORMATS]
     assert [p.suffix[1:] for p in paths] == list(FORMATS) and all(p.is_relative_to(tmp_path) for p in paths)
     assert not asyncio.iscoroutinefunction(tab.generate_film)
 
@@ -275,11 +276,11 @@ def test_the_endpoint_answers_with_a_file_and_its_numbers(monkeypatch, tmp_path:
 
 def test_a_full_disk_reaches_the_visitor_as_a_sentence(shot: Shot, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    path = Path(tab.save_film(shot.trace, "gif"))
+    path = Path(files.save_film(shot.trace, "gif"))
     path.unlink()
     path.symlink_to("/dev/full")
     with pytest.raises(InputError) as refused:
-        tab.save_film(shot.trace, "gif")
+        files.save_film(shot.trace, "gif")
     assert "disk" in EN(f"errors.{refused.value.key}", **refused.value.values)
 
 

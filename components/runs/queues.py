@@ -1,0 +1,39 @@
+"""Every queue of the page, in one table: what may run beside what is read here and nowhere else.
+
+Events of one queue wait for each other beyond its limit; events of different queues do not. Models are safe
+all the same, as they compute on one thread (`pipelines/serving/compute.py`): a queue decides who waits.
+
+| queue | at once | who waits for whom, and why |
+|---|---|---|
+| text | 4 | text first: the journey's upper rows follow what is typed, beside any run |
+| model | 1 | single calls of CLIP, DINO or the text encoder take turns; they are short |
+| stepper | 64 | picture runs: all active ones share their steps (`pipelines/image/stepper.py`) |
+| film | 32 | film runs: a step each in turn |
+| audio | 32 | sound runs: a step is short, and all take turns on the compute thread |
+| training | 32 | live trainings: as many as there are places (`live_training.py`) |
+
+What computes nothing, such as a stop button, has `queue=False` or no limit where it is wired.
+"""
+
+from typing import Any
+
+
+def _queue(name: str, at_once: int, **options: Any) -> dict[str, Any]:
+    """Arguments of an event of the page that belongs to a queue."""
+    return {"concurrency_id": name, "concurrency_limit": at_once, "api_visibility": "private", **options}
+
+
+TEXT = _queue("text", 4, show_progress="hidden")
+MODEL = _queue("model", 1)
+QUIET_MODEL = MODEL | {"show_progress": "hidden"}
+LIVE = QUIET_MODEL | {"trigger_mode": "always_last"}  # while somebody types, only the last text counts
+STEPPER = _queue("stepper", 64, show_progress="hidden")
+FILM = _queue("film", 32, show_progress="hidden")
+AUDIO = _queue("audio", 32, show_progress="hidden")
+TRAINING = _queue("training", 32, show_progress="hidden")
+
+
+def endpoint_queue(stepped: bool) -> dict[str, Any]:
+    """Arguments of an endpoint for programs: runs share their steps, everything else takes turns."""
+    queue = STEPPER if stepped else MODEL
+    return {name: queue[name] for name in ("concurrency_id", "concurrency_limit")}
