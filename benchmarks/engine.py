@@ -7,9 +7,11 @@ import torch
 from PIL import Image
 
 from benchmarks.bench import Row, medians, row
+from pipelines.clip.model import clip_model
 from pipelines.image import guidance, image, stepper
+from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
 
 REQUEST = ImageRequest("A small cat on a bed.", seed=1, num_inference_steps=20, model="classroom-image")
@@ -20,7 +22,7 @@ VISITORS = [replace(REQUEST, prompt=f"A small cat on a bed, {i}.", seed=i) for i
 @on_compute_thread  # where all rivals compute: a second thread would slow both down
 def library_call() -> Image.Image:
     """The picture as the unchanged `StableDiffusionPipeline` draws it."""
-    result = models.load(REQUEST.model)(
+    result = image_pipeline(REQUEST.model)(
         REQUEST.prompt,
         num_inference_steps=REQUEST.num_inference_steps,
         guidance_scale=REQUEST.guidance_scale,
@@ -44,7 +46,7 @@ def measure(repetitions: int) -> Iterator[Row]:
     """Ratios of the engine to plain library calls and to lone runs."""
     same = image.run(REQUEST).image.tobytes() == library_call().tobytes()
     print(f"traced run and library call draw the same picture: {same}; {torch.get_num_threads()} threads")
-    models.load(models.default_id("clip"))
+    clip_model(catalogue.default_id("clip"))
     seconds = medians({"library": library_call, "traced": lambda: image.run(REQUEST)}, repetitions)
     print("one guided picture, 20 steps, s:", seconds)
     yield row("image.trace_ratio", seconds["traced"] / seconds["library"], repetitions)

@@ -9,15 +9,17 @@ import numpy as np
 import torch
 
 from benchmarks.bench import Row, medians, row
+from pipelines.dino.model import vision_model
 from pipelines.image import stepper
 from pipelines.image.image import decode
 from pipelines.image.request import ImageRequest
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
 from pipelines.video import video
 from pipelines.video.files import film_bytes
+from pipelines.video.load import video_pipeline
 from pipelines.video.measures import measure as measured
-from pipelines.video.video import FilmRequest
+from pipelines.video.request import FilmRequest
 
 STEPS, FRAMES = 12, 16
 REQUEST = FilmRequest(
@@ -39,7 +41,7 @@ def pictures() -> list[object]:
 @on_compute_thread
 def library_film() -> object:
     """The film as the unchanged `AnimateDiffPipeline` draws it."""
-    return models.load(REQUEST.model)(
+    return video_pipeline(REQUEST.model)(
         REQUEST.prompt, num_frames=FRAMES, num_inference_steps=STEPS, guidance_scale=REQUEST.guidance_scale,
         generator=torch.Generator().manual_seed(REQUEST.seed),
     ).frames[0]  # fmt: skip
@@ -62,7 +64,7 @@ def measure(repetitions: int) -> Iterator[Row]:
     """Ratio of a film to single pictures, and seconds."""
     same = [f.tobytes() for f in video.run(REQUEST).frames] == [f.tobytes() for f in library_film()]  # type: ignore[attr-defined]
     print(f"traced film and library call draw the same film: {same}")
-    models.load(models.default_id("dino"))
+    vision_model(catalogue.default_id("dino"))
     rivals = {
         "film": lambda: video.run(REQUEST),
         "apart": lambda: video.run(replace(REQUEST, motion=False)),

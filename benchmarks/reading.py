@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.bench import Row, medians, row
-from pipelines.serving import models
+from pipelines.clip.model import clip_model
 from pipelines.serving.compute import on_compute_thread
 from pipelines.text.context import read_contexts
 
@@ -19,7 +19,7 @@ CALLS = 40  # for each repetition: one takes but milliseconds, and rivals that a
 @torch.inference_mode()
 def encode(ids: Tensor) -> Tensor:
     """The text's vector as the unchanged library computes it from `[1, 77]` ids."""
-    return models.load(MODEL).model.encode_text(ids)
+    return clip_model(MODEL).model.encode_text(ids)
 
 
 def context_view() -> list[object]:
@@ -30,7 +30,7 @@ def context_view() -> list[object]:
 
 def measure(repetitions: int) -> Iterator[Row]:
     """Ratios of what a keystroke costs to a bare call of the text encoder."""
-    ids = models.load(MODEL).tokenize([PROMPT])
+    ids = clip_model(MODEL).tokenize([PROMPT])
     calls = CALLS * repetitions
     seconds = medians({"bare": lambda: encode(ids), "context": context_view}, calls)
     print("one prompt read, s:", seconds)

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from benchmarks.bench import Row, medians, row
-from pipelines.audio.audio import AudioRequest, run
-from pipelines.serving import models
+from pipelines.audio.audio import audio_model, run
+from pipelines.audio.request import AudioRequest
 from pipelines.serving.compute import on_compute_thread
 
 REQUEST = AudioRequest("a slow, sad piano melody", seed=1, model="classroom-audio")
@@ -18,7 +18,7 @@ REQUEST = AudioRequest("a slow, sad piano melody", seed=1, model="classroom-audi
 @torch.inference_mode()
 def library_call() -> np.ndarray:
     """The sound as the unchanged `MusicgenForConditionalGeneration.generate` makes it."""
-    loaded = models.load(REQUEST.model)
+    loaded = audio_model(REQUEST.model)
     words = loaded.tokenizer([REQUEST.prompt], return_tensors="pt")
     torch.manual_seed(REQUEST.seed)
     made = loaded.model.generate(
@@ -37,7 +37,7 @@ def measure(repetitions: int) -> Iterator[Row]:
     same = np.allclose(run(REQUEST).samples, library_call(), atol=1e-5)
     print(f"streamed run and library call make the same sound: {same}")
     rivals = {"library": library_call, "streamed": lambda: run(REQUEST)}
-    if "audiocraft" in models.load(REQUEST.model).backends:
+    if "audiocraft" in audio_model(REQUEST.model).backends:
         rivals["audiocraft"] = lambda: run(replace(REQUEST, backend="audiocraft"))
     seconds = medians(rivals, repetitions)
     print("four guided seconds of sound, s:", seconds)

@@ -8,10 +8,12 @@ from torch import Tensor
 
 from benchmarks.bench import Row, medians, row
 from benchmarks.engine import REQUEST, one_after_the_other
+from pipelines.clip.model import clip_model
 from pipelines.image import control_vector
 from pipelines.image.control_vector import Drawn
+from pipelines.image.load import image_pipeline
 from pipelines.image.steering import Steering
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
 
 PROMPT_B = "A red car in the snow."
@@ -22,7 +24,7 @@ CALLS = 40  # for each repetition: one takes but milliseconds, and rivals that a
 @torch.inference_mode()
 def encode() -> Tensor:
     """The sequence as the unchanged library computes it."""
-    pipe = models.load(REQUEST.model)
+    pipe = image_pipeline(REQUEST.model)
     return pipe.encode_prompt(REQUEST.prompt, pipe.device, 1, False)[0]
 
 
@@ -39,7 +41,7 @@ def measure(repetitions: int) -> Iterator[Row]:
     print("one prompt read by the picture model's encoder, s:", seconds)
     yield row("control_vector.text_ratio", seconds["view"] / seconds["bare"], CALLS * repetitions)
 
-    models.load(models.default_id("clip"))
+    clip_model(catalogue.default_id("clip"))
     single = [
         replace(REQUEST, steering=Steering(prompt_b=PROMPT_B, blend=blend))
         for blend in control_vector.STATIONS

@@ -13,14 +13,14 @@ from components.page.picture_tabs import compute_example
 from components.prompt_lab.tab import compute_example_variants
 from components.video.run import compute_example_film
 from pipelines.clip import embeddings
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.compute import patiently, wait_until_quiet
 from pipelines.serving.errors import InputError
 
 log = logging.getLogger(__name__)
 WARM_UP: tuple[Callable[[], object], ...] = (
     compute_example,
-    lambda: embeddings.warm_up(models.default_id("clip")),
+    lambda: embeddings.warm_up(catalogue.default_id("clip")),
     compute_example_sound,
     compute_example_sweep,
     compute_example_strip,

@@ -6,7 +6,7 @@ from pipelines.clip.embeddings import Neighbour, embed
 from pipelines.clip.model import clip_scores
 from pipelines.image.control_vector import ControlVector, control_vector
 from pipelines.image.request import Trace
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.text.context import Context, read_contexts
 
 
@@ -43,4 +43,4 @@ def read(prompt: str, clip_model: str, image_model: str) -> Reading:
 
 def score(trace: Trace) -> float:
     """How well a run's picture fits its prompt according to the preselected CLIP, as a cosine, -1..1."""
-    return float(clip_scores([trace.image], [trace.request.prompt], models.default_id("clip"))[0, 0])
+    return float(clip_scores([trace.image], [trace.request.prompt], catalogue.default_id("clip"))[0, 0])

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from pipelines.serving import models
+from pipelines.image.load import image_pipeline
 from training.common import mixed_precision
 
 STEPS, GUIDANCE_SCALE, BATCH = 20, 5.0, 48
@@ -20,7 +20,7 @@ def draw(
     prompts: Sequence[str], seeds: Sequence[int], negative: Sequence[str] | None = None
 ) -> list[Image.Image]:
     """Pictures of the unchanged diffusers pipeline, in batches."""
-    pipe = models.load("classroom-image")
+    pipe = image_pipeline("classroom-image")
     out: list[Image.Image] = []
     for start in tqdm(range(0, len(prompts), BATCH), "drawing", mininterval=20):
         part = slice(start, start + BATCH)

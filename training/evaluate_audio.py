@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipelines.audio.audio import AudioRequest, run
-from pipelines.serving import models
+from pipelines.audio.audio import audio_model, run
+from pipelines.audio.request import AudioRequest
 from pipelines.world.sound import INSTRUMENTS, MOODS, TEMPI, SoundScene, draw_sound, is_held_out_music
 from pipelines.world.sound_captions import sound_caption
 from pipelines.world.sound_render import render_sound
@@ -28,7 +28,7 @@ ASKED = ("instrument", "tempo", "mood")
 
 def evaluate_audio() -> list[Row]:
     """All rows of the classroom's sound models."""
-    loaded = models.load(MODEL)
+    loaded = audio_model(MODEL)
     examples = next(iter(SoundStream(SEED, CLIPS)))
     waves = to_waves(examples)
     with torch.inference_mode():
@@ -45,7 +45,7 @@ def evaluate_audio() -> list[Row]:
 @torch.inference_mode()
 def _codec(waves: Tensor, codes: Tensor) -> list[Row]:
     """Reconstruction of `[clip, 1, 64000]` waves from `[clip, codebook, frame]` codes."""
-    codec, distance = models.load(MODEL).model.audio_encoder, MelDistance()
+    codec, distance = audio_model(MODEL).model.audio_encoder, MelDistance()
     decoded = torch.cat([codec.decode(part[None], [None]).audio_values for part in codes.split(8)])
     mel = [float(distance(a[None], b[None])) for a, b in zip(decoded, waves, strict=True)]
     counts = quantiser.counted(codes)
@@ -60,7 +60,7 @@ def _codec(waves: Tensor, codes: Tensor) -> list[Row]:
 @torch.inference_mode()
 def _text_gain(codes: Tensor, captions: Sequence[str]) -> Row:
     """How much likelier, in nats a code, the right caption makes a sound than another sound's caption."""
-    loaded = models.load(MODEL)
+    loaded = audio_model(MODEL)
     gains = []
     for i, code in enumerate(codes):
         losses = []
@@ -74,7 +74,7 @@ def _text_gain(codes: Tensor, captions: Sequence[str]) -> Row:
 
 def _agreement() -> list[Row]:
     """Whether transformers and audiocraft choose the same codes; nothing where audiocraft is missing."""
-    if "audiocraft" not in models.load(MODEL).backends:
+    if "audiocraft" not in audio_model(MODEL).backends:
         return []
     rng = np.random.default_rng(SEED + 1)
     prompts = [sound_caption(draw_sound(rng, unseen=True), rng) for _ in range(PROMPTS)]

@@ -16,11 +16,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from pipelines.image.image import decode
-from pipelines.image.load import classroom_scheduler
-from pipelines.serving import models
+from pipelines.image.load import classroom_scheduler, image_pipeline
 from pipelines.video import video
 from pipelines.video.measures import FilmMeasures, measure
-from pipelines.video.video import FilmRequest
+from pipelines.video.request import FilmRequest
 from pipelines.world.films import (
     CAMERA_MOTIONS,
     MOTION_WORDS,
@@ -143,7 +142,7 @@ def redrawn(frames: Sequence[Image.Image], text: str, seed: int, begin: int = 50
         seed: of the noise.
         begin: the highest timestep that is used.
     """
-    pipe, scheduler = models.load(PICTURES), classroom_scheduler()
+    pipe, scheduler = image_pipeline(PICTURES), classroom_scheduler()
     scheduler.set_timesteps(STEPS)
     timesteps = [t for t in scheduler.timesteps if t <= begin]
     latents = latents_of(pipe.vae, to_tensor([np.asarray(frame) for frame in frames]))

@@ -7,7 +7,7 @@ Run: `make export`, or `python -m training.export FOLDER`. Afterwards
 import argparse
 from pathlib import Path
 
-from pipelines.serving import models
+from pipelines.image.load import image_pipeline
 
 
 def export(folder: Path) -> None:
@@ -16,7 +16,7 @@ def export(folder: Path) -> None:
     Args:
         folder: where to; made if it is not there.
     """
-    models.load("classroom-image").save_pretrained(folder, safe_serialization=True)
+    image_pipeline("classroom-image").save_pretrained(folder, safe_serialization=True)
 
 
 def main() -> None:

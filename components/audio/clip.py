@@ -16,7 +16,7 @@ from components.ui.numbers import fixed
 from components.ui.uploads import uploaded
 from pipelines.audio import audio
 from pipelines.audio import files as sounds
-from pipelines.serving import models
+from pipelines.audio.audio import audio_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Clip:
 
     def codes_for(self, model: str) -> np.ndarray:
         """`[codebook, frame]` codes of a model's codec."""
-        rate = models.load(model).sample_rate
+        rate = audio_model(model).sample_rate
         return audio.encode_clip(sounds.resampled(self.samples, self.sample_rate, rate), model)
 
 
@@ -56,7 +56,7 @@ def open_sent(file: Any, model: str) -> Clip:
     Raises:
         InputError: `clip_not_uploaded`, and those of `open_clip`.
     """
-    rate = models.load(model).sample_rate
+    rate = audio_model(model).sample_rate
     return Clip(sounds.open_clip(uploaded(file, "clip_not_uploaded"), rate), rate, model)
 
 
@@ -108,7 +108,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     @explained(t)
     def drawn(model: str) -> Any:
-        rate = models.load(model).sample_rate
+        rate = audio_model(model).sample_rate
         samples, caption = sounds.world_clip(random.getrandbits(32), rate)
         return ready(Clip(samples, rate, model), "audio.clip.ready_world", caption=caption)
 

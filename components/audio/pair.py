@@ -15,7 +15,7 @@ from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section
 from components.ui.numbers import fixed
-from pipelines.audio.audio import AudioRequest
+from pipelines.audio.request import AudioRequest
 from pipelines.serving.checks import MAX_SEED
 
 PARTNER = "A fast, happy drum piece."

@@ -24,11 +24,12 @@ from components.runs.slot import Run, RunSlot
 from components.ui.language import Texts
 from components.ui.numbers import fixed
 from pipelines.audio import audio
-from pipelines.audio.audio import AudioFrame, AudioRequest, Sound
+from pipelines.audio.audio import audio_model
 from pipelines.audio.bark import BarkLevel
 from pipelines.audio.inside import Guess, WordLooks, guess_of, look_inside
-from pipelines.audio.musicgen import backends_of
-from pipelines.serving import models
+from pipelines.audio.request import AudioFrame, AudioRequest, Sound
+from pipelines.serving import catalogue
+from pipelines.serving.catalogue import backends_of
 
 _AGAIN = 3  # chunks that a message repeats, should the browser have skipped one
 
@@ -127,7 +128,7 @@ def frame_of(
     player: str = "", play: bool = False,
 ) -> Frame:  # fmt: skip
     """What all messages about a run say."""
-    loaded = models.load(request.model)
+    loaded = audio_model(request.model)
     books = loaded.codebooks
     names, hints = codebook_rows(books, t)
     if isinstance(run, Progress):
@@ -177,7 +178,7 @@ def made_text(made: Made, t: Texts) -> str:
 def request_of(prompt: str, seed: int, scale: float, temperature: float, top_k: int, seconds: float,
                model: str, backend: str) -> AudioRequest:  # fmt: skip
     """What bar and controls ask for."""
-    known = backends_of(models.entry(model, "audio"))
+    known = backends_of(catalogue.entry(model, "audio"))
     chosen = backend if backend in known else ""
     return AudioRequest(prompt, seed, scale, temperature, top_k, seconds, model, chosen).validated()
 

@@ -21,10 +21,10 @@ from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.numbers import fixed
 from pipelines.audio import bark
-from pipelines.audio.audio import AudioRequest, Sound
-from pipelines.audio.bark import LEVELS, BarkLevel
+from pipelines.audio.bark import LEVELS, BarkLevel, bark_voice
 from pipelines.audio.inside import Guess
-from pipelines.serving import models
+from pipelines.audio.request import AudioRequest, Sound
+from pipelines.serving import catalogue
 
 
 def level_message(
@@ -40,7 +40,7 @@ def level_message(
         t: texts.
         play: whether the visitor has asked to hear it.
     """
-    voice = models.load(request.model)
+    voice = bark_voice(request.model)
     names, hints = codebook_rows(voice.codebooks, t)
     rows, none = (t("audio.player.semantic"), *names), np.zeros((1 + voice.codebooks, 0), int)
     frame = Frame(
@@ -65,7 +65,7 @@ def speech_message(made: Made, player: str, t: Texts, play: bool = False) -> dic
     r = sound.request
     text = t(
         "audio.made_speech", prompt=r.prompt, seconds=seconds_text(sound, t), seed=r.seed,
-        temperature=fixed(r.temperature, t, 1), title=models.entry(r.model).title,
+        temperature=fixed(r.temperature, t, 1), title=catalogue.entry(r.model).title,
     )  # fmt: skip
     return level_message(r, level, made.id, player, t, play) | {"kind": "done", "text": text}
 
@@ -92,7 +92,7 @@ def show_speech(
     if level is None or not len(level.sound):  # stopped before there was anything to hear
         yield restored(before, player, t), before, False
         return
-    voice = models.load(request.model)
+    voice = bark_voice(request.model)
     sound = Sound(request, level.codes, level.sound, voice.sample_rate, voice.frame_rate)
     made = Made(sound, (), None, name, True, level)
     yield feed_html([speech_message(made, player, t, play)]), made, False

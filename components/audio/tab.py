@@ -22,7 +22,6 @@ from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
 from pipelines.audio import audio, bark
 from pipelines.audio import files as sounds
-from pipelines.audio.musicgen import backends_of
 from pipelines.audio.request import (
     MAX_GUIDANCE_SCALE,
     MAX_SECONDS,
@@ -30,7 +29,8 @@ from pipelines.audio.request import (
     MIN_SECONDS,
     AudioRequest,
 )
-from pipelines.serving import models
+from pipelines.serving import catalogue
+from pipelines.serving.catalogue import backends_of
 from pipelines.serving.errors import InputError
 
 PLAYER = "audio-player"
@@ -108,7 +108,7 @@ def _layout(bar: PromptBar, t: Texts) -> _Parts:
         controls = _controls(t)
     with gr.Row(equal_height=False):
         model, backend = _models(t)
-    licence = gr.Markdown(licence_text(models.default_id("audio"), t), elem_classes="sv-hint")
+    licence = gr.Markdown(licence_text(catalogue.default_id("audio"), t), elem_classes="sv-hint")
     return _Parts(
         make, stop, reseed, download, feed, books, controls, model, backend, licence,
         gr.State(None), gr.State(RunSlot()),
@@ -142,11 +142,11 @@ def _controls(t: Texts) -> list[Any]:
 
 def _models(t: Texts) -> tuple[gr.Dropdown, gr.Radio]:
     model = gr.Dropdown(
-        [(f"{e.title} · {e.licence}", e.id) for e in models.catalogue("audio")],
-        value=models.default_id("audio"), label=t("audio.model"), info=t("audio.model_info"),
+        [(f"{e.title} · {e.licence}", e.id) for e in catalogue.entries("audio")],
+        value=catalogue.default_id("audio"), label=t("audio.model"), info=t("audio.model_info"),
         filterable=False, elem_id="audio-model", min_width=300,
     )  # fmt: skip
-    known = backends_of(models.entry(models.default_id("audio")))
+    known = backends_of(catalogue.entry(catalogue.default_id("audio")))
     backend = gr.Radio(
         list(known), value=next(iter(known), None), visible=len(known) > 1,
         label=t("audio.backend"), info=t("audio.backend_info"), elem_id="audio-backend",
@@ -157,7 +157,7 @@ def _models(t: Texts) -> tuple[gr.Dropdown, gr.Radio]:
 
 def licence_text(model: str, t: Texts) -> str:
     """What one may do with a model's weights, and how large they are."""
-    e = models.entry(model, "audio")
+    e = catalogue.entry(model, "audio")
     kind = "free" if "NC" not in e.licence else "noncommercial"
     text = t(f"audio.licence_{kind}", title=e.title, licence=e.licence)
     size = t("audio.download_size", gigabytes=round(e.download_mb / 1000, 1)) if e.download_mb else ""
@@ -216,7 +216,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
 
     @explained(t)
     def chosen(model: str) -> Any:
-        known = backends_of(models.entry(model, "audio"))
+        known = backends_of(catalogue.entry(model, "audio"))
         backend = gr.update(choices=list(known), value=next(iter(known), None), visible=len(known) > 1)
         return backend, licence_text(model, t)
 

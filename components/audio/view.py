@@ -12,9 +12,9 @@ from components.ui.colors import token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed
-from pipelines.audio.audio import Sound
 from pipelines.audio.files import BANDS, LOUDEST, pcm, spectrogram
 from pipelines.audio.inside import Guess, WordLooks
+from pipelines.audio.request import Sound
 
 LEVELS = ("semantic", "coarse", "fine")
 GUESS = "audio-guess"  # where the main player shows the chosen cell

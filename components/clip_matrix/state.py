@@ -13,7 +13,7 @@ from components.ui.language import Texts
 from components.ui.uploads import KEPT_SIDE, strip_html
 from pipelines.clip import clip_matrix as pipeline
 from pipelines.clip.clip_matrix import ClipMatrix, ZeroShot
-from pipelines.image.image import Trace
+from pipelines.image.request import Trace
 from pipelines.serving.errors import InputError
 
 LABELS = ("cat", "dog", "rabbit", "bird", "fish", "house", "tree", "car", "boat", "bed", "flower", "guitar")

@@ -29,7 +29,7 @@ from components.ui.layout import html_escape, live_html, section, tab_frame
 from components.ui.plots import MATRIX_VIEWS
 from components.ui.uploads import accept, open_uploads, sources_html
 from pipelines.clip import clip_matrix as pipeline
-from pipelines.image.image import Trace
+from pipelines.image.request import Trace
 from pipelines.serving.errors import InputError
 
 

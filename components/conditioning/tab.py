@@ -27,7 +27,7 @@ from components.ui.layout import ON_ENTER, html_escape, live_html, section, tab_
 from components.ui.plots import plot
 from pipelines.image import conditioning as pipeline
 from pipelines.image.cross_attention import has_maps
-from pipelines.image.image import ImageRequest, Trace
+from pipelines.image.request import ImageRequest, Trace
 from pipelines.image.steering import Steering
 
 OTHERS = ("A red car in the snow.", "A blue bird on the beach.")  # where no second prompt was typed

@@ -11,7 +11,7 @@ from components.ui.numbers import fixed, short
 from components.ui.plots import LEFT, RIGHT, SEQUENTIAL, style
 from components.ui.token_text import block_name
 from pipelines.image.conditioning import ALL, NONE, TIME, BlockEffects, Cuts, Switches
-from pipelines.image.image import ImageRequest
+from pipelines.image.request import ImageRequest
 
 _COLOURS = ("#0072b2", "#d55e00")  # first and second prompt
 EFFECTS = ("text_effect", "attention_effect", "time_effect", "text_in_time")

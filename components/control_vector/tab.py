@@ -21,8 +21,8 @@ from pipelines.image import image
 from pipelines.image.control_vector import Choice
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
+from pipelines.serving.catalogue import default_id
 from pipelines.serving.errors import InputError
-from pipelines.serving.models import default_id
 from pipelines.text.tokens import token_view
 
 # Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.

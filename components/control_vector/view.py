@@ -16,7 +16,7 @@ from components.ui.numbers import fixed, short
 from components.ui.plots import DIVERGING
 from components.ui.token_text import limit_sentence, style_of
 from pipelines.image.control_vector import ControlVector
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.text.tokens import TokenView, colour_keys
 
 _TALL, _SHORT = 12, 40  # rows up to which they are drawn tall, and from which on flat
@@ -134,7 +134,7 @@ def handed_view(vector: ControlVector, difference: bool, model: str, t: Texts) -
     values = vector.sequence - vector.empty if difference else vector.sequence
     names, (total, width) = names_of(vector.tokens, t), values.shape
     kind = "cv-tall" if vector.tokens.used <= _TALL else "cv-flat" if vector.tokens.used >= _SHORT else ""
-    title = t("control_vector.sequence_title", places=total, width=width, title=models.entry(model).title)
+    title = t("control_vector.sequence_title", places=total, width=width, title=catalogue.entry(model).title)
     why = _padding_sentence(vector, t)
     if difference:
         why = f"{t('control_vector.difference_why')} {why}"
@@ -179,7 +179,7 @@ def table_html(vector: ControlVector, model: str, t: Texts) -> str:
         if kind == reads.kind:
             values = {"places": places, "width": reads.width, "layers": reads.layers, "pooled": reads.pooled}
             key = "chosen_pooled" if reads.pooled else "chosen"
-            facts = t(f"control_vector.table.{key}", title=models.entry(model).title, **values)
+            facts = t(f"control_vector.table.{key}", title=catalogue.entry(model).title, **values)
             chosen = f"<small>{html_escape(facts)}</small>"
         cells = "".join(
             f'<td data-part="{html_escape(t(f"control_vector.table.head_{part}"))}">'

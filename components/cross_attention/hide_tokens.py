@@ -24,7 +24,7 @@ from components.ui.numbers import fixed, short
 from components.ui.plots import plot, style
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import cross_attention_of_picture as picture_attention
-from pipelines.image.image import ImageRequest
+from pipelines.image.request import ImageRequest
 from pipelines.serving.measured import figure
 from pipelines.serving.uploads import open_picture
 from pipelines.text.tokens import colour_keys

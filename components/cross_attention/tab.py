@@ -23,7 +23,7 @@ from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, html_escape, live_html, section, tab_frame
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import image
-from pipelines.image.image import ImageRequest, Trace
+from pipelines.image.request import ImageRequest, Trace
 
 
 def build_cross_attention_tab(bar: PromptBar, t: Texts, public: bool) -> None:

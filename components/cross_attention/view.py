@@ -15,7 +15,7 @@ from components.ui.layout import html_escape
 from components.ui.numbers import fixed
 from components.ui.token_text import block_name, first_word
 from pipelines.image.cross_attention import ALL, TokenMaps, TraceMaps
-from pipelines.image.image import Trace
+from pipelines.image.request import Trace
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import colour_keys
 

@@ -20,7 +20,7 @@ from components.ui.numbers import fixed
 from components.ui.uploads import open_uploads, sources_html
 from pipelines.dino import dino as pipeline
 from pipelines.dino.dino import Known
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import figure
 
@@ -91,9 +91,9 @@ def _layout(t: Texts) -> _Parts:
             with gr.Row():
                 draw = gr.Button(t("dino.draw"), variant="primary", elem_id="dino-draw")
                 swap = gr.Button(t("dino.swap"), elem_id="dino-swap")
-            choices = [(e.title, e.id) for e in models.catalogue("dino")]
+            choices = [(e.title, e.id) for e in catalogue.entries("dino")]
             model = gr.Dropdown(
-                choices, value=models.default_id("dino"), label=t("dino.model"), info=t("dino.model_info"),
+                choices, value=catalogue.default_id("dino"), label=t("dino.model"), info=t("dino.model_info"),
                 filterable=False, elem_id="dino-model",
             )  # fmt: skip
         with gr.Column(scale=3, min_width=320):

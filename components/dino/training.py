@@ -29,7 +29,7 @@ from pipelines.dino.training import (
 from pipelines.serving.checks import MAX_SEED, whole
 from pipelines.serving.compute import on_compute_thread, one_core
 from pipelines.serving.live_training import MOST_STEPS, Run, trainings
-from pipelines.serving.models import apart_from_loads
+from pipelines.serving.loading import while_nothing_loads
 
 PACE = 0.3  # s between two views: each has a dozen small pictures
 MOST_API_STEPS = 200
@@ -79,7 +79,7 @@ def build_training_section(t: Texts) -> TrainingSection:
 @lru_cache(maxsize=1)
 def first_record() -> DinoRecord:
     """The untrained models' first look, which is the same for every visitor."""
-    learner = apart_from_loads(lambda: DinoLearner(0, Settings()))
+    learner = while_nothing_loads(lambda: DinoLearner(0, Settings()))
     return on_compute_thread(one_core()(learner.measure))()
 
 

@@ -20,7 +20,7 @@ from components.ui.layout import live_html, section
 from components.ui.plots import plot
 from pipelines.image.guidance import GuidanceSweep
 from pipelines.image.guidance import guidance_sweep as run_sweep
-from pipelines.image.image import ImageRequest, Trace
+from pipelines.image.request import ImageRequest, Trace
 
 SCALES = (0.0, 1.0, 2.0, 3.5, 5.0, 8.0, 12.0, 20.0)
 # Eight pictures over their eight points need room: where there is too little, both scroll together.

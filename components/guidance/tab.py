@@ -20,7 +20,7 @@ from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
 from components.ui.numbers import short
 from pipelines.image import image
-from pipelines.image.image import ImageRequest, Trace
+from pipelines.image.request import ImageRequest, Trace
 
 
 def build_guidance_tab(bar: PromptBar, t: Texts, public: bool) -> None:

@@ -13,8 +13,8 @@ from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
 from components.ui.plots import DIVERGING, LEFT, RIGHT, SEQUENTIAL, style
 from pipelines.image.guidance import GuidanceSweep
-from pipelines.image.image import ImageRequest, Trace
-from pipelines.serving import models
+from pipelines.image.request import ImageRequest, Trace
+from pipelines.serving import catalogue
 
 _HIGH = 12.0  # from here on, pictures of most models burn
 
@@ -55,7 +55,7 @@ def dial_view(
     scale = t("guidance.now", scale=short(request.guidance_scale, t))
     right = _still(now, scale, status) if now else hole(t("image.waiting"), scale, status)
     left = _still(before[0], t("guidance.before", scale=short(before[1], t))) if before else ""
-    entry = models.entry(request.model)
+    entry = catalogue.entry(request.model)
     note = f'<p class="remark">{html_escape(t("guidance.distilled", title=entry.title))}</p>'
     return (
         f'<div class="trace" data-state="{"running" if status else "done"}"><div class="dial">'

@@ -18,7 +18,7 @@ from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
 from pipelines.image import image
-from pipelines.image.image import SCHEDULERS, ImageRequest, Trace
+from pipelines.image.request import SCHEDULERS, ImageRequest, Trace
 
 
 def build_image_tab(bar: PromptBar, t: Texts, public: bool) -> None:

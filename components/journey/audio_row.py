@@ -16,9 +16,9 @@ from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.layout import html_escape
-from pipelines.audio.audio import AudioRequest
+from pipelines.audio.audio import audio_model
 from pipelines.audio.files import LOUDEST, limited
-from pipelines.serving import models
+from pipelines.audio.request import AudioRequest
 
 _HIGH = 60  # px of the wave
 
@@ -42,7 +42,7 @@ def running_sound(progress: Progress, t: Texts) -> str:
     complete = last.codes.shape[1]
     colours[:, :complete, :3], colours[:, :complete, 3] = code_colours(last.codes), 255
     heard = progress.samples()
-    loaded = models.load(progress.request.model)
+    loaded = audio_model(progress.request.model)
     ahead = max(0, frames * (loaded.sample_rate // loaded.frame_rate) - len(heard))
     body = _body(_codes_uri(colours), np.pad(heard, (0, ahead)), (books, frames), t)
     words = t("journey.say_audio_running", done=last.index + 1, total=last.total, books=books)

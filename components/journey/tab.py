@@ -20,8 +20,8 @@ from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, html_escape, live_html, tab_frame
 from pipelines import journey
 from pipelines.image import image
-from pipelines.image.image import ImageRequest, Trace
-from pipelines.serving import models
+from pipelines.image.request import ImageRequest, Trace
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 
 
@@ -211,7 +211,7 @@ def follow_prompt(
         transformer; "sequence" `[places, width]`, the size of what the picture model is handed; "clip_score"
         of the picture, a cosine.
     """
-    reading = journey.read(prompt, models.entry(clip_model, "clip").id, image_model)
+    reading = journey.read(prompt, catalogue.entry(clip_model, "clip").id, image_model)
     trace = image.run(ImageRequest(prompt, "", seed, guidance_scale, num_inference_steps, model=image_model))
     context = reading.context
     return {

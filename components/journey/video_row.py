@@ -13,8 +13,8 @@ from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.video.run import film_run, shot_of
 from components.video.sheets import FilmReel, Shot
-from pipelines.serving import models
-from pipelines.video.video import FilmRequest
+from pipelines.serving import catalogue
+from pipelines.video.request import FilmRequest
 from pipelines.video.words import said_motion, with_motion_word
 
 ADDED = "walks right"  # what moves where the prompt does not say
@@ -29,7 +29,7 @@ def film_request(prompt: str, seed: int) -> FilmRequest:
         InputError: what `FilmRequest.validated` raises.
     """
     moving = prompt if said_motion(prompt) or not prompt.strip() else with_motion_word(prompt, ADDED)
-    model = models.catalogue("video")[0].id
+    model = catalogue.entries("video")[0].id
     return FilmRequest(moving, seed=seed, num_inference_steps=STEPS, model=model).validated()
 
 

@@ -17,7 +17,7 @@ from components.ui.plots import SEQUENTIAL
 from components.ui.token_text import first_word
 from pipelines.clip.world_texts import picture as world_picture
 from pipelines.image.cross_attention import has_maps, trace_maps
-from pipelines.image.image import ImageRequest, Trace
+from pipelines.image.request import ImageRequest, Trace
 from pipelines.journey import Reading
 from pipelines.text.tokens import colour_keys
 

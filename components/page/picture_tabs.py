@@ -9,8 +9,8 @@ from components.page.prompt_bar import BarValues
 from components.runs.frames import Frames, Reel
 from components.runs.slot import RunSlot
 from pipelines.image import image
-from pipelines.image.image import SCHEDULERS, ImageRequest, Trace
-from pipelines.serving import models
+from pipelines.image.request import SCHEDULERS, ImageRequest, Trace
+from pipelines.serving import catalogue
 
 
 def example_request() -> ImageRequest:
@@ -37,7 +37,7 @@ def observed(request: ImageRequest) -> ImageRequest:
 
     The classroom model draws the same picture again in a second, when a tab asks what happened inside.
     """
-    slow = models.entry(request.model).family != "classroom"
+    slow = catalogue.entry(request.model).family != "classroom"
     return replace(request, look_inside=request.look_inside or slow)
 
 

@@ -12,7 +12,7 @@ import gradio as gr
 from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, one_click_away
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.checks import MAX_SEED
 
 DEFAULT_PROMPT = "A small cat on a bed."
@@ -33,8 +33,8 @@ class BarValues:
     seed: int = 0
     guidance_scale: float = 5.0
     num_inference_steps: int = 20
-    clip_model: str = field(default_factory=partial(models.default_id, "clip"))
-    image_model: str = field(default_factory=partial(models.default_id, "image"))
+    clip_model: str = field(default_factory=partial(catalogue.default_id, "clip"))
+    image_model: str = field(default_factory=partial(catalogue.default_id, "image"))
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def _number(text: str, low: float, high: float, default: float) -> float:
 
 def _model(text: str, role: str) -> str:
     """A model out of an address; what the catalogue lacks becomes the preselected one."""
-    known = {entry.id for entry in models.catalogue(role)}
-    return text if text in known else models.default_id(role)
+    known = {entry.id for entry in catalogue.entries(role)}
+    return text if text in known else catalogue.default_id(role)
 
 
 def values_from_query(query: Mapping[str, str]) -> BarValues:
@@ -137,10 +137,10 @@ def _examples(prompt: gr.Textbox, t: Texts) -> None:
 
 
 def _model_choice(t: Texts, role: str) -> gr.Dropdown:
-    choices = [(entry.title, entry.id) for entry in models.catalogue(role)]
+    choices = [(entry.title, entry.id) for entry in catalogue.entries(role)]
     return gr.Dropdown(
         choices,
-        value=models.default_id(role),
+        value=catalogue.default_id(role),
         label=t(f"prompt_bar.{role}_model"),
         info=t(f"prompt_bar.{role}_model_info"),
         filterable=False,

@@ -16,11 +16,10 @@ from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section
 from components.ui.plots import plot
-from pipelines.image.image import ImageRequest
 from pipelines.image.prompt_lab import finished, left_out_batch, negative_batch, negative_pairs
 from pipelines.image.prompt_words import DEFECTS
-from pipelines.image.request import DenoiseStep
-from pipelines.serving import models
+from pipelines.image.request import DenoiseStep, ImageRequest
+from pipelines.serving import catalogue
 
 
 def idle_html(text: str) -> str:
@@ -75,7 +74,7 @@ def without_run(request: ImageRequest, slot: RunSlot, before: str, t: Texts) -> 
     def done(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
         pictures = finished(batch, steps)
         page = without_view(request, pictures, t)
-        bars = without_figure(pictures, models.default_id("clip"), t)
+        bars = without_figure(pictures, catalogue.default_id("clip"), t)
         return page, gr.update(value=bars, visible=True), page
 
     views = BatchViews(

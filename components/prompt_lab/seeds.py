@@ -23,11 +23,10 @@ from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
 from components.ui.plots import plot
-from pipelines.image.image import ImageRequest
 from pipelines.image.prompt_lab import SeedTrial, compare_seeds, decoded, seeds_batch
 from pipelines.image.prompt_words import DIMENSIONS, with_value, words_of
-from pipelines.image.request import DenoiseStep
-from pipelines.serving import models
+from pipelines.image.request import DenoiseStep, ImageRequest
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import WORD_KINDS, word_distances
 
@@ -128,7 +127,7 @@ def seeds_run(
     batch = seeds_batch(request, other, SEEDS)
     measured = word_distances()
     # the dots lie among the measured distances only if the same CLIP measures them
-    judge = measured.clip_model if measured else models.default_id("clip")
+    judge = measured.clip_model if measured else catalogue.default_id("clip")
 
     def done(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
         trial = compare_seeds(decoded(batch, steps), judge)

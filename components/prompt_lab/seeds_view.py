@@ -13,9 +13,9 @@ from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, percent
 from components.ui.plots import style
-from pipelines.image.image import ImageRequest
 from pipelines.image.prompt_lab import SeedTrial
 from pipelines.image.prompt_words import change_between
+from pipelines.image.request import ImageRequest
 from pipelines.serving.measured import Figure, WordDistances, figure, word_distances
 
 WORD, SEED = "#d55e00", "#0072b2"

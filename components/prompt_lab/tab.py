@@ -21,10 +21,9 @@ from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
-from pipelines.image.image import ImageRequest, Trace
 from pipelines.image.prompt_lab import Batch, Pictures, drawn, finished, left_out_batch, variants_batch
 from pipelines.image.prompt_words import DIMENSIONS, current, with_value, without_value
-from pipelines.image.request import DenoiseStep
+from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 
 # What each of the lecture's prompts is about.
 _ABOUT = dict(zip(EXAMPLES, ("size", "relation", "atmosphere"), strict=True))

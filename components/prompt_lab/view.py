@@ -11,10 +11,10 @@ from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
 from components.ui.plots import style
-from pipelines.image.image import ImageRequest
 from pipelines.image.prompt_lab import Batch, Pictures
 from pipelines.image.prompt_words import said, words_of
-from pipelines.serving import models
+from pipelines.image.request import ImageRequest
+from pipelines.serving import catalogue
 from pipelines.text.tokens import colour_keys, token_view
 
 _ROW = 34  # px of one word's bar
@@ -42,7 +42,7 @@ def facts_html(request: ImageRequest, t: Texts, key: str = "facts") -> str:
     text = t(
         f"prompt_lab.{key}",
         prompt=shortened(request.prompt, 200), seed=request.seed, steps=request.num_inference_steps,
-        scale=short(request.guidance_scale, t), model=models.entry(request.model).title,
+        scale=short(request.guidance_scale, t), model=catalogue.entry(request.model).title,
     )  # fmt: skip
     return f'<p class="pl-facts">{html_escape(text)}</p>'
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from gradio.processing_utils import save_bytes_to_cache
 
 from pipelines.audio import files as sounds
-from pipelines.audio.audio import Sound
+from pipelines.audio.request import Sound
 from pipelines.image import image
-from pipelines.image.image import Trace
-from pipelines.serving import models
-from pipelines.video import video
+from pipelines.image.request import Trace
+from pipelines.serving import catalogue
 from pipelines.video.files import film_bytes, write_film
-from pipelines.video.video import FilmTrace
+from pipelines.video.request import FRAMES_PER_SECOND, FilmTrace
 
 
 def save_png(trace: Trace) -> str:
@@ -46,8 +45,8 @@ def save_film(trace: FilmTrace, kind: str) -> str:
         InputError: `disk_full`, `film_format_unknown`.
     """
     cache = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio")
-    rule = models.entry(trace.request.model).frame
-    rate = rule.rate if rule else video.FRAMES_PER_SECOND
+    rule = catalogue.entry(trace.request.model).frame
+    rate = rule.rate if rule else FRAMES_PER_SECOND
     content = film_bytes(trace.frames, kind, trace.request, rate)
     path = cache / sha256(content).hexdigest() / f"film-{trace.request.seed}.{kind}"
     write_film(content, path)

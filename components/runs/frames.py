@@ -14,7 +14,7 @@ from plotly.colors import get_colorscale, hex_to_rgb
 from components.ui.plots import DIVERGING, SEQUENTIAL
 from pipelines.image import image
 from pipelines.image.guidance import guidance_difference
-from pipelines.image.image import DenoiseStep, ImageRequest, Trace
+from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 
 LATENT_RANGE = 3.0  # deviations: latents have unit deviation, so nearly all values lie within
 _SEAM = 1  # cells between the four channels of a tile

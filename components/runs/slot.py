@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from components.runs.frames import Frames, Reel
 from pipelines.image import image, stepper
-from pipelines.image.image import DenoiseStep, ImageRequest, Trace
+from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 
 Arriving = TypeVar("Arriving")
 Source = TypeVar("Source", covariant=True)

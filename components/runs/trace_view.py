@@ -7,8 +7,8 @@ from components.runs.frames import Frames, Reel
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import short
-from pipelines.image.image import SCHEDULERS, DenoiseStep, ImageRequest, Trace
-from pipelines.serving import models
+from pipelines.image.request import SCHEDULERS, DenoiseStep, ImageRequest, Trace
+from pipelines.serving import catalogue
 
 _THUMBS, _COARSE = 25, 6  # most pictures in a film strip, on wide and on narrow screens
 
@@ -60,7 +60,7 @@ def facts(request: ImageRequest, t: Texts, scale: bool = True) -> str:
         ("steps", str(request.num_inference_steps)),
         *([("scale", short(request.guidance_scale, t))] if scale else []),
         ("scheduler", scheduler),
-        ("model", models.entry(request.model).title),
+        ("model", catalogue.entry(request.model).title),
     ]
     items = (f"<span>{html_escape(t(f'image.fact_{key}'))} <b>{html_escape(v)}</b></span>" for key, v in rows)
     return f'<p class="facts">{"".join(items)}</p>'

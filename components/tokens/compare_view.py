@@ -7,7 +7,7 @@ from components.ui.colors import token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import grouped
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import Change, Row, TokenView, colour_keys, compare
 
@@ -102,7 +102,7 @@ def _row_names(row: Row, t: Texts) -> str:
             f"<b>{html_escape(t('tokens.table.bytes'))}</b>"
             f'<span class="tk-soft">{html_escape(t("tokens.table.bytes_hint"))}</span>'
         )
-    return "".join(f"<b>{html_escape(models.entry(m).title)}</b>" for m in row.models)
+    return "".join(f"<b>{html_escape(catalogue.entry(m).title)}</b>" for m in row.models)
 
 
 def _verdict(row: Row, shown: TokenView, t: Texts) -> str:
@@ -141,7 +141,7 @@ def table_html(rows: Sequence[Row], missing: Sequence[str], shown: TokenView, t:
     """The same prompt under every tokenizer at hand, and which ones are not."""
     heads = "".join(f'<th scope="col">{html_escape(t(f"tokens.table.{key}"))}</th>' for key in COLUMNS)
     body = "".join(_row_html(row, shown, t) for row in rows)
-    titles = ", ".join(models.entry(m).title for m in missing)
+    titles = ", ".join(catalogue.entry(m).title for m in missing)
     absent = html_escape(t("tokens.table.missing", titles=titles)) if missing else ""
     return (
         f'<div class="sv-section"><h3>{t("tokens.table.title")}</h3>'

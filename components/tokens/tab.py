@@ -13,7 +13,7 @@ from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
 from components.ui.layout import html_escape, live_html, tab_frame
 from components.ui.token_text import limit_sentence
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece, Word
 from pipelines.text.tokens import READ_ROLES, TokenView, compare, other_readers, token_view
@@ -49,7 +49,7 @@ def render(prompt: str, prompt_b: str, model: str, t: Texts) -> str:
     except InputError as error:
         return f'<p class="tk-refused" role="alert">{html_escape(message(error, t))}</p>'
     return (
-        reading_html(view, models.entry(model).title, t)
+        reading_html(view, catalogue.entry(model).title, t)
         + compare_html(view, second, is_example, t)
         + table_html(rows, missing, view, t)
     )
@@ -69,7 +69,7 @@ def build_tokens_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         role = gr.Radio(
             choices, value="clip", show_label=False, label=t("tokens.reader"), elem_id="tokens-reader"
         )
-        first = render(DEFAULT_PROMPT, "", models.default_id("clip"), t)
+        first = render(DEFAULT_PROMPT, "", catalogue.default_id("clip"), t)
         view = live_html("tokens/view", "tokens-view", value=first)
 
     @explained(t)

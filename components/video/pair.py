@@ -17,10 +17,10 @@ from components.ui.numbers import fixed
 from components.video.run import example_shot, film_run
 from components.video.sheets import FilmReel, Shot, heat_sheet
 from components.video.view import base_data, data_html, numbers_html, play_html, player_html, strip_html
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import figure
-from pipelines.video.video import FilmRequest
+from pipelines.video.request import FilmRequest
 from pipelines.video.words import real_clips, said_motion, with_motion_word
 from pipelines.world.films import MOTION_WORDS, MOTIONS
 
@@ -273,7 +273,7 @@ def _shape(shot: Shot) -> tuple[int, int]:
 
 def _real(shot: Shot, t: Texts) -> str:
     """What films that the world draws itself reach with this motion, beside which a model's can be judged."""
-    if models.entry(shot.trace.request.model).family != "classroom":
+    if catalogue.entry(shot.trace.request.model).family != "classroom":
         return ""
     motion = said_motion(shot.trace.request.prompt)
     consistency, speed = _real_numbers(motion)

@@ -11,9 +11,9 @@ from typing import Any
 from components.page.prompt_bar import BarValues
 from components.runs.slot import PACE, RunSlot
 from components.video.sheets import FilmReel, Shot
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.video import video
-from pipelines.video.video import FilmRequest
+from pipelines.video.request import FilmRequest
 
 FIRST_PROMPT = "A cat walks right in a meadow."
 FIRST_STEPS = 12
@@ -24,7 +24,7 @@ def first_request() -> FilmRequest:
     bar = BarValues()
     return FilmRequest(
         FIRST_PROMPT, (), bar.negative_prompt, bar.seed, bar.guidance_scale, FIRST_STEPS,
-        model=models.default_id("video"),
+        model=catalogue.default_id("video"),
     ).validated()  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from components.runs.frames import coloured, encode, encode_exactly
 from components.ui.plots import SEQUENTIAL
 from pipelines.video import video
 from pipelines.video.measures import FilmMeasures, measure
-from pipelines.video.video import FilmRequest, FilmStep, FilmTrace
+from pipelines.video.request import FilmRequest, FilmStep, FilmTrace
 
 LARGEST = 192  # px of a frame's longer side on a sheet; the files have the film in full
 

@@ -19,13 +19,13 @@ from components.video.pair import build_pair, motion_label, wire_pair
 from components.video.run import FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
 from components.video.sheets import FilmReel, Shot
 from components.video.view import finished_view, inside_view, inside_waiting, running_view
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.video import video
 from pipelines.video.cost import film_cost
 from pipelines.video.files import FORMATS
 from pipelines.video.measures import measure
-from pipelines.video.video import FilmRequest
+from pipelines.video.request import FilmRequest
 from pipelines.video.words import said_motion, with_motion_word
 from pipelines.world.films import MOTIONS
 
@@ -86,9 +86,9 @@ def _layout(t: Texts) -> _Parts:
             t("video.from_bar"), size="md", elem_id="video-from-bar", elem_classes=ON_ENTER, min_width=220
         )
     with one_click_away(t("video.more"), "video-more"), gr.Row():
-        known = [(e.title, e.id) for e in models.catalogue("video")]
+        known = [(e.title, e.id) for e in catalogue.entries("video")]
         model = gr.Dropdown(
-            known, value=models.default_id("video"), label=t("video.model"), info=t("video.model_info"),
+            known, value=catalogue.default_id("video"), label=t("video.model"), info=t("video.model_info"),
             filterable=False, elem_id="video-model", scale=2,
         )  # fmt: skip
         steps = gr.Slider(2, 50, value=FIRST_STEPS, step=1, label=t("video.steps"), elem_id="video-steps")
@@ -210,11 +210,11 @@ def _remark(shot: Shot, t: Texts) -> str:
 def _cost_words(request: FilmRequest, t: Texts) -> dict[str, str]:
     cost = film_cost(request)
     return {
-        "title": models.entry(request.model).title,
+        "title": catalogue.entry(request.model).title,
         "minutes": short(cost.seconds / 60, t, 0 if cost.seconds > 600 else 1),
         "gib": short(cost.gib, t, 0),
         "teraflop": short(cost.teraflop, t, 0),
-        "device": t(f"video.device_{models.device()}"),
+        "device": t(f"video.device_{catalogue.device()}"),
     }
 
 
@@ -226,7 +226,7 @@ def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
     """What choosing a model says: what it downloads and needs; and how many frames its films have."""
 
     def chosen(model: str, steps: int) -> tuple[Any, Any]:
-        e = models.entry(model, "video")
+        e = catalogue.entry(model, "video")
         rule = e.frame
         assert rule is not None
         slider = gr.update(maximum=rule.most, value=rule.count)

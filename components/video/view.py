@@ -12,11 +12,11 @@ from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
 from components.video.sheets import FilmReel, Shot, heat_sheet, sheet
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.video.animatediff_recorder import FilmInside
 from pipelines.video.measures import FilmMeasures
+from pipelines.video.request import FRAMES_PER_SECOND, FilmRequest, FilmStep
 from pipelines.video.tokens import FilmTokens, central_token, colours_of, film_tokens, grid_like
-from pipelines.video.video import FRAMES_PER_SECOND, FilmRequest, FilmStep
 
 VALUES = 4.0  # deviations at which a token's number is cut off for the page
 
@@ -108,7 +108,7 @@ def facts_html(request: FilmRequest, t: Texts) -> str:
     rows += [
         ("seed", str(request.seed)), ("steps", str(request.num_inference_steps)),
         ("scale", short(request.guidance_scale, t)), ("frames", str(request.num_frames)),
-        ("model", models.entry(request.model).title),
+        ("model", catalogue.entry(request.model).title),
     ]  # fmt: skip
     items = (f"<span>{html_escape(t(f'video.fact_{key}'))} <b>{html_escape(v)}</b></span>" for key, v in rows)
     return f'<p class="facts">{"".join(items)}</p>'

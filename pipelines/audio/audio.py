@@ -2,68 +2,57 @@
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import snapshot_download
 from torch import Tensor
 
-from pipelines.audio.musicgen import AudioModel, CodeRun
-from pipelines.audio.request import AudioRequest
-from pipelines.serving import models
+from pipelines.audio.audiocraft_backend import AudiocraftModel, load_audiogen, to_audiocraft
+from pipelines.audio.bark import load_bark
+from pipelines.audio.musicgen import AudioModel, CodeRun, load_musicgen
+from pipelines.audio.request import AudioFrame, AudioRequest, Sound
+from pipelines.serving import catalogue
+from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
+from pipelines.serving.loading import load
 
 _TURN = 0.1  # s on the compute thread before others have their turn
 _HEARD_EVERY = 25  # frames between two chunks of sound
 
 
-@dataclass(frozen=True, eq=False)
-class AudioFrame:
-    """One step of the model. Codebook k is k steps behind the first one (the delay pattern).
+def audio_model(model: str) -> Any:
+    """The loaded model of a catalogue id: an `AudioModel`, an `AudiocraftModel` or a `BarkVoice`.
 
-    Attributes:
-        index: 0..total-1; after a clip, the first is the clip's number of frames.
-        total: steps of the whole run: frames, and one less than codebooks for the delay.
-        codes: `[codebook, frame]` int of the frames that are complete so far, those of a clip included.
-        chosen: `[codebook]` int codes of this step; -1 where a codebook does not take part in it.
-        prompt: `[codebook, code]` probability of each next code with the prompt; NaN like `chosen`.
-        empty: the same without the prompt.
-        guided: the same after guidance; at a scale of 1 these are those of `prompt`.
-        drawn_from: the same after temperature and top-k, which `chosen` was drawn from.
-        sound: `[sample]` float32 that can be heard since the last chunk; often empty.
+    Raises:
+        InputError: `model_unknown` for an id of another role, `audiocraft_missing`, and what `loading.load`
+            raises.
     """
-
-    index: int
-    total: int
-    codes: np.ndarray
-    chosen: np.ndarray
-    prompt: np.ndarray
-    empty: np.ndarray
-    guided: np.ndarray
-    drawn_from: np.ndarray
-    sound: np.ndarray
+    return load(catalogue.entry(model, "audio"), _make, _download)
 
 
-@dataclass(frozen=True, eq=False)
-class Sound:
-    """A finished sound, or what there is of one that was stopped.
+def _make(e: ModelEntry, device: str) -> Any:
+    if "bark" in e.backends:
+        return load_bark(e, device)
+    if "transformers" not in e.backends:
+        return load_audiogen(e, device)
+    return load_musicgen(e, device)
 
-    Attributes:
-        request: what was asked for.
-        codes: `[codebook, frame]` int.
-        samples: `[sample]` float32, about -1..1.
-        sample_rate: Hz.
-        frame_rate: frames a second.
-        given: frames at the beginning that came from a clip.
-    """
 
-    request: AudioRequest
-    codes: np.ndarray
-    samples: np.ndarray
-    sample_rate: int
-    frame_rate: int
-    given: int = 0
+def _download(e: ModelEntry) -> None:
+    kinds = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    snapshot_download(e.source, allow_patterns=kinds if "transformers" in e.backends else None)
+
+
+def audiocraft_twin(model: str) -> AudiocraftModel:
+    """A model in audiocraft; a MusicGen of transformers shares text encoder and codec with its twin there."""
+    loaded = audio_model(model)
+    if isinstance(loaded, AudiocraftModel):
+        return loaded
+    e = catalogue.entry(model, "audio")
+    return load(e, lambda e, device: AudiocraftModel(to_audiocraft(loaded), device), part="+audiocraft")
 
 
 def generate(request: AudioRequest, given: np.ndarray | None = None) -> Generator[AudioFrame, None, None]:
@@ -83,9 +72,10 @@ def generate(request: AudioRequest, given: np.ndarray | None = None) -> Generato
     """
     request = request.validated()
     if request.backend == "bark":
-        raise InputError("audio_kind_closed", title=models.entry(request.model).title)
-    loaded = models.load(request.model)
-    return _frames(request, loaded, _checked(given, loaded))
+        raise InputError("audio_kind_closed", title=catalogue.entry(request.model).title)
+    loaded = audio_model(request.model)
+    twin = audiocraft_twin(request.model) if request.backend == "audiocraft" else loaded
+    return _frames(request, loaded, twin, _checked(given, loaded))
 
 
 def run(request: AudioRequest, given: np.ndarray | None = None) -> Sound:
@@ -102,7 +92,7 @@ def finish(request: AudioRequest, frames: Sequence[AudioFrame], given: np.ndarra
         frames: all that came of the run, at least one.
         given: what the run went on from.
     """
-    loaded = models.load(request.model)
+    loaded = audio_model(request.model)
     last = frames[-1]
     if last.index + 1 == last.total:
         samples = np.concatenate([frame.sound for frame in frames])
@@ -125,7 +115,7 @@ def hear(codes: np.ndarray, model: str) -> np.ndarray:
     """
     if not codes.size:
         return np.zeros(0, np.float32)
-    loaded = models.load(model)
+    loaded = audio_model(model)
     with loaded.cores:
         return loaded.decode(torch.from_numpy(codes).to(loaded.device)).cpu().numpy()
 
@@ -141,9 +131,9 @@ def encode_clip(samples: np.ndarray, model: str) -> np.ndarray:
     Returns:
         `[codebook, frame]` int; what does not fill a frame is left out.
     """
-    loaded = models.load(model)
+    loaded = audio_model(model)
     if not hasattr(loaded, "encode"):
-        raise InputError("clip_not_continued", title=models.entry(model).title)
+        raise InputError("clip_not_continued", title=catalogue.entry(model).title)
     hop = loaded.sample_rate // loaded.frame_rate
     frames = len(samples) // hop
     if not frames:
@@ -163,10 +153,12 @@ def _checked(given: np.ndarray | None, loaded: AudioModel) -> Tensor:
     return codes
 
 
-def _frames(request: AudioRequest, loaded: AudioModel, given: Tensor) -> Generator[AudioFrame, None, None]:
+def _frames(
+    request: AudioRequest, loaded: AudioModel, twin: Any, given: Tensor
+) -> Generator[AudioFrame, None, None]:
     count = max(1, round(request.seconds * loaded.frame_rate))
     writer = _Writer(request, loaded, given, count)
-    begun = _begin(request, loaded)
+    begun = _begin(request.prompt, twin)
     index = writer.given
     while index < writer.total:
         steps = writer.turn(index, begun)
@@ -175,9 +167,9 @@ def _frames(request: AudioRequest, loaded: AudioModel, given: Tensor) -> Generat
 
 
 @on_compute_thread
-def _begin(request: AudioRequest, loaded: AudioModel) -> CodeRun:
+def _begin(prompt: str, loaded: Any) -> CodeRun:
     with loaded.cores:
-        return loaded.begin(request.prompt, request.backend)
+        return loaded.begin(prompt)
 
 
 def delayed(codes: Tensor, pad: int) -> Tensor:

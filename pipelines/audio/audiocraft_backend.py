@@ -9,14 +9,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from pipelines.audio.musicgen import LOOKAHEAD, AudioModel
+from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.errors import InputError
-from pipelines.serving.models import ModelEntry
 
 
 def _import() -> Any:
@@ -146,16 +145,6 @@ class AudiocraftRun:
         return logits[:, :, -1].float()
 
 
-_made: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # twins go with the models that were unloaded
-
-
-def audiocraft_of(loaded: AudioModel) -> Any:
-    """The audiocraft twin of a loaded model, made once."""
-    if loaded.model not in _made:
-        _made[loaded.model] = to_audiocraft(loaded)
-    return _made[loaded.model]
-
-
 @dataclass(frozen=True)
 class AudiocraftModel:
     """A model that only audiocraft can read, with its own codec; see `pipelines.audio.musicgen.AudioModel`.
@@ -198,7 +187,7 @@ class AudiocraftModel:
     def cores(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def begin(self, prompt: str, backend: str) -> AudiocraftRun:
+    def begin(self, prompt: str) -> AudiocraftRun:
         """Read a prompt and get ready for the first step."""
         return AudiocraftRun(self.whole.lm, prompt)
 

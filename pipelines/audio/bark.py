@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.audio.audio import AudioRequest, Sound
-from pipelines.serving import models
+from pipelines.audio.request import AudioRequest, Sound
+from pipelines.serving import catalogue
+from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.compute import on_passing_thread
 from pipelines.serving.errors import InputError
-from pipelines.serving.models import ModelEntry
+from pipelines.serving.loading import load
 
 _one_at_a_time = threading.Lock()  # the library draws from PyTorch's common random numbers
 LEVELS = ("semantic", "coarse", "fine")
@@ -92,6 +93,11 @@ class BarkLevel:
         return self.semantic[places]
 
 
+def bark_voice(model: str) -> BarkVoice:
+    """The loaded voice of a catalogue id whose backend is "bark"; see `loading.load`."""
+    return load(catalogue.entry(model, "audio"), load_bark)
+
+
 def speak(request: AudioRequest) -> Generator[BarkLevel, None, None]:
     """Make speech, level by level.
 
@@ -106,10 +112,10 @@ def speak(request: AudioRequest) -> Generator[BarkLevel, None, None]:
     Raises:
         InputError: the model cannot be loaded, or `speech_empty`.
     """
-    voice = models.load(request.model)
+    voice = bark_voice(request.model)
     semantic, frames = _semantic(voice, request)
     if not frames:
-        raise InputError("speech_empty", title=models.entry(request.model).title)
+        raise InputError("speech_empty", title=catalogue.entry(request.model).title)
     none = np.zeros((0, frames), np.int64)
     found = semantic[semantic != voice.settings[0].semantic_pad_token].numpy().astype(np.int64)
     yield BarkLevel("semantic", found, none, frames, np.zeros(0, np.float32))
@@ -124,7 +130,7 @@ def speak(request: AudioRequest) -> Generator[BarkLevel, None, None]:
 def run(request: AudioRequest) -> Sound:
     """Make speech at once; see `speak`."""
     last = list(speak(request))[-1]
-    voice = models.load(request.model)
+    voice = bark_voice(request.model)
     return Sound(request, last.codes, last.sound, voice.sample_rate, voice.frame_rate)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import resample_poly
 
-from pipelines.audio.audio import AudioRequest, Sound
+from pipelines.audio.request import AudioRequest, Sound
 from pipelines.serving.errors import InputError
 from pipelines.world.sound import SAMPLE_RATE, draw_sound
 from pipelines.world.sound_captions import sound_caption

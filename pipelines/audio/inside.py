@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.audio.audio import AudioFrame, Sound, delayed
-from pipelines.serving import models
+from pipelines.audio.audio import audio_model, delayed
+from pipelines.audio.request import AudioFrame, Sound
 from pipelines.serving.compute import on_compute_thread
 
 SHOWN = 8  # codes kept of each distribution
@@ -77,7 +77,7 @@ def look_inside(sound: Sound) -> WordLooks | None:
     Returns:
         None where the decoder is another library's alone.
     """
-    loaded = models.load(sound.request.model)
+    loaded = audio_model(sound.request.model)
     if not hasattr(loaded, "tokenizer") or not sound.codes.size:
         return None
     codes = torch.from_numpy(sound.codes).long()

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from pipelines.serving.catalogue import ModelEntry, backends_of
 from pipelines.serving.compute import one_core
-from pipelines.serving.models import ModelEntry
 
 SMALL = 512  # width of a decoder
 LOOKAHEAD = 8  # frames; a test holds it against a codec of the published one's shape
@@ -100,12 +100,8 @@ class AudioModel:
             states = self.model.enc_to_dec_proj(states)
         return states, words.attention_mask
 
-    def begin(self, prompt: str, backend: str) -> CodeRun:
+    def begin(self, prompt: str) -> "TransformersRun":
         """Read a prompt and get ready for the first step."""
-        if backend == "audiocraft":
-            from pipelines.audio.audiocraft_backend import AudiocraftRun, audiocraft_of
-
-            return AudiocraftRun(audiocraft_of(self).lm, prompt)
         return TransformersRun(self, prompt)
 
     @torch.inference_mode()
@@ -153,34 +149,6 @@ class TransformersRun:
             use_cache=True,
         )
         return out.logits[:, -1].unflatten(0, (2, -1)).float()
-
-
-def backends_of(e: ModelEntry) -> tuple[str, ...]:
-    """The libraries that can run a model here; audiocraft is left out where it is not installed."""
-    from importlib.util import find_spec
-
-    found = [b for b in e.backends if b != "audiocraft" or find_spec("audiocraft") is not None]
-    return tuple(found)
-
-
-def load_audio(e: ModelEntry, device: str) -> Any:
-    """Load a model of sound.
-
-    Returns:
-        An `AudioModel`, or a `pipelines.audio.bark.BarkVoice`.
-
-    Raises:
-        InputError: `audiocraft_missing`.
-    """
-    if "bark" in e.backends:
-        from pipelines.audio.bark import load_bark
-
-        return load_bark(e, device)
-    if "transformers" not in e.backends:
-        from pipelines.audio.audiocraft_backend import load_audiogen
-
-        return load_audiogen(e, device)
-    return load_musicgen(e, device)
 
 
 def load_musicgen(e: ModelEntry, device: str) -> AudioModel:

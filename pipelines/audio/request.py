@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from pipelines.audio.musicgen import backends_of
-from pipelines.serving import models
+import numpy as np
+
+from pipelines.serving import catalogue
 from pipelines.serving.checks import MAX_SEED, readable, whole, within
 from pipelines.serving.errors import InputError
 
@@ -46,7 +47,7 @@ class AudioRequest:
         """
         if not isinstance(self.prompt, str) or not self.prompt.strip():
             raise InputError("prompt_empty")
-        entry = models.entry(self.model or models.default_id("audio"), "audio")
+        entry = catalogue.entry(self.model or catalogue.default_id("audio"), "audio")
         return replace(
             self,
             prompt=readable(self.prompt),
@@ -60,8 +61,8 @@ class AudioRequest:
         )
 
 
-def _backend(entry: models.ModelEntry, asked: str) -> str:
-    known = backends_of(entry)
+def _backend(entry: catalogue.ModelEntry, asked: str) -> str:
+    known = catalogue.backends_of(entry)
     if asked == "audiocraft" and asked in entry.backends and asked not in known:
         raise InputError("audiocraft_missing")
     if not known:
@@ -69,3 +70,51 @@ def _backend(entry: models.ModelEntry, asked: str) -> str:
     if asked and asked not in known:
         raise InputError("backend_unknown", received=asked, known=", ".join(known))
     return asked or known[0]
+
+
+@dataclass(frozen=True, eq=False)
+class AudioFrame:
+    """One step of the model. Codebook k is k steps behind the first one (the delay pattern).
+
+    Attributes:
+        index: 0..total-1; after a clip, the first is the clip's number of frames.
+        total: steps of the whole run: frames, and one less than codebooks for the delay.
+        codes: `[codebook, frame]` int of the frames that are complete so far, those of a clip included.
+        chosen: `[codebook]` int codes of this step; -1 where a codebook does not take part in it.
+        prompt: `[codebook, code]` probability of each next code with the prompt; NaN like `chosen`.
+        empty: the same without the prompt.
+        guided: the same after guidance; at a scale of 1 these are those of `prompt`.
+        drawn_from: the same after temperature and top-k, which `chosen` was drawn from.
+        sound: `[sample]` float32 that can be heard since the last chunk; often empty.
+    """
+
+    index: int
+    total: int
+    codes: np.ndarray
+    chosen: np.ndarray
+    prompt: np.ndarray
+    empty: np.ndarray
+    guided: np.ndarray
+    drawn_from: np.ndarray
+    sound: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """A finished sound, or what there is of one that was stopped.
+
+    Attributes:
+        request: what was asked for.
+        codes: `[codebook, frame]` int.
+        samples: `[sample]` float32, about -1..1.
+        sample_rate: Hz.
+        frame_rate: frames a second.
+        given: frames at the beginning that came from a clip.
+    """
+
+    request: AudioRequest
+    codes: np.ndarray
+    samples: np.ndarray
+    sample_rate: int
+    frame_rate: int
+    given: int = 0

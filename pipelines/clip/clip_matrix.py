@@ -8,8 +8,8 @@ from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from scipy.special import softmax
 
-from pipelines.clip.model import Clip, clip_scores
-from pipelines.serving import models
+from pipelines.clip.model import Clip, clip_model, clip_scores
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.world.captions import caption
 from pipelines.world.layout import draw_scene, lay_out
@@ -101,7 +101,7 @@ def compute_clip_matrix(images: Sequence[Image.Image], prompts: Sequence[str], m
     """
     _check_count("pictures_count", len(images))
     _check_texts(prompts)
-    similarity = clip_scores(images, prompts, models.entry(model, "clip").id)
+    similarity = clip_scores(images, prompts, catalogue.entry(model, "clip").id)
     return ClipMatrix(similarity, similarity * learned_logit_scale(model))
 
 
@@ -129,7 +129,7 @@ def classify(images: Sequence[Image.Image], labels: Sequence[str], template: str
 
 def learned_logit_scale(model: str) -> float:
     """The factor that the model learned to put between cosine and logit."""
-    clip: Clip = models.load(models.entry(model, "clip").id)
+    clip: Clip = clip_model(catalogue.entry(model, "clip").id)
     return clip.logit_scale
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
+from huggingface_hub import snapshot_download
 from PIL import Image
 from torch import Tensor
 
-from pipelines.serving import models
+from pipelines.serving.catalogue import ModelEntry, entry
 from pipelines.serving.compute import on_compute_thread
-from pipelines.serving.models import ModelEntry
+from pipelines.serving.loading import load
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,19 @@ class Clip:
         return float(self.model.logit_scale.exp())
 
 
+def clip_model(model: str) -> Clip:
+    """The loaded CLIP of a catalogue id.
+
+    Raises:
+        InputError: `model_unknown` for an id of another role, and what `loading.load` raises.
+    """
+    return load(entry(model, "clip"), load_clip, _download)
+
+
+def _download(e: ModelEntry) -> None:
+    snapshot_download(e.source, allow_patterns=["open_clip_config.json", "open_clip_model.safetensors"])
+
+
 def load_clip(e: ModelEntry, device: str) -> Clip:
     """Load an open_clip model from a folder with `open_clip_config.json`, or from the hub."""
     name = f"local-dir:{e.source}" if Path(e.source).is_dir() else f"hf-hub:{e.source}"
@@ -60,7 +74,7 @@ def encode_texts(prompts: Sequence[str], model: str) -> np.ndarray:
     Returns:
         `[text, dim]` float32, each of length one.
     """
-    return _encode_texts(models.load(model), prompts)
+    return _encode_texts(clip_model(model), prompts)
 
 
 @on_compute_thread
@@ -80,7 +94,7 @@ def encode_images(images: Sequence[Image.Image], model: str) -> np.ndarray:
     Returns:
         `[image, dim]` float32, each of length one.
     """
-    return _encode_images(models.load(model), images)
+    return _encode_images(clip_model(model), images)
 
 
 @on_compute_thread

@@ -10,7 +10,7 @@ from PIL import Image
 from pipelines.clip.model import encode_images
 from pipelines.dino.components import foreground_scores, principal_components
 from pipelines.dino.model import read_tokens, read_whole, square
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
@@ -198,7 +198,7 @@ def neighbours(
     Raises:
         InputError: those of `models.load`.
     """
-    model, clip = models.entry(model, "dino").id, models.entry(clip, "clip").id
+    model, clip = catalogue.entry(model, "dino").id, catalogue.entry(clip, "clip").id
     return tuple(_nearest(picture, kind, model, clip, count) for kind in KINDS)
 
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import snapshot_download
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from pipelines.serving import models
+from pipelines.serving.catalogue import ModelEntry, entry
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.serving.models import ModelEntry
+from pipelines.serving.loading import load
 
 BATCH = 32  # pictures at once; more would keep other visitors waiting
 
@@ -64,6 +65,19 @@ class Tokens:
 
     patches: np.ndarray
     attention: np.ndarray
+
+
+def vision_model(model: str) -> Vision:
+    """The loaded vision transformer of a catalogue id.
+
+    Raises:
+        InputError: `model_unknown` for an id of another role, and what `loading.load` raises.
+    """
+    return load(entry(model, "dino"), load_vision, _download)
+
+
+def _download(e: ModelEntry) -> None:
+    snapshot_download(e.source, allow_patterns=["*.json", "model.safetensors"])
 
 
 def load_vision(e: ModelEntry, device: str) -> Vision:
@@ -123,7 +137,7 @@ def read_tokens(pictures: Sequence[Image.Image], model: str) -> Tokens:
         pictures: a few, of any size; the middle square of each is seen.
         model: catalogue id of the role "dino".
     """
-    return _read_tokens(models.load(models.entry(model, "dino").id), pictures)
+    return _read_tokens(vision_model(model), pictures)
 
 
 @on_compute_thread
@@ -143,7 +157,7 @@ def read_whole(pictures: Sequence[Image.Image], model: str) -> np.ndarray:
         pictures: at least one, of any size; the middle square of each is seen.
         model: catalogue id of the role "dino".
     """
-    vision = models.load(models.entry(model, "dino").id)
+    vision = vision_model(model)
     return np.concatenate(
         [_read_whole(vision, pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
     )

@@ -8,10 +8,11 @@ from PIL import Image
 
 from pipelines.clip.model import clip_scores
 from pipelines.image.image import draw_together, picture_change
+from pipelines.image.load import image_pipeline
 from pipelines.image.recorder import layout_of
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 from pipelines.image.steering import Steering
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 
 OnStep = Callable[[tuple[DenoiseStep, ...]], None]
@@ -84,7 +85,7 @@ def cut_blocks(request: ImageRequest, on_step: OnStep | None = None) -> Cuts:
         InputError: what `pipelines.image.image.generate` raises.
     """
     request = request.validated()
-    unet = models.load(request.model).unet
+    unet = image_pipeline(request.model).unet
     blocks = layout_of(unet).steered_blocks
     cuts: dict[str, Steering] = {NONE: replace(request.steering, blocks_off=(), text_in_time=True)}
     cuts |= {block: replace(cuts[NONE], blocks_off=(block,)) for block in blocks}
@@ -96,13 +97,13 @@ def cut_blocks(request: ImageRequest, on_step: OnStep | None = None) -> Cuts:
         tuple(cuts),
         tuple(images),
         np.array([picture_change(image, images[0]) for image in images]),
-        clip_scores(images, [request.prompt], models.default_id("clip"))[:, 0],
+        clip_scores(images, [request.prompt], catalogue.default_id("clip"))[:, 0],
     )
 
 
 def hears_text(model: str) -> bool:
     """Whether a picture model's time embedding hears the prompt, too."""
-    return models.load(model).unet.config.addition_embed_type in ("text", "text_time")
+    return image_pipeline(model).unet.config.addition_embed_type in ("text", "text_time")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,5 +148,5 @@ def switch_prompts(
         for step in steps
     ]
     images, _ = draw_together(requests, on_step)
-    scores = clip_scores(images, [request.prompt, prompt_b], models.default_id("clip"))
+    scores = clip_scores(images, [request.prompt, prompt_b], catalogue.default_id("clip"))
     return Switches(tuple(steps), tuple(images), scores)

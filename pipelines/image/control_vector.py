@@ -12,10 +12,11 @@ from PIL import Image
 from pipelines.clip.model import clip_scores
 from pipelines.image import stepper
 from pipelines.image.image import decode
+from pipelines.image.load import image_pipeline
 from pipelines.image.recorder import layout_of
 from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.image.steering import Steering
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.checks import MAX_CHARACTERS, MAX_SEED
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
@@ -97,11 +98,11 @@ def control_vector(prompt: str, model: str) -> ControlVector:
     Raises:
         InputError: `prompt_too_long`, `text_broken`, `model_unknown`, or what `models.load` raises.
     """
-    e = models.entry(model, "image")
+    e = catalogue.entry(model, "image")
     if len(prompt) > MAX_CHARACTERS:
         raise InputError("prompt_too_long", limit=MAX_CHARACTERS, received=len(prompt))
     tokens = token_view(prompt, e.id)
-    pipe = models.load(e.id)
+    pipe = image_pipeline(e.id)
     sequence, own = _encode(pipe, prompt)
     empty, limit = _empty(e.id)
     lengths = np.linalg.norm(sequence, axis=1)
@@ -129,7 +130,7 @@ def _encode(pipe: Any, prompt: str) -> tuple[np.ndarray, np.ndarray | None]:
 @lru_cache(maxsize=8)
 def _empty(model: str) -> tuple[np.ndarray, float]:
     """The empty prompt's sequence, and the magnitude that 99 of 100 of its numbers stay below."""
-    sequence, _ = _encode(models.load(model), "")
+    sequence, _ = _encode(image_pipeline(model), "")
     sequence.setflags(write=False)
     return sequence, float(np.percentile(np.abs(sequence), 99)) or 1.0
 
@@ -281,7 +282,7 @@ def finish(requests: Sequence[ImageRequest], steps: Sequence[DenoiseStep], texts
     """
     latents = [s.latents if s.index + 1 == s.total else s.denoised_guided for s in steps]
     images = decode(np.stack(latents), requests[0].model)
-    scores = clip_scores(images, texts, models.default_id("clip"))
+    scores = clip_scores(images, texts, catalogue.default_id("clip"))
     return Drawn(tuple(requests), tuple(images), tuple(texts), scores)
 
 

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from pipelines.image.cross_attention import TraceMaps, grouped, read_pieces
 from pipelines.image.encoding import encode
+from pipelines.image.load import image_pipeline
 from pipelines.image.recorder import Subject, instruments, layout_of
 from pipelines.image.request import ImageRequest, Inside
 from pipelines.image.schedulers import make_scheduler
 from pipelines.image.steering import Steering
-from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.text.pieces import Piece
 from pipelines.world.layout import draw_scene
@@ -64,7 +64,7 @@ def picture_maps(
         InputError: what `ImageRequest.validated` and `models.load` raise.
     """
     request = ImageRequest(prompt, seed=seed, guidance_scale=1, model=model).validated()
-    pipe = models.load(request.model)
+    pipe = image_pipeline(request.model)
     prepared = picture.convert("RGB").resize(_size_for(pipe, picture), Image.Resampling.LANCZOS)
     insides = _look(pipe, request, prepared, tuple(timesteps))
     maps = grouped(insides, read_pieces(request.prompt, request.model))

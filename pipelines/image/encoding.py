@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import check_places
-from pipelines.serving import models
+from pipelines.serving import catalogue
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def wants_empty_branch(request: ImageRequest) -> bool:
     The library leaves that branch out up to a scale of 1; here only distilled models do, because
     the page shows what the model draws without the prompt at every scale.
     """
-    return request.guidance_scale > 1 or not models.entry(request.model, "image").distilled
+    return request.guidance_scale > 1 or not catalogue.entry(request.model, "image").distilled
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from PIL import Image
 from pipelines.clip.model import clip_scores
 from pipelines.image.image import draw_together
 from pipelines.image.request import DenoiseStep, ImageRequest
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 
 MAX_SCALES = 8
@@ -51,7 +51,7 @@ def guidance_sweep(
         raise InputError("scales_count", limit=MAX_SCALES, received=len(scales))
     requests = [replace(request, guidance_scale=scale).validated() for scale in scales]
     images, latents = draw_together(requests, on_step)
-    scores = clip_scores(images, [request.prompt], models.default_id("clip"))[:, 0]
+    scores = clip_scores(images, [request.prompt], catalogue.default_id("clip"))[:, 0]
     return GuidanceSweep(np.array(scales, dtype=float), tuple(images), scores, latents)
 
 

@@ -13,9 +13,10 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from pipelines.image import stepper
+from pipelines.image.load import image_pipeline
 from pipelines.image.previews import shrunk
 from pipelines.image.request import SCHEDULERS, DenoiseStep, ImageRequest, Trace
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 
@@ -52,7 +53,7 @@ def decode(latents: np.ndarray, model: str) -> list[Image.Image]:
     Returns:
         One picture each, 8 px per latent cell in Stable Diffusion, 4 px in the classroom model.
     """
-    return _decode(models.load(model), latents if latents.ndim == 4 else latents[None])
+    return _decode(image_pipeline(model), latents if latents.ndim == 4 else latents[None])
 
 
 @on_compute_thread
@@ -83,7 +84,7 @@ def preview(latents: np.ndarray, model: str) -> list[Image.Image]:
     The classroom model's latents are small and decoded in full. A 512 px picture of Stable
     Diffusion is shown at 128 px on a CPU, where decoding it in full takes longer than a step.
     """
-    if models.device() == "cpu":
+    if catalogue.device() == "cpu":
         latents = on_compute_thread(shrunk)(latents if latents.ndim == 4 else latents[None])
     return decode(latents, model)
 

@@ -12,9 +12,11 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from pipelines.clip.convert import clip_tokenizer, text_encoder_of
-from pipelines.serving.models import ASSETS, ModelEntry
+from pipelines.serving.catalogue import ASSETS, ModelEntry, entry
+from pipelines.serving.loading import load
 
 
 def classroom_scheduler() -> DDIMScheduler:
@@ -78,6 +80,27 @@ def _from_pretrained(source: str, device: str) -> Any:
     if device == "cuda" and hasattr(pipe, "upcast_vae"):
         pipe.vae.to(torch.float32)
     return pipe
+
+
+def image_pipeline(model: str) -> Any:
+    """The loaded diffusers pipeline of a catalogue id.
+
+    Raises:
+        InputError: `model_unknown` for an id of another role, and what `loading.load` raises.
+    """
+    return load(entry(model, "image"), load_diffusion, lambda e: download_pipeline(e.source))
+
+
+def download_pipeline(source: str) -> None:
+    """Bring the files of a published pipeline that `load_diffusion` reads, and no others."""
+    config = DiffusionPipeline.load_config(source)
+    unchecked = {"safety_checker": None} if "safety_checker" in config else {}
+    try:
+        DiffusionPipeline.download(source, variant="fp16", use_safetensors=True, **unchecked)
+    except (ValueError, OSError) as error:  # not every publisher offers a half-size copy
+        if isinstance(error, HfHubHTTPError | LocalEntryNotFoundError):
+            raise
+        DiffusionPipeline.download(source, use_safetensors=True, **unchecked)
 
 
 def load_diffusion(e: ModelEntry, device: str) -> Any:

@@ -10,7 +10,7 @@ from pipelines.clip.model import encode_images, encode_texts
 from pipelines.image.image import decode, picture_change, steps_together
 from pipelines.image.prompt_words import DEFECTS, left_out, variants
 from pipelines.image.request import DenoiseStep, ImageRequest
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 
 
@@ -121,7 +121,7 @@ def finished(batch: Batch, steps: Sequence[DenoiseStep], clip_model: str | None 
         steps: `[picture]` the last step of each; where a run was stopped, its guided estimate counts.
         clip_model: catalogue id of the role "clip"; None is the preselected one.
     """
-    clip_model = clip_model or models.default_id("clip")
+    clip_model = clip_model or catalogue.default_id("clip")
     images = decoded(batch, steps)
     prompts = tuple(request.prompt for request in batch.requests)
     seen, read = encode_images(images, clip_model), encode_texts(prompts, clip_model)
@@ -220,7 +220,7 @@ def negative_batch(request: ImageRequest, defect: str) -> Batch:
 def negative_pairs(batch: Batch, steps: Sequence[DenoiseStep]) -> NegativePairs:
     """Decode the last step of a `negative_batch` and ask CLIP what it sees."""
     images = decoded(batch, steps)
-    clip_model = models.default_id("clip")
+    clip_model = catalogue.default_id("clip")
     texts = encode_texts([batch.requests[1].negative_prompt, "a dog"], clip_model)
     scores = encode_images(images, clip_model) @ texts.T
     return NegativePairs(tuple(images), scores[:2, 0], scores[2:, 1], steps[0].index + 1, steps[0].total)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines.image.steering import Steering
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.checks import MAX_SEED, number, readable, whole
 from pipelines.serving.errors import InputError
 
@@ -79,7 +79,7 @@ class ImageRequest:
             seed=whole("seed_range", self.seed, 0, MAX_SEED),
             guidance_scale=scale,
             num_inference_steps=steps,
-            model=models.entry(self.model or models.default_id("image"), "image").id,
+            model=catalogue.entry(self.model or catalogue.default_id("image"), "image").id,
             height=_size(self.height),
             width=_size(self.width),
             steering=_levers(self.steering, steps),

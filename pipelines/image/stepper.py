@@ -14,9 +14,9 @@ from typing import Any
 from pipelines.image import denoise
 from pipelines.image.denoise import Run, SchedulerFactory
 from pipelines.image.encoding import Readings
+from pipelines.image.load import image_pipeline
 from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.image.schedulers import make_scheduler
-from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 
@@ -111,7 +111,7 @@ class Stepper:
             InputError: what `ImageRequest.validated` and `models.load` raise, and `queue_full`.
         """
         checked = [request.validated() for request in requests]
-        tickets = [_Ticket(request, models.load(request.model)) for request in checked]
+        tickets = [_Ticket(request, image_pipeline(request.model)) for request in checked]
         with self._changed:
             if self._unfinished + len(tickets) > self._max_runs:
                 raise InputError("queue_full", waiting=self._unfinished, limit=self._max_runs)

@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pipelines.serving.compute import on_compute_thread, one_core
 from pipelines.serving.errors import InputError
-from pipelines.serving.models import apart_from_loads
+from pipelines.serving.loading import while_nothing_loads
 
 MOST_TRAININGS = 32
 IDLE_S = 600.0  # s after which a training that nobody has touched is put away
@@ -201,7 +201,7 @@ class Trainings:
         """Start a training at step 0.
 
         Args:
-            make: builds the learner; see `apart_from_loads`.
+            make: builds the learner; see `while_nothing_loads`.
             owner: whose it is; `leave` puts all of an owner's trainings away.
 
         Returns:
@@ -211,7 +211,7 @@ class Trainings:
             InputError: `trainings_full` if all places are taken by trainings under way.
         """
         self._make_room()  # before the model takes its memory
-        learner = apart_from_loads(make)
+        learner = while_nothing_loads(make)
         training = on_compute_thread(Training)(learner, self._most_steps, self._most_saved)
         place = _Place(training, owner, self._clock)
         place.touch()

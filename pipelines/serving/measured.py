@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.serving import models
+from pipelines.serving import catalogue
 
 DOCS = Path(__file__).parents[2] / "docs"
 WORD_KINDS = ("content", "property", "style", "atmosphere", "composition", "place")
@@ -88,10 +88,10 @@ def _hash(path: Path, changed_ns: int, size: int) -> str:
 
 def weight_hashes() -> dict[str, str]:
     """SHA-256 of every shipped weight file, by its path under `assets/models`."""
-    files = sorted(models.ASSETS.rglob("*.safetensors"))
+    files = sorted(catalogue.ASSETS.rglob("*.safetensors"))
     stats = [path.stat() for path in files]
     return {
-        str(path.relative_to(models.ASSETS)): _hash(path, stat.st_mtime_ns, stat.st_size)
+        str(path.relative_to(catalogue.ASSETS)): _hash(path, stat.st_mtime_ns, stat.st_size)
         for path, stat in zip(files, stats, strict=True)
     }
 

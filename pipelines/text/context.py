@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.clip.model import Clip
-from pipelines.serving import models
+from pipelines.clip.model import Clip, clip_model
+from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece
@@ -140,9 +140,9 @@ def read_contexts(prompts: Sequence[str], model: str) -> list[Context]:
         InputError: `prompt_too_long`, `text_broken`, `model_unknown`, `model_needs_network` or
             `model_broken`; `context_closed` for a text tower of another build.
     """
-    e = models.entry(model, "clip")
+    e = catalogue.entry(model, "clip")
     views = [token_view(prompt, model) for prompt in prompts]
-    clip = models.load(model)
+    clip = clip_model(model)
     transformer = _transformer(clip.model)
     if transformer is None:
         raise InputError("context_closed", title=e.title)

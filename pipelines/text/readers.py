@@ -9,7 +9,6 @@ used by two threads at once.
 import html
 import json
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import ftfy
+from huggingface_hub import try_to_load_from_cache
 
-from pipelines.serving import models
+from pipelines.clip.convert import clip_tokenizer
+from pipelines.serving import catalogue
+from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.errors import InputError
-from pipelines.serving.models import ModelEntry
+from pipelines.serving.loading import explained, raise_if_just_failed
 from pipelines.text.bpe import Ranks
-
-RETRY_AFTER = 60.0  # s; a download that failed is not tried again at every keystroke
 
 
 @dataclass(frozen=True)
@@ -272,8 +272,6 @@ def _clip_reader(e: ModelEntry) -> Reader:
 def _image_reader(e: ModelEntry) -> Reader:
     folder = Path(e.source)
     if folder.is_dir() and not (folder / "model_index.json").exists():
-        from pipelines.clip.convert import clip_tokenizer
-
         tokenizer: Any = clip_tokenizer()
     else:
         from transformers import AutoTokenizer
@@ -285,42 +283,46 @@ def _image_reader(e: ModelEntry) -> Reader:
 _MAKERS: dict[str, Callable[[ModelEntry], Reader]] = {"clip": _clip_reader, "image": _image_reader}
 _FILES = {"clip": "open_clip_config.json", "image": "tokenizer/tokenizer_config.json"}
 _readers: dict[str, Reader] = {}
-_failed: dict[str, float] = {}
 _lock = threading.RLock()
 
 
-def _is_cached(e: ModelEntry) -> bool:
-    """Whether a hub model's tokenizer was downloaded before; asks the disk, never the network."""
-    from huggingface_hub import try_to_load_from_cache
+def _entry(model: str) -> ModelEntry:
+    """The entry of a model that reads prompts with a tokenizer of its own.
 
-    return isinstance(try_to_load_from_cache(e.source, _FILES[e.role]), str)
+    Raises:
+        InputError: `model_unknown`, also for an id of another role.
+    """
+    known = [e for role in _MAKERS for e in catalogue.entries(role)]
+    for e in known:
+        if e.id == model:
+            return e
+    raise InputError("model_unknown", received=model, known=", ".join(e.id for e in known))
 
 
 def reader(model: str) -> Reader:
     """The tokenizer of a catalogue entry, loaded once; hub tokenizers may be downloaded.
 
     Raises:
-        InputError: `model_unknown`; `model_needs_network`; `model_broken`.
+        InputError: `model_unknown`, and what `loading.load` raises.
     """
     if model in _readers:
         return _readers[model]
-    e = models.entry(model)
-    missing = InputError("model_needs_network", title=e.title, download_gb=round(e.download_mb / 1000, 1))
+    e, key = _entry(model), f"{model}+tokenizer"
     with _lock:
         if model in _readers:
             return _readers[model]
-        if time.monotonic() - _failed.get(model, -RETRY_AFTER) < RETRY_AFTER:
-            raise missing
+        raise_if_just_failed(key)
         try:
             _readers[model] = _MAKERS[e.role](e)
         except Exception as error:
-            if e.family == "hub":
-                _failed[model] = time.monotonic()
-                raise missing from error
-            raise InputError("model_broken", title=e.title, reason=type(error).__name__) from error
+            raise explained(e, error, key) from error
         return _readers[model]
 
 
 def at_hand(e: ModelEntry) -> bool:
     """Whether `reader(e.id)` works without the network."""
-    return e.id in _readers or (_is_cached(e) if e.family == "hub" else Path(e.source).is_dir())
+    return e.id in _readers or (
+        isinstance(try_to_load_from_cache(e.source, _FILES[e.role]), str)
+        if e.family == "hub"
+        else Path(e.source).is_dir()
+    )

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece, Word, words_of
 from pipelines.text.readers import Cleaned, Reader, at_hand, byte_reader, reader
@@ -178,7 +178,7 @@ def other_readers(shown: TokenView) -> tuple[tuple[Row, ...], tuple[str, ...]]:
     """
     groups: dict[tuple[str, int], list[str]] = {}
     missing: list[str] = []
-    for e in (e for role in READ_ROLES for e in models.catalogue(role)):
+    for e in (e for role in READ_ROLES for e in catalogue.entries(role)):
         try:
             source = reader(e.id) if at_hand(e) else None
         except InputError:

@@ -23,7 +23,7 @@ from pipelines.image.schedulers import (
     set_timesteps,
 )
 from pipelines.video.animatediff_recorder import film_instruments
-from pipelines.video.video import FEATURE_TIMESTEP, FilmRequest, FilmStep
+from pipelines.video.request import FEATURE_TIMESTEP, FilmRequest, FilmStep
 
 _FRAMES_AT_ONCE = 16  # decoded in one call, as the library does
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import torch
 
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
-from pipelines.video.video import FilmRequest
+from pipelines.video.request import FilmRequest
 
 LONG = 120.0  # s; before a run that takes longer, the page asks
 _SIDE, _ROUNDS = 1024, 3
@@ -42,11 +42,11 @@ def film_cost(request: FilmRequest) -> FilmCost:
     Args:
         request: checked.
     """
-    rule = models.entry(request.model).frame
+    rule = catalogue.entry(request.model).frame
     if rule is None or not rule.teraflop:
         return FilmCost(0.0, 0.0, 0.0)
     step = rule.teraflop * (request.num_frames or rule.count) / rule.count
-    half = models.device() == "cuda"
+    half = catalogue.device() == "cuda"
     return FilmCost(step * request.num_inference_steps / teraflops(), rule.gib * (1 if half else 2), step)
 
 
@@ -54,7 +54,7 @@ def film_cost(request: FilmRequest) -> FilmCost:
 @on_compute_thread
 def teraflops() -> float:
     """How fast this machine multiplies matrices, in 10¹² operations a second; measured once."""
-    device = models.device()
+    device = catalogue.device()
     kind = torch.float16 if device == "cuda" else torch.float32
     a = torch.ones(_SIDE, _SIDE, device=device, dtype=kind)
     best = float("inf")

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines.serving.errors import InputError
-from pipelines.video.video import FRAMES_PER_SECOND, FilmRequest
+from pipelines.video.request import FRAMES_PER_SECOND, FilmRequest
 
 FORMATS = ("mp4", "gif", "webp")
 LEAST_SIDE = 256  # px; smaller films are enlarged by a whole factor, since players would blur them

@@ -1,7 +1,6 @@
 """Loading the models that draw films: the classroom's adapter over its picture model, and the hub's."""
 
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -12,9 +11,11 @@ from diffusers import (
     MotionAdapter,
     WanPipeline,
 )
+from huggingface_hub import snapshot_download
 
-from pipelines.image.load import assemble
-from pipelines.serving.models import ASSETS, ModelEntry
+from pipelines.image.load import assemble, download_pipeline
+from pipelines.serving.catalogue import ASSETS, ModelEntry, entry
+from pipelines.serving.loading import load
 from pipelines.video.motion_unet import with_motion
 
 
@@ -57,6 +58,21 @@ def _wan(e: ModelEntry, dtype: torch.dtype) -> WanPipeline:
     return WanPipeline.from_pretrained(e.source, vae=vae, torch_dtype=dtype, use_safetensors=True)
 
 
+def video_pipeline(model: str) -> Any:
+    """The loaded diffusers pipeline of a catalogue id.
+
+    Raises:
+        InputError: `model_unknown` for an id of another role, and what `loading.load` raises.
+    """
+    return load(entry(model, "video"), load_film_model, _download)
+
+
+def _download(e: ModelEntry) -> None:
+    if e.base:
+        snapshot_download(e.source, allow_patterns=["config.json", "*.safetensors"])
+    download_pipeline(e.base or e.source)
+
+
 def load_film_model(e: ModelEntry, device: str) -> Any:
     """Load a diffusers text-to-film pipeline; safetensors only, never remote code.
 
@@ -77,14 +93,3 @@ def load_film_model(e: ModelEntry, device: str) -> Any:
         if isinstance(part, torch.nn.Module):
             part.eval().requires_grad_(False)
     return pipe.to(device)
-
-
-def engine_of(pipe: Any) -> ModuleType:
-    """The module that draws with a pipeline: `start`, `decode` and `preview`."""
-    if isinstance(pipe, WanPipeline):
-        from pipelines.video import wan as video_patches
-
-        return video_patches
-    from pipelines.video import animatediff as video_frames
-
-    return video_frames

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from pipelines.dino.model import read_whole
-from pipelines.serving import models
+from pipelines.serving import catalogue
 
 SIDE = 64  # px to which frames are brought before motion is measured
 _BLOCK, _REACH = 8, 6  # px: side of the pieces that are searched, and how far
@@ -55,7 +55,7 @@ def measure(frames: Sequence[Image.Image], model: str | None = None) -> FilmMeas
         frames: at least two, of one size.
         model: catalogue id of the role "dino"; None is the preselected one.
     """
-    model = model or models.default_id("dino")
+    model = model or catalogue.default_id("dino")
     similarity = cosines(read_whole(frames, model))
     return FilmMeasures(similarity, consistency(similarity), motion(frames), model)
 

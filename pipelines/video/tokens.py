@@ -6,7 +6,7 @@ import numpy as np
 
 from pipelines.serving.checks import whole
 from pipelines.serving.errors import InputError
-from pipelines.video.video import FilmTrace
+from pipelines.video.request import FilmTrace
 
 DIMENSIONS = 16  # directions in which tokens are compared; the strongest of some tens to hundreds
 MOST_SIDE = 16  # tokens in a row at most; finer grids are averaged

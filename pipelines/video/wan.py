@@ -20,7 +20,7 @@ from pipelines.image.denoise import guide
 from pipelines.image.previews import shrunk
 from pipelines.image.schedulers import nearest_step
 from pipelines.serving.errors import InputError
-from pipelines.video.video import FEATURE_TIMESTEP, FilmRequest, FilmStep
+from pipelines.video.request import FEATURE_TIMESTEP, FilmRequest, FilmStep
 from pipelines.video.wan_recorder import patch_instruments
 
 HEIGHT, WIDTH = 480, 832  # px, what the 1.3B model was trained at

@@ -22,9 +22,10 @@ from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.audio import audio
 from pipelines.audio import files as sounds
-from pipelines.audio.audio import AudioRequest, generate
+from pipelines.audio.audio import generate
 from pipelines.audio.inside import guess_of, look_inside
-from pipelines.serving import models
+from pipelines.audio.request import AudioRequest
+from pipelines.serving import loading
 from pipelines.serving.errors import InputError
 
 EN, DE = load_texts("en"), load_texts("de")
@@ -290,4 +291,4 @@ def test_a_progress_tells_only_of_its_own(made: Made) -> None:
     for frame in generate(REQUEST):
         progress.add(frame)
     assert progress.id != made.id and progress.made().sound.codes.tolist() == made.sound.codes.tolist()
-    assert models.is_loaded(MODEL)
+    assert loading.is_loaded(MODEL)

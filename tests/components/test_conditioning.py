@@ -20,7 +20,7 @@ from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.image import conditioning as pipeline
 from pipelines.image import image
-from pipelines.image.image import ImageRequest
+from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
 
 T, DE = load_texts("en"), load_texts("de")

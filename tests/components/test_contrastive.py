@@ -12,6 +12,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from components.contrastive import state as bench
+from components.contrastive.api import train_contrastive
 from components.contrastive.state import (
     EXPERIMENTS,
     Desk,
@@ -24,7 +25,6 @@ from components.contrastive.state import (
     with_own_pictures,
     without,
 )
-from components.contrastive.tab import train_contrastive
 from components.contrastive.view import pulse_html
 from components.ui import uploads
 from components.ui.language import load_texts

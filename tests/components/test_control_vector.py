@@ -22,7 +22,7 @@ from components.ui.plots import DIVERGING
 from pipelines.image import control_vector as pipeline
 from pipelines.image import image
 from pipelines.image.control_vector import Choice, choices
-from pipelines.image.image import ImageRequest
+from pipelines.image.request import ImageRequest
 from pipelines.serving.errors import InputError
 from pipelines.text.tokens import token_view
 

@@ -21,7 +21,7 @@ from components.ui.token_text import block_name, first_word
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import image
 from pipelines.image.cross_attention_of_picture import Known, world_picture
-from pipelines.image.image import ImageRequest, Trace
+from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving.errors import InputError
 
 T, DE = load_texts("en"), load_texts("de")

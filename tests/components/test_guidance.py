@@ -19,8 +19,8 @@ from components.ui.language import load_texts
 from pipelines.clip.model import clip_scores
 from pipelines.image import image
 from pipelines.image.guidance import GuidanceSweep
-from pipelines.image.image import ImageRequest, Trace
-from pipelines.serving import models
+from pipelines.image.request import ImageRequest, Trace
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 
 T = load_texts("en")
@@ -83,7 +83,7 @@ def test_a_model_without_the_empty_branch_says_so_instead_of_showing_a_sum(trace
 
 
 def test_distilled_models_carry_a_note():
-    turbo = next(e for e in models.catalogue("image") if e.distilled)
+    turbo = next(e for e in catalogue.entries("image") if e.distilled)
     assert turbo.title in dial_view(request(model=turbo.id), "", "", None, T)
     assert "turbo" not in dial_view(request(), "", "", None, T).casefold()
 
@@ -158,7 +158,7 @@ def test_endpoint_scores_its_own_pictures():
     result = guidance_sweep("a red car", scales=[0, 1, 9], num_inference_steps=2)
     pictures = [Image.open(io.BytesIO(base64.b64decode(text))) for text in result["images"]]
     assert result["scales"] == [0, 1, 9]
-    expected = clip_scores(pictures, ["a red car"], models.default_id("clip"))[:, 0]
+    expected = clip_scores(pictures, ["a red car"], catalogue.default_id("clip"))[:, 0]
     np.testing.assert_allclose(result["clip_scores"], expected, atol=1e-4)
     plain = image.run(ImageRequest("a red car", guidance_scale=9, num_inference_steps=2))
     difference = np.asarray(plain.image, dtype=int) - np.asarray(pictures[2], dtype=int)

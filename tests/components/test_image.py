@@ -19,7 +19,7 @@ from components.runs.slot import RunSlot
 from components.runs.trace_view import film, finished_view, running_view
 from components.ui.language import load_texts
 from pipelines.image import image, stepper
-from pipelines.image.image import ImageRequest, Trace
+from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving.errors import InputError
 
 T = load_texts("en")

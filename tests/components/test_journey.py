@@ -16,9 +16,9 @@ from components.runs.frames import Frames, Reel
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines import journey
-from pipelines.audio.audio import AudioRequest
+from pipelines.audio.request import AudioRequest
 from pipelines.image import image
-from pipelines.image.image import ImageRequest
+from pipelines.image.request import ImageRequest
 
 T, DE = load_texts("en"), load_texts("de")
 REQUEST = ImageRequest(

@@ -6,12 +6,12 @@ import pytest
 from components.page.prompt_bar import (
     DEFAULT_PROMPT,
     EXAMPLES,
-    MAX_SEED,
     BarValues,
     build_prompt_bar,
     values_from_query,
 )
 from components.ui.language import load_texts
+from pipelines.serving.checks import MAX_SEED
 
 
 def test_the_lectures_prompts_are_the_examples_letter_by_letter() -> None:

@@ -20,11 +20,12 @@ from components.prompt_lab.view import score_drop, variants_view, without_figure
 from components.runs.slot import RunSlot
 from components.ui.colors import NEUTRAL, token_colours
 from components.ui.language import load_texts
-from pipelines.image.image import ImageRequest, read_parameters
+from pipelines.image.image import read_parameters
 from pipelines.image.prompt_lab import Pictures, SeedTrial
 from pipelines.image.prompt_words import DEFECTS, DIMENSIONS, change_between, variants, words_of
+from pipelines.image.request import ImageRequest
+from pipelines.serving import catalogue
 from pipelines.serving import measured as figures
-from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.world.scene import NOUNS
 
@@ -285,4 +286,4 @@ def test_the_endpoints_name_what_they_cannot_use():
     ):
         with pytest.raises(InputError, match=key):
             call()
-    assert models.default_id("clip")
+    assert catalogue.default_id("clip")

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from pipelines.clip.convert import clip_tokenizer
-from pipelines.serving import models
+from pipelines.serving import catalogue, loading
 
 WIDTH = 32
 
@@ -173,8 +173,8 @@ def tiny_models(checkpoints: Path) -> Iterator[Path]:
     """The catalogue with the tiny checkpoints added, for one module of tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEUERVEKTOR_MODELS", str(checkpoints / "models.toml"))
-        models._added.cache_clear()
+        catalogue._added.cache_clear()
         yield checkpoints
     for entry in ("tiny-sd", "tiny-turbo", "tiny-clip"):
-        models.unload(entry)
-    models._added.cache_clear()
+        loading.unload(entry)
+    catalogue._added.cache_clear()

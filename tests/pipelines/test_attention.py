@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from pipelines.image import image, stepper
+from pipelines.image.load import image_pipeline
 from pipelines.image.recorder import Subject, instruments, layout_of
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
-from pipelines.serving import models
 from pipelines.serving.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -36,7 +36,7 @@ def attention_by_hand(attn: Any, hidden: Tensor, context: Tensor) -> Tensor:
 
 def spied(request: ImageRequest) -> tuple[list[image.DenoiseStep], dict[str, list[Tensor]]]:
     """A run that looks inside, and the same attention by hand, layer by layer and step by step."""
-    unet = models.load(request.model).unet
+    unet = image_pipeline(request.model).unet
     seen: dict[str, list[Tensor]] = {}
     hooks = []
     for layer in layout_of(unet).layers:
@@ -56,7 +56,7 @@ def spied(request: ImageRequest) -> tuple[list[image.DenoiseStep], dict[str, lis
 @pytest.mark.parametrize("request_", [ROOM, TINY, WIDE, TURBO], ids=["classroom", "sd", "wide", "turbo"])
 def test_maps_are_the_attention_of_the_model(request_):
     steps, seen = spied(request_.validated())
-    end = len(models.load(request_.model).tokenizer(request_.prompt).input_ids) - 1
+    end = len(image_pipeline(request_.model).tokenizer(request_.prompt).input_ids) - 1
     assert seen
     for index, step in enumerate(steps):
         assert [m.layer for m in step.inside.maps] == list(seen)
@@ -70,7 +70,7 @@ def test_maps_are_the_attention_of_the_model(request_):
 
 def test_the_negative_prompt_has_rows_of_its_own():
     step = next(iter(image.generate(replace(TINY, look_inside=True))))
-    tokenizer = models.load("tiny-sd").tokenizer
+    tokenizer = image_pipeline("tiny-sd").tokenizer
     for maps in step.inside.maps:
         assert len(maps.prompt) == len(tokenizer(TINY.prompt).input_ids) + 1
         assert len(maps.empty) == len(tokenizer(TINY.negative_prompt).input_ids) + 1
@@ -111,7 +111,7 @@ def test_what_a_batch_notes_belongs_to_its_runs():
 
 
 def test_nothing_is_left_behind_even_after_a_failure():
-    unet = models.load("tiny-sd").unet
+    unet = image_pipeline("tiny-sd").unet
     before = dict(unet.attn_processors)
     hooks = sum(len(m._forward_hooks) for m in unet.modules())
     subject = Subject((1, 3), Steering(text_in_time=False), look=True)
@@ -132,7 +132,7 @@ def inside_of(request: ImageRequest) -> image.Trace:
 
 def test_effects_are_what_the_branches_show():
     """The text's effect on the last block, measured from outside."""
-    unet = models.load("tiny-sd").unet
+    unet = image_pipeline("tiny-sd").unet
     outputs = []
     hook = unet.up_blocks[-1].register_forward_hook(lambda _, __, out: outputs.append(out))
     try:

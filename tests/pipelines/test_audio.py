@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.audio.audio import AudioFrame, AudioRequest, encode_clip, finish, generate, guide, hear, run
-from pipelines.audio.musicgen import backends_of
-from pipelines.serving import models
+from pipelines.audio.audio import audio_model, encode_clip, finish, generate, guide, hear, run
+from pipelines.audio.request import AudioFrame, AudioRequest
+from pipelines.serving import catalogue
+from pipelines.serving.catalogue import backends_of
 from pipelines.serving.errors import InputError
 
 SHORT = AudioRequest("a slow, sad piano melody", seed=3, seconds=0.8, model="classroom-audio")
@@ -23,7 +24,7 @@ def frames() -> list[AudioFrame]:
 
 def library_sound(request: AudioRequest) -> np.ndarray:
     """What the unchanged `MusicgenForConditionalGeneration.generate` makes of a request, `[sample]`."""
-    loaded = models.load("classroom-audio")
+    loaded = audio_model("classroom-audio")
     words = loaded.tokenizer([request.prompt], return_tensors="pt")
     how = {"do_sample": False, "top_k": None, "temperature": None}
     if request.temperature:
@@ -105,7 +106,7 @@ def test_sound_heard_early_is_the_sound_heard_at_the_end(frames: list[AudioFrame
     assert len(chunks) == 2, "every half second and at the end"
     whole = np.concatenate([sound for _, sound in chunks])
     assert whole.dtype == np.float32
-    loaded = models.load("classroom-audio")
+    loaded = audio_model("classroom-audio")
     at_once = loaded.decode(torch.from_numpy(frames[-1].codes)).numpy()
     np.testing.assert_allclose(whole, at_once, atol=1e-5)
     assert len(whole) == FRAMES / loaded.frame_rate * loaded.sample_rate
@@ -163,7 +164,7 @@ def test_what_cannot_be_used_is_named_before_the_first_step(changes: dict, key: 
 
 def test_without_audiocraft_its_name_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert backends_of(models.entry("classroom-audio")) == ("transformers",)
+    assert backends_of(catalogue.entry("classroom-audio")) == ("transformers",)
     for changes in ({"backend": "audiocraft"}, {"model": "audiogen-medium"}):
         with pytest.raises(InputError, match="audiocraft_missing"):
             generate(replace(SHORT, **changes))
@@ -173,13 +174,13 @@ def test_whole_numbers_may_come_as_floats_and_the_rest_is_filled_in() -> None:
     checked = replace(SHORT, seed=3.0, model="").validated()
     assert checked.seed == 3 and isinstance(checked.seed, int)
     assert checked.backend == "transformers"
-    assert models.entry(checked.model).role == "audio"
+    assert catalogue.entry(checked.model).role == "audio"
 
 
 def test_the_catalogue_knows_the_weights_number() -> None:
-    loaded = models.load("classroom-audio")
+    loaded = audio_model("classroom-audio")
     counted = sum(p.numel() for p in loaded.model.parameters())
-    assert models.entry("classroom-audio").parameters == counted
+    assert catalogue.entry("classroom-audio").parameters == counted
 
 
 def clip(seconds: float = 0.5) -> np.ndarray:
@@ -194,7 +195,7 @@ def test_a_clip_is_gone_on_from_as_the_library_does(temperature: float) -> None:
     made = run(request, given)
     assert made.given == 25 and made.codes.shape == (BOOKS, 55)
     assert np.array_equal(made.codes[:, :25], given)
-    loaded = models.load(request.model)
+    loaded = audio_model(request.model)
     words = loaded.tokenizer([request.prompt], return_tensors="pt")
     how = {"do_sample": True, "top_k": 64} if temperature else {"do_sample": False, "top_k": None}
     torch.manual_seed(request.seed)
@@ -226,7 +227,7 @@ def test_codes_of_another_codec_are_refused(codes: np.ndarray) -> None:
 
 
 def test_the_first_codebooks_alone_are_the_codecs_sum_cut_short(frames: list[AudioFrame]) -> None:
-    codes, codec = frames[-1].codes, models.load(SHORT.model).model.audio_encoder
+    codes, codec = frames[-1].codes, audio_model(SHORT.model).model.audio_encoder
     for count in range(1, BOOKS + 1):
         with torch.inference_mode():
             hidden = sum(

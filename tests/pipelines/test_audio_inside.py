@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.audio.audio import AudioFrame, AudioRequest, Sound, delayed, finish, generate
+from pipelines.audio.audio import audio_model, delayed, finish, generate
 from pipelines.audio.inside import MAX_WORDS, SHOWN, guess_of, look_inside
-from pipelines.serving import models
+from pipelines.audio.request import AudioFrame, AudioRequest, Sound
 
 REQUEST = AudioRequest("A small cat, sad.", seed=2, seconds=0.6, model="classroom-audio").validated()
 
@@ -44,8 +44,8 @@ def test_the_likeliest_codes_are_kept_and_the_drawn_one_always(frames: list[Audi
 
 def slow_looks(sound: Sound) -> np.ndarray:
     """`[step, token]` by the decoder with its memory, one step at a time, as the run itself went."""
-    loaded = models.load(sound.request.model)
-    run = loaded.begin(sound.request.prompt, "transformers")
+    loaded = audio_model(sound.request.model)
+    run = loaded.begin(sound.request.prompt)
     decoder, codes = loaded.model.decoder, torch.from_numpy(sound.codes)
     before = decoder.config._attn_implementation
     decoder.set_attn_implementation("eager")
@@ -69,7 +69,7 @@ def test_the_words_looked_at_are_those_of_the_run_step_by_step(sound: Sound) -> 
     found = look_inside(sound)
     assert found is not None
     assert found.words == ("A", "small", "cat", ",", "sad", ".", "")
-    loaded = models.load(REQUEST.model)
+    loaded = audio_model(REQUEST.model)
     pieces = loaded.tokenizer.convert_ids_to_tokens(loaded.tokenizer(REQUEST.prompt).input_ids)
     tokens = slow_looks(sound)
     assert found.looks.shape == (30, 7)
@@ -81,7 +81,7 @@ def test_the_words_looked_at_are_those_of_the_run_step_by_step(sound: Sound) -> 
 
 
 def test_looking_leaves_no_trace(sound: Sound) -> None:
-    decoder = models.load(REQUEST.model).model.decoder
+    decoder = audio_model(REQUEST.model).model.decoder
     before = decoder.config._attn_implementation
     look_inside(sound)
     assert decoder.config._attn_implementation == before

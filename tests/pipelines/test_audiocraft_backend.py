@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.audio.audio import AudioRequest, generate, run
-from pipelines.serving import models
+from pipelines.audio.audio import audio_model, audiocraft_twin, generate, run
+from pipelines.audio.request import AudioRequest
 
 pytest.importorskip("audiocraft", reason="make setup installs it; a Space goes without")
 
-from pipelines.audio.audiocraft_backend import AudiocraftRun, audiocraft_of
 
 PROMPTS = (
     "a slow, sad piano melody",
@@ -48,8 +47,7 @@ def test_both_libraries_choose_the_same_codes(prompt: str, scale: float) -> None
 
 def test_the_loop_is_audiocrafts_own() -> None:
     """Codes of the unchanged `MusicGen.generate`, greedy and guided."""
-    loaded = models.load("classroom-audio")
-    music_gen = audiocraft_of(loaded)
+    music_gen = audiocraft_twin("classroom-audio").whole
     music_gen.set_generation_params(use_sampling=False, duration=0.6, cfg_coef=3.0)
     for prompt in PROMPTS[:4]:
         with torch.inference_mode():
@@ -78,8 +76,8 @@ def test_two_visitors_do_not_hear_each_other() -> None:
 
 
 def test_logits_agree_and_not_just_their_largest() -> None:
-    loaded = models.load("classroom-audio")
-    ours, theirs = loaded.begin("a cat", "transformers"), AudiocraftRun(audiocraft_of(loaded).lm, "a cat")
+    loaded = audio_model("classroom-audio")
+    ours, theirs = loaded.begin("a cat"), audiocraft_twin("classroom-audio").begin("a cat")
     codes = torch.full((4,), loaded.pad)
     for step in range(6):
         a, b = ours.step(codes[:, None]), theirs.step(codes[:, None])

@@ -22,8 +22,8 @@ from pipelines.clip.clip_matrix import (
     learned_logit_scale,
     learned_temperature,
 )
+from pipelines.serving.catalogue import ASSETS
 from pipelines.serving.errors import InputError
-from pipelines.serving.models import ASSETS
 from pipelines.world.captions import parse
 
 MODEL = "classroom-clip"

@@ -8,10 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.clip.model import clip_scores
+from pipelines.clip.model import clip_model, clip_scores
 from pipelines.image import image
+from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
-from pipelines.serving import compute, models
+from pipelines.serving import compute
 from pipelines.serving.compute import on_compute_thread, on_passing_thread, one_core, patiently
 
 
@@ -73,7 +74,7 @@ def test_a_passing_thread_ends_with_its_work() -> None:
 
 def test_every_model_computes_there() -> None:
     seen: dict[str, set[str]] = {}
-    pipe, clip = models.load("classroom-image"), models.load("classroom-clip")
+    pipe, clip = image_pipeline("classroom-image"), clip_model("classroom-clip")
     parts = {
         "text encoder": pipe.text_encoder, "unet": pipe.unet, "decoder": pipe.vae.decoder,
         "clip text": clip.model.transformer, "clip picture": clip.model.visual,

@@ -9,7 +9,7 @@ from pipelines.clip.model import clip_scores
 from pipelines.image import conditioning, image
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -39,7 +39,7 @@ def test_cuts_are_their_lone_runs():
         assert image.picture_change(picture, image.run(replace(ROOM, steering=lever)).image) < 0.5
     assert found.changes[0] == 0
     assert found.changes[-2] == image.picture_change(found.images[-2], found.images[0]) > 1
-    expected = clip_scores(found.images, [ROOM.prompt], models.default_id("clip"))[:, 0]
+    expected = clip_scores(found.images, [ROOM.prompt], catalogue.default_id("clip"))[:, 0]
     assert np.allclose(found.clip_scores, expected, atol=1e-6)
 
 

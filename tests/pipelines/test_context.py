@@ -15,7 +15,8 @@ from transformers import CLIPTextModel, XLMRobertaConfig, XLMRobertaTokenizer
 
 from pipelines.clip import model as clip
 from pipelines.clip.convert import text_encoder_of
-from pipelines.serving import models
+from pipelines.clip.model import clip_model
+from pipelines.serving import catalogue, loading
 from pipelines.serving.errors import InputError
 from pipelines.text import context
 from pipelines.text.context import first_choice, most_telling, read_contexts, shared_words
@@ -68,11 +69,11 @@ def both_ways(tmp_path_factory: pytest.TempPathFactory, checkpoints: Path) -> It
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEUERVEKTOR_MODELS", str(folder / "models.toml"))
-        models._added.cache_clear()
+        catalogue._added.cache_clear()
         yield "tiny-xlm"
     for entry in ("tiny-xlm", "tiny-open-clip"):
-        models.unload(entry)
-    models._added.cache_clear()
+        loading.unload(entry)
+    catalogue._added.cache_clear()
 
 
 def _reference(loaded: clip.Clip, prompt: str) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +88,7 @@ def _reference(loaded: clip.Clip, prompt: str) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_attention_and_states_are_those_of_transformers_on_the_converted_tower(prompt):
     (found,) = read_contexts([prompt], MODEL)
-    attention, states = _reference(models.load(MODEL), prompt)
+    attention, states = _reference(clip_model(MODEL), prompt)
     n = found.view.used
     assert found.attention.shape == (4, 4, n, n) and found.states.shape == (5, n, 128)
     np.testing.assert_allclose(found.attention, attention[:, :, :n, :n], atol=2e-6)
@@ -112,7 +113,7 @@ def test_tokens_and_ids_are_those_of_the_tokens_tab():
 
 def test_the_last_state_is_the_one_that_clip_compares():
     (found,) = read_contexts([PROMPTS[0]], MODEL)
-    model = models.load(MODEL).model
+    model = clip_model(MODEL).model
     with torch.inference_mode():
         end = model.ln_final(torch.from_numpy(found.states[-1, -1])) @ model.text_projection
     vector = clip.encode_texts([PROMPTS[0]], MODEL)[0]
@@ -134,7 +135,7 @@ def _encode(loaded: clip.Clip, prompt: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("model", [MODEL, "tiny-open-clip", "tiny-xlm"])
 def test_recording_leaves_the_result_the_same_to_the_bit_and_the_model_as_it_was(both_ways, model):
-    loaded = models.load(model)
+    loaded = clip_model(model)
     transformer = context._transformer(loaded.model)
     before = _encode(loaded, "a small cat")
     with recorded(transformer) as record:
@@ -148,7 +149,7 @@ def test_recording_leaves_the_result_the_same_to_the_bit_and_the_model_as_it_was
 
 @pytest.mark.parametrize("model", [MODEL, "tiny-xlm"])
 def test_an_error_in_between_restores_the_model_too(both_ways, model):
-    loaded = models.load(model)
+    loaded = clip_model(model)
     transformer = context._transformer(loaded.model)
     kind = getattr(getattr(transformer, "config", None), "_attn_implementation", None)
     tower = getattr(loaded.model, "text", loaded.model)
@@ -162,8 +163,8 @@ def test_an_error_in_between_restores_the_model_too(both_ways, model):
 
 
 def test_a_text_model_of_transformers_is_recorded_to_the_bit():
-    encoder = text_encoder_of(models.load(MODEL).model)
-    ids = models.load(MODEL).tokenize([PROMPTS[0]])
+    encoder = text_encoder_of(clip_model(MODEL).model)
+    ids = clip_model(MODEL).tokenize([PROMPTS[0]])
     with torch.inference_mode():
         plain = encoder(ids).last_hidden_state
         with recorded(encoder) as record:
@@ -182,7 +183,7 @@ def test_a_tower_of_transformers_reads_both_ways_and_ignores_its_padding(both_wa
     assert not found.causal
     assert found.attention.shape == (3, 4, 8, 8) and found.states.shape == (4, 8, 32)
     np.testing.assert_allclose(found.attention.sum(-1), 1, atol=1e-5)
-    loaded = models.load(both_ways)
+    loaded = clip_model(both_ways)
     ids = loaded.tokenize([prompt])  # all places, padding masked, as the model itself is fed
     transformer = loaded.model.text.transformer
     transformer.set_attn_implementation("eager")
@@ -198,17 +199,17 @@ def test_a_tower_of_transformers_reads_both_ways_and_ignores_its_padding(both_wa
 def test_a_hub_layout_of_other_dimensions_is_read_by_the_same_code(both_ways):
     (found,) = read_contexts(["a cat"], "tiny-open-clip")
     assert found.attention.shape == (2, 2, 4, 4) and found.states.shape == (3, 4, 32)
-    attention, _ = _reference(models.load("tiny-open-clip"), "a cat")
+    attention, _ = _reference(clip_model("tiny-open-clip"), "a cat")
     np.testing.assert_allclose(found.attention, attention[:, :, :4, :4], atol=2e-6)
 
 
 def test_a_tower_of_another_build_says_so(both_ways, monkeypatch):
-    loaded = models.load(MODEL)
+    loaded = clip_model(MODEL)
     odd = open_clip.CustomTextCLIP(
         16, {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16},
         {"context_length": 8, "vocab_size": 99, "width": 32, "heads": 2, "layers": 1, "no_causal_mask": True},
     )  # fmt: skip
-    monkeypatch.setitem(models._loaded, MODEL, replace(loaded, model=odd))
+    monkeypatch.setitem(loading._loaded, MODEL, replace(loaded, model=odd))
     with pytest.raises(InputError, match="context_closed"):
         read_contexts(["a cat"], MODEL)
 

@@ -28,10 +28,10 @@ from pipelines.clip.contrastive import (
     tokenize,
 )
 from pipelines.clip.contrastive_pairs import first_pairs, with_twin
+from pipelines.serving.catalogue import ASSETS
 from pipelines.serving.compute import one_core
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import trainings
-from pipelines.serving.models import ASSETS
 from pipelines.serving.own_random import OwnRandom
 
 

@@ -9,9 +9,9 @@ import torch
 from pipelines.image import control_vector as cv
 from pipelines.image import image
 from pipelines.image.encoding import encode
+from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
-from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.text.tokens import token_view
@@ -27,7 +27,7 @@ REQUEST = ImageRequest(A, seed=3, num_inference_steps=4, model="classroom-image"
 @torch.no_grad()
 def library(prompt: str, model: str) -> tuple[np.ndarray, ...]:
     """The last encoder called by itself: last and last but one hidden states, and what it pools."""
-    pipe = models.load(model)
+    pipe = image_pipeline(model)
     second = getattr(pipe, "text_encoder_2", None)
     tokenizer, encoder = (pipe.tokenizer_2, second) if second else (pipe.tokenizer, pipe.text_encoder)
     ids = tokenizer(prompt, padding="max_length", truncation=True, max_length=77, return_tensors="pt")
@@ -63,7 +63,7 @@ def test_what_a_model_reads_is_its_own_configuration():
         "tiny-turbo": ("pooled", 32, 2),
     }
     for model, (kind, pooled, encoders) in kinds.items():
-        unet = models.load(model).unet
+        unet = image_pipeline(model).unet
         layers = sum(".attn2." in name for name in unet.attn_processors)
         reads = cv.control_vector(A, model).reads
         assert reads == cv.Reads(kind, layers, unet.config.cross_attention_dim, pooled, encoders)
@@ -72,7 +72,7 @@ def test_what_a_model_reads_is_its_own_configuration():
 @pytest.mark.parametrize("prompt", [A, LONG, ""])
 def test_the_end_is_where_the_engine_takes_the_pooled_vector_from(prompt):
     request = replace(REQUEST, prompt=prompt, guidance_scale=5)
-    read = on_compute_thread(encode)(models.load(REQUEST.model), request)
+    read = on_compute_thread(encode)(image_pipeline(REQUEST.model), request)
     vector = cv.control_vector(prompt, REQUEST.model)
     assert vector.end == read.ends[-1]
     np.testing.assert_array_equal(vector.sequence, read.states[-1].numpy())
@@ -123,7 +123,7 @@ def test_the_strip_in_one_batch_is_its_lone_runs_and_its_ends_are_the_plain_pict
 def test_the_middle_of_the_strip_is_the_mean_of_both_sequences():
     request = cv.at_blend(cv.strip_requests(REQUEST, B)[0], 0.5)
     states = {p: torch.tensor(cv.control_vector(p, REQUEST.model).sequence) for p in (A, B)}
-    pipe = models.load(REQUEST.model)
+    pipe = image_pipeline(REQUEST.model)
     empty = torch.tensor(cv.control_vector("", REQUEST.model).sequence)
 
     @on_compute_thread

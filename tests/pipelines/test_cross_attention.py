@@ -18,9 +18,9 @@ from pipelines.image.cross_attention_of_picture import (
     rows_of,
     world_picture,
 )
+from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
-from pipelines.serving import models
 from pipelines.serving.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -119,7 +119,7 @@ def test_maps_of_a_given_picture_are_those_of_the_noised_picture():
     """The same by hand: encode, add noise, one call with the library's own classes."""
     known, text = world_picture(13)
     found = picture_maps(known.picture, text, "classroom-image", timesteps=(300,), seed=4)
-    pipe = models.load("classroom-image")
+    pipe = image_pipeline("classroom-image")
     pixels = pipe.image_processor.preprocess(found.picture)
     with torch.no_grad():
         latents = pipe.vae.encode(pixels).latent_dist.mean * pipe.vae.config.scaling_factor

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from pipelines.clip import embeddings as emb
 from pipelines.clip import projections
 from pipelines.clip import world_texts as world
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.world.captions import holds, parse
 
@@ -21,7 +21,7 @@ MODEL = "classroom-clip"
 @pytest.fixture(scope="module")
 def reference():
     """The same texts, read by open_clip itself without any of our code."""
-    folder = f"local-dir:{models.entry(MODEL).source}"
+    folder = f"local-dir:{catalogue.entry(MODEL).source}"
     clip, _, _ = open_clip.create_model_and_transforms(folder)
     tokenize = open_clip.get_tokenizer(folder)
 

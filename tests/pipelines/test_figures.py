@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.serving import catalogue
 from pipelines.serving import measured as figures
-from pipelines.serving import models
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = weights / f"{name}.safetensors"
         path.parent.mkdir(parents=True)
         path.write_bytes(name.encode())
-    monkeypatch.setattr(models, "ASSETS", weights)
+    monkeypatch.setattr(catalogue, "ASSETS", weights)
     monkeypatch.setattr(figures, "DOCS", tmp_path)
     row = {"id": "image.x", "value": 0.25, "must": None, "n": 40, "ci95": [0.1, 0.4], "ok": True}
     clip_row = row | {"id": "clip.y", "judge": ["size"]}

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.clip.model import clip_model
 from pipelines.image import guidance, image, stepper
+from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -28,7 +30,7 @@ def zero_snr_alphas() -> np.ndarray:
 
 
 def read(prompt: str) -> torch.Tensor:
-    pipe = models.load(REQUEST.model)
+    pipe = image_pipeline(REQUEST.model)
     ids = pipe.tokenizer(prompt, padding="max_length", truncation=True, max_length=77, return_tensors="pt")
     with torch.no_grad():
         return pipe.text_encoder(ids.input_ids).last_hidden_state
@@ -36,7 +38,7 @@ def read(prompt: str) -> torch.Tensor:
 
 def slow_reference(request: ImageRequest) -> list[dict[str, np.ndarray]]:
     """DDIM and guidance from the papers, one U-Net call per branch, in float64 outside the model."""
-    unet, alphas = models.load(request.model).unet, zero_snr_alphas()
+    unet, alphas = image_pipeline(request.model).unet, zero_snr_alphas()
     noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(request.seed))
     x = noise.double().numpy()
     count = request.num_inference_steps
@@ -74,7 +76,7 @@ def test_every_step_equals_the_slow_reference(scale):
 def test_scale_one_is_the_conditional_model_and_scale_zero_ignores_the_prompt():
     one = tuple(image.generate(replace(REQUEST, guidance_scale=1)))
     assert all(np.array_equal(s.denoised_guided, s.denoised_prompt) for s in one)
-    pipe = models.load(REQUEST.model)
+    pipe = image_pipeline(REQUEST.model)
     unguided = pipe(  # the library leaves out the empty branch at a scale of one
         REQUEST.prompt, num_inference_steps=5, guidance_scale=1.0, output_type="latent",
         generator=torch.Generator().manual_seed(REQUEST.seed),
@@ -119,7 +121,7 @@ def test_a_sweep_is_its_single_runs():
 
 def test_a_sweeps_scores_are_clips_cosines():
     sweep = guidance.guidance_sweep(REQUEST, (1, 8))
-    clip = models.load(models.default_id("clip"))
+    clip = clip_model(catalogue.default_id("clip"))
     with torch.no_grad():
         text = clip.model.encode_text(clip.tokenize([REQUEST.prompt]))[0].double().numpy()
         for picture, score in zip(sweep.images, sweep.clip_scores, strict=True):

@@ -18,13 +18,14 @@ from diffusers import (
 )
 from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 
-from pipelines.serving import models
+from pipelines.serving import catalogue, loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.video import video
 from pipelines.video.cost import film_cost
+from pipelines.video.load import video_pipeline
+from pipelines.video.request import FilmRequest
 from pipelines.video.tokens import film_tokens
-from pipelines.video.video import FilmRequest
 from tests.pipelines.conftest import build_sd15
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz.,"
@@ -95,11 +96,11 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEUERVEKTOR_MODELS", str(folder / "models.toml"))
         patch.setenv("HF_HUB_OFFLINE", "1")
-        models._added.cache_clear()
+        catalogue._added.cache_clear()
         yield folder
     for name in ("tiny-film", "tiny-wan"):
-        models.unload(name)
-    models._added.cache_clear()
+        loading.unload(name)
+    catalogue._added.cache_clear()
 
 
 ANIMATED = FilmRequest(
@@ -139,7 +140,7 @@ def test_the_published_adapter_over_stable_diffusion_draws_as_its_card_says(film
 
 
 def test_patches_of_space_and_time_draw_as_the_library_has_them(films: Path) -> None:
-    pipe = models.load("tiny-wan")
+    pipe = video_pipeline("tiny-wan")
     library = WanPipeline(**pipe.components)
     library.set_progress_bar_config(disable=True)
 

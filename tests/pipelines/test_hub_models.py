@@ -11,9 +11,10 @@ from PIL import Image
 
 from pipelines.clip import model as clip
 from pipelines.image import guidance, image
+from pipelines.image.load import image_pipeline
 from pipelines.image.request import SCHEDULERS, ImageRequest
 from pipelines.image.stepper import Stepper
-from pipelines.serving import models
+from pipelines.serving import catalogue, loading
 from pipelines.serving.errors import InputError
 
 SD = ImageRequest("A small cat on a bed.", seed=5, num_inference_steps=3, model="tiny-sd")
@@ -26,11 +27,11 @@ def _catalogue(tiny_models: Path) -> Path:
 
 
 def test_the_toml_file_adds_its_models_after_the_shipped_ones():
-    ids = [entry.id for entry in models.catalogue("image")]
+    ids = [entry.id for entry in catalogue.entries("image")]
     assert ids[0] == "classroom-image"
     assert ids[-3:] == ["tiny-sd", "tiny-turbo", "absent"]
-    assert models.entry("tiny-turbo").distilled
-    assert [models.entry(i).family for i in ("tiny-sd", "absent")] == ["local", "hub"]
+    assert catalogue.entry("tiny-turbo").distilled
+    assert [catalogue.entry(i).family for i in ("tiny-sd", "absent")] == ["local", "hub"]
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -43,12 +44,12 @@ def test_stable_diffusions_layout_draws_end_to_end(scheduler):
 
 
 def test_no_safety_checker_is_loaded_that_would_never_see_a_picture():
-    assert models.load("tiny-sd").safety_checker is None
+    assert image_pipeline("tiny-sd").safety_checker is None
 
 
 def _turbo_latents(request: ImageRequest, **call: object) -> np.ndarray:
     """What the unchanged `StableDiffusionXLPipeline` draws."""
-    loaded = models.load("tiny-turbo")
+    loaded = image_pipeline("tiny-turbo")
     kind = {"euler": EulerDiscreteScheduler, "ddim": DDIMScheduler}[request.scheduler]
     settings = {"clip_sample": False} if request.scheduler == "ddim" else {}
     scheduler = kind.from_config(loaded.scheduler.config, **settings)
@@ -113,7 +114,7 @@ def test_without_a_network_the_message_says_so_and_the_classroom_model_stays(mon
     with pytest.raises(InputError, match="model_needs_network") as caught:
         image.generate(replace(SD, model="absent"))
     assert caught.value.values["title"] == "absent"
-    assert not models.is_loaded("absent")
+    assert not loading.is_loaded("absent")
     assert len(tuple(image.generate(replace(SD, model="classroom-image")))) == 3
 
 
@@ -124,29 +125,29 @@ def test_a_broken_folder_is_named(tmp_path, checkpoints, monkeypatch):
         f'[[model]]\nid = "broken"\nrole = "image"\nsource = "{tmp_path / "broken"}"\nlicence = "none"\n'
     )
     monkeypatch.setenv("STEUERVEKTOR_MODELS", str(tmp_path / "models.toml"))
-    models._added.cache_clear()
+    catalogue._added.cache_clear()
     try:
         with pytest.raises(InputError, match="model_broken"):
             image.generate(replace(SD, model="broken"))
     finally:
         monkeypatch.undo()
-        models._added.cache_clear()
+        catalogue._added.cache_clear()
 
 
 def test_half_size_weights_are_read_where_a_folder_has_only_those(tmp_path, checkpoints):
-    pipe = models.load("tiny-sd")
+    pipe = image_pipeline("tiny-sd")
     pipe.save_pretrained(tmp_path / "fp16", variant="fp16", safe_serialization=True)
     from pipelines.image.load import load_diffusion
 
-    entry = replace(models.entry("tiny-sd"), source=str(tmp_path / "fp16"))
+    entry = replace(catalogue.entry("tiny-sd"), source=str(tmp_path / "fp16"))
     again = load_diffusion(entry, "cpu")
     assert torch.equal(again.unet.conv_in.weight, pipe.unet.conv_in.weight)
 
 
 def test_weights_that_could_run_code_are_not_read(tmp_path):
-    pipe = models.load("tiny-sd")
+    pipe = image_pipeline("tiny-sd")
     pipe.save_pretrained(tmp_path / "pickled", safe_serialization=False)
     from pipelines.image.load import load_diffusion
 
     with pytest.raises(OSError, match="safetensors"):
-        load_diffusion(replace(models.entry("tiny-sd"), source=str(tmp_path / "pickled")), "cpu")
+        load_diffusion(replace(catalogue.entry("tiny-sd"), source=str(tmp_path / "pickled")), "cpu")

@@ -18,10 +18,11 @@ from components.audio.tab import _shown, books_message
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.audio import audio, bark
-from pipelines.audio.audio import AudioRequest, encode_clip, generate, run
-from pipelines.audio.bark import speak
+from pipelines.audio.audio import audio_model, encode_clip, generate, run
+from pipelines.audio.bark import bark_voice, speak
 from pipelines.audio.inside import look_inside
-from pipelines.serving import models
+from pipelines.audio.request import AudioRequest
+from pipelines.serving import catalogue, loading
 from pipelines.serving.errors import InputError
 from tests.pipelines.tiny_sounds import build_audiogen, build_bark, build_musicgen
 
@@ -48,11 +49,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         )
         (folder / "models.toml").write_text(text)
         patch.setenv("STEUERVEKTOR_MODELS", str(folder / "models.toml"))
-        models._added.cache_clear()
+        catalogue._added.cache_clear()
         yield folder
     for name, *_ in rows:
-        models.unload(name)
-    models._added.cache_clear()
+        loading.unload(name)
+    catalogue._added.cache_clear()
 
 
 MUSIC = AudioRequest("a slow, sad piano", seed=3, seconds=2.0, model="tiny-musicgen")
@@ -60,7 +61,7 @@ MUSIC = AudioRequest("a slow, sad piano", seed=3, seconds=2.0, model="tiny-music
 
 def test_musicgen_is_the_librarys_although_its_codec_looks_ahead(hub: Path) -> None:
     made = run(MUSIC)
-    loaded = models.load("tiny-musicgen")
+    loaded = audio_model("tiny-musicgen")
     assert loaded.lookahead > 0 and loaded.sample_rate == 32_000 and loaded.vocabulary == 2048
     words = loaded.tokenizer([MUSIC.prompt], return_tensors="pt")
     torch.manual_seed(3)
@@ -74,7 +75,7 @@ def test_musicgen_is_the_librarys_although_its_codec_looks_ahead(hub: Path) -> N
 
 
 def test_the_lookahead_is_needed_and_enough(hub: Path) -> None:
-    loaded = models.load("tiny-musicgen")
+    loaded = audio_model("tiny-musicgen")
     codes = torch.randint(0, 2048, (4, 60), generator=torch.Generator().manual_seed(0))
     whole, part = loaded.decode(codes), loaded.decode(codes[:, :40])
     sure = (40 - loaded.lookahead) * 640
@@ -105,7 +106,7 @@ def test_audiogen_runs_from_audiocrafts_own_files(hub: Path) -> None:
     request = AudioRequest("a dog barks", seconds=0.6, temperature=0, top_k=0, model="tiny-audiogen")
     made = run(request)
     assert made.request.backend == "audiocraft" and made.codes.shape == (4, 30)
-    whole = models.load("tiny-audiogen").whole
+    whole = audio_model("tiny-audiogen").whole
     whole.set_generation_params(use_sampling=False, duration=0.6, cfg_coef=3.0)
     with torch.inference_mode():
         sound, codes = whole.generate(["a dog barks"], return_tokens=True)
@@ -145,7 +146,7 @@ def test_bark_speaks_in_three_levels(hub: Path) -> None:
 def test_bark_is_the_librarys(hub: Path) -> None:
     greedy = replace(SPEECH, temperature=0).validated()
     made = bark.run(greedy)
-    voice = models.load("tiny-bark")
+    voice = bark_voice("tiny-bark")
     np.testing.assert_allclose(made.samples, bark_by_the_library(voice, greedy), atol=1e-5)
     assert (made.sample_rate, made.frame_rate) == (24_000, 75)
     np.testing.assert_allclose(audio.hear(made.codes, "tiny-bark"), made.samples, atol=1e-5)

@@ -16,9 +16,10 @@ from diffusers import (
 from PIL import Image
 
 from pipelines.image import image
-from pipelines.image.image import SCHEDULERS, ImageRequest
+from pipelines.image.load import image_pipeline
+from pipelines.image.request import SCHEDULERS, ImageRequest
 from pipelines.image.steering import Steering
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -33,7 +34,7 @@ LIBRARY = {
 
 def library_latents(request: ImageRequest) -> torch.Tensor:
     """What the unchanged `StableDiffusionPipeline` draws."""
-    loaded = models.load(request.model)
+    loaded = image_pipeline(request.model)
     kind, settings = LIBRARY[request.scheduler]
     scheduler = kind.from_config(loaded.scheduler.config, **settings)
     pipe = StableDiffusionPipeline(
@@ -69,7 +70,7 @@ def test_other_sizes_are_the_librarys_to_the_bit_too():
 
 def test_decoding_is_the_librarys_to_the_bit():
     trace = image.run(REQUEST)
-    pipe = models.load("tiny-sd")
+    pipe = image_pipeline("tiny-sd")
     with torch.no_grad():
         latents = torch.tensor(trace.steps[-1].latents)[None]
         pixels = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
@@ -202,7 +203,7 @@ def test_unusable_values_are_named(key, change):
 
 def test_usable_values_are_typed():
     request = ImageRequest("🐈", None, 3.0, 20, np.int64(2), model="").validated()
-    assert request == ImageRequest("🐈", "", 3, 20.0, 2, model=models.default_id("image"))
+    assert request == ImageRequest("🐈", "", 3, 20.0, 2, model=catalogue.default_id("image"))
     assert [type(v) for v in (request.seed, request.guidance_scale, request.num_inference_steps)] == [
         int, float, int,
     ]  # fmt: skip

@@ -14,7 +14,7 @@ import torch
 from accelerate import init_empty_weights
 from torch import nn
 
-from pipelines.serving import compute, models
+from pipelines.serving import catalogue, compute, loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import Run, Training, Trainings
@@ -323,28 +323,30 @@ def test_a_training_put_away_while_its_run_begins_takes_no_step() -> None:
 
 def test_a_learner_is_not_made_while_a_model_is_loaded(monkeypatch: pytest.MonkeyPatch):
     """What diffusers loads under leaves parameters of all threads' new modules without storage."""
-    loading, made = threading.Event(), threading.Event()
+    building, made = threading.Event(), threading.Event()
 
-    def load(entry: models.ModelEntry) -> str:
+    class Loaded:
+        """A model whose build fills no parameters."""
+
+    def build(entry: catalogue.ModelEntry, device: str) -> Loaded:
         with init_empty_weights():
-            loading.set()
-            made.wait(1)  # in vain, as the learner waits for this load
-        return entry.id
+            building.set()
+            made.wait(1)  # in vain, as the learner waits for this build
+        return Loaded()
 
     def make() -> Small:
         learner = Small()
         made.set()
         return learner
 
-    name = "classroom-audio"
-    monkeypatch.setitem(models._LOADERS, "audio", load)
-    monkeypatch.setattr(models, "_loaded", {})
+    entry = catalogue.entry("classroom-audio")
+    monkeypatch.setattr(loading, "_loaded", {})
     store = Trainings()
     with ThreadPoolExecutor(2) as visitors:
-        loaded = visitors.submit(models.load, name)
-        loading.wait()
+        loaded = visitors.submit(loading.load, entry, build)
+        building.wait()
         key = visitors.submit(store.begin, make).result()
-        assert loaded.result() == name
+        assert isinstance(loaded.result(), Loaded)
     assert {p.device.type for p in store.learner(key).model.parameters()} == {"cpu"}
     assert [next(store.run(key)) is not None for _ in range(2)] == [True, True]
     store.free(key)

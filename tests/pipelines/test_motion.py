@@ -5,7 +5,7 @@ import torch
 from diffusers import AnimateDiffPipeline, MotionAdapter, UNet2DConditionModel, UNetMotionModel
 
 from pipelines.image.load import assemble, classroom_scheduler
-from pipelines.serving.models import ASSETS
+from pipelines.serving.catalogue import ASSETS
 from pipelines.video.motion_unet import motion_modules, with_motion
 from training.train_motion import CONFIG, Modules, new_adapter
 

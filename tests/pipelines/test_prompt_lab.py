@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from pipelines.clip.model import clip_model
 from pipelines.image import image, prompt_lab, stepper
 from pipelines.image.request import ImageRequest
-from pipelines.serving import models
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -20,7 +21,7 @@ TINY = replace(REQUEST, model="tiny-sd", num_inference_steps=2)
 
 def cosine(first: Image.Image | str, second: Image.Image | str) -> float:
     """CLIP's cosine, one at a time, in float64."""
-    clip = models.load(models.default_id("clip"))
+    clip = clip_model(catalogue.default_id("clip"))
     vectors = []
     for each in (first, second):
         with torch.no_grad():
@@ -73,7 +74,7 @@ def test_a_seed_trial_compares_words_within_seeds_and_seeds_within_prompts():
     assert [r.seed for r in batch.requests] == [2**32 - 2, 2**32 - 1, 0] * 2
     rng = np.random.default_rng(0)
     images = [Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)) for _ in range(6)]
-    trial = prompt_lab.compare_seeds(images, models.default_id("clip"))
+    trial = prompt_lab.compare_seeds(images, catalogue.default_id("clip"))
     first, second = images[:3], images[3:]
     words = list(zip(first, second, strict=True))
     seeds = [(row[a], row[b]) for row in (first, second) for a, b in ((0, 1), (0, 2), (1, 2))]

@@ -10,7 +10,7 @@ import torch
 import torchaudio
 
 from pipelines.audio import files as sounds
-from pipelines.audio.audio import AudioRequest, Sound
+from pipelines.audio.request import AudioRequest, Sound
 from pipelines.serving.errors import InputError
 
 RATE = 16_000

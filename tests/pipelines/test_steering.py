@@ -9,9 +9,9 @@ import torch
 
 from pipelines.image import image, stepper
 from pipelines.image.encoding import Readings
+from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
-from pipelines.serving import models
 from pipelines.serving.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -33,13 +33,13 @@ def latents(request: ImageRequest) -> np.ndarray:
 
 def states(request: ImageRequest, text: str) -> torch.Tensor:
     """`[token, dim]` of the library's own encoder."""
-    pipe = models.load(request.model)
+    pipe = image_pipeline(request.model)
     return pipe.encode_prompt(text, pipe.device, 1, False)[0][0]
 
 
 def by_the_library(request: ImageRequest, prompt: torch.Tensor) -> np.ndarray:
     """Latents of the unchanged pipeline, fed `[token, dim]` instead of a text."""
-    out = models.load(request.model)(
+    out = image_pipeline(request.model)(
         prompt_embeds=prompt[None],
         negative_prompt_embeds=states(request, "")[None],
         num_inference_steps=request.num_inference_steps,
@@ -68,7 +68,7 @@ def test_the_middle_of_the_line_is_the_mean_of_the_vectors():
 @pytest.mark.parametrize(("first", "second"), [("a cat", B.prompt), (B.prompt, "a cat")])
 def test_between_two_prompts_the_longer_one_has_its_end(first, second):
     """Else the places of its last words would count as padding where the run is looked into."""
-    pipe = models.load(A.model)
+    pipe = image_pipeline(A.model)
     request = replace(A, prompt=first, steering=Steering(prompt_b=second, blend=0.5))
     mixed, _ = Readings().of(pipe, request)
     assert mixed.ends[-1] == len(pipe.tokenizer(B.prompt).input_ids) - 1
@@ -97,28 +97,28 @@ def test_weights_move_a_place_along_its_line():
 
 def test_the_pooled_vector_alone_is_the_end_tokens_everywhere():
     prompt = states(A, A.prompt)
-    end = len(models.load(A.model).tokenizer(A.prompt).input_ids) - 1
+    end = len(image_pipeline(A.model).tokenizer(A.prompt).input_ids) - 1
     expected = by_the_library(A, prompt[end].expand_as(prompt))
     assert np.allclose(pulled(A, pooled_only=True), expected, atol=1e-4)
 
 
 def test_a_hidden_place_is_as_good_as_not_there():
     prompt, empty = states(TINY, TINY.prompt), states(TINY, "")
-    unet = models.load("tiny-sd").unet
+    unet = image_pipeline("tiny-sd").unet
     step = next(iter(image.generate(replace(TINY, steering=Steering(places_hidden=(2, 3))))))
     noise = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(TINY.seed))
     kept = prompt[[i for i in range(len(prompt)) if i not in (2, 3)]]
     with torch.no_grad():
         noise_pred = unet(noise, step.timestep, encoder_hidden_states=kept[None]).sample
         noise_empty = unet(noise, step.timestep, encoder_hidden_states=empty[None]).sample
-    alpha = models.load("tiny-sd").scheduler.alphas_cumprod[step.timestep].item()
+    alpha = image_pipeline("tiny-sd").scheduler.alphas_cumprod[step.timestep].item()
     for found, predicted in ((step.denoised_prompt, noise_pred), (step.denoised_empty, noise_empty)):
         estimate = (noise - math.sqrt(1 - alpha) * predicted) / math.sqrt(alpha)
         assert np.allclose(found, estimate[0].numpy(), atol=1e-3)
 
 
 def test_blocks_off_is_a_model_without_their_cross_attention():
-    pipe = models.load("classroom-image")
+    pipe = image_pipeline("classroom-image")
     layers = [m for n, m in pipe.unet.named_modules() if n.startswith("mid_block") and n.endswith(".attn2")]
     found = pulled(A, blocks_off=("mid_block",))
     kept = [(m.to_out[0].weight.clone(), m.to_out[0].bias.clone()) for m in layers]
@@ -137,7 +137,7 @@ def test_blocks_off_is_a_model_without_their_cross_attention():
 
 
 def test_a_deaf_time_embedding_hears_the_empty_prompt():
-    unet = models.load("classroom-image").unet
+    unet = image_pipeline("classroom-image").unet
     hook = unet.add_embedding.register_forward_hook(lambda _, __, out: out[:1].expand_as(out))
     try:
         expected = latents(A)

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from pipelines.image import image
+from pipelines.image.load import image_pipeline
 from pipelines.image.request import SCHEDULERS, DenoiseStep, ImageRequest
 from pipelines.image.schedulers import make_scheduler
 from pipelines.image.stepper import Stepper
-from pipelines.serving import models
 from pipelines.serving.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -99,7 +99,7 @@ class Gate:
 def batch_sizes(model: str) -> Iterator[list[int]]:
     """The batch size of every U-Net call."""
     seen: list[int] = []
-    unet = models.load(model).unet
+    unet = image_pipeline(model).unet
     hook = unet.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     try:
         yield seen

@@ -3,8 +3,8 @@
 import pytest
 from transformers import ByT5Tokenizer
 
+from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.errors import InputError
-from pipelines.serving.models import ModelEntry
 from pipelines.text import readers as token_readers
 from pipelines.text import tokens
 from pipelines.text.tokens import other_readers, token_view

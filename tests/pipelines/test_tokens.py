@@ -14,7 +14,8 @@ from transformers import CLIPTokenizer
 
 from pipelines.clip import model as clip
 from pipelines.clip.convert import clip_tokenizer
-from pipelines.serving import models
+from pipelines.clip.model import clip_model
+from pipelines.image.load import image_pipeline
 from pipelines.serving.errors import InputError
 from pipelines.text import readers as token_readers
 from pipelines.text import tokens
@@ -77,7 +78,7 @@ def transformers_tokenizer() -> CLIPTokenizer:
 def fed_to_clip() -> Iterator[list[torch.Tensor]]:
     """The ids that arrive in the classroom CLIP's token table."""
     seen: list[torch.Tensor] = []
-    loaded = models.load(CLIP)
+    loaded = clip_model(CLIP)
     hook = loaded.model.token_embedding.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     yield seen
     hook.remove()
@@ -101,7 +102,7 @@ def test_the_ids_are_those_that_diffusers_gives_to_the_text_encoder(prompt, tran
 
 @pytest.mark.parametrize("model", [IMAGE, "tiny-sd"])
 def test_a_diffusers_pipeline_itself_feeds_these_ids(model, tiny_models):
-    pipe = models.load(model)
+    pipe = image_pipeline(model)
     seen: list[torch.Tensor] = []
     hook = pipe.text_encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     try:

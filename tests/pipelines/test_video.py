@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.image.load import assemble
-from pipelines.serving import models
+from pipelines.serving import catalogue
+from pipelines.serving.catalogue import ASSETS
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.serving.models import ASSETS
 from pipelines.video import video
 from pipelines.video.animatediff import read_schedule
-from pipelines.video.video import FilmRequest
+from pipelines.video.load import video_pipeline
+from pipelines.video.request import FilmRequest
 
 REQUEST = FilmRequest(
     "A cat walks right in a meadow.", seed=3, num_inference_steps=3, num_frames=5, model="classroom-video"
@@ -29,7 +30,7 @@ SMALL = replace(REQUEST, height=32, width=32, num_frames=4)
 
 @pytest.fixture(scope="module")
 def pipe() -> AnimateDiffPipeline:
-    return models.load("classroom-video")
+    return video_pipeline("classroom-video")
 
 
 @on_compute_thread
@@ -213,7 +214,7 @@ def _refusal(request: FilmRequest) -> str | None:
 
 
 def test_only_listed_models_load_and_nothing_loads_at_import() -> None:
-    assert next(e.id for e in models.catalogue("video")) == "classroom-video"
-    assert all(e.frame is not None for e in models.catalogue("video"))
+    assert next(e.id for e in catalogue.entries("video")) == "classroom-video"
+    assert all(e.frame is not None for e in catalogue.entries("video"))
     assert "import torch" not in inspect.getsource(video)
-    assert (Path(models.entry("classroom-video").source) / "config.json").exists()
+    assert (Path(catalogue.entry("classroom-video").source) / "config.json").exists()

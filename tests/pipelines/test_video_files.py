@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines.serving.errors import InputError
 from pipelines.video.files import FORMATS, film_bytes, write_film
-from pipelines.video.video import FilmRequest
+from pipelines.video.request import FilmRequest
 
 REQUEST = FilmRequest("A “red” <b>cat</b> walks right.", later=((3, "ä"),), seed=7).validated()
 COLOURS = ("red", "green", "blue", "white", "black")

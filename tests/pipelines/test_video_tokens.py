@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.serving import models
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.video import video
 from pipelines.video.animatediff_recorder import film_instruments
+from pipelines.video.load import video_pipeline
+from pipelines.video.request import FEATURE_TIMESTEP, FilmRequest, FilmStep, FilmTrace
 from pipelines.video.tokens import central_token, colours_of, film_tokens, follow, grid_like
-from pipelines.video.video import FEATURE_TIMESTEP, FilmRequest, FilmStep, FilmTrace
 from pipelines.world.films import FRAMES, draw_film, film_caption, render_film
 
 REQUEST = FilmRequest(
@@ -24,7 +24,7 @@ REQUEST = FilmRequest(
 @torch.inference_mode()
 def noised(frames, caption: str) -> tuple[np.ndarray, object]:
     """A film of the world as latents, and what the model makes of it late on its way."""
-    pipe = models.load("classroom-video")
+    pipe = video_pipeline("classroom-video")
     pixels = (
         torch.stack([torch.from_numpy(np.asarray(f)).permute(2, 0, 1) for f in frames]).float() / 127.5 - 1
     )

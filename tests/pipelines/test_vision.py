@@ -13,10 +13,10 @@ from transformers import AutoImageProcessor, Dinov2Config, Dinov2Model, ViTConfi
 
 from pipelines.dino import dino
 from pipelines.dino import model as vision
-from pipelines.dino.model import eager, load_vision, read_tokens, read_whole
-from pipelines.serving import models
+from pipelines.dino.model import eager, load_vision, read_tokens, read_whole, vision_model
+from pipelines.serving import catalogue, loading
+from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.errors import InputError
-from pipelines.serving.models import ModelEntry
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # What the two publishers put beside their weights.
@@ -53,11 +53,11 @@ def build(folder: Path, kind: str, size: dict[str, int]) -> ModelEntry:
 def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelEntry]:
     """A tiny checkpoint of either class, in the catalogue."""
     entry = build(tmp_path_factory.mktemp(request.param), request.param, TINY)
-    known = models._added
+    known = catalogue._added
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "_added", lambda: (*known(), entry))
+        patch.setattr(catalogue, "_added", lambda: (*known(), entry))
         yield entry
-    models.unload(entry.id)
+    loading.unload(entry.id)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def library(entry: ModelEntry, pixels: torch.Tensor, **options: object):
 
 @torch.no_grad()
 def test_tokens_and_heads_are_the_librarys(tiny, pictures) -> None:
-    loaded = models.load(tiny.id)
+    loaded = vision_model(tiny.id)
     pixels = torch.stack([loaded.pixels(p, loaded.side) for p in pictures])
     expected = library(tiny, pixels)
     found = read_tokens(pictures, tiny.id)
@@ -92,7 +92,7 @@ def test_tokens_and_heads_are_the_librarys(tiny, pictures) -> None:
 
 
 def test_pixels_are_the_processors(tiny) -> None:
-    loaded = models.load(tiny.id)
+    loaded = vision_model(tiny.id)
     square = Image.fromarray(np.random.default_rng(1).integers(0, 255, (224, 224, 3), dtype=np.uint8))
     processor = AutoImageProcessor.from_pretrained(tiny.source)
     expected = processor(square, return_tensors="pt", do_resize=False)["pixel_values"][0]
@@ -100,7 +100,7 @@ def test_pixels_are_the_processors(tiny) -> None:
 
 
 def test_looking_leaves_the_model_as_it_was(tiny, pictures) -> None:
-    loaded = models.load(tiny.id)
+    loaded = vision_model(tiny.id)
     before = loaded.model.config._attn_implementation
     first = read_whole(pictures, tiny.id)
 
@@ -128,7 +128,7 @@ def test_the_published_shapes_load_and_answer(kind, tmp_path, pictures) -> None:
     """dinov2-small and dino-vits8 in their true sizes, random weights."""
     entry = build(tmp_path, kind, SMALL)
     loaded = load_vision(entry, "cpu")
-    published = models.entry({"dinov2": "dinov2-small", "dino": "dino-vits8"}[kind])
+    published = catalogue.entry({"dinov2": "dinov2-small", "dino": "dino-vits8"}[kind])
     assert sum(p.numel() for p in loaded.model.parameters()) == published.parameters
     with torch.inference_mode():
         tokens = loaded(loaded.pixels(pictures[0], loaded.side)[None]).last_hidden_state
@@ -144,8 +144,8 @@ def test_another_kind_of_model_is_refused(tmp_path) -> None:
 
 
 def test_the_classroom_model_is_the_librarys_own() -> None:
-    entry = models.entry("classroom-dino")
-    loaded = models.load(entry.id)
+    entry = catalogue.entry("classroom-dino")
+    loaded = vision_model(entry.id)
     assert sum(p.numel() for p in loaded.model.parameters()) == entry.parameters
     assert (loaded.side, loaded.whole_side, loaded.grid) == (128, 64, 16)
     picture = dino.world_picture(3).picture
@@ -164,7 +164,7 @@ def test_batches_do_not_change_features(monkeypatch, tiny, pictures) -> None:
 def test_without_a_network_the_hubs_model_says_what_it_needs(monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr(
-        models, "_BUILT_IN", tuple(replace(e, source="nobody/none") for e in models._BUILT_IN)
+        catalogue, "_BUILT_IN", tuple(replace(e, source="nobody/none") for e in catalogue._BUILT_IN)
     )
     with pytest.raises(InputError, match="model_needs_network"):
-        models.load("dinov2-small")
+        vision_model("dinov2-small")

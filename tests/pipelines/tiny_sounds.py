@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.serving import models
+from pipelines.serving import catalogue
 
-CLASSROOM = Path(models.ASSETS) / "audio"
+CLASSROOM = Path(catalogue.ASSETS) / "audio"
 
 
 def t5_config():

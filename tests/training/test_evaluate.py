@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.serving.measured import still_true
 from training import figures
 from training.evaluate import parse_all
-from training.figures import Row, judged, share_row, still_true, wilson, write
+from training.figures import Row, judged, share_row, wilson, write
 
 
 def test_two_lights_are_two_readings() -> None:

@@ -1,22 +1,28 @@
-"""The catalogue: the only place that knows a model's name, and the only place that loads one."""
+"""The catalogue: the only place that knows a model's name. It loads none (`pipelines/serving/loading.py`)."""
 
 import os
-import threading
 import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 
-from pipelines.serving.compute import on_passing_thread
 from pipelines.serving.errors import InputError
 
 ASSETS = Path(__file__).parents[2] / "assets" / "models"
-T = TypeVar("T")
 ROLES = ("clip", "dino", "image", "video", "audio")
+# Of each role, files of which one is there once a model was downloaded whole.
+_WEIGHTS = {
+    "clip": ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+    "dino": ("model.safetensors",),
+    "image": ("unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.safetensors"),
+    "video": ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors",
+              "transformer/diffusion_pytorch_model.safetensors.index.json"),
+    "audio": ("model.safetensors", "pytorch_model.bin", "state_dict.bin"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def _added() -> tuple[ModelEntry, ...]:
         ModelEntry(
             id=row["id"],
             role=row["role"],
-            family="local" if Path(row["source"]).is_dir() else "hub",
+            family=row.get("family", "local" if Path(row["source"]).is_dir() else "hub"),
             title=row.get("title", row["id"]),
             source=row["source"],
             licence=row["licence"],
@@ -128,7 +134,7 @@ def _added() -> tuple[ModelEntry, ...]:
     )
 
 
-def catalogue(role: str | None = None) -> tuple[ModelEntry, ...]:
+def entries(role: str | None = None) -> tuple[ModelEntry, ...]:
     """All models, or those of one role; the classroom model comes first."""
     return tuple(e for e in (*_BUILT_IN, *_added()) if role in (None, e.role))
 
@@ -139,11 +145,11 @@ def entry(model: str, role: str | None = None) -> ModelEntry:
     Raises:
         InputError: `model_unknown` if the catalogue has no such model of this role.
     """
-    entries = catalogue(role)
-    for candidate in entries:
+    known = entries(role)
+    for candidate in known:
         if candidate.id == model:
             return candidate
-    raise InputError("model_unknown", received=model, known=", ".join(e.id for e in entries))
+    raise InputError("model_unknown", received=model, known=", ".join(e.id for e in known))
 
 
 def device() -> str:
@@ -151,114 +157,29 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def on_disk(e: ModelEntry) -> bool:
+    """Whether a model can be loaded without a download; asks the disk, never the network."""
+    if e.family != "hub":
+        return Path(e.source).is_dir()
+    return any(isinstance(try_to_load_from_cache(e.source, file), str) for file in _WEIGHTS[e.role])
+
+
 def default_id(role: str) -> str:
     """The preselected model of a role.
 
-    `STEUERVEKTOR_FAMILY` ("classroom" or "hub") decides; without it, the hub's models are
-    preselected where there is a GPU and the app may go online, the classroom's elsewhere.
+    `STEUERVEKTOR_FAMILY` ("classroom", "hub" or a family of added models) decides. Without it, a model of the
+    hub is preselected where there is a GPU and it was downloaded before, the classroom's elsewhere: nothing is
+    downloaded before somebody chooses it.
     """
-    family = os.environ.get("STEUERVEKTOR_FAMILY") or (
-        "hub" if torch.cuda.is_available() and not os.environ.get("HF_HUB_OFFLINE") else "classroom"
-    )
-    return next((e for e in catalogue(role) if e.family == family), catalogue(role)[0]).id
+    family = os.environ.get("STEUERVEKTOR_FAMILY")
+    if family:
+        fitting = [e for e in entries(role) if e.family == family]
+    else:
+        gpu = torch.cuda.is_available()
+        fitting = [e for e in entries(role) if gpu and e.family == "hub" and on_disk(e)]
+    return (fitting or entries(role))[0].id
 
 
-def _load_clip(e: ModelEntry) -> Any:
-    from pipelines.clip.model import load_clip
-
-    return load_clip(e, device())
-
-
-def _load_image(e: ModelEntry) -> Any:
-    from pipelines.image.load import load_diffusion
-
-    return load_diffusion(e, device())
-
-
-def _load_dino(e: ModelEntry) -> Any:
-    from pipelines.dino.model import load_vision
-
-    return load_vision(e, device())
-
-
-def _load_video(e: ModelEntry) -> Any:
-    from pipelines.video.load import load_film_model
-
-    return load_film_model(e, device())
-
-
-def _load_audio(e: ModelEntry) -> Any:
-    from pipelines.audio.musicgen import load_audio
-
-    return load_audio(e, device())
-
-
-_LOADERS: dict[str, Callable[[ModelEntry], Any]] = {
-    "clip": _load_clip,
-    "dino": _load_dino,
-    "image": _load_image,
-    "video": _load_video,
-    "audio": _load_audio,
-}
-_loaded: dict[str, Any] = {}
-_lock = threading.RLock()  # one load at a time: libraries build models under settings of all threads
-LOAD_S = 20.0  # s after which a load is a download, which sets nothing
-
-
-def load(model: str) -> Any:
-    """Load a model of the catalogue once; later calls return the same object.
-
-    Args:
-        model: id of a catalogue entry.
-
-    Returns:
-        For the role "clip" a `pipelines.clip.model.Clip`, for "dino" a `pipelines.dino.model.Vision`, for "image" a
-        diffusers pipeline, for "audio" a `pipelines.audio.musicgen.AudioModel`.
-
-    Raises:
-        InputError: `model_unknown`; `model_needs_network` if it must be downloaded and cannot;
-            `model_broken` if its files cannot be read.
-    """
-    if model in _loaded:  # not behind the lock: another model's download must keep nobody waiting
-        return _loaded[model]
-    e = entry(model)
-    with _lock:
-        if model not in _loaded:
-            try:
-                _loaded[model] = on_passing_thread(_LOADERS[e.role])(e)
-            except InputError:
-                raise
-            except Exception as error:
-                if e.family == "hub":
-                    raise InputError(
-                        "model_needs_network", title=e.title, download_gb=round(e.download_mb / 1000, 1)
-                    ) from error
-                raise InputError("model_broken", title=e.title, reason=type(error).__name__) from error
-        return _loaded[model]
-
-
-def apart_from_loads(make: Callable[[], T]) -> T:
-    """Make a model of one's own while none is loaded on another thread.
-
-    While diffusers loads one, the parameters of whatever module is built, on any thread, are left without
-    storage (accelerate's `init_empty_weights`). Not for the compute thread, since this waits up to `LOAD_S`.
-
-    Args:
-        make: builds it; called on a passing thread.
-    """
-    alone = _lock.acquire(timeout=LOAD_S)
-    try:
-        return on_passing_thread(make)()
-    finally:
-        if alone:
-            _lock.release()
-
-
-def is_loaded(model: str) -> bool:
-    """Whether `load(model)` would return at once."""
-    return model in _loaded
-
-
-def unload(model: str) -> None:
-    """Forget a loaded model, so that its memory can be used for another."""
-    _loaded.pop(model, None)
+def backends_of(e: ModelEntry) -> tuple[str, ...]:
+    """The libraries that can run a model here; audiocraft is left out where it is not installed."""
+    return tuple(b for b in e.backends if b != "audiocraft" or find_spec("audiocraft") is not None)
