@@ -11,7 +11,6 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -41,7 +40,6 @@ from components.tokens import tab as tokens
 from components.ui.language import load_texts
 from components.video import tab as video
 
-ASSETS = Path(__file__).parent / "assets"
 # After the journey, the order of the tabs is that in which a prompt travels, and so that of a lecture.
 CHAPTERS = (
     (
@@ -120,7 +118,7 @@ def build() -> gr.Blocks:
         title=load_texts("en")("common.page_title"),
         analytics_enabled=False,
         fill_width=True,
-        delete_cache=(3600, 3600),
+        delete_cache=(3600, 24 * 3600),  # looked for hourly, kept for a day,
     ) as demo:
         _build_page(demo, "en")
         api.register(ENDPOINTS)
@@ -137,7 +135,7 @@ def launch_options() -> dict[str, Any]:
         "server_name": os.environ.get("HOST") or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
         "server_port": int(os.environ.get("PORT", "7860")),
         "mcp_server": os.environ.get("MCP") == "1",
-        "allowed_paths": [str(ASSETS)],
+        "allowed_paths": [str(theme.FONTS)],
         "max_file_size": "20mb",
         "max_threads": 96,
         "state_session_capacity": 500,

@@ -45,7 +45,7 @@ def train_contrastive(
         "classroom_similarity": rows [image][text] of cosines; "captions", "unseen_captions", "trained_with"
         (the text that each picture was trained with) and "lowest_loss", which equal captions set.
     """
-    whole("steps_range", steps, 1, _API_STEPS)
+    steps = whole("steps_range", steps, 1, _API_STEPS)
     if experiment not in EXPERIMENTS:
         raise InputError("experiment_unknown", received=experiment, known=", ".join(EXPERIMENTS))
     chosen = (

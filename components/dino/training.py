@@ -188,12 +188,13 @@ def train_dino(
         to 1); "loss" (nats, one fewer); "state", one of "early", "one", "same", "fine"; "knn", the share of
         pictures whose five nearest show the same thing.
     """
-    _check(steps, seed)
+    steps = whole("dino_steps", steps, 1, MOST_API_STEPS)
+    seed = whole("seed_range", seed, 0, MAX_SEED)
     settings = Settings(momentum, bool(centering), bool(sharpening))
     key = trainings.begin(lambda: DinoLearner(int(seed), settings))
     try:
         run = trainings.run(key)
-        for _ in zip(range(int(steps)), run, strict=False):
+        for _ in zip(range(steps), run, strict=False):
             pass
         records, learner = trainings.records(key), trainings.learner(key)
         return {
@@ -204,11 +205,6 @@ def train_dino(
         }
     finally:
         trainings.free(key)
-
-
-def _check(steps: int, seed: int) -> None:
-    whole("dino_steps", steps, 1, MOST_API_STEPS)
-    whole("seed_range", seed, 0, MAX_SEED)
 
 
 API: dict[str, Callable[..., Any]] = {"train_dino": train_dino}

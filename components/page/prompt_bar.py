@@ -97,9 +97,12 @@ def _number(text: str, low: float, high: float, default: float) -> float:
 
 
 def _model(text: str, role: str) -> str:
-    """A model out of an address; what the catalogue lacks becomes the preselected one."""
-    known = {entry.id for entry in catalogue.entries(role)}
-    return text if text in known else catalogue.default_id(role)
+    """A model out of an address; what would have to be downloaded first becomes the preselected one.
+
+    A link must not start a download of gigabytes.
+    """
+    here = {entry.id for entry in catalogue.entries(role) if catalogue.on_disk(entry)}
+    return text if text in here else catalogue.default_id(role)
 
 
 def values_from_query(query: Mapping[str, str]) -> BarValues:

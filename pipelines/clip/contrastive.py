@@ -7,7 +7,7 @@ Source: Radford et al. 2021, arXiv:2103.00020, section 2.3 and figure 3.
 import math
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -129,18 +129,22 @@ class Recipe:
     lr: float = 1e-3
 
     def validated(self) -> "Recipe":
-        """The recipe itself.
+        """The same recipe with every value checked and typed.
 
         Raises:
             InputError: `captions_unknown`, `batch_range`, `fixed_temperature_range`, `seed_range`.
         """
         if self.captions not in CAPTIONS:
             raise InputError("captions_unknown", received=self.captions, known=", ".join(CAPTIONS))
-        whole("batch_range", self.batch, *BATCHES)
-        if self.temperature is not None:
-            within("fixed_temperature_range", self.temperature, *TEMPERATURES)
-        whole("seed_range", self.seed, 0, MAX_SEED)
-        return self
+        temperature = self.temperature
+        if temperature is not None:
+            temperature = within("fixed_temperature_range", temperature, *TEMPERATURES)
+        return replace(
+            self,
+            batch=whole("batch_range", self.batch, *BATCHES),
+            temperature=temperature,
+            seed=whole("seed_range", self.seed, 0, MAX_SEED),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,7 +306,7 @@ def begin_training(pairs: Pairs, recipe: Recipe, owner: str = "") -> str:
     Raises:
         InputError: what `Pairs.validated`, `Recipe.validated` and `Trainings.begin` raise.
     """
-    pairs.validated(), recipe.validated()
+    pairs, recipe = pairs.validated(), recipe.validated()
     if recipe.many:
         pool_of(pairs)  # drawn on this thread, as it takes a second the first time
     return trainings.begin(lambda: ContrastiveLearner(pairs, recipe), owner)

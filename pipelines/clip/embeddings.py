@@ -17,6 +17,7 @@ from pipelines.clip.world_texts import (
     short_texts,
     short_vectors,
 )
+from pipelines.serving.checks import whole
 from pipelines.serving.errors import InputError
 from pipelines.world.captions import Facts, parse
 from pipelines.world.scene import NOUNS
@@ -193,8 +194,7 @@ def embed(prompts: list[str], model: str, count: int = NEIGHBOURS) -> list[Embed
             cannot be loaded.
     """
     texts = [check_prompt(p) for p in prompts]
-    if not 1 <= count <= 50:
-        raise InputError("neighbours_range", received=count)
+    count = whole("neighbours_range", count, 1, 50)
     vectors = clip.encode_texts(texts, model)
     found = []
     for text, vector, place in zip(texts, vectors, pca_position(vectors, model), strict=True):

@@ -77,7 +77,7 @@ def _crop(
     pictures: Tensor, side: int, scale: tuple[float, float], colour: float, rng: Generator
 ) -> tuple[Tensor, Tensor]:
     boxes = draw_boxes(len(pictures), scale, rng)
-    flips = torch.rand(len(pictures), generator=rng) < 0.5
+    flips = torch.rand(len(pictures), generator=rng, dtype=torch.float32) < 0.5
     pixels = cut(pictures, boxes, flips, side)
     return recolour(pixels, colour, rng), boxes
 
@@ -88,7 +88,7 @@ def draw_boxes(count: int, scale: tuple[float, float], rng: Generator) -> Tensor
     shape = _uniform(count, (-math.log(4 / 3), math.log(4 / 3)), rng).exp()
     width = (area * shape).sqrt().clamp(max=1)
     height = (area / shape).sqrt().clamp(max=1)
-    left, top = torch.rand(2, count, generator=rng)
+    left, top = torch.rand(2, count, generator=rng, dtype=torch.float32)
     return torch.stack([left * (1 - width), top * (1 - height), width, height], 1)
 
 
@@ -119,7 +119,7 @@ def glue(pictures: Tensor, grid: int, rng: Generator) -> tuple[Tensor, Tensor]:
     sides = range(2, grid + 1)
     sizes = torch.tensor([(h, w) for h in sides for w in sides if grid**2 <= 4 * h * w <= 3 * grid**2])
     chosen = sizes[torch.randint(len(sizes), (len(pictures),), generator=rng)]
-    corners = (torch.rand(len(pictures), 2, generator=rng) * (grid + 1 - chosen)).long()
+    corners = (torch.rand(len(pictures), 2, generator=rng, dtype=torch.float32) * (grid + 1 - chosen)).long()
     steps = torch.arange(grid)
     rows, columns = ((steps >= c[:, None]) & (steps < (c + s)[:, None])
                      for c, s in zip(corners.T, chosen.T, strict=True))  # fmt: skip
@@ -148,24 +148,24 @@ def recolour(pictures: Tensor, strength: float, rng: Generator) -> Tensor:
     light = _column(_uniform(count, (-0.4 * strength, 0.4 * strength), rng), device)
     changed = torch.einsum("bij,bjyx->biyx", jittered, (pictures - mean) * contrast + mean) + light
     blurred = _blur(changed)
-    soft = _column((torch.rand(count, generator=rng) < 0.3 * strength).float(), device)
+    soft = _column((torch.rand(count, generator=rng, dtype=torch.float32) < 0.3 * strength).float(), device)
     return (changed + soft * (blurred - changed)).clamp(-1, 1)
 
 
 def _jitter_weights(count: int, strength: float, rng: Generator) -> Tensor:
     """`[count, 3, 3]` matrices that turn the hue around the grey axis and scale the saturation."""
     angle = _uniform(count, (-math.pi * strength, math.pi * strength), rng)
-    angle = angle * (torch.rand(count, generator=rng) < 0.8)
+    angle = angle * (torch.rand(count, generator=rng, dtype=torch.float32) < 0.8)
     saturation = _uniform(count, (1 - 0.6 * strength, 1 + 0.4 * strength), rng)
-    saturation = saturation * (torch.rand(count, generator=rng) >= 0.2 * strength)
+    saturation = saturation * (torch.rand(count, generator=rng, dtype=torch.float32) >= 0.2 * strength)
     cos, sin = (torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None])
-    axis = torch.full((3, 3), 1 / 3)
+    axis = torch.full((3, 3), 1 / 3, dtype=torch.float32)
     r = 1 / math.sqrt(3)
     cross = torch.tensor([[0, -r, r], [r, 0, -r], [-r, r, 0]])
-    turn = cos * torch.eye(3) + sin * cross + (1 - cos) * axis
+    turn = cos * torch.eye(3, dtype=torch.float32) + sin * cross + (1 - cos) * axis
     grey = torch.tensor(_GREY).expand(3, 3)
     s = saturation[:, None, None]
-    return (s * torch.eye(3) + (1 - s) * grey) @ turn
+    return (s * torch.eye(3, dtype=torch.float32) + (1 - s) * grey) @ turn
 
 
 def _blur(pictures: Tensor) -> Tensor:
@@ -177,7 +177,7 @@ def _blur(pictures: Tensor) -> Tensor:
 
 def _uniform(count: int, limits: tuple[float, float], rng: Generator) -> Tensor:
     low, high = limits
-    return low + (high - low) * torch.rand(count, generator=rng)
+    return low + (high - low) * torch.rand(count, generator=rng, dtype=torch.float32)
 
 
 def _column(values: Tensor, device: torch.device) -> Tensor:

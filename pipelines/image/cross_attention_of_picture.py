@@ -86,7 +86,9 @@ def _look(
     pipe: Any, request: ImageRequest, picture: Image.Image, timesteps: tuple[int, ...]
 ) -> list[Inside | None]:
     clean = _latents_of(pipe, picture)
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(request.seed)).to(clean)
+    noise = torch.randn(
+        clean.shape, generator=torch.Generator().manual_seed(request.seed), dtype=torch.float32
+    ).to(clean)
     read = encode(pipe, request)
     count = len(timesteps)
     times = torch.tensor(timesteps, device=clean.device)

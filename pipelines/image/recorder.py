@@ -127,7 +127,7 @@ class Desk:
         """`[sample, key]`, 0 at the places hidden from the prompt's branch; None where nothing is."""
         if not any(subject.steering.places_hidden for subject in self.subjects):
             return None
-        mask = torch.ones(len(self.subjects), self.branches, keys)
+        mask = torch.ones(len(self.subjects), self.branches, keys, dtype=torch.float32)
         for i, subject in enumerate(self.subjects):
             mask[i, -1, list(subject.steering.places_hidden)] = 0
         return mask.flatten(0, 1)

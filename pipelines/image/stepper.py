@@ -5,6 +5,7 @@ timestep and guidance scale; then each run's own scheduler object takes its step
 objects remember steps, so a shared one would mix visitors' pictures (diffusers #1606, #2916).
 """
 
+import logging
 import queue
 import threading
 from collections import deque
@@ -20,6 +21,8 @@ from pipelines.image.schedulers import make_scheduler
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 
+log = logging.getLogger(__name__)
+
 MAX_BATCH = 16  # runs in one U-Net call
 MAX_RUNS = 256  # runs accepted and not yet finished
 
@@ -31,6 +34,7 @@ class _Ticket:
         self.request = request
         self.pipe = pipe
         self.closed = threading.Event()
+        self.ended = False
         # A step, or an error, or None at the end. It holds a run's steps at most, so an iterator
         # that is read slowly delays nobody.
         self.outbox: queue.SimpleQueue[DenoiseStep | Exception | None] = queue.SimpleQueue()
@@ -99,7 +103,10 @@ class Stepper:
         self._inbox: deque[_Ticket] = deque()
         self._unfinished = 0
         self._thread: threading.Thread | None = None
-        self._active: deque[tuple[_Ticket, Run]] = deque()  # the worker's own
+        # the worker's own: what goes in, what stands in line, what takes its step
+        self._admitting: list[_Ticket] = []
+        self._active: deque[tuple[_Ticket, Run]] = deque()
+        self._group: list[tuple[_Ticket, Run]] = []
 
     def submit(self, requests: Sequence[ImageRequest]) -> list[Steps]:
         """Queue runs that start together at the next tick.
@@ -108,7 +115,7 @@ class Stepper:
             requests: at least one; checked here, in the caller's thread, where models load, too.
 
         Raises:
-            InputError: what `ImageRequest.validated` and `models.load` raise, and `queue_full`.
+            InputError: what `ImageRequest.validated` and `image_pipeline` raise, and `queue_full`.
         """
         checked = [request.validated() for request in requests]
         tickets = [_Ticket(request, image_pipeline(request.model)) for request in checked]
@@ -129,12 +136,30 @@ class Stepper:
 
     def _work(self) -> None:
         while True:
-            self._admit()
-            self._drop_closed()
-            group = self._next_group()
-            if group:
-                self._tick(group)
-            del group  # an idle worker holds nobody's pictures
+            try:
+                self._turn()
+            except Exception as error:  # a fault of the engine itself: those under way fail, it goes on
+                log.exception("the stepper failed; runs under way are given up")
+                self._give_up(error)
+
+    def _turn(self) -> None:
+        """Let runs in, leave stopped ones out, and move one group on by a step."""
+        self._admit()
+        self._drop_closed()
+        self._group = self._next_group()
+        if self._group:
+            self._tick(self._group)
+        self._group = []  # an idle worker holds nobody's pictures
+
+    def _give_up(self, error: Exception) -> None:
+        """Tell whoever waits for a run under way that it failed, each once."""
+        failed = {id(ticket): ticket for ticket in self._admitting}
+        failed |= {id(ticket): ticket for ticket, _ in (*self._group, *self._active)}
+        self._admitting, self._group = [], []
+        self._active.clear()
+        for ticket in failed.values():
+            if not ticket.ended:
+                self._retire(ticket, error)
 
     def _admit(self) -> None:
         """Start waiting runs, as many as fit a batch, so that those under way go on; or wait.
@@ -145,10 +170,10 @@ class Stepper:
             while not self._inbox and not self._active:
                 self._changed.wait()
             count = min(self._max_batch, len(self._inbox))
-            tickets = [self._inbox.popleft() for _ in range(count)]
+            self._admitting = [self._inbox.popleft() for _ in range(count)]
         readings = Readings()
         started = []
-        for ticket in tickets:
+        for ticket in self._admitting:
             if ticket.closed.is_set():
                 self._retire(ticket, None)
                 continue
@@ -157,6 +182,7 @@ class Stepper:
             except Exception as error:
                 self._retire(ticket, error)
         self._active.extendleft(reversed(started))
+        self._admitting = []
 
     @on_compute_thread
     def _start(self, ticket: _Ticket, readings: Readings) -> Run:
@@ -205,6 +231,7 @@ class Stepper:
     def _retire(self, ticket: _Ticket, ending: Exception | None) -> None:
         with self._changed:
             self._unfinished -= 1
+        ticket.ended = True
         ticket.outbox.put(ending)
 
 

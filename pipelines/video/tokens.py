@@ -119,8 +119,10 @@ def follow(tokens: FilmTokens, frame: int, y: int, x: int) -> np.ndarray:
     if tokens.features is None:
         raise InputError("frames_apart")
     frames, height, width, _ = tokens.features.shape
-    for value, most in ((frame, frames), (y, height), (x, width)):
+    frame, y, x = (
         whole("film_token_unknown", value, 0, most - 1)
+        for value, most in ((frame, frames), (y, height), (x, width))
+    )
     similar = (tokens.features @ tokens.features[frame, y, x]).reshape(frames, -1)
     best = similar.argmax(1)
     return np.stack([*np.divmod(best, width), similar.max(1)], axis=1)

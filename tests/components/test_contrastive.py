@@ -205,6 +205,9 @@ def test_the_endpoint_trains_as_asked_and_frees_its_model() -> None:
     assert answer["temperature"] == [0.5] * 5 and answer["lowest_loss"] == pytest.approx(2 / 3 * np.log(2))
     assert np.shape(answer["similarity"]) == np.shape(answer["classroom_similarity"]) == (3, 3)
     assert answer == train_contrastive(pairs=3, experiment="twins", steps=4, temperature=0.5)
+    # JSON and language models write whole numbers so, too
+    written = {"pairs": 3.0, "steps": 4.0, "seed": 0.0, "batch_size": 16.0}
+    assert answer == train_contrastive(experiment="twins", temperature=0.5, **written)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

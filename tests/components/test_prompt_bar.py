@@ -11,6 +11,7 @@ from components.page.prompt_bar import (
     values_from_query,
 )
 from components.ui.language import load_texts
+from pipelines.serving import catalogue
 from pipelines.serving.checks import MAX_SEED
 
 
@@ -45,8 +46,13 @@ def test_numbers_out_of_range_are_moved_to_its_edge_and_texts_are_cut() -> None:
     assert values_from_query({"seed": str(2**40)}).seed == MAX_SEED
 
 
+def test_an_address_chooses_among_models_on_disk_and_starts_no_download(monkeypatch) -> None:
+    assert values_from_query({"image_model": "sdxl-turbo"}) == BarValues()
+    monkeypatch.setattr(catalogue, "on_disk", lambda e: e.id == "sdxl-turbo")
+    assert values_from_query({"image_model": "sdxl-turbo"}).image_model == "sdxl-turbo"
+
+
 def test_models_that_the_catalogue_lacks_fall_back_to_the_preselected() -> None:
-    assert values_from_query({"clip_model": "clip-vit-b-32"}).clip_model == "clip-vit-b-32"
     assert values_from_query({"clip_model": "evil/model"}) == BarValues()
     assert values_from_query({"clip_model": "classroom-image"}) == BarValues(), "wrong role"
 

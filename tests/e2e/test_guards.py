@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 import app
+from components.page import theme
 
 
 def config_of(html: str) -> dict[str, Any]:
@@ -38,11 +39,13 @@ def test_the_page_tells_nobody_about_its_visitors(server: str) -> None:
 
 
 def test_fonts_are_served_and_the_servers_own_files_are_not(server: str) -> None:
-    font = app.ASSETS / "fonts" / "Inter-Regular.otf"
+    font = theme.FONTS / "Inter-Regular.otf"
     served = httpx.get(f"{server}/gradio_api/file={font}")
     assert served.status_code == 200
     assert served.content == font.read_bytes()
-    for secret in (app.ASSETS.parent / "app.py", "/etc/passwd", f"{app.ASSETS}/../app.py"):
+    root = theme.FONTS.parents[1]
+    weights = next((root / "assets" / "models").rglob("*.safetensors"))
+    for secret in (root / "app.py", "/etc/passwd", f"{theme.FONTS}/../../app.py", weights):
         assert httpx.get(f"{server}/gradio_api/file={secret}").status_code in (403, 404), secret
 
 

@@ -248,6 +248,24 @@ def test_an_error_reaches_its_visitor_only(fault: Callable[[Any], None]):
     assert len(tuple(stepper.submit([REQUEST])[0])) == 4  # the worker lives
 
 
+def test_a_fault_of_the_engine_fails_the_runs_under_way_and_the_next_ones_go_through(monkeypatch, caplog):
+    stepper = Stepper()
+    group, faults = stepper._next_group, iter([True])
+
+    def next_group():
+        if next(faults, False):
+            raise RuntimeError("a fault outside any one run")
+        return group()
+
+    monkeypatch.setattr(stepper, "_next_group", next_group)
+    for run in stepper.submit([REQUEST, replace(REQUEST, seed=2)]):
+        with pytest.raises(RuntimeError, match="outside any one run"):
+            tuple(run)
+    assert "given up" in caplog.text
+    assert len(tuple(stepper.submit([REQUEST])[0])) == 4
+    assert stepper.queue_length() == 0
+
+
 def test_no_thread_starts_before_the_first_run():
     before = threading.active_count()
     stepper = Stepper()
