@@ -14,9 +14,9 @@ from components.ui.numbers import fixed, short
 from components.video.sheets import FilmReel, Shot, heat_sheet, sheet
 from pipelines.serving import catalogue
 from pipelines.video.animatediff_recorder import FilmInside
+from pipelines.video.latent_tokens import FilmTokens, central_token, colours_of, film_tokens, grid_like
 from pipelines.video.measures import FilmMeasures
 from pipelines.video.request import FRAMES_PER_SECOND, FilmRequest, FilmStep
-from pipelines.video.tokens import FilmTokens, central_token, colours_of, film_tokens, grid_like
 
 VALUES = 4.0  # deviations at which a token's number is cut off for the page
 

@@ -30,8 +30,8 @@ from pipelines.serving.errors import InputError
 from pipelines.serving.measured import Figure
 from pipelines.video import video
 from pipelines.video.files import FORMATS
+from pipelines.video.latent_tokens import film_tokens, follow
 from pipelines.video.request import FilmRequest
-from pipelines.video.tokens import film_tokens, follow
 
 EN, DE = load_texts("en"), load_texts("de")
 REQUEST = FilmRequest(

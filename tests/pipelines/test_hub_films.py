@@ -23,9 +23,9 @@ from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.video import video
 from pipelines.video.cost import film_cost
+from pipelines.video.latent_tokens import film_tokens
 from pipelines.video.load import video_pipeline
 from pipelines.video.request import FilmRequest
-from pipelines.video.tokens import film_tokens
 from tests.pipelines.conftest import build_sd15
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz.,"

@@ -10,9 +10,9 @@ from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.video import video
 from pipelines.video.animatediff_recorder import film_instruments
+from pipelines.video.latent_tokens import central_token, colours_of, film_tokens, follow, grid_like
 from pipelines.video.load import video_pipeline
 from pipelines.video.request import FEATURE_TIMESTEP, FilmRequest, FilmStep, FilmTrace
-from pipelines.video.tokens import central_token, colours_of, film_tokens, follow, grid_like
 from pipelines.world.films import FRAMES, draw_film, film_caption, render_film
 
 REQUEST = FilmRequest(
