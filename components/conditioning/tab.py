@@ -102,7 +102,7 @@ def _layout(t: Texts) -> _Parts:
     cuts = live_html("runs/trace", "conditioning-cuts", t("conditioning.cut_title"))
     section(t("conditioning.switch_title"), t("conditioning.switch_hint"))
     at = gr.Slider(
-        0, BarValues.num_inference_steps, value=6, step=1, label=t("conditioning.at"),
+        0, BarValues().num_inference_steps, value=6, step=1, label=t("conditioning.at"),
         info=t("conditioning.at_info"), elem_id="conditioning-at",
     )  # fmt: skip
     one = live_html("runs/trace", "conditioning-one", t("conditioning.switch_title"))

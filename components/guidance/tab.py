@@ -35,7 +35,7 @@ def build_guidance_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         section(t("guidance.live_title"), t("guidance.live_hint"))
         with gr.Row(equal_height=False, elem_classes="dial-row"):
             dial = gr.Slider(
-                *GUIDANCE, value=BarValues.guidance_scale, step=0.5, label=t("guidance.scale"),
+                *GUIDANCE, value=BarValues().guidance_scale, step=0.5, label=t("guidance.scale"),
                 info=t("guidance.scale_info"), elem_id="guidance-dial", scale=4, min_width=320,
             )  # fmt: skip
             draw = gr.Button(t("image.generate"), variant="primary", elem_id="guidance-draw",

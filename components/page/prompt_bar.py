@@ -23,6 +23,11 @@ GUIDANCE = (0.0, 20.0)
 STEPS = (1, 50)
 
 
+def _of_first_model(name: str) -> Any:
+    """What the preselected picture model draws well with."""
+    return getattr(catalogue.entry(catalogue.default_id("image")), name)
+
+
 @dataclass(frozen=True)
 class BarValues:
     """What the bar says, as plain values; the defaults are the first example."""
@@ -31,8 +36,8 @@ class BarValues:
     prompt_b: str = ""
     negative_prompt: str = ""
     seed: int = 0
-    guidance_scale: float = 5.0
-    num_inference_steps: int = 20
+    guidance_scale: float = field(default_factory=partial(_of_first_model, "guidance_scale"))
+    num_inference_steps: int = field(default_factory=partial(_of_first_model, "steps"))
     clip_model: str = field(default_factory=partial(catalogue.default_id, "clip"))
     image_model: str = field(default_factory=partial(catalogue.default_id, "image"))
 
@@ -181,6 +186,12 @@ def _numbers(t: Texts) -> tuple[gr.Number, gr.Slider, gr.Slider]:
     return seed, scale, steps
 
 
+def _own_values(model: str) -> tuple[float, int]:
+    """Scale and steps that a picture model draws well with: those of others burn a distilled one."""
+    chosen = catalogue.entry(model, "image")
+    return chosen.guidance_scale, chosen.steps
+
+
 # Enter presses the open tab's own button for a run of the prompt (`layout.ON_ENTER`).
 _ON_ENTER = f"""() => {{
   const open = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
@@ -201,5 +212,7 @@ def build_prompt_bar(t: Texts) -> PromptBar:
             with gr.Row():
                 clip_model, image_model = _model_choice(t, "clip"), _model_choice(t, "image")
         trace, run = gr.State(None), gr.State(RunSlot())
+    image_model.input(_own_values, image_model, [scale, steps], queue=False, show_progress="hidden",
+                      api_visibility="private")  # fmt: skip
     prompt.submit(None, js=_ON_ENTER, api_visibility="private")
     return PromptBar(prompt, prompt_b, negative, seed, scale, steps, clip_model, image_model, trace, run)

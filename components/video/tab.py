@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.page.prompt_bar import BarValues, PromptBar
+from components.page.prompt_bar import PromptBar
 from components.runs.files import FILM_TYPES, save_film
 from components.runs.queues import FILM
 from components.runs.slot import RunSlot
@@ -244,7 +244,7 @@ def generate_film(
     later: list[list[int | str]] | None = None,
     negative_prompt: str = "",
     seed: int = 0,
-    guidance_scale: float = BarValues.guidance_scale,
+    guidance_scale: float = 5.0,
     num_inference_steps: int = FIRST_STEPS,
     num_frames: int = 16,
     motion: bool = True,

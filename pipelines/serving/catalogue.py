@@ -68,6 +68,7 @@ class ModelEntry:
         backends: libraries that can run it, where there is a choice; the first is the usual one.
         base: of an adapter, hub id or folder of the model that it is put into.
         frame: of a model of the role "video", what its films are like.
+        steps, guidance_scale: what a model of the role "image" draws well with.
     """
 
     id: str
@@ -82,6 +83,8 @@ class ModelEntry:
     backends: tuple[str, ...] = ()
     base: str = ""
     frame: FrameRule | None = None
+    steps: int = 20
+    guidance_scale: float = 5.0
 
 
 _BUILT_IN = (
@@ -92,9 +95,9 @@ _BUILT_IN = (
     ModelEntry("dinov2-small", "dino", "hub", "DINOv2 ViT-S/14", "facebook/dinov2-small", "Apache-2.0", 22_056_576, 88),
     ModelEntry("dino-vits8", "dino", "hub", "DINO ViT-S/8", "facebook/dino-vits8", "Apache-2.0", 21_670_272, 87),
     ModelEntry("classroom-image", "image", "classroom", "Classroom diffusion", str(ASSETS / "image"), "Apache-2.0", 7_242_123),
-    ModelEntry("sd-turbo", "image", "hub", "SD-Turbo", "stabilityai/sd-turbo", "Stability AI Community", 1_290_000_000, 2580, distilled=True),
+    ModelEntry("sd-turbo", "image", "hub", "SD-Turbo", "stabilityai/sd-turbo", "Stability AI Community", 1_290_000_000, 2580, distilled=True, steps=4, guidance_scale=1.0),
     ModelEntry("stable-diffusion-v1-5", "image", "hub", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 1_066_000_000, 2740),
-    ModelEntry("sdxl-turbo", "image", "hub", "SDXL-Turbo", "stabilityai/sdxl-turbo", "Stability AI Community", 3_470_000_000, 6940, distilled=True),
+    ModelEntry("sdxl-turbo", "image", "hub", "SDXL-Turbo", "stabilityai/sdxl-turbo", "Stability AI Community", 3_470_000_000, 6940, distilled=True, steps=4, guidance_scale=1.0),
     ModelEntry("classroom-video", "video", "classroom", "Classroom films (AnimateDiff)", str(ASSETS / "motion"), "Apache-2.0", 9_695_307, frame=FrameRule(16, 32)),
     ModelEntry("animatediff-v1-5-3", "video", "hub", "AnimateDiff v3 on Stable Diffusion 1.5", "guoyww/animatediff-motion-adapter-v1-5-3", "Apache-2.0, CreativeML OpenRAIL-M", 1_483_372_907, 3600, base="stable-diffusion-v1-5/stable-diffusion-v1-5", frame=FrameRule(16, 32, teraflop=35.3, gib=2.8)),
     ModelEntry("wan-2.1-1.3b", "video", "hub", "Wan 2.1 1.3B (space-time patches)", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "Apache-2.0", 7_226_799_667, 29000, frame=FrameRule(81, 81, 16, 16, 4, teraflop=566.0, gib=13.5)),
@@ -129,6 +132,8 @@ def _added() -> tuple[ModelEntry, ...]:
             frame=FrameRule(**row.get("frame", {"count": 16, "most": 32}))
             if row["role"] == "video"
             else None,
+            steps=row.get("steps", 4 if row.get("distilled") else 20),
+            guidance_scale=row.get("guidance_scale", 1.0 if row.get("distilled") else 5.0),
         )
         for row in rows
     )

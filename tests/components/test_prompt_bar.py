@@ -3,6 +3,7 @@
 import gradio as gr
 import pytest
 
+from components.page import prompt_bar
 from components.page.prompt_bar import (
     DEFAULT_PROMPT,
     EXAMPLES,
@@ -65,3 +66,12 @@ def test_the_components_start_with_the_default_values() -> None:
         default.prompt, default.prompt_b, default.negative_prompt, default.seed,
         default.guidance_scale, default.num_inference_steps, default.clip_model, default.image_model,
     ]  # fmt: skip
+
+
+def test_a_distilled_model_brings_its_own_scale_and_steps(monkeypatch) -> None:
+    assert prompt_bar._own_values("sd-turbo") == (1.0, 4)
+    assert prompt_bar._own_values("classroom-image") == (5.0, 20)
+    monkeypatch.setattr(
+        catalogue, "default_id", lambda role: {"image": "sd-turbo"}.get(role, "classroom-clip")
+    )
+    assert (BarValues().guidance_scale, BarValues().num_inference_steps) == (1.0, 4)

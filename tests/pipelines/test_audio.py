@@ -163,7 +163,7 @@ def test_what_cannot_be_used_is_named_before_the_first_step(changes: dict, key: 
 
 
 def test_without_audiocraft_its_name_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(catalogue, "find_spec", lambda name: None)
     assert backends_of(catalogue.entry("classroom-audio")) == ("transformers",)
     for changes in ({"backend": "audiocraft"}, {"model": "audiogen-medium"}):
         with pytest.raises(InputError, match="audiocraft_missing"):
