@@ -17,9 +17,10 @@ from components.conditioning.view import (
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.batch import show_when_done, told
-from components.runs.frames import Reel, encode, png_base64
+from components.runs.frames import LiveFrames, encode, png_base64
 from components.runs.queues import STEPPER
-from components.runs.slot import RunSlot, RunViews, show_run
+from components.runs.slot import RunSlot
+from components.runs.stream import RunViews, show_run
 from components.runs.trace_view import facts
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -201,7 +202,7 @@ def effects_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]
     yield from show_run(replace(request, look_inside=True), slot, views)
 
 
-def _progress(reel: Reel, t: Texts) -> str:
+def _progress(reel: LiveFrames, t: Texts) -> str:
     total = reel.request.num_inference_steps
     text = t("image.step", step=len(reel.steps), total=total) if reel.steps else t("image.waiting")
     return f'<div class="trace"><p class="remark" role="status">{html_escape(text)}</p></div>'

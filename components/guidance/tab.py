@@ -12,9 +12,10 @@ from components.guidance.sweep import build_sweep_section, guidance_sweep, wire_
 from components.guidance.view import away_idle, away_view, dial_view, sum_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import GUIDANCE, BarValues, PromptBar
-from components.runs.frames import Reel, encode
+from components.runs.frames import LiveFrames, encode
 from components.runs.queues import STEPPER
-from components.runs.slot import RunSlot, RunViews, show_run
+from components.runs.slot import RunSlot
+from components.runs.stream import RunViews, show_run
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
@@ -116,7 +117,7 @@ def turn(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Texts)
     yield from show_run(request, slot, views)
 
 
-def _turning(reel: Reel, before: tuple[str, float] | None, t: Texts) -> tuple[Any, ...]:
+def _turning(reel: LiveFrames, before: tuple[str, float] | None, t: Texts) -> tuple[Any, ...]:
     if not reel.steps:
         page = dial_view(reel.request, "", t("image.waiting"), before, t)
         return page, gr.skip(), gr.update(interactive=True), gr.skip()

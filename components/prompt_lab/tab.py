@@ -168,7 +168,7 @@ def _wire_grid(bar: PromptBar, tab: gr.Tab, parts: _Parts, inputs: Sequence[Any]
     def enter(*values: Any) -> Iterator[Any]:
         *rest, trace, slot, chosen, page = values
         if page is None:
-            slot.settle()  # another tab's run, such as the journey's
+            slot.wait_idle()  # another tab's run, such as the journey's
         if page is not None or slot.busy:
             yield gr.skip(), gr.skip()
             return

@@ -10,7 +10,7 @@ from typing import Any
 
 from components.page.prompt_bar import BarValues
 from components.runs.slot import PACE, RunSlot
-from components.video.sheets import FilmReel, Shot
+from components.video.sheets import LiveFilm, Shot
 from pipelines.serving import models
 from pipelines.video import video
 from pipelines.video.video import FilmRequest
@@ -30,7 +30,7 @@ def first_request() -> FilmRequest:
 
 def shot_of(request: FilmRequest) -> Shot:
     """Draw a film to its end."""
-    reel = FilmReel(request)
+    reel = LiveFilm(request)
     for step in video.generate(request):
         reel.add(step)
     return reel.shot()
@@ -55,7 +55,7 @@ def example_shot(request: FilmRequest) -> Shot | None:
 def film_run(
     request: FilmRequest,
     slot: RunSlot,
-    running: Callable[[FilmReel], tuple[Any, ...]],
+    running: Callable[[LiveFilm], tuple[Any, ...]],
     finished: Callable[[Shot], tuple[Any, ...]],
     restored: Callable[[], tuple[Any, ...]],
 ) -> Iterator[tuple[Any, ...]]:
@@ -71,7 +71,7 @@ def film_run(
     Yields:
         Values for the outputs; nothing more once another run has taken this one's place.
     """
-    run, reel, shown = slot.begin(), FilmReel(request), -math.inf
+    run, reel, shown = slot.begin(), LiveFilm(request), -math.inf
     yield running(reel)
     try:
         with closing(run.follow(video.generate(request))) as arriving:

@@ -72,7 +72,7 @@ class Shot:
 
 
 @dataclass
-class FilmReel:
+class LiveFilm:
     """The sheets of a run while it goes on.
 
     Attributes:

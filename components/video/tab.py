@@ -17,7 +17,7 @@ from components.ui.layout import ON_ENTER, html_escape, live_html, one_click_awa
 from components.ui.numbers import short
 from components.video.pair import build_pair, motion_label, wire_pair
 from components.video.run import FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
-from components.video.sheets import FilmReel, Shot
+from components.video.sheets import LiveFilm, Shot
 from components.video.view import finished_view, inside_view, inside_waiting, running_view
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
@@ -182,7 +182,7 @@ def _draw_run(request: FilmRequest, before: Shot | None, slot: RunSlot, t: Texts
             return _show(before, "", t)
         return "", inside_waiting(t), "", gr.update(interactive=False), *off, "", gr.skip()
 
-    def running(reel: FilmReel) -> tuple[Any, ...]:
+    def running(reel: LiveFilm) -> tuple[Any, ...]:
         page = running_view(reel, t)
         if reel.steps:
             return page, *(gr.skip(),) * (5 + len(FORMATS))

@@ -12,7 +12,7 @@ from components.audio.run import compute_sound, grow_sound
 from components.journey.audio_row import running_sound, sound_station, waiting_sound
 from components.journey.tab import follow_prompt, journey_run
 from components.journey.view import READING, STEERING, reading_view, steering_view, waiting_view
-from components.runs.frames import Frames, Reel
+from components.runs.frames import Frames, LiveFrames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines import journey
@@ -67,7 +67,7 @@ def test_a_trace_without_a_look_inside_leaves_that_station_open():
 
 
 def test_before_the_first_step_all_stations_wait():
-    page = steering_view(REQUEST, Reel(REQUEST), None, None, T)
+    page = steering_view(REQUEST, LiveFrames(REQUEST), None, None, T)
     assert page.count('class="hole"') == 5  # two steps of the film, three others
 
 
