@@ -16,7 +16,7 @@ from components.cross_attention.view import trace_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.frames import LiveFrames
-from components.runs.queues import STEPPER
+from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
 from components.ui.errors import explained
@@ -133,6 +133,7 @@ def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]
     return _frame(page), gr.update(interactive=False), gr.skip()
 
 
+@endpoint(STEPPER)
 def cross_attention(
     prompt: str = BarValues.prompt,
     negative_prompt: str = "",

@@ -13,7 +13,7 @@ import gradio as gr
 
 from components.dino.training_view import state_of, training_html
 from components.dino.view import waiting_html
-from components.runs.queues import QUIET_MODEL, TRAINING
+from components.runs.queues import QUIET_MODEL, TRAINING, endpoint
 from components.runs.training import owner_of
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -170,6 +170,7 @@ def _shown(run: Run[DinoRecord], key: str, burst: int, t: Texts) -> Iterator[Any
         yield training_html(trainings.records(key), t), gr.skip()
 
 
+@endpoint(TRAINING)
 def train_dino(
     steps: int = 60, momentum: float = 0.95, centering: bool = True, sharpening: bool = True, seed: int = 0
 ) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.page.picture_tabs import example_if_ready, with_inside_if_slow, open_tab
+from components.page.picture_tabs import example_if_ready, open_tab, with_inside_if_slow
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.files import save_png
 from components.runs.frames import LiveFrames
-from components.runs.queues import STEPPER
+from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
 from components.runs.trace_view import finished_view, running_view
@@ -146,6 +146,7 @@ def _remark(trace: Trace, previous: Trace | None, t: Texts) -> str:
     return t("image.repeated", difference=int(np.abs(old - new).max()))
 
 
+@endpoint(STEPPER)
 def generate_image(
     prompt: str = BarValues.prompt,
     negative_prompt: str = "",

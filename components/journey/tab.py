@@ -13,7 +13,7 @@ from components.journey.view import READING, STEERING, reading_view, steering_vi
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar, run_values, values_from_query
 from components.runs.frames import LiveFrames
-from components.runs.queues import STEPPER, TEXT
+from components.runs.queues import STEPPER, TEXT, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
 from components.ui.errors import explained, message
@@ -189,6 +189,7 @@ def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]
     return waiting_view(STEERING, t), gr.update(interactive=False), gr.skip()
 
 
+@endpoint(STEPPER)
 def follow_prompt(
     prompt: str = BarValues.prompt,
     seed: int = 0,

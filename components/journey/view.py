@@ -210,7 +210,9 @@ def _tint(cells: np.ndarray, colour: str) -> str:
     return encode_exactly(Image.fromarray(rgba, "RGBA"))
 
 
-def _picture(trace: Trace | None, frames: Frames | LiveFrames, score: float | None, t: Texts) -> tuple[str, str]:
+def _picture(
+    trace: Trace | None, frames: Frames | LiveFrames, score: float | None, t: Texts
+) -> tuple[str, str]:
     if trace is None or score is None:
         shown = _shot(frames.guided[-1], t("image.guided")) if frames.guided else hole(t)
         return shown, html_escape(t("journey.say_picture_none"))

@@ -16,7 +16,7 @@ from components.prompt_lab.seeds import build_seeds
 from components.prompt_lab.view import score_drop, variants_running, variants_view
 from components.runs.batch import BatchViews, show_batch
 from components.runs.files import save_png
-from components.runs.queues import STEPPER
+from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -251,6 +251,7 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [round(float(value), 6) for value in values]
 
 
+@endpoint(STEPPER)
 def prompt_variants(
     prompt: str = BarValues.prompt,
     dimension: str = "size",
@@ -288,6 +289,7 @@ def prompt_variants(
     }
 
 
+@endpoint(STEPPER)
 def leave_one_out(
     prompt: str = BarValues.prompt,
     negative_prompt: str = "",

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import gradio as gr
 import numpy as np
 
 from components.runs.frames import encode
 from components.runs.slot import RunSlot
 from components.runs.stream import Views, stream
+from components.ui.language import Texts
 from pipelines.image import image
 from pipelines.image.request import DenoiseStep, ImageRequest
 
@@ -89,6 +91,61 @@ def estimates(steps: Sequence[DenoiseStep], model: str) -> tuple[str, ...]:
     return tuple(encode(picture) for picture in image.preview(latents, model))
 
 
-def is_whole(steps: Sequence[DenoiseStep]) -> bool:
-    """Whether a batch has taken its last step."""
-    return steps[0].index + 1 == steps[0].total
+@dataclass(frozen=True)
+class TrialViews:
+    """How a trial of several pictures is shown that means something only when it is whole.
+
+    Attributes:
+        running: of the pictures so far (addresses, none at first) and a sentence about how far they are.
+        whole: of the last step of every picture.
+        idle: before there is anything to show.
+    """
+
+    running: Callable[[Sequence[str], str], tuple[Any, ...]]
+    whole: Callable[[Sequence[DenoiseStep]], tuple[Any, ...]]
+    idle: tuple[Any, ...]
+
+
+def show_trial(
+    requests: Sequence[ImageRequest],
+    slot: RunSlot,
+    place: str,
+    views: TrialViews,
+    kept: tuple[Any, ...] | None,
+    t: Texts,
+    on_step: OnStep | None = None,
+) -> Iterator[tuple[Any, ...]]:
+    """`show_batch` for a part of the page that keeps its last whole result and has a stop button.
+
+    Args:
+        requests: checked, all of one model and size.
+        slot: this visitor's; a run in it ends.
+        place: the part of the page.
+        views: of that part.
+        kept: the values of its last whole result, which come back should the run draw nothing.
+        t: texts.
+        on_step: told every step of all pictures, shown or not.
+
+    Yields:
+        Values of the views; those to be kept; and the stop button's.
+    """
+    off = gr.update(interactive=False)
+
+    def running(sources: Sequence[str], done: int) -> tuple[Any, ...]:
+        if not done:
+            return *views.running((), t("image.waiting")), gr.skip(), gr.update(interactive=True)
+        status = t("image.step", step=done, total=requests[0].num_inference_steps)
+        return *views.running(sources, status), gr.skip(), gr.skip()
+
+    def finished(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
+        done, total = steps[0].index + 1, steps[0].total
+        if done < total:
+            status = t("control_vector.stopped", step=done, total=total)
+            return *views.running(estimates(steps, requests[0].model), status), gr.skip(), off
+        values = views.whole(steps)
+        return *values, values, off
+
+    def restored() -> tuple[Any, ...]:
+        return *(kept or views.idle), gr.skip(), off
+
+    yield from show_batch(requests, slot, place, BatchViews(running, finished, restored), on_step)

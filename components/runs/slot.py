@@ -13,8 +13,8 @@ from pipelines.image.image import DenoiseStep, ImageRequest, Trace
 Arriving = TypeVar("Arriving")
 Source = TypeVar("Source", covariant=True)
 PATIENCE = 600.0  # s that a tab waits for a run under way, at most
-# Held for the moment in which one run takes the place of another. It is shared by all slots: a `gr.State` copies
-# its first value, and a lock cannot be copied.
+# Held for the moment in which one run takes the place of another; shared by all slots, since a `gr.State`
+# copies its first value, and a lock cannot be copied.
 _handover = threading.Lock()
 
 
@@ -87,7 +87,7 @@ class VisitorRun:
         self, arriving: Iterator[Arriving], *sources: Closable[Any]
     ) -> Generator[Arriving, None, None]:
         try:
-            # ended before the first step while the model was loading, and between two of them while one waited
+            # it may have been ended while the model was loading, and while one waited for a step
             while not self.ended and (arrived := next(arriving, None)) is not None and not self.ended:
                 yield arrived
         finally:

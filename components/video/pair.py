@@ -206,7 +206,7 @@ def pair_run(
         page = pair_view(before, t) if before else waiting_html(t)
         return page, gr.update(interactive=False), gr.skip()
 
-    yield from film_run(request, slot, running, finished, restored)
+    yield from film_run(request, slot, running, finished, restored, place="film-pair")
 
 
 def pair_running(lever: str, shot: Shot, reel: LiveFilm, t: Texts) -> str:

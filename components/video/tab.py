@@ -9,7 +9,7 @@ import gradio as gr
 
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.files import FILM_TYPES, save_film
-from components.runs.queues import FILM
+from components.runs.queues import FILM, endpoint
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -239,6 +239,7 @@ def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
     return chosen
 
 
+@endpoint(FILM)
 def generate_film(
     prompt: str = FIRST_PROMPT,
     later: list[list[int | str]] | None = None,
