@@ -13,9 +13,9 @@ all the same, as they compute on one thread (`pipelines/serving/compute.py`): a 
 | training | 32 | live trainings: as many as there are places (`live_training.py`) |
 
 An endpoint for programs waits in the queue of its kind, beside the page's own events. What computes nothing,
-such as a stop button, has `queue=False` or `concurrency_limit=None` where it is wired; so have the tokens and
-the context of a text while it is typed, which take milliseconds. All else that is wired without a queue is
-light, too, and up to `default_concurrency_limit` (`app.py`) of each event run at once.
+such as a stop button, has `queue=False` or `concurrency_limit=None` where it is wired; the latter also holds
+for tokens and context of a text that is being typed, of which each visitor has one at a time. What is wired
+without any of this is light, too: of each such event, `default_concurrency_limit` (`app.py`) run at once.
 """
 
 from collections.abc import Callable

@@ -305,7 +305,7 @@ def begin_training(pairs: Pairs, recipe: Recipe, owner: str = "") -> str:
     pairs.validated(), recipe.validated()
     if recipe.many:
         pool_of(pairs)  # drawn on this thread, as it takes a second the first time
-    return trainings.begin(lambda: ContrastiveLearner(pairs, recipe), owner)
+    return trainings.begin(lambda: ContrastiveLearner(pairs, recipe), owner, kind="contrastive")
 
 
 def _tensors(images: Sequence[Image.Image], captions: Sequence[str]) -> tuple[Tensor, Tensor]:
