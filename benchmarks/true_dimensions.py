@@ -77,11 +77,12 @@ def cross_attention_shapes(unet: torch.nn.Module) -> Counter[tuple[int, int, int
 def measure(steps: int) -> dict[str, Any]:
     """Run one guided picture of 512 px and time its parts."""
     from pipelines.image import image
+    from pipelines.image.load import image_pipeline
     from pipelines.image.request import ImageRequest
-    from pipelines.serving import models
+    from pipelines.serving import catalogue
 
     marks = [_now()]
-    pipe = models.load("true-sd15")
+    pipe = image_pipeline("true-sd15")
     marks.append(_now())
     seen = cross_attention_shapes(pipe.unet)
     request = ImageRequest("A small cat on a bed.", num_inference_steps=steps, model="true-sd15")
@@ -99,7 +100,7 @@ def measure(steps: int) -> dict[str, Any]:
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     gpu = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0
     return {
-        "device": models.device(),
+        "device": catalogue.device(),
         "threads": torch.get_num_threads(),
         "seconds": "[on the clock, of all cores together]: on a busy machine only the second counts",
         "load": spent[0],

@@ -15,7 +15,6 @@ from components.video.run import compute_example_film
 from pipelines.clip import embeddings
 from pipelines.serving import catalogue
 from pipelines.serving.compute import patiently, wait_until_quiet
-from pipelines.serving.errors import InputError
 
 log = logging.getLogger(__name__)
 WARM_UP: tuple[Callable[[], object], ...] = (
@@ -34,18 +33,18 @@ WARM_UP: tuple[Callable[[], object], ...] = (
 def warm_up() -> threading.Thread:
     """Load the preselected models and draw the first examples behind the visitors' backs.
 
-    Who opens the tabs sooner sees the same run live instead, and need not wait for what is drawn here. A
-    model that cannot be loaded explains itself there, in the visitor's language.
+    Who opens the tabs sooner sees the same run live instead, and need not wait for what is drawn here. An
+    example that fails is left to its tab, which says why in the visitor's language; the others are drawn.
     """
 
     def work() -> None:
-        try:
-            with patiently():
-                for compute in WARM_UP:
-                    wait_until_quiet()  # pictures are drawn by the stepper's thread, which is never patient
+        with patiently():
+            for compute in WARM_UP:
+                wait_until_quiet()  # pictures are drawn by the stepper's thread, which is never patient
+                try:
                     compute()
-        except InputError as error:
-            log.warning("the first examples could not be computed: %s", error)
+                except Exception as error:
+                    log.warning("a first example could not be computed: %s", error, exc_info=error)
 
     thread = threading.Thread(target=work, name="examples", daemon=True)
     thread.start()

@@ -1,21 +1,24 @@
 """Two prompts from one seed side by side, against the same prompt from another seed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from components.audio.run import Made, made_message, make_all, request_of, wait_message
+from components.audio.run import Made, Progress, made_message, request_of, wait_message
 from components.audio.view import feed_html, player_html
 from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
+from components.runs.stream import WHEN_DUE, Views, stream
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section
 from components.ui.numbers import fixed
-from pipelines.audio.request import AudioRequest
+from pipelines.audio import audio
+from pipelines.audio.request import AudioFrame, AudioRequest
 from pipelines.serving.checks import MAX_SEED
 
 PARTNER = "A fast, happy drum piece."
@@ -93,6 +96,34 @@ def _handler(t: Texts) -> Callable[..., Any]:
     return compare
 
 
+@dataclass(frozen=True, eq=False)
+class LiveSounds:
+    """Several sounds that are made in turn."""
+
+    sounds: Sequence[Progress]
+
+    def add(self, frame: AudioFrame) -> bool:
+        """Note a step of the first that is not whole; whether there is something new to hear."""
+        return next(sound for sound in self.sounds if not sound.whole).add(frame)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of them are."""
+        return all(sound.whole for sound in self.sounds)
+
+    def steps(self) -> tuple[int, int]:
+        """Steps taken and steps in all, once the first is taken."""
+        total = self.sounds[0].frames[-1].total
+        return sum(len(sound.frames) for sound in self.sounds), total * len(self.sounds)
+
+
+def in_turn(requests: Sequence[AudioRequest]) -> Generator[AudioFrame, None, None]:
+    """The steps of one sound after the other."""
+    for request in requests:
+        with closing(audio.generate(request)) as frames:
+            yield from frames
+
+
 def pair_run(request: AudioRequest, prompt_b: str, slot: RunSlot, t: Texts) -> Iterator[tuple[Any, ...]]:
     """Make a sound, one with another prompt, and one with another seed.
 
@@ -107,25 +138,31 @@ def pair_run(request: AudioRequest, prompt_b: str, slot: RunSlot, t: Texts) -> I
     """
     other_seed = replace(request, seed=(request.seed + 1) % (MAX_SEED + 1))
     requests = [request, replace(request, prompt=prompt_b).validated(), other_seed]
-    waiting = feed_html([wait_message(player, t("audio.reading")) for player in PLAYERS])
-    yield waiting, gr.update(interactive=True), verdict_html(t("audio.reading"))
-    made = None
-    try:
-        for done, total, made in make_all(requests, slot, "audio-pair"):
-            if made is None:
-                yield gr.skip(), gr.skip(), verdict_html(t("audio.making", step=done, total=total))
-    except Exception:
-        yield gr.skip(), gr.update(interactive=False), verdict_html(t("audio.pair.before"))
-        raise
-    if made is None:
-        yield gr.skip(), gr.update(interactive=False), verdict_html(t("audio.pair.stopped"))
-        return
-    messages = [
-        made_message(one, player, t, text=t("audio.pair.of", prompt=one.sound.request.prompt,
-                                            seed=one.sound.request.seed))
-        for one, player in zip(made, PLAYERS, strict=True)
-    ]  # fmt: skip
-    yield feed_html(messages), gr.update(interactive=False), verdict_html(_verdict(made, t))
+
+    def running(live: LiveSounds) -> tuple[Any, ...]:
+        if not live.sounds[0].frames:
+            waiting = feed_html([wait_message(player, t("audio.reading")) for player in PLAYERS])
+            return waiting, gr.update(interactive=True), verdict_html(t("audio.reading"))
+        done, total = live.steps()
+        return gr.skip(), gr.skip(), verdict_html(t("audio.making", step=done, total=total))
+
+    def finished(live: LiveSounds) -> tuple[Any, ...]:
+        if not live.whole:
+            return gr.skip(), gr.update(interactive=False), verdict_html(t("audio.pair.stopped"))
+        made = [sound.made() for sound in live.sounds]
+        messages = [
+            made_message(one, player, t, text=t("audio.pair.of", prompt=one.sound.request.prompt,
+                                                seed=one.sound.request.seed))
+            for one, player in zip(made, PLAYERS, strict=True)
+        ]  # fmt: skip
+        return feed_html(messages), gr.update(interactive=False), verdict_html(_verdict(made, t))
+
+    def restored() -> tuple[Any, ...]:
+        return gr.skip(), gr.update(interactive=False), verdict_html(t("audio.pair.before"))
+
+    live = LiveSounds([Progress(each, None, "audio-pair", False) for each in requests])
+    views = Views(running, finished, restored)
+    yield from stream(lambda run: run.follow(in_turn(requests)), live, slot, "audio-pair", views, WHEN_DUE)
 
 
 def same_codes(a: Made, b: Made) -> float:

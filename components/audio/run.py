@@ -1,9 +1,7 @@
 """Making sounds for one visitor: what the players are told while a run goes on, and when it ends."""
 
 import secrets
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -20,7 +18,8 @@ from components.audio.view import (
     sound_part,
 )
 from components.page.prompt_bar import BarValues
-from components.runs.slot import Run, RunSlot
+from components.runs.slot import RunSlot
+from components.runs.stream import WHEN_DUE, Views, stream
 from components.ui.language import Texts
 from components.ui.numbers import fixed
 from pipelines.audio import audio
@@ -75,20 +74,8 @@ class Progress:
     guesses: list[Guess] = field(default_factory=list)
     chunks: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])  # (steps, samples) at their ends
 
-    def grow(self, run: Run) -> Iterator[bool]:
-        """Make the sound, step by step, until it is whole or `run` was ended.
-
-        Yields:
-            After each step whether there is something new to hear.
-        """
-        with closing(audio.generate(self.request, self.given)) as frames:
-            for frame in frames:
-                if run.ended:
-                    return
-                yield self.add(frame)
-
     def add(self, frame: AudioFrame) -> bool:
-        """Note a step; whether there is something new to hear."""
+        """Note a step; whether there is something new to hear, and so to be shown."""
         self.frames.append(frame)
         self.guesses.append(guess_of(frame))
         if len(frame.sound):
@@ -192,35 +179,15 @@ def example_request() -> AudioRequest:
 @lru_cache(maxsize=1)
 def compute_example_sound() -> Made:
     """Make the first example; the app does so once after start, and all visitors see that run."""
-    made = compute_sound(example_request(), RunSlot())
-    assert made is not None  # nobody else has the slot
-    return made
+    return compute_sound(example_request())
 
 
-def grow_sound(request: AudioRequest, slot: RunSlot) -> Iterator[Progress]:
-    """Make a sound; whoever stops listening stops the run, too.
-
-    Args:
-        request: checked.
-        slot: of whoever asks; a run in it ends.
-
-    Yields:
-        The run as it grows, whenever there is more of it to hear; nothing more once another run has taken
-        this one's place.
-    """
-    run, progress = slot.begin(), Progress(request, None, "", False)
-    try:
-        for audible in progress.grow(run):
-            if audible:
-                yield progress
-    finally:
-        run.finished = True
-
-
-def compute_sound(request: AudioRequest, slot: RunSlot) -> Made | None:
-    """Make a sound at once; None if another run has taken its place."""
-    last = deque(grow_sound(request, slot), maxlen=1)
-    return last[0].made() if last and last[0].whole else None
+def compute_sound(request: AudioRequest) -> Made:
+    """Make a sound at once, which nobody listens to meanwhile."""
+    progress = Progress(request, None, "", False)
+    for frame in audio.generate(request):
+        progress.add(frame)
+    return progress.made()
 
 
 def example_if_ready(request: AudioRequest) -> Made | None:
@@ -234,10 +201,20 @@ def wait_message(player: str, text: str) -> dict[str, Any]:
     return {"kind": "wait", "player": player, "text": text}
 
 
+def stream_sound(
+    progress: Progress, slot: RunSlot, place: str, views: Views[Progress]
+) -> Iterator[tuple[Any, ...]]:
+    """Make a sound for one visitor, with a view whenever there is more of it to hear; see `stream`."""
+    request, given = progress.request, progress.given
+    return stream(
+        lambda run: run.follow(audio.generate(request, given)), progress, slot, place, views, WHEN_DUE
+    )
+
+
 def show_sound(
     request: AudioRequest, given: np.ndarray | None, before: Made | None, slot: RunSlot, player: str,
     t: Texts, play: bool = True,
-) -> Iterator[tuple[str, Made | None, bool]]:  # fmt: skip
+) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     """Make a sound for one visitor, heard and seen while it is made.
 
     Args:
@@ -250,32 +227,24 @@ def show_sound(
         play: whether the visitor has asked to hear it.
 
     Yields:
-        What the feed gets, the sound once it is there, and whether the run goes on; nothing more once another
-        run has taken this one's place.
+        What the feed gets, the sound once it is there, and whether the run goes on.
     """
-    run = slot.begin(player)
+
+    def running(progress: Progress) -> tuple[Any, ...]:
+        told = progress.message(t) if progress.frames else wait_message(player, t("audio.reading"))
+        return feed_html([told]), None, True
+
+    def finished(progress: Progress) -> tuple[Any, ...]:
+        if not progress.frames[-1].codes.size:
+            return nothing()
+        made = progress.made()
+        return feed_html([made_message(made, player, t, play)]), made, False
+
+    def nothing() -> tuple[Any, ...]:
+        return restored(before, player, t), before, False
+
     progress = Progress(request, given, player, play)
-    last = before
-    try:
-        yield feed_html([wait_message(player, t("audio.reading"))]), None, True
-        for audible in progress.grow(run):
-            if audible:
-                yield feed_html([progress.message(t)]), None, True
-        if run.superseded:
-            return
-        if progress.frames and progress.frames[-1].codes.size:
-            last = progress.made()
-    except Exception:
-        yield restored(before, player, t), before, False
-        raise
-    finally:
-        run.finished = True
-    if not run.superseded:
-        if last is before:
-            yield restored(before, player, t), before, False
-        else:
-            assert last is not None
-            yield feed_html([made_message(last, player, t, play)]), last, False
+    yield from stream_sound(progress, slot, player, Views(running, finished, nothing))
 
 
 def restored(before: Made | None, player: str, t: Texts) -> str:
@@ -283,27 +252,3 @@ def restored(before: Made | None, player: str, t: Texts) -> str:
     if before is None or before.level is not None:
         return feed_html([wait_message(player, t("audio.nothing"))])
     return feed_html([made_message(before, player, t)])
-
-
-def make_all(
-    requests: Sequence[AudioRequest], slot: RunSlot, place: str
-) -> Iterator[tuple[int, int, list[Made] | None]]:
-    """Make several sounds in turn for one visitor.
-
-    Yields:
-        Steps done and steps in all; the sounds with the last.
-    """
-    run = slot.begin(place)
-    runs = [Progress(r, None, place, False) for r in requests]
-    done = 0
-    try:
-        for progress in runs:
-            for audible in progress.grow(run):
-                done += 1
-                if audible:
-                    yield done, progress.frames[-1].total * len(runs), None
-            if run.ended:
-                return
-        yield done, done, [progress.made() for progress in runs]
-    finally:
-        run.finished = True

@@ -2,22 +2,15 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from components.audio.run import Made, restored, wait_message
-from components.audio.view import (
-    Frame,
-    codebook_rows,
-    feed_html,
-    guesses_part,
-    seconds_text,
-    sound_part,
-)
+from components.audio.view import Frame, codebook_rows, feed_html, guesses_part, seconds_text, sound_part
 from components.runs.slot import RunSlot
+from components.runs.stream import WHEN_DUE, Views, stream
 from components.ui.language import Texts
 from components.ui.numbers import fixed
 from pipelines.audio import bark
@@ -70,29 +63,42 @@ def speech_message(made: Made, player: str, t: Texts, play: bool = False) -> dic
     return level_message(r, level, made.id, player, t, play) | {"kind": "done", "text": text}
 
 
+@dataclass(eq=False)
+class LiveSpeech:
+    """A run as it grows: its newest level."""
+
+    level: BarkLevel | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    def add(self, level: BarkLevel) -> bool:
+        """Take the place of the level before."""
+        self.level = level
+        return True
+
+
 def show_speech(
     request: AudioRequest, before: Made | None, slot: RunSlot, player: str, t: Texts, play: bool = True
-) -> Iterator[tuple[str, Made | None, bool]]:
-    """Make speech for one visitor, level by level; see `audio_run.show_sound`."""
-    run, name, level = slot.begin(player), secrets.token_hex(4), None
-    try:
-        yield feed_html([wait_message(player, t("audio.reading"))]), None, True
-        with closing(bark.speak(request)) as levels:
-            for level in levels:
-                if run.ended:
-                    break
-                yield feed_html([level_message(request, level, name, player, t, play)]), None, True
-    except Exception:
-        yield restored(before, player, t), before, False
-        raise
-    finally:
-        run.finished = True
-    if run.superseded:
-        return
-    if level is None or not len(level.sound):  # stopped before there was anything to hear
-        yield restored(before, player, t), before, False
-        return
-    voice = bark_voice(request.model)
-    sound = Sound(request, level.codes, level.sound, voice.sample_rate, voice.frame_rate)
-    made = Made(sound, (), None, name, True, level)
-    yield feed_html([speech_message(made, player, t, play)]), made, False
+) -> Iterator[tuple[Any, ...]]:
+    """Make speech for one visitor, level by level; see `components.audio.run.show_sound`."""
+
+    def running(live: LiveSpeech) -> tuple[Any, ...]:
+        if live.level is None:
+            return feed_html([wait_message(player, t("audio.reading"))]), None, True
+        return feed_html([level_message(request, live.level, live.id, player, t, play)]), None, True
+
+    def finished(live: LiveSpeech) -> tuple[Any, ...]:
+        level = live.level
+        if level is None or not len(level.sound):  # stopped before there was anything to hear
+            return nothing()
+        voice = bark_voice(request.model)
+        sound = Sound(request, level.codes, level.sound, voice.sample_rate, voice.frame_rate)
+        made = Made(sound, (), None, live.id, True, level)
+        return feed_html([speech_message(made, player, t, play)]), made, False
+
+    def nothing() -> tuple[Any, ...]:
+        return restored(before, player, t), before, False
+
+    views = Views(running, finished, nothing)
+    yield from stream(
+        lambda run: run.follow(bark.speak(request)), LiveSpeech(), slot, player, views, WHEN_DUE
+    )

@@ -15,7 +15,7 @@ from components.audio.speech import show_speech, speech_message
 from components.audio.view import GUESS, feed_html, guess_html, levels_html, player_html, sound_part
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.files import save_wav
-from components.runs.queues import AUDIO
+from components.runs.queues import AUDIO, endpoint
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -272,6 +272,7 @@ def books_message(made: Made, books: int, t: Texts) -> dict[str, Any]:
     } | sound_part(sound.sample_rate, sound.frame_rate, samples)  # fmt: skip
 
 
+@endpoint(AUDIO)
 def generate_audio(
     prompt: str = BarValues.prompt,
     seed: int = 0,

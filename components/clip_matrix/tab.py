@@ -22,7 +22,7 @@ from components.clip_matrix.state import (
     with_images,
 )
 from components.page.prompt_bar import PromptBar
-from components.runs.queues import LIVE, QUIET_MODEL
+from components.runs.queues import LIVE, MODEL, QUIET_MODEL, endpoint
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section, tab_frame
@@ -33,6 +33,7 @@ from pipelines.image.request import Trace
 from pipelines.serving.errors import InputError
 
 
+@endpoint(MODEL)
 def clip_matrix(
     images: list[gr.FileData],
     prompts: list[str],

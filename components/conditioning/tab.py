@@ -1,6 +1,6 @@
 """The conditioning tab: how text and time modulate the network, and what is lost when a way is cut off."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import gradio as gr
 
 from components.conditioning.view import (
     EFFECTS,
+    cut_name,
     cuts_view,
     effects_figures,
     switch_figure,
@@ -16,10 +17,12 @@ from components.conditioning.view import (
 )
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar
-from components.runs.batch import show_when_done, told
-from components.runs.frames import Reel, encode, png_base64
-from components.runs.queues import STEPPER
-from components.runs.slot import RunSlot, RunViews, show_run
+from components.runs.batch import TrialViews, show_trial
+from components.runs.batch_view import running_gallery, running_row, running_status
+from components.runs.frames import LiveFrames, encode, png_base64
+from components.runs.queues import STEPPER, endpoint
+from components.runs.slot import RunSlot
+from components.runs.stream import RunViews, show_run
 from components.runs.trace_view import facts
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -27,7 +30,7 @@ from components.ui.layout import ON_ENTER, html_escape, live_html, section, tab_
 from components.ui.plots import plot
 from pipelines.image import conditioning as pipeline
 from pipelines.image.cross_attention import has_maps
-from pipelines.image.request import ImageRequest, Trace
+from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 from pipelines.image.steering import Steering
 
 OTHERS = ("A red car in the snow.", "A blue bird on the beach.")  # where no second prompt was typed
@@ -72,11 +75,13 @@ def build_conditioning_tab(bar: PromptBar, t: Texts, public: bool) -> None:
     outputs = [*parts.effects, parts.status, parts.draw_stop, bar.trace]
     tab.select(enter, inputs, outputs, **STEPPER)
     parts.draw.click(draw, inputs, outputs, trigger_mode="multiple", **STEPPER)
-    shown = {"trigger_mode": "multiple", **STEPPER, "show_progress": "full"}
-    parts.cut.click(cut, inputs, [parts.cuts, parts.cut_stop], show_progress_on=parts.cuts, **shown)
+    cuts_kept, switches_kept = gr.State(None), gr.State(None)
+    parts.cut.click(
+        cut, [*inputs, cuts_kept], [parts.cuts, cuts_kept, parts.cut_stop], trigger_mode="multiple", **STEPPER
+    )
     parts.switch.click(
-        switch, [*inputs, bar.prompt_b], [parts.row, parts.scores, parts.switch_stop],
-        show_progress_on=parts.row, **shown,
+        switch, [*inputs, bar.prompt_b, switches_kept],
+        [parts.row, parts.scores, switches_kept, parts.switch_stop], trigger_mode="multiple", **STEPPER,
     )  # fmt: skip
     parts.at.release(one, [*inputs, bar.prompt_b, parts.at], parts.one, trigger_mode="multiple", **STEPPER)
     for stop in (parts.draw_stop, parts.cut_stop, parts.switch_stop):
@@ -145,31 +150,16 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
             run=lambda request, _: effects_run(request, slot, t),
         )  # fmt: skip
 
-    # Gradio counts parameters to find the one for the progress bar, so they are spelt out.
     @explained(t)
-    def cut(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str, trace: Trace | None,
-            slot: RunSlot, progress: gr.Progress = gr.Progress()) -> Iterator[Any]:  # noqa: B008  # fmt: skip
-        request = request_like(trace, prompt, negative, seed, scale, steps, model)
-
-        def draw(on_step: Callable[..., None]) -> tuple[Any, ...]:
-            return (cuts_view(request, pipeline.cut_blocks(request, on_step), t),)
-
-        yield from show_when_done(slot, told(progress, t), draw, outputs=2)
+    def cut(*inputs: Any) -> Iterator[Any]:
+        *values, trace, slot, kept = inputs
+        yield from cuts_run(request_like(trace, *values), kept, slot, t)
 
     @explained(t)
-    def switch(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
-               trace: Trace | None, slot: RunSlot, prompt_b: str,
-               progress: gr.Progress = gr.Progress()) -> Iterator[Any]:  # noqa: B008  # fmt: skip
-        request = request_like(trace, prompt, negative, seed, scale, steps, model)
-        other = second_prompt(request.prompt, prompt_b)
-
-        def draw(on_step: Callable[..., None]) -> tuple[Any, ...]:
-            points = pipeline.switch_points(request.num_inference_steps)
-            found = pipeline.switch_prompts(request, other, points, on_step)
-            figure = gr.update(value=switch_figure(found, request.prompt, other, t), visible=True)
-            return switch_row(found, t), figure
-
-        yield from show_when_done(slot, told(progress, t), draw, outputs=3)
+    def switch(*inputs: Any) -> Iterator[Any]:
+        *values, trace, slot, prompt_b, kept = inputs
+        request = request_like(trace, *values)
+        yield from switches_run(request, second_prompt(request.prompt, prompt_b), kept, slot, t)
 
     @explained(t)
     def one(*inputs: Any) -> Iterator[Any]:
@@ -201,7 +191,7 @@ def effects_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]
     yield from show_run(replace(request, look_inside=True), slot, views)
 
 
-def _progress(reel: Reel, t: Texts) -> str:
+def _progress(reel: LiveFrames, t: Texts) -> str:
     total = reel.request.num_inference_steps
     text = t("image.step", step=len(reel.steps), total=total) if reel.steps else t("image.waiting")
     return f'<div class="trace"><p class="remark" role="status">{html_escape(text)}</p></div>'
@@ -221,6 +211,63 @@ def _effects(trace: Trace, t: Texts) -> tuple[Any, ...]:
     )
 
 
+def cuts_run(
+    request: ImageRequest, kept: tuple[Any, ...] | None, slot: RunSlot, t: Texts
+) -> Iterator[tuple[Any, ...]]:
+    """Draw a picture for one visitor with one way of the text cut off at a time.
+
+    Args:
+        request: checked.
+        kept: the values of the trial before.
+        slot: this visitor's; a run in it ends.
+        t: texts.
+
+    Yields:
+        Values for the pictures, what is kept and the stop button.
+    """
+    cuts = pipeline.cut_requests(request)
+    captions = [cut_name(cut, t) for cut in cuts]
+
+    def running(sources: Sequence[str], status: str) -> tuple[Any, ...]:
+        return (running_gallery("trace", captions, sources, status, t),)
+
+    def whole(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
+        return (cuts_view(request, pipeline.finish_cuts(cuts, steps), t),)
+
+    yield from show_trial(list(cuts.values()), slot, "cuts", TrialViews(running, whole, ("",)), kept, t)
+
+
+def switches_run(
+    request: ImageRequest, other: str, kept: tuple[Any, ...] | None, slot: RunSlot, t: Texts
+) -> Iterator[tuple[Any, ...]]:
+    """Draw pictures for one visitor whose prompt gives way to another at different steps.
+
+    Args:
+        request: checked; its prompt is the first.
+        other: the second prompt.
+        kept: the values of the trial before.
+        slot: this visitor's; a run in it ends.
+        t: texts.
+
+    Yields:
+        Values for the row of pictures, the plot, what is kept and the stop button.
+    """
+    points = pipeline.switch_points(request.num_inference_steps)
+    requests = pipeline.switch_requests(request, other, points)
+    captions = [t("conditioning.switch_picture", step=step) for step in points]
+    hidden = gr.update(visible=False)
+
+    def running(sources: Sequence[str], status: str) -> tuple[Any, ...]:
+        return running_status(status, running_row("over", captions, sources)), hidden
+
+    def whole(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
+        found = pipeline.finish_switches(requests, steps)
+        figure = switch_figure(found, request.prompt, other, t)
+        return switch_row(found, t), gr.update(value=figure, visible=True)
+
+    yield from show_trial(requests, slot, "switches", TrialViews(running, whole, ("", hidden)), kept, t)
+
+
 def switch_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:
     """Draw one picture whose prompt gives way to another, showing its steps as they come.
 
@@ -237,10 +284,11 @@ def switch_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:
         finished=lambda trace: (switch_one(request, encode(trace.image), None, t),),
         restored=lambda: (gr.skip(),),
     )
-    for shown in show_run(request, slot, views, keep=False):
+    for shown in show_run(request, slot, views, place="switch-one"):
         yield shown[0]
 
 
+@endpoint(STEPPER)
 def switch_prompts(
     prompt: str = BarValues.prompt,
     prompt_b: str = OTHERS[0],
@@ -275,6 +323,7 @@ def switch_prompts(
     }
 
 
+@endpoint(STEPPER)
 def cut_blocks(
     prompt: str = BarValues.prompt,
     negative_prompt: str = "",

@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from components.runs.frames import Reel, encode
+from components.runs.frames import LiveFrames, encode
 from components.runs.trace_view import hole, picture
 from components.ui.language import Texts
 from components.ui.layout import html_escape
@@ -111,7 +111,7 @@ def _short(text: str, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def switch_one(request: ImageRequest, now: str, reel: Reel | None, t: Texts) -> str:
+def switch_one(request: ImageRequest, now: str, reel: LiveFrames | None, t: Texts) -> str:
     """One picture whose prompt gives way, and where it is.
 
     Args:

@@ -11,6 +11,7 @@ import numpy as np
 from components.context.figures import moves_figure, pair_figure
 from components.context.view import message_html, moves_html, pair_html, verdict_html, view_html, word_label
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.runs.queues import MODEL, endpoint
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section, tab_frame
@@ -204,6 +205,7 @@ def _context_json(context: Context) -> dict[str, Any]:
     }
 
 
+@endpoint(MODEL)
 def context(
     prompt: str = DEFAULT_PROMPT, prompt_b: str = "", model: str = "classroom-clip"
 ) -> dict[str, Any]:

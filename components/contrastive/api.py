@@ -3,6 +3,7 @@
 import gradio as gr
 
 from components.contrastive.state import EXPERIMENTS, measured, recipe_of
+from components.runs.queues import TRAINING, endpoint
 from components.ui.uploads import open_uploads
 from pipelines.clip import contrastive_pairs
 from pipelines.clip.clip_matrix import compute_clip_matrix
@@ -14,6 +15,7 @@ from pipelines.serving.live_training import trainings
 _API_STEPS = 200
 
 
+@endpoint(TRAINING)
 def train_contrastive(
     images: list[gr.FileData] | None = None,
     captions: list[str] | None = None,

@@ -1,9 +1,7 @@
 """What one visitor of the contrastive tab has on the desk, and the stream of their training."""
 
 import itertools
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from PIL import Image
 
 from components.contrastive.view import pulse_html, stage_html
 from components.runs.frames import thumbnail
+from components.runs.training import show_training
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.uploads import KEPT_SIDE, strip_html
@@ -142,21 +141,15 @@ def train(desk: Desk, step: int | None, pace: float, burst: int = BURST) -> Iter
     Raises:
         InputError: what `Trainings.run` raises.
     """
-    run = trainings.run(desk.key, step)
     sent = [0] * _LOST
-    shown = due = time.monotonic()
-    with closing(run):
-        yield pulse_of(desk, running=True)
-        for _ in itertools.islice(run, burst):
-            now = time.monotonic()
-            if now - shown >= SHOWN_EVERY:
-                yield pulse_of(desk, True, sent[0])
-                sent = [*sent[1:], len(trainings.records(desk.key)) if desk.there else 0]
-                shown = now
-            due = max(due + 1 / pace, now) if pace else now
-            run.wait(due - time.monotonic())
-    if not run.superseded:
-        yield pulse_of(desk)
+
+    def running() -> str:
+        page = pulse_of(desk, True, sent[0])
+        sent[:] = [*sent[1:], len(trainings.records(desk.key)) if desk.there else 0]
+        return page
+
+    run = trainings.run(desk.key, step)
+    yield from show_training(run, burst, running, lambda: pulse_of(desk), SHOWN_EVERY, pace)
 
 
 def with_own_pictures(desk: Desk, images: Sequence[Image.Image], names: Sequence[str]) -> Desk:

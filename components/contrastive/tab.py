@@ -33,6 +33,7 @@ from components.ui.layout import live_html, section, tab_frame
 from components.ui.uploads import accept_named, sources_html
 from pipelines.clip import contrastive_pairs
 from pipelines.clip.contrastive import BATCHES, TEMPERATURES
+from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import trainings
 
 API: dict[str, Callable[..., Any]] = {"train_contrastive": train_contrastive}
@@ -125,7 +126,7 @@ def _layout(t: Texts) -> _Parts:
 
 
 def _fresh(desk: Desk, given: tuple[Any, ...], owner: str, burst: int, t: Texts) -> Iterator[Any]:
-    """A new training and its first steps, as values of desk, stage and pulse.
+    """A new training and its first steps, as values of desk, stage and pulse; none if put away by then.
 
     Args:
         desk: with the pairs.
@@ -135,9 +136,14 @@ def _fresh(desk: Desk, given: tuple[Any, ...], owner: str, burst: int, t: Texts)
         t: texts of the page.
     """
     experiment, batch, kind, tau, pace = given
-    desk, stage = begun(desk, experiment, batch, tau if kind == "fixed" else None, owner, t)
+    try:
+        desk, stage = begun(desk, experiment, batch, tau if kind == "fixed" else None, owner, t)
+    except InputError as error:
+        if error.key == "training_gone":  # put away by the visitor's next start before it was shown
+            return
+        raise
     yield desk, stage, pulse_of(desk, running=burst > 0)
-    if burst:
+    if burst and desk.there:
         for pulse in train(desk, None, PACES[pace], burst):
             yield gr.skip(), gr.skip(), pulse
 
@@ -146,10 +152,10 @@ def _with_pairs(
     desk: Desk, captions: Any, given: tuple[Any, ...], owner: str, burst: int, t: Texts
 ) -> Iterator[Any]:
     """`_fresh`, and with its first values those of the box of captions and of the strip of pictures."""
-    fresh = _fresh(desk, given, owner, burst, t)
-    yield *next(fresh), captions, strip_of(desk, t)
-    for values in fresh:
-        yield *values, gr.skip(), gr.skip()
+    laid = captions, strip_of(desk, t)
+    for values in _fresh(desk, given, owner, burst, t):
+        yield *values, *laid
+        laid = gr.skip(), gr.skip()
 
 
 def _laid(desk: Desk, t: Texts) -> tuple[Any, ...]:

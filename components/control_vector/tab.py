@@ -10,7 +10,7 @@ from components.control_vector import blend as trials
 from components.control_vector.view import handed_view, names_of, table_html
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.files import save_png
-from components.runs.queues import LIVE
+from components.runs.queues import LIVE, MODEL, STEPPER, endpoint
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
 from components.ui.layout import html_escape, live_html, section, tab_frame
@@ -92,6 +92,7 @@ def _follow(t: Texts) -> Callable[..., Any]:
     return follow
 
 
+@endpoint(MODEL)
 def control_vector(prompt: str = DEFAULT_PROMPT, model: str = "classroom-image") -> dict[str, Any]:
     """Show what exactly a picture model is handed for a text, and which parts of it the model reads.
 
@@ -132,6 +133,7 @@ def control_vector(prompt: str = DEFAULT_PROMPT, model: str = "classroom-image")
     }  # fmt: skip
 
 
+@endpoint(STEPPER)
 def steer(
     prompt: str = DEFAULT_PROMPT,
     prompt_b: str = trials.PARTNER,

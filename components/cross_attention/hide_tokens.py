@@ -12,7 +12,8 @@ from PIL import Image
 from components.cross_attention.view import still_view, token_rows
 from components.page.picture_tabs import request_like
 from components.page.prompt_bar import PromptBar
-from components.runs.batch import show_when_done, told
+from components.runs.batch import TrialViews, show_trial
+from components.runs.batch_view import running_gallery
 from components.runs.frames import encode
 from components.runs.queues import MODEL, STEPPER
 from components.runs.slot import RunSlot
@@ -24,9 +25,10 @@ from components.ui.numbers import fixed, short
 from components.ui.plots import plot, style
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import cross_attention_of_picture as picture_attention
-from pipelines.image.request import ImageRequest
+from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.serving.measured import figure
 from pipelines.serving.uploads import open_picture
+from pipelines.text.pieces import Piece
 from pipelines.text.tokens import colour_keys
 
 
@@ -38,6 +40,7 @@ class HiddenSection:
     stop: gr.Button
     figure: gr.Plot
     pictures: gr.HTML
+    kept: gr.State
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def build_hidden_section(t: Texts) -> HiddenSection:
         stop,
         figure,
         live_html("cross_attention/view", "attention-hidden", t("cross_attention.hidden_title")),
+        gr.State(None),
     )
 
 
@@ -85,38 +89,45 @@ def wire_hidden(part: HiddenSection, inputs: Sequence[Any], t: Texts) -> None:
         t: texts.
     """
 
-    # Gradio counts parameters to find the one for the progress bar, so they are spelt out.
     @explained(t)
-    def hide(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str, trace: Any,
-             slot: RunSlot, progress: gr.Progress = gr.Progress()) -> Iterator[Any]:  # noqa: B008  # fmt: skip
-        request = request_like(trace, prompt, negative, seed, scale, steps, model)
-        yield from hidden_run(request, slot, progress, t)
+    def hide(*given: Any) -> Iterator[Any]:
+        *values, trace, slot, kept = given
+        yield from hidden_run(request_like(trace, *values), kept, slot, t)
 
     part.start.click(
-        hide, inputs, [part.figure, part.pictures, part.stop], trigger_mode="multiple",
-        **STEPPER | {"show_progress": "full", "show_progress_on": part.pictures},
+        hide, [*inputs, part.kept], [part.figure, part.pictures, part.kept, part.stop],
+        trigger_mode="multiple", **STEPPER,
     )  # fmt: skip
     part.stop.click(lambda slot: slot.stop(), inputs[-1], queue=False, api_visibility="private")
 
 
-def hidden_run(request: ImageRequest, slot: RunSlot, progress: gr.Progress, t: Texts) -> Iterator[Any]:
+def hidden_run(
+    request: ImageRequest, kept: tuple[Any, ...] | None, slot: RunSlot, t: Texts
+) -> Iterator[tuple[Any, ...]]:
     """Hide each token for one visitor.
 
     Args:
         request: checked.
+        kept: the values of the trial before.
         slot: this visitor's; a run in it ends.
-        progress: told after every step.
         t: texts.
 
     Yields:
-        Values for figure, pictures and stop button; a run that was stopped leaves what was there before.
+        Values for figure, pictures, what is kept and stop button.
     """
+    batch = pipeline.HiddenBatch(request)
+    captions = hidden_captions(batch.pieces, t)
+    hidden = gr.update(visible=False)
 
-    def draw(on_step: Callable[..., None]) -> tuple[Any, ...]:
-        found = pipeline.hide_tokens(request, on_step)
+    def running(sources: Sequence[str], status: str) -> tuple[Any, ...]:
+        return hidden, running_gallery("xa still", captions, sources, status, t)
+
+    def whole(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
+        found = batch.finish(steps)
         return gr.update(value=hidden_figure(found, t), visible=True), hidden_pictures(found, t)
 
-    yield from show_when_done(slot, told(progress, t), draw, outputs=3)
+    views = TrialViews(running, whole, (hidden, ""))
+    yield from show_trial(batch.requests, slot, "hidden", views, kept, t, batch.add)
 
 
 def hidden_figure(found: pipeline.HiddenTokens, t: Texts) -> go.Figure:
@@ -145,13 +156,17 @@ def hidden_figure(found: pipeline.HiddenTokens, t: Texts) -> go.Figure:
     return style(fig, t, height=110 + 42 * len(places))
 
 
+def hidden_captions(pieces: Sequence[Piece], t: Texts) -> list[str]:
+    """What each picture lacks, the one with all tokens first."""
+    names = [row["name"] for row in token_rows(pieces, t)[:-1]]
+    without = [t("cross_attention.without_token", token=name) for name in names]
+    return [t("cross_attention.hidden_none"), *without]
+
+
 def hidden_pictures(found: pipeline.HiddenTokens, t: Texts) -> str:
     """The picture with all tokens and those without each, and what the comparison says."""
     names = [row["name"] for row in token_rows(found.pieces, t)[:-1]]
-    captions = [
-        t("cross_attention.hidden_none"),
-        *(t("cross_attention.without_token", token=n) for n in names),
-    ]
+    captions = hidden_captions(found.pieces, t)
     figures = "".join(
         f'<figure><img src="{encode(image)}" alt="{html_escape(caption)}">'
         f"<figcaption>{html_escape(caption)}</figcaption></figure>"

@@ -15,9 +15,10 @@ from components.cross_attention.hide_tokens import (
 from components.cross_attention.view import trace_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar
-from components.runs.frames import Reel
-from components.runs.queues import STEPPER
-from components.runs.slot import RunSlot, RunViews, show_run
+from components.runs.frames import LiveFrames
+from components.runs.queues import STEPPER, endpoint
+from components.runs.slot import RunSlot
+from components.runs.stream import RunViews, show_run
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, html_escape, live_html, section, tab_frame
@@ -100,7 +101,7 @@ def look_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Te
     yield from show_run(replace(request, look_inside=True), slot, views)
 
 
-def _running(reel: Reel, t: Texts) -> tuple[Any, ...]:
+def _running(reel: LiveFrames, t: Texts) -> tuple[Any, ...]:
     total = reel.request.num_inference_steps
     if not reel.steps:
         page = f'<p class="waiting">{html_escape(t("image.waiting"))}</p>'
@@ -132,6 +133,7 @@ def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]
     return _frame(page), gr.update(interactive=False), gr.skip()
 
 
+@endpoint(STEPPER)
 def cross_attention(
     prompt: str = BarValues.prompt,
     negative_prompt: str = "",

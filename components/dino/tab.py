@@ -12,7 +12,7 @@ from components.dino.training import API as TRAINING_API
 from components.dino.training import build_training_section, wire_training
 from components.dino.view import alert_html, neighbours_html, patches_html, waiting_html
 from components.page.prompt_bar import PromptBar
-from components.runs.queues import QUIET_MODEL
+from components.runs.queues import MODEL, QUIET_MODEL, endpoint
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame
@@ -171,6 +171,7 @@ def build_dino_tab(bar: PromptBar, t: Texts, public: bool) -> None:
     wire_training(training, tab, t)
 
 
+@endpoint(MODEL)
 def dino_features(
     images: list[gr.FileData], model: str = "classroom-dino", clip_model: str = "classroom-clip"
 ) -> dict[str, Any]:

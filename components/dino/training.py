@@ -1,10 +1,6 @@
 """The live part of the DINO tab: a visitor's own student and teacher."""
 
-import itertools
-import math
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,19 +9,13 @@ import gradio as gr
 
 from components.dino.training_view import state_of, training_html
 from components.dino.view import waiting_html
-from components.runs.queues import QUIET_MODEL, TRAINING
-from components.runs.training import owner_of
+from components.runs.queues import QUIET_MODEL, TRAINING, endpoint
+from components.runs.training import owner_of, show_training
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
 from components.ui.training_console import console_html
-from pipelines.dino.training import (
-    MOMENTUM_HIGHEST,
-    DinoLearner,
-    DinoRecord,
-    Settings,
-    neighbour_share,
-)
+from pipelines.dino.training import MOMENTUM_HIGHEST, DinoLearner, DinoRecord, Settings, neighbour_share
 from pipelines.serving.checks import MAX_SEED, whole
 from pipelines.serving.compute import on_compute_thread, one_core
 from pipelines.serving.live_training import MOST_STEPS, Run, trainings
@@ -109,7 +99,9 @@ def _training(t: Texts, burst: int) -> Callable[..., Any]:
         settings = Settings(momentum, centering, sharpening)
         step = int(event.step) if trainings.holds(key) else 0
         if not trainings.holds(key):
-            key = trainings.begin(lambda: DinoLearner(0, settings), owner_of(request))
+            key = _begun(0, settings, request)
+            if not trainings.holds(key):  # put away by the visitor's next start
+                return
         run = trainings.run(key, step)
         trainings.learner(key).change(settings, after_rewind=step)
         yield from _shown(run, key, burst, t)
@@ -117,17 +109,22 @@ def _training(t: Texts, burst: int) -> Callable[..., Any]:
     return pressed
 
 
+def _begun(seed: int, settings: Settings, request: gr.Request) -> str:
+    """The key of a visitor's new training, in place of the one before."""
+    return trainings.begin(lambda: DinoLearner(seed, settings), owner_of(request), kind="dino")
+
+
 def _renewing(t: Texts) -> Callable[..., Any]:
     """A handler that puts other random weights in the place of what was learned."""
 
     @explained(t)
-    def pressed(
-        request: gr.Request, key: str, momentum: float, centering: bool, sharpening: bool
-    ) -> tuple[str, str]:
+    def pressed(request: gr.Request, key: str, momentum: float, centering: bool, sharpening: bool) -> Any:
         settings = Settings(momentum, centering, sharpening)
         seed = trainings.learner(key).seed + 1 if trainings.holds(key) else 1
         trainings.free(key)
-        key = trainings.begin(lambda: DinoLearner(seed, settings), owner_of(request))
+        key = _begun(seed, settings, request)
+        if not trainings.holds(key):  # put away by the visitor's next start
+            return gr.skip(), gr.skip()
         return training_html(trainings.records(key), t), key
 
     return pressed
@@ -159,17 +156,14 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
 
 def _shown(run: Run[DinoRecord], key: str, burst: int, t: Texts) -> Iterator[Any]:
     """A training while it runs; each view has all that was measured. The last one says that it rests."""
-    shown = -math.inf
-    yield training_html(trainings.records(key), t, running=True), key
-    with closing(run):
-        for _ in itertools.islice(run, burst):
-            if time.monotonic() - shown >= PACE and not run.ended:
-                yield training_html(trainings.records(key), t, running=True), gr.skip()
-                shown = time.monotonic()
-    if not run.superseded:
-        yield training_html(trainings.records(key), t), gr.skip()
+
+    def view(running: bool) -> tuple[str, str]:
+        return training_html(trainings.records(key), t, running=running), key
+
+    yield from show_training(run, burst, lambda: view(True), lambda: view(False), PACE)
 
 
+@endpoint(TRAINING)
 def train_dino(
     steps: int = 60, momentum: float = 0.95, centering: bool = True, sharpening: bool = True, seed: int = 0
 ) -> dict[str, Any]:

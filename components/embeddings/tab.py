@@ -9,6 +9,7 @@ from components.embeddings.directions import build_arithmetic, build_directions
 from components.embeddings.map import lay_out_map, wire_map
 from components.embeddings.view import STYLE
 from components.page.prompt_bar import PromptBar
+from components.runs.queues import MODEL, endpoint
 from components.ui.language import Texts
 from components.ui.layout import tab_frame
 from pipelines.clip.embeddings import difference, embed
@@ -30,6 +31,7 @@ def build_embeddings_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         build_arithmetic(bar, tab, view.is_open, t)
 
 
+@endpoint(MODEL)
 def embeddings(
     prompt: str = "A small cat on a bed.",
     prompt_b: str = "",

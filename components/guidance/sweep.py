@@ -10,17 +10,19 @@ import gradio as gr
 from components.guidance.view import sweep_figure, sweep_row, sweep_summary
 from components.page.picture_tabs import example_request, request_like
 from components.page.prompt_bar import BarValues
-from components.runs.batch import show_when_done, told
+from components.runs.batch import TrialViews, show_trial
+from components.runs.batch_view import running_row, running_status
 from components.runs.frames import png_base64
-from components.runs.queues import STEPPER
+from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
+from components.ui.numbers import short
 from components.ui.plots import plot
-from pipelines.image.guidance import GuidanceSweep
+from pipelines.image.guidance import GuidanceSweep, finish_sweep, sweep_requests
 from pipelines.image.guidance import guidance_sweep as run_sweep
-from pipelines.image.request import ImageRequest, Trace
+from pipelines.image.request import DenoiseStep, ImageRequest
 
 SCALES = (0.0, 1.0, 2.0, 3.5, 5.0, 8.0, 12.0, 20.0)
 # Eight pictures over their eight points need room: where there is too little, both scroll together.
@@ -50,7 +52,7 @@ class SweepSection:
         row: the pictures.
         figure: CLIP score against scale.
         summary: what came out, for which run.
-        swept: the `ImageRequest` whose sweep is shown, or None.
+        kept: the values of the last sweep, or None.
     """
 
     start: gr.Button
@@ -58,7 +60,7 @@ class SweepSection:
     row: gr.HTML
     figure: gr.Plot
     summary: gr.HTML
-    swept: gr.State
+    kept: gr.State
 
 
 def build_sweep_section(t: Texts) -> SweepSection:
@@ -90,9 +92,9 @@ def wire_sweep(sweep: SweepSection, inputs: Sequence[Any], after: Sequence[Any],
     """
     on_click, on_enter = _handlers(t)
     call: dict[str, Any] = {
-        "inputs": [*inputs, sweep.swept],
-        "outputs": [sweep.row, sweep.figure, sweep.summary, sweep.swept, sweep.stop],
-        **STEPPER, "show_progress": "full", "show_progress_on": sweep.row,
+        "inputs": [*inputs, sweep.kept],
+        "outputs": [sweep.row, sweep.figure, sweep.summary, sweep.kept, sweep.stop],
+        **STEPPER,
     }  # fmt: skip
     sweep.start.click(on_click, trigger_mode="multiple", **call)
     for event in after:
@@ -102,56 +104,59 @@ def wire_sweep(sweep: SweepSection, inputs: Sequence[Any], after: Sequence[Any],
 
 
 def sweep_run(
-    request: ImageRequest, slot: RunSlot, progress: gr.Progress, t: Texts
+    request: ImageRequest, kept: tuple[Any, ...] | None, slot: RunSlot, t: Texts
 ) -> Iterator[tuple[Any, ...]]:
-    """Sweep for one visitor.
+    """Sweep for one visitor, all pictures coming out of the noise together.
 
     Args:
         request: checked; its own scale is not used.
+        kept: the values of the sweep before.
         slot: this visitor's; a run in it ends.
-        progress: told after every step.
         t: texts.
 
     Yields:
-        Values for row, figure, summary, swept request and stop button; a sweep that was stopped
-        leaves what was there before.
+        Values for row, figure, summary, what is kept and stop button.
     """
+    captions = [t("guidance.now", scale=short(scale, t)) for scale in SCALES]
 
-    def draw(on_step: Callable[..., None]) -> tuple[Any, ...]:
-        return _views(request, run_sweep(request, SCALES, on_step), t)
+    def running(sources: Sequence[str], status: str) -> tuple[Any, ...]:
+        return running_row("row", captions, sources), gr.update(visible=False), running_status(status)
 
-    yield from show_when_done(slot, told(progress, t), draw, outputs=5)
+    def whole(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
+        return _views(request, finish_sweep(request, SCALES, steps), t)
+
+    views = TrialViews(running, whole, ("", gr.update(visible=False), ""))
+    yield from show_trial(sweep_requests(request, SCALES), slot, "sweep", views, kept, t)
 
 
 def _views(request: ImageRequest, sweep: GuidanceSweep, t: Texts) -> tuple[Any, ...]:
-    return sweep_row(sweep, t), sweep_figure(sweep, t), sweep_summary(request, sweep, t), request
+    figure = gr.update(value=sweep_figure(sweep, t), visible=True)
+    return sweep_row(sweep, t), figure, sweep_summary(request, sweep, t)
 
 
 def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """What the button does, and what happens when the tab has no sweep to show yet."""
 
-    # Gradio counts parameters to find the one for the progress bar, so they are spelt out.
     @explained(t)
-    def on_click(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
-                 trace: Trace | None, slot: RunSlot, swept: ImageRequest | None,
-                 progress: gr.Progress = gr.Progress()) -> Iterator[Any]:  # noqa: B008  # fmt: skip
-        request = request_like(trace, prompt, negative, seed, scale, steps, model)
-        yield from sweep_run(request, slot, progress, t)
+    def on_click(*inputs: Any) -> Iterator[Any]:
+        *values, trace, slot, kept = inputs
+        yield from sweep_run(request_like(trace, *values), kept, slot, t)
 
     @explained(t)
-    def on_enter(prompt: str, negative: str, seed: int, scale: float, steps: int, model: str,
-                 trace: Trace | None, slot: RunSlot, swept: ImageRequest | None,
-                 progress: gr.Progress = gr.Progress()) -> Iterator[Any]:  # noqa: B008  # fmt: skip
-        if swept is not None or trace is None or slot.busy:
+    def on_enter(*inputs: Any) -> Iterator[Any]:
+        *_, trace, slot, kept = inputs
+        if kept is not None or trace is None or slot.busy:
             yield (gr.skip(),) * 5
         elif compute_example_sweep.cache_info().currsize and trace.request == example_request():
-            yield *_views(trace.request, compute_example_sweep(), t), gr.skip()
+            values = _views(trace.request, compute_example_sweep(), t)
+            yield *values, values, gr.skip()
         else:
-            yield from sweep_run(trace.request, slot, progress, t)
+            yield from sweep_run(trace.request, None, slot, t)
 
     return on_click, on_enter
 
 
+@endpoint(STEPPER)
 def guidance_sweep(
     prompt: str = BarValues.prompt,
     negative_prompt: str = "",

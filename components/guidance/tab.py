@@ -1,26 +1,26 @@
 """The guidance tab: what the text wants, as the difference that it makes."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from components.guidance.sweep import build_sweep_section, guidance_sweep, wire_sweep
 from components.guidance.view import away_idle, away_view, dial_view, sum_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import GUIDANCE, BarValues, PromptBar
-from components.runs.frames import Reel, encode
+from components.runs.batch import TrialViews, show_trial
+from components.runs.frames import LiveFrames, encode
 from components.runs.queues import STEPPER
-from components.runs.slot import RunSlot, RunViews, show_run
+from components.runs.slot import RunSlot
+from components.runs.stream import RunViews, show_run
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
 from components.ui.numbers import short
 from pipelines.image import image
-from pipelines.image.request import ImageRequest, Trace
+from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 
 
 def build_guidance_tab(bar: PromptBar, t: Texts, public: bool) -> None:
@@ -59,20 +59,34 @@ def build_guidance_tab(bar: PromptBar, t: Texts, public: bool) -> None:
     drawn = draw.click(rerun, **rerun_call)
     entered = tab.select(enter, inputs, dial_outputs, **STEPPER)
     wire_sweep(sweep, inputs, [turned_and_drawn, drawn, entered], t)
-    gr.on([away[0].click, away[1].submit], _away_handler(t), [*inputs, away[1]], away[2],
-          trigger_mode="multiple", **STEPPER)  # fmt: skip
-    stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
+    gr.on([away.start.click, away.text.submit], _away_handler(t), [*inputs, away.text, away.kept],
+          [away.view, away.kept, away.stop], trigger_mode="multiple", **STEPPER)  # fmt: skip
+    for button in (stop, away.stop):
+        button.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
 
 
-def _away_section(t: Texts) -> tuple[gr.Button, gr.Textbox, gr.HTML]:
+@dataclass(frozen=True)
+class _Away:
+    """The components of the comparison without and with a negative prompt."""
+
+    text: gr.Textbox
+    start: gr.Button
+    stop: gr.Button
+    view: gr.HTML
+    kept: gr.State
+
+
+def _away_section(t: Texts) -> _Away:
     section(t("guidance.negative_title"), t("guidance.negative_hint"))
     with gr.Row(equal_height=False, elem_classes="away-row"):
         text = gr.Textbox(
             t("guidance.negative_default"), label=t("guidance.negative_prompt"), elem_id="away-text",
             elem_classes="sv-text", scale=3, min_width=320,
         )  # fmt: skip
-        button = gr.Button(t("guidance.negative"), elem_id="away", scale=2)
-    return button, text, live_html("runs/trace", "guidance-away", t("guidance.negative_title"), away_idle(t))
+        start = gr.Button(t("guidance.negative"), elem_id="away", scale=2)
+        stop = gr.Button(t("guidance.stop"), variant="stop", elem_id="away-stop", interactive=False, scale=0)
+    view = live_html("runs/trace", "guidance-away", t("guidance.negative_title"), away_idle(t))
+    return _Away(text, start, stop, view, gr.State(None))
 
 
 def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -116,7 +130,7 @@ def turn(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Texts)
     yield from show_run(request, slot, views)
 
 
-def _turning(reel: Reel, before: tuple[str, float] | None, t: Texts) -> tuple[Any, ...]:
+def _turning(reel: LiveFrames, before: tuple[str, float] | None, t: Texts) -> tuple[Any, ...]:
     if not reel.steps:
         page = dial_view(reel.request, "", t("image.waiting"), before, t)
         return page, gr.skip(), gr.update(interactive=True), gr.skip()
@@ -146,42 +160,40 @@ def _show(trace: Trace, before: tuple[str, float] | None, slot: RunSlot, t: Text
 
 def _away_handler(t: Texts) -> Callable[..., Any]:
     @explained(t)
-    def compare(*inputs: Any) -> Iterator[str]:
-        *values, trace, slot, away = inputs
+    def compare(*inputs: Any) -> Iterator[Any]:
+        *values, trace, slot, away, kept = inputs
         request = replace(request_like(trace, *values), negative_prompt=away or "").validated()
-        yield from compare_without_and_with(request, slot, t)
+        yield from compare_without_and_with(request, kept, slot, t)
 
     return compare
 
 
-def compare_without_and_with(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[str]:
+def compare_without_and_with(
+    request: ImageRequest, kept: tuple[Any, ...] | None, slot: RunSlot, t: Texts
+) -> Iterator[tuple[Any, ...]]:
     """Draw one seed twice, without and with the request's negative prompt, side by side.
 
     Args:
         request: checked.
+        kept: the values of the comparison before.
         slot: this visitor's; a run in it ends.
         t: texts.
 
     Yields:
-        The view after every step of both.
+        Values for the view, what is kept and the stop button.
     """
-    run = slot.begin()
-    yield away_view(request, None, t("image.waiting"), t)
-    plain = replace(request, negative_prompt="")
-    try:
-        with closing(run.steps(plain)) as without, closing(run.steps(request)) as steered:
-            for pair in zip(without, steered, strict=False):
-                estimates = np.stack([step.denoised_guided for step in pair])
-                left, right = (encode(p) for p in image.preview(estimates, request.model))
-                status = t("guidance.now_step", step=pair[0].index + 1, total=pair[0].total)
-                yield away_view(request, (left, right), status, t)
-        if run.ended:
-            return
-        pictures = image.decode(np.stack([step.latents for step in pair]), request.model)
-    finally:
-        run.finished = True
-    remark = t("guidance.negative_change", change=short(image.picture_change(*pictures), t))
-    yield away_view(request, (encode(pictures[0]), encode(pictures[1])), remark, t)
+
+    def running(sources: Sequence[str], status: str) -> tuple[Any, ...]:
+        return (away_view(request, (sources[0], sources[1]) if sources else None, status, t),)
+
+    def whole(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
+        one, other = image.decode_steps(steps, request.model)
+        remark = t("guidance.negative_change", change=short(image.picture_change(one, other), t))
+        return (away_view(request, (encode(one), encode(other)), remark, t),)
+
+    views = TrialViews(running, whole, (away_idle(t),))
+    requests = [replace(request, negative_prompt=""), request]
+    yield from show_trial(requests, slot, "away", views, kept, t)
 
 
 API: dict[str, Callable[..., Any]] = {"guidance_sweep": guidance_sweep}

@@ -7,12 +7,13 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.page.picture_tabs import example_if_ready, observed, open_tab
+from components.page.picture_tabs import example_if_ready, open_tab, with_inside_if_slow
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.files import save_png
-from components.runs.frames import Reel
-from components.runs.queues import STEPPER
-from components.runs.slot import RunSlot, RunViews, show_run
+from components.runs.frames import LiveFrames
+from components.runs.queues import STEPPER, endpoint
+from components.runs.slot import RunSlot
+from components.runs.stream import RunViews, show_run
 from components.runs.trace_view import finished_view, running_view
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -110,10 +111,10 @@ def draw_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Te
         finished=lambda trace: _show(trace, slot, t, _remark(trace, previous, t)),
         restored=lambda: _restore(previous, slot, t),
     )
-    yield from show_run(observed(request), slot, views)
+    yield from show_run(with_inside_if_slow(request), slot, views)
 
 
-def _running(reel: Reel, t: Texts) -> tuple[Any, ...]:
+def _running(reel: LiveFrames, t: Texts) -> tuple[Any, ...]:
     page = running_view(reel, t)
     if reel.steps:
         return page, gr.skip(), gr.skip(), gr.skip()
@@ -145,6 +146,7 @@ def _remark(trace: Trace, previous: Trace | None, t: Texts) -> str:
     return t("image.repeated", difference=int(np.abs(old - new).max()))
 
 
+@endpoint(STEPPER)
 def generate_image(
     prompt: str = BarValues.prompt,
     negative_prompt: str = "",

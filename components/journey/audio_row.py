@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.audio.run import Made, Progress, example_if_ready, grow_sound
+from components.audio.run import Made, Progress, example_if_ready, stream_sound
 from components.audio.view import code_colours, seconds_text
 from components.journey.time_row import TimeRow, build_time_row, station_page
 from components.journey.view import hole
@@ -14,6 +14,7 @@ from components.page.prompt_bar import PromptBar
 from components.runs.frames import encode_exactly
 from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
+from components.runs.stream import Views
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from pipelines.audio.audio import audio_model
@@ -101,8 +102,19 @@ def build_sound_row(bar: PromptBar, t: Texts) -> TimeRow:
         if made is not None:
             yield sound_station(made, t)
             return
-        yield waiting_sound(t)
-        for progress in grow_sound(request, slot):
-            yield sound_station(progress.made(), t) if progress.whole else running_sound(progress, t)
+        yield from (page for (page,) in sound_run(request, slot, t))
 
     return build_time_row(bar, t, "audio", waiting_sound(t), fill, AUDIO)
+
+
+def sound_run(request: AudioRequest, slot: RunSlot, t: Texts) -> Iterator[tuple[str]]:
+    """Make the sound; views of the station while it grows."""
+
+    def running(progress: Progress) -> tuple[str]:
+        return (running_sound(progress, t) if progress.frames else waiting_sound(t),)
+
+    def finished(progress: Progress) -> tuple[str]:
+        return (sound_station(progress.made(), t),) if progress.whole else running(progress)
+
+    views = Views(running, finished, lambda: (waiting_sound(t),))
+    yield from stream_sound(Progress(request, None, "", False), slot, "journey-audio", views)

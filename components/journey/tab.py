@@ -12,9 +12,10 @@ from components.journey.video_row import build_film_row
 from components.journey.view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar, run_values, values_from_query
-from components.runs.frames import Reel
-from components.runs.queues import STEPPER, TEXT
-from components.runs.slot import RunSlot, RunViews, show_run
+from components.runs.frames import LiveFrames
+from components.runs.queues import STEPPER, TEXT, endpoint
+from components.runs.slot import RunSlot
+from components.runs.stream import RunViews, show_run
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, html_escape, live_html, tab_frame
@@ -172,7 +173,7 @@ def journey_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t:
     yield from show_run(request, slot, views)
 
 
-def _running(request: ImageRequest, reel: Reel, t: Texts) -> tuple[Any, ...]:
+def _running(request: ImageRequest, reel: LiveFrames, t: Texts) -> tuple[Any, ...]:
     return steering_view(request, reel, None, None, t), gr.update(interactive=True), gr.skip()
 
 
@@ -188,6 +189,7 @@ def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]
     return waiting_view(STEERING, t), gr.update(interactive=False), gr.skip()
 
 
+@endpoint(STEPPER)
 def follow_prompt(
     prompt: str = BarValues.prompt,
     seed: int = 0,

@@ -9,7 +9,7 @@ import gradio as gr
 from components.journey.view import READING, STEERING, card, row
 from components.page.prompt_bar import PromptBar, values_from_query
 from components.runs.slot import RunSlot
-from components.ui.errors import message
+from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html
 from pipelines.image.request import Trace
@@ -70,6 +70,7 @@ def build_time_row(
         wiring: how its handler is called.
     """
 
+    @explained(t)
     def handler(
         prompt: str, seed: int, trace: Trace | None, slot: RunSlot, request: gr.Request
     ) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.video.run import film_run, shot_of
-from components.video.sheets import FilmReel, Shot
+from components.video.sheets import LiveFilm, Shot
 from pipelines.serving import catalogue
 from pipelines.video.request import FilmRequest
 from pipelines.video.words import said_motion, with_motion_word
@@ -45,7 +45,7 @@ def waiting_station(t: Texts) -> str:
     return station_page("video", hole(t), "…", t)
 
 
-def running_station(reel: FilmReel, t: Texts) -> str:
+def running_station(reel: LiveFilm, t: Texts) -> str:
     """All frames of the step that was taken last."""
     if not reel.steps:
         return waiting_station(t)

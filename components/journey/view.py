@@ -7,7 +7,7 @@ from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from components.control_vector.view import heat_uri
-from components.runs.frames import Frames, Reel, encode, encode_exactly
+from components.runs.frames import Frames, LiveFrames, encode, encode_exactly
 from components.runs.trace_view import facts
 from components.ui.colors import text_on, token_colours
 from components.ui.language import Texts
@@ -129,7 +129,7 @@ def _vector(reading: Reading, t: Texts) -> tuple[str, str]:
 
 
 def steering_view(
-    request: ImageRequest, frames: Frames | Reel, trace: Trace | None, score: float | None, t: Texts
+    request: ImageRequest, frames: Frames | LiveFrames, trace: Trace | None, score: float | None, t: Texts
 ) -> str:
     """The four stations at which the text steers.
 
@@ -161,7 +161,7 @@ def _shot(source: str, alt: str, kind: str = "") -> str:
     return f'<img class="shot {kind}" src="{source}" alt="{html_escape(alt)}">'
 
 
-def _film(request: ImageRequest, frames: Frames | Reel, t: Texts) -> tuple[str, str]:
+def _film(request: ImageRequest, frames: Frames | LiveFrames, t: Texts) -> tuple[str, str]:
     total, done = request.num_inference_steps, len(frames.guided)
     shown = sorted({round(i * (total - 1) / (FILM - 1)) for i in range(FILM)})
     shots = [
@@ -172,7 +172,7 @@ def _film(request: ImageRequest, frames: Frames | Reel, t: Texts) -> tuple[str, 
     return f'<span class="film">{"".join(shots)}</span>', html_escape(words)
 
 
-def _guidance(request: ImageRequest, frames: Frames | Reel, t: Texts) -> tuple[str, str]:
+def _guidance(request: ImageRequest, frames: Frames | LiveFrames, t: Texts) -> tuple[str, str]:
     words = html_escape(t("journey.say_guidance", scale=short(request.guidance_scale, t)))
     if not frames.prompt:
         return hole(t), words
@@ -186,7 +186,7 @@ def _guidance(request: ImageRequest, frames: Frames | Reel, t: Texts) -> tuple[s
     return f'<span class="pair">{pair}</span>', words
 
 
-def _looks(trace: Trace | None, frames: Frames | Reel, t: Texts) -> tuple[str, str]:
+def _looks(trace: Trace | None, frames: Frames | LiveFrames, t: Texts) -> tuple[str, str]:
     if trace is None or not has_maps(trace):
         return hole(t), html_escape(t("journey.say_attention_none"))
     maps = trace_maps(trace).finest
@@ -210,7 +210,9 @@ def _tint(cells: np.ndarray, colour: str) -> str:
     return encode_exactly(Image.fromarray(rgba, "RGBA"))
 
 
-def _picture(trace: Trace | None, frames: Frames | Reel, score: float | None, t: Texts) -> tuple[str, str]:
+def _picture(
+    trace: Trace | None, frames: Frames | LiveFrames, score: float | None, t: Texts
+) -> tuple[str, str]:
     if trace is None or score is None:
         shown = _shot(frames.guided[-1], t("image.guided")) if frames.guided else hole(t)
         return shown, html_escape(t("journey.say_picture_none"))

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from components.page.prompt_bar import BarValues
-from components.runs.frames import Frames, Reel
+from components.runs.frames import Frames, LiveFrames
 from components.runs.slot import RunSlot
 from pipelines.image import image
 from pipelines.image.request import SCHEDULERS, ImageRequest, Trace
@@ -32,7 +32,7 @@ def request_like(trace: Trace | None, prompt: str, negative: str, seed: int, sca
     return ImageRequest(prompt, negative or "", seed, scale, steps, scheduler, model).validated()
 
 
-def observed(request: ImageRequest) -> ImageRequest:
+def with_inside_if_slow(request: ImageRequest) -> ImageRequest:
     """The same request, looking inside where drawing again for that would take minutes.
 
     The classroom model draws the same picture again in a second, when a tab asks what happened inside.
@@ -65,7 +65,7 @@ def trace_at_hand(trace: Trace | None, request: ImageRequest, slot: RunSlot) -> 
         slot: this visitor's; the example's frames go into it.
     """
     if slot.busy:
-        slot.settle()
+        slot.wait_idle()
         trace = slot.shown[0] if slot.shown is not None else trace
     if trace is None and (example := example_if_ready(request)):
         slot.shown, trace = example, example[0]
@@ -77,7 +77,7 @@ def open_tab(
     request_of: Callable[[], ImageRequest],
     slot: RunSlot,
     *,
-    waiting: Callable[[Reel], tuple[Any, ...]],
+    waiting: Callable[[LiveFrames], tuple[Any, ...]],
     show: Callable[[Trace], tuple[Any, ...]],
     run: Callable[[ImageRequest, Trace | None], Iterator[Any]],
     enough: Callable[[Trace], bool] = lambda trace: True,
@@ -98,7 +98,7 @@ def open_tab(
     """
     request = trace.request if trace is not None else request_of()
     if slot.busy:
-        yield waiting(Reel(request))
+        yield waiting(LiveFrames(request))
     trace = trace_at_hand(trace, request, slot)
     if trace is not None and enough(trace):
         yield show(trace)

@@ -16,7 +16,7 @@ from components.prompt_lab.seeds import build_seeds
 from components.prompt_lab.view import score_drop, variants_running, variants_view
 from components.runs.batch import BatchViews, show_batch
 from components.runs.files import save_png
-from components.runs.queues import STEPPER
+from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -167,7 +167,7 @@ def _wire_grid(bar: PromptBar, tab: gr.Tab, parts: _Parts, inputs: Sequence[Any]
     def enter(*values: Any) -> Iterator[Any]:
         *rest, trace, slot, chosen, page = values
         if page is None:
-            slot.settle()  # another tab's run, such as the journey's
+            slot.wait_idle()  # another tab's run, such as the journey's
         if page is not None or slot.busy:
             yield gr.skip(), gr.skip()
             return
@@ -250,6 +250,7 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [round(float(value), 6) for value in values]
 
 
+@endpoint(STEPPER)
 def prompt_variants(
     prompt: str = BarValues.prompt,
     dimension: str = "size",
@@ -287,6 +288,7 @@ def prompt_variants(
     }
 
 
+@endpoint(STEPPER)
 def leave_one_out(
     prompt: str = BarValues.prompt,
     negative_prompt: str = "",

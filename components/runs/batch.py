@@ -1,9 +1,6 @@
 """Several pictures that one visitor draws at once: while they draw, when done, when stopped."""
 
-import math
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +9,12 @@ import numpy as np
 
 from components.runs.frames import encode
 from components.runs.slot import RunSlot
+from components.runs.stream import Views, stream
 from components.ui.language import Texts
 from pipelines.image import image
 from pipelines.image.request import DenoiseStep, ImageRequest
 
+OnStep = Callable[[Sequence[DenoiseStep]], None]
 PACE = 0.3  # s between two views of a batch: each decodes all of its pictures
 
 
@@ -34,10 +33,37 @@ class BatchViews:
     restored: Callable[[], tuple[Any, ...]]
 
 
+class LiveBatch:
+    """How far a batch has come: the last step of each of its pictures."""
+
+    def __init__(self, requests: Sequence[ImageRequest], on_step: OnStep | None) -> None:
+        self.model, self.on_step = requests[0].model, on_step
+        self.steps: Sequence[DenoiseStep] = ()
+
+    def add(self, steps: Sequence[DenoiseStep]) -> bool:
+        """Note the next step of each picture."""
+        self.steps = steps
+        if self.on_step is not None:
+            self.on_step(steps)
+        return False
+
+    def sources(self) -> tuple[str, ...]:
+        """What the model takes the finished pictures to be by now, as addresses; none at first."""
+        return estimates(self.steps, self.model) if self.steps else ()
+
+    def done(self) -> int:
+        """Steps taken."""
+        return self.steps[0].index + 1 if self.steps else 0
+
+
 def show_batch(
-    requests: Sequence[ImageRequest], slot: RunSlot, place: str, views: BatchViews
+    requests: Sequence[ImageRequest],
+    slot: RunSlot,
+    place: str,
+    views: BatchViews,
+    on_step: OnStep | None = None,
 ) -> Iterator[tuple[Any, ...]]:
-    """Draw a batch for one visitor, showing all pictures as they come out of the noise.
+    """Draw a batch for one visitor, showing all pictures as they come out of the noise; see `stream`.
 
     Args:
         requests: checked, all of one model and size.
@@ -45,29 +71,18 @@ def show_batch(
         place: the part of the page; a batch overtaken by the next one of its part falls silent, one
             overtaken by another part shows how far it came.
         views: of that part.
+        on_step: told every step of all pictures, shown or not.
 
     Yields:
         Values for the part's outputs.
     """
-    run = slot.begin(place)
-    last: Sequence[DenoiseStep] = ()
-    shown = -math.inf
-    yield views.running((), 0)
-    try:
-        with closing(run.batch(requests)) as stream:
-            for last in stream:
-                if time.monotonic() - shown >= PACE:
-                    yield views.running(estimates(last, requests[0].model), last[0].index + 1)
-                    shown = time.monotonic()
-        if run.superseded and slot.current is not None and slot.current.place == place:
-            return
-        end = views.finished(last) if last else views.restored()
-    except Exception:
-        yield views.restored()
-        raise
-    finally:
-        run.finished = True
-    yield end
+    whole: Views[LiveBatch] = Views(
+        running=lambda live: views.running(live.sources(), live.done()),
+        finished=lambda live: views.finished(live.steps),
+        restored=views.restored,
+    )
+    live = LiveBatch(requests, on_step)
+    yield from stream(lambda run: run.batch(requests), live, slot, place, whole, PACE)
 
 
 def estimates(steps: Sequence[DenoiseStep], model: str) -> tuple[str, ...]:
@@ -76,69 +91,61 @@ def estimates(steps: Sequence[DenoiseStep], model: str) -> tuple[str, ...]:
     return tuple(encode(picture) for picture in image.preview(latents, model))
 
 
-class EndedError(Exception):
-    """The visitor stopped a batch of pictures, or started something else."""
+@dataclass(frozen=True)
+class TrialViews:
+    """How a trial of several pictures is shown that means something only when it is whole.
 
-
-def told(progress: gr.Progress, t: Texts) -> Callable[[int, int], None]:
-    """A function that tells Gradio's progress bar, in the visitor's language, which step is done."""
-
-    def tell(step: int, total: int) -> None:
-        progress((step, total), desc=t("guidance.sweep_progress", step=step, total=total))
-
-    return tell
-
-
-@contextmanager
-def batch_run(slot: RunSlot, progress: Callable[[int, int], None]) -> Iterator[Callable[..., None]]:
-    """A visitor's turn for a batch of pictures that is shown as a whole when it is done.
-
-    Args:
-        slot: this visitor's; a run in it ends.
-        progress: told `(steps done, steps in all)`.
-
-    Yields:
-        What to call with the steps of all runs; it raises `EndedError` once the visitor has stopped.
+    Attributes:
+        running: of the pictures so far (addresses, none at first) and a sentence about how far they are.
+        whole: of the last step of every picture.
+        idle: before there is anything to show.
     """
-    run = slot.begin()
 
-    def on_step(steps: Sequence[DenoiseStep]) -> None:
-        if run.ended:
-            raise EndedError
-        progress(steps[0].index + 1, steps[0].total)
-
-    try:
-        yield on_step
-    finally:
-        run.finished = True
+    running: Callable[[Sequence[str], str], tuple[Any, ...]]
+    whole: Callable[[Sequence[DenoiseStep]], tuple[Any, ...]]
+    idle: tuple[Any, ...]
 
 
-def show_when_done(
+def show_trial(
+    requests: Sequence[ImageRequest],
     slot: RunSlot,
-    progress: Callable[[int, int], None],
-    draw: Callable[[Callable[..., None]], tuple[Any, ...]],
-    outputs: int,
+    place: str,
+    views: TrialViews,
+    kept: tuple[Any, ...] | None,
+    t: Texts,
+    on_step: OnStep | None = None,
 ) -> Iterator[tuple[Any, ...]]:
-    """Draw a batch for one visitor, with a stop button that is the last of the outputs.
+    """`show_batch` for a part of the page that keeps its last whole result and has a stop button.
 
     Args:
-        slot: this visitor's.
-        progress: told `(steps done, steps in all)`.
-        draw: gets the function to call after every step; returns the values of all outputs but the button.
-        outputs: number of outputs, the button included.
+        requests: checked, all of one model and size.
+        slot: this visitor's; a run in it ends.
+        place: the part of the page.
+        views: of that part.
+        kept: the values of its last whole result, which come back should the run draw nothing.
+        t: texts.
+        on_step: told every step of all pictures, shown or not.
 
     Yields:
-        Values for the outputs; a batch that was stopped leaves what was there before.
+        Values of the views; those to be kept; and the stop button's.
     """
-    skipped = (gr.skip(),) * (outputs - 1)
-    yield *skipped, gr.update(interactive=True)
-    shown: tuple[Any, ...] = skipped
-    try:
-        with batch_run(slot, progress) as on_step:
-            shown = draw(on_step)
-    except EndedError:
-        pass
-    except Exception:
-        yield *skipped, gr.update(interactive=False)
-        raise
-    yield *shown, gr.update(interactive=False)
+    off = gr.update(interactive=False)
+
+    def running(sources: Sequence[str], done: int) -> tuple[Any, ...]:
+        if not done:
+            return *views.running((), t("image.waiting")), gr.skip(), gr.update(interactive=True)
+        status = t("image.step", step=done, total=requests[0].num_inference_steps)
+        return *views.running(sources, status), gr.skip(), gr.skip()
+
+    def finished(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
+        done, total = steps[0].index + 1, steps[0].total
+        if done < total:
+            status = t("control_vector.stopped", step=done, total=total)
+            return *views.running(estimates(steps, requests[0].model), status), gr.skip(), off
+        values = views.whole(steps)
+        return *values, values, off
+
+    def restored() -> tuple[Any, ...]:
+        return *(kept or views.idle), gr.skip(), off
+
+    yield from show_batch(requests, slot, place, BatchViews(running, finished, restored), on_step)

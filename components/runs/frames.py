@@ -149,9 +149,9 @@ class Frames:
     @staticmethod
     def of(trace: Trace) -> "Frames":
         """Decode and encode a trace of at least one step."""
-        reel = Reel(trace.request)
-        reel.extend(trace.steps)
-        return reel.frames()
+        live = LiveFrames(trace.request)
+        live.add(trace.steps)
+        return live.frames()
 
     @cached_property
     def _differences(self) -> list[np.ndarray]:
@@ -180,7 +180,7 @@ class Frames:
 
 
 @dataclass
-class Reel:
+class LiveFrames:
     """The pictures of a run while it goes on.
 
     Attributes:
@@ -204,8 +204,12 @@ class Reel:
         """Whether the last step has arrived."""
         return bool(self.steps) and self.steps[-1].index + 1 == self.steps[-1].total
 
-    def extend(self, steps: Sequence[DenoiseStep]) -> None:
-        """Add steps that have arrived; decodes their guided estimates, and all estimates of the last one."""
+    def add(self, steps: Sequence[DenoiseStep]) -> bool:
+        """Add steps that have arrived; decodes their guided estimates, and all estimates of the last one.
+
+        Returns:
+            Whether the last step is there, whose picture is shown before the others are decoded.
+        """
         for step in steps:
             self.guided.append(step.denoised_guided)
             self.prompt.append(step.denoised_prompt)
@@ -215,6 +219,7 @@ class Reel:
         self.latents += [latents_uri(step) for step in steps]
         film = [(self.guided, i) for i in range(len(self.guided) - len(steps), len(self.guided))]
         decode_all(film + [(row, len(row) - 1) for row in (self.prompt, self.empty) if row])
+        return self.whole
 
     def frames(self) -> Frames:
         """All pictures so far; those that nobody has looked at yet are decoded in one call."""

@@ -12,10 +12,17 @@ all the same, as they compute on one thread (`pipelines/serving/compute.py`): a 
 | audio | 32 | sound runs: a step is short, and all take turns on the compute thread |
 | training | 32 | live trainings: as many as there are places (`live_training.py`) |
 
-What computes nothing, such as a stop button, has `queue=False` or no limit where it is wired.
+An endpoint for programs waits in the queue of its kind, beside the page's own events. What computes nothing,
+such as a stop button, has `queue=False` or `concurrency_limit=None` where it is wired; the latter also holds
+for tokens and context of a text that is being typed, of which each visitor has one at a time. What is wired
+without any of this is light, too: of each such event, `default_concurrency_limit` (`app.py`) run at once.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_QUEUE = "steuervektor_queue"  # the attribute in which an endpoint carries its queue
 
 
 def _queue(name: str, at_once: int, **options: Any) -> dict[str, Any]:
@@ -33,7 +40,21 @@ AUDIO = _queue("audio", 32, show_progress="hidden")
 TRAINING = _queue("training", 32, show_progress="hidden")
 
 
-def endpoint_queue(stepped: bool) -> dict[str, Any]:
-    """Arguments of an endpoint for programs: runs share their steps, everything else takes turns."""
-    queue = STEPPER if stepped else MODEL
-    return {name: queue[name] for name in ("concurrency_id", "concurrency_limit")}
+def endpoint(queue: dict[str, Any]) -> Callable[[Function], Function]:
+    """Decorator of an endpoint for programs: it waits in the same queue as the page's events of its kind."""
+
+    def decorate(function: Function) -> Function:
+        setattr(function, _QUEUE, {name: queue[name] for name in ("concurrency_id", "concurrency_limit")})
+        return function
+
+    return decorate
+
+
+def queue_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments of an event that runs an endpoint.
+
+    Raises:
+        AttributeError: the endpoint says no queue.
+    """
+    queue: dict[str, Any] = getattr(function, _QUEUE)
+    return queue

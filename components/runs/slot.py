@@ -1,21 +1,21 @@
-"""The one picture run that a visitor has under way: how it is shown, and how it is stopped."""
+"""A visitor's place for one run at a time: whose turn it is, how it is stopped, and what it left behind."""
 
-import math
 import threading
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from components.runs.frames import Frames, Reel
+from components.runs.frames import Frames
 from pipelines.image import image, stepper
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 
 Arriving = TypeVar("Arriving")
 Source = TypeVar("Source", covariant=True)
 PATIENCE = 600.0  # s that a tab waits for a run under way, at most
-PACE = 0.1  # s between two views of a run: more would keep server and browser from the picture itself
+# Held for the moment in which one run takes the place of another; shared by all slots, since a `gr.State`
+# copies its first value, and a lock cannot be copied.
+_handover = threading.Lock()
 
 
 class Closable(Iterator[Source], Protocol[Source]):
@@ -25,30 +25,27 @@ class Closable(Iterator[Source], Protocol[Source]):
 
 
 @dataclass(eq=False)
-class Run:
-    """One click's worth of pictures.
+class VisitorRun:
+    """One click's worth of pictures, films or sounds.
 
     Attributes:
-        stopped: the visitor pressed stop; what was drawn so far is shown.
-        superseded: the visitor started another run; this one falls silent.
-        finished: it has drawn all it will.
         place: the part of the page that shows it.
+        stopped: the visitor pressed stop; what was drawn so far is shown.
+        superseded: the visitor started another run, of whatever part.
+        silenced: that was a run of the same part, which is now the one to write there.
+        finished: it has drawn all it will.
     """
 
+    place: str = ""
     stopped: bool = False
     superseded: bool = False
-    place: str = ""
+    silenced: bool = False
     _sources: list[Closable[Any]] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def finished(self) -> bool:
         return self._over.is_set()
-
-    @finished.setter
-    def finished(self, value: bool) -> None:
-        if value:
-            self._over.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait until it has drawn all it will; whether it has."""
@@ -58,63 +55,55 @@ class Run:
     def ended(self) -> bool:
         return self.stopped or self.superseded
 
-    def arrivals(self, request: ImageRequest) -> Generator[list[DenoiseStep], None, None]:
-        """The steps of a request as they arrive (`Steps.arrivals`), until they end or this run does.
+    def follow(self, source: Closable[Arriving]) -> Generator[Arriving, None, None]:
+        """What a source brings until it or this run ends; closing the iterator frees its engine."""
+        # A generator cannot be closed while another thread runs it; it is left after its next step.
+        if not isinstance(source, Generator):
+            self._sources.append(source)
+        return self._until_ended(source, source)
 
-        Closing the iterator, as Gradio does when a visitor leaves, frees the engine, too.
+    def pictures(self, request: ImageRequest) -> Generator[list[DenoiseStep], None, None]:
+        """The steps of a picture as they arrive, see `Steps.arrivals`.
 
         Raises:
             InputError: what `pipelines.image.image.generate` raises.
         """
         source = image.generate(request)
         self._sources.append(source)
-        try:
-            if not self.ended:  # ended while the model was loading
-                yield from self._until_ended(source.arrivals())
-        finally:
-            source.close()
-
-    def steps(self, request: ImageRequest) -> Generator[DenoiseStep, None, None]:
-        """The same one by one."""
-        with closing(self.arrivals(request)) as arriving:
-            for steps in arriving:
-                yield from steps
+        return self._until_ended(source.arrivals(), source)
 
     def batch(self, requests: Sequence[ImageRequest]) -> Generator[tuple[DenoiseStep, ...], None, None]:
-        """The steps of several requests that start together, all pictures at the same step.
+        """The steps of several pictures that start together, all of them at the same step.
 
         Raises:
             InputError: what `pipelines.image.stepper.submit_all` raises.
         """
         sources = stepper.submit_all(requests)
         self._sources += sources
+        # not strict: a stop between two of them leaves a step without its companions
+        return self._until_ended(zip(*sources, strict=False), *sources)
+
+    def _until_ended(
+        self, arriving: Iterator[Arriving], *sources: Closable[Any]
+    ) -> Generator[Arriving, None, None]:
         try:
-            if not self.ended:
-                # not strict: a stop between two of them leaves a step without its companions
-                yield from self._until_ended(zip(*sources, strict=False))
+            # it may have been ended while the model was loading, and while one waited for a step
+            while not self.ended and (arrived := next(arriving, None)) is not None and not self.ended:
+                yield arrived
         finally:
             for source in sources:
                 source.close()
 
-    def follow(self, source: Closable[Arriving]) -> Generator[Arriving, None, None]:
-        """Steps of any other run until they end or this one does; closing the iterator frees its engine."""
-        self._sources.append(source)
-        try:
-            if not self.ended:
-                yield from self._until_ended(source)
-        finally:
-            source.close()
-
-    def _until_ended(self, arrivals: Iterator[Arriving]) -> Iterator[Arriving]:
-        for steps in arrivals:
-            if self.ended:
-                return
-            yield steps
-
     def close(self) -> None:
         """Free the engine; a thread that waits for the next step wakes up."""
-        for source in self._sources:
+        for source in tuple(self._sources):
             source.close()
+
+    def finish(self) -> None:
+        """Nothing more comes of it: whoever waits for it goes on."""
+        self.close()
+        self._sources.clear()
+        self._over.set()
 
 
 @dataclass(eq=False)
@@ -127,93 +116,55 @@ class RunSlot:
             trace need not decode it again.
     """
 
-    current: Run | None = None
+    current: VisitorRun | None = None
     shown: tuple[Trace, Frames] | None = None
+    _latest: dict[str, VisitorRun] = field(default_factory=dict)  # of each part of the page
 
     @property
     def busy(self) -> bool:
-        return self.current is not None and not (self.current.ended or self.current.finished)
+        run = self.current
+        return run is not None and not (run.ended or run.finished)
 
-    def settle(self) -> None:
+    def wait_idle(self) -> None:
         """Wait for a run under way, so that a tab opened meanwhile can show what it draws."""
         while self.busy and self.current is not None and self.current.wait(PATIENCE):
             pass
 
-    def begin(self, place: str = "") -> Run:
-        """Start a run; one that is still under way falls silent and frees the engine."""
-        if self.current is not None:
-            self.current.superseded = True
-            self.current.close()
-        self.current = Run(place=place)
-        return self.current
+    @contextmanager
+    def turn(self, place: str = "") -> Iterator[VisitorRun]:
+        """A run that begins here and is finished on leaving, however one leaves; see `begin`."""
+        run = self.begin(place)
+        try:
+            yield run
+        finally:
+            run.finish()
+
+    def begin(self, place: str = "") -> VisitorRun:
+        """Start a run; one that is still under way ends and frees the engine.
+
+        Args:
+            place: the part of the page that shows it; earlier runs of that part fall silent.
+        """
+        run = VisitorRun(place)
+        with _handover:
+            before, self.current = self.current, run
+            same, self._latest[place] = self._latest.get(place), run
+            if before is not None:
+                before.superseded = True
+            if same is not None:
+                same.superseded = same.silenced = True
+        if before is not None:
+            before.close()
+        return run
 
     def stop(self) -> None:
         """End the run under way within one step."""
-        if self.current is not None:
-            self.current.stopped = True
-            self.current.close()
+        if (run := self.current) is not None:
+            run.stopped = True
+            run.close()
 
     def frames_of(self, trace: Trace) -> Frames:
         """The encoded frames of a trace, computed once; see `Frames.of`."""
         if self.shown is None or self.shown[0] is not trace:
             self.shown = (trace, Frames.of(trace))
         return self.shown[1]
-
-
-@dataclass(frozen=True)
-class RunViews:
-    """How a tab shows a run; each returns the values of all its outputs.
-
-    Attributes:
-        running: of the pictures so far, none at first, and all at last: the picture is there before the
-            rest of its trace is decoded.
-        finished: of the trace, at the end or where the run was stopped.
-        restored: what was there before, should the run draw nothing.
-    """
-
-    running: Callable[[Reel], tuple[Any, ...]]
-    finished: Callable[[Trace], tuple[Any, ...]]
-    restored: Callable[[], tuple[Any, ...]]
-
-
-def show_run(
-    request: ImageRequest, slot: RunSlot, views: RunViews, keep: bool = True
-) -> Iterator[tuple[Any, ...]]:
-    """Draw a picture for one visitor, showing the steps as they arrive.
-
-    Args:
-        request: checked.
-        slot: this visitor's; a run in it ends.
-        views: of the tab.
-        keep: whether the run's trace and frames stay in the slot, for the other tabs to show.
-
-    Yields:
-        Values for the tab's outputs; nothing more once another run has taken this one's place.
-    """
-    run = slot.begin()
-    reel = Reel(request)
-    yield views.running(reel)
-    shown = -math.inf
-    try:
-        with closing(run.arrivals(request)) as arriving:
-            for steps in arriving:
-                reel.extend(steps)
-                if reel.whole or time.monotonic() - shown >= PACE:
-                    yield views.running(reel)
-                    shown = time.monotonic()
-        if run.superseded:
-            return
-        if reel.steps:
-            trace = image.finish(request, reel.steps)
-            if keep:
-                slot.shown = (trace, reel.frames())
-            last = views.finished(trace)
-        else:
-            last = views.restored()
-    except Exception:
-        yield views.restored()
-        raise
-    finally:
-        run.finished = True
-    if not run.superseded:
-        yield last

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from components.runs.frames import Frames, Reel
+from components.runs.frames import Frames, LiveFrames
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import short
@@ -171,7 +171,7 @@ def _page(state: str, lead: str, aside: Sequence[str], console: str, below: Sequ
     )
 
 
-def running_view(reel: Reel, t: Texts) -> str:
+def running_view(reel: LiveFrames, t: Texts) -> str:
     """The view while a run draws: its last step so far, or empty places before the first.
 
     Its state is "drawn" once the picture is whole, though one cannot scrub through its steps yet.
@@ -190,7 +190,7 @@ def running_view(reel: Reel, t: Texts) -> str:
     return _page(state, lead, aside, console, [film(reel.guided, total, t), facts(request, t)])
 
 
-def _stage(frames: Reel | Frames, request: ImageRequest, t: Texts) -> tuple[str, list[str]]:
+def _stage(frames: LiveFrames | Frames, request: ImageRequest, t: Texts) -> tuple[str, list[str]]:
     """The large picture and the three small ones, of the last step."""
     without = _empty_caption(request, t)
     aside = [

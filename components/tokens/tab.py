@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.runs.queues import MODEL, endpoint
 from components.tokens.compare_view import compare_html, table_html
 from components.tokens.view import reading_html
 from components.ui.errors import explained, message
@@ -120,6 +121,7 @@ def _view_json(view: TokenView) -> dict[str, Any]:
     }
 
 
+@endpoint(MODEL)
 def tokens(prompt: str = DEFAULT_PROMPT, prompt_b: str = "", model: str = "classroom-clip") -> dict[str, Any]:
     """Show what a model reads instead of a prompt: tokens, ids, merges, and what is cut off.
 

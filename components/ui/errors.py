@@ -20,31 +20,41 @@ def message(error: InputError, t: Texts) -> str:
     return t(f"errors.{error.key}", **error.values)
 
 
-def as_gradio_error(error: Exception, t: Texts) -> gr.Error:
-    """What the page shows for an exception.
+def as_gradio_error(error: Exception, t: Texts, where: str, for_page: bool = True) -> gr.Error:
+    """What visitors or programs are told of an exception.
 
-    Gradio renders messages as HTML, and they quote what visitors typed: everything is escaped.
+    Args:
+        error: what was raised.
+        t: texts.
+        where: what failed, for the log.
+        for_page: whether the message is shown on the page, where Gradio renders it as HTML: it quotes what
+            visitors typed, so it is escaped.
     """
     if isinstance(error, gr.Error):
         return error
+    title = t("errors.title")
     if isinstance(error, InputError):
-        text = escape(message(error, t), quote=False)
-        return gr.Error(text, title=t("errors.title"), print_exception=False)
-    log.error("unexpected error in a handler", exc_info=error)
-    return gr.Error(t("errors.unexpected"), title=t("errors.title"), print_exception=False)
+        text = escape(message(error, t), quote=False) if for_page else message(error, t)
+        return gr.Error(text, title=title, print_exception=False)
+    log.error("unexpected error in %s", where, exc_info=error)
+    return gr.Error(t("errors.unexpected"), title=title, print_exception=False)
 
 
-def explained(t: Texts) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator for event handlers: their errors reach the visitor translated and calm.
+def explained(t: Texts, for_page: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator for event handlers and endpoints: their errors come out translated and calm.
 
     Works for functions and for generators. An `InputError` becomes its own message; anything
     else is logged with its traceback and becomes one general sentence.
 
     Args:
         t: the texts of the page that the handler serves.
+        for_page: see `as_gradio_error`.
     """
 
     def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
+        def calm(error: Exception) -> gr.Error:
+            return as_gradio_error(error, t, handler.__qualname__, for_page)
+
         if inspect.isgeneratorfunction(handler):
 
             @functools.wraps(handler)
@@ -52,7 +62,7 @@ def explained(t: Texts) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
                 try:
                     yield from handler(*args, **kwargs)
                 except Exception as error:
-                    raise as_gradio_error(error, t) from error
+                    raise calm(error) from error
 
         else:
 
@@ -61,7 +71,7 @@ def explained(t: Texts) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
                 try:
                     return handler(*args, **kwargs)
                 except Exception as error:
-                    raise as_gradio_error(error, t) from error
+                    raise calm(error) from error
 
         return wrapped
 

@@ -15,7 +15,7 @@ from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html, section
 from components.ui.numbers import fixed
 from components.video.run import example_shot, film_run
-from components.video.sheets import FilmReel, Shot, heat_sheet
+from components.video.sheets import LiveFilm, Shot, heat_sheet
 from components.video.view import base_data, data_html, numbers_html, play_html, player_html, strip_html
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
@@ -195,7 +195,7 @@ def pair_run(
         yield pair_view(pair, t), gr.update(interactive=False), pair
         return
 
-    def running(reel: FilmReel) -> tuple[Any, ...]:
+    def running(reel: LiveFilm) -> tuple[Any, ...]:
         return pair_running(lever, shot, reel, t), gr.update(interactive=True), gr.skip()
 
     def finished(other: Shot) -> tuple[Any, ...]:
@@ -206,10 +206,10 @@ def pair_run(
         page = pair_view(before, t) if before else waiting_html(t)
         return page, gr.update(interactive=False), gr.skip()
 
-    yield from film_run(request, slot, running, finished, restored)
+    yield from film_run(request, slot, running, finished, restored, place="film-pair")
 
 
-def pair_running(lever: str, shot: Shot, reel: FilmReel, t: Texts) -> str:
+def pair_running(lever: str, shot: Shot, reel: LiveFilm, t: Texts) -> str:
     """The finished film beside the one that is being drawn."""
     films = {"one": [shot.sheets[-1]], "other": reel.sheets[-1:]}
     said = t("video.step_of", step=len(reel.steps), total=reel.request.num_inference_steps)
@@ -220,7 +220,7 @@ def pair_running(lever: str, shot: Shot, reel: FilmReel, t: Texts) -> str:
     )
 
 
-def _open_side(lever: str, shot: Shot, reel: FilmReel, said: str, t: Texts) -> str:
+def _open_side(lever: str, shot: Shot, reel: LiveFilm, said: str, t: Texts) -> str:
     count, shape = shot.count, _shape(shot)
     body = f'<p class="hint" role="status">{html_escape(said)}</p>'
     if reel.sheets:

@@ -1,16 +1,14 @@
 """A visitor's run of a film: how it is shown, stopped and kept; and the first films of the tab."""
 
-import math
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from components.page.prompt_bar import BarValues
-from components.runs.slot import PACE, RunSlot
-from components.video.sheets import FilmReel, Shot
+from components.runs.slot import RunSlot
+from components.runs.stream import Views, stream
+from components.video.sheets import LiveFilm, Shot
 from pipelines.serving import catalogue
 from pipelines.video import video
 from pipelines.video.request import FilmRequest
@@ -30,10 +28,10 @@ def first_request() -> FilmRequest:
 
 def shot_of(request: FilmRequest) -> Shot:
     """Draw a film to its end."""
-    reel = FilmReel(request)
+    live = LiveFilm(request)
     for step in video.generate(request):
-        reel.add(step)
-    return reel.shot()
+        live.add(step)
+    return live.shot()
 
 
 @lru_cache(maxsize=2)
@@ -55,11 +53,12 @@ def example_shot(request: FilmRequest) -> Shot | None:
 def film_run(
     request: FilmRequest,
     slot: RunSlot,
-    running: Callable[[FilmReel], tuple[Any, ...]],
+    running: Callable[[LiveFilm], tuple[Any, ...]],
     finished: Callable[[Shot], tuple[Any, ...]],
     restored: Callable[[], tuple[Any, ...]],
+    place: str = "film",
 ) -> Iterator[tuple[Any, ...]]:
-    """Draw a film for one visitor, showing all frames at every step.
+    """Draw a film for one visitor, showing all frames at every step; see `stream`.
 
     Args:
         request: checked.
@@ -67,26 +66,10 @@ def film_run(
         running: values for the films so far, none at first.
         finished: values at the end, or where the run was stopped.
         restored: values of what was there before, should the run draw nothing.
+        place: the part of the page.
 
     Yields:
-        Values for the outputs; nothing more once another run has taken this one's place.
+        Values for the outputs.
     """
-    run, reel, shown = slot.begin(), FilmReel(request), -math.inf
-    yield running(reel)
-    try:
-        with closing(run.follow(video.generate(request))) as arriving:
-            for step in arriving:
-                reel.add(step)
-                if time.monotonic() - shown >= PACE and not run.ended:
-                    yield running(reel)
-                    shown = time.monotonic()
-        if run.superseded:
-            return
-        last = finished(reel.shot()) if reel.steps else restored()
-    except Exception:
-        yield restored()
-        raise
-    finally:
-        run.finished = True
-    if not run.superseded:
-        yield last
+    views = Views(running, lambda live: finished(live.shot()), restored)
+    yield from stream(lambda run: run.follow(video.generate(request)), LiveFilm(request), slot, place, views)

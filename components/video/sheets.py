@@ -72,7 +72,7 @@ class Shot:
 
 
 @dataclass
-class FilmReel:
+class LiveFilm:
     """The sheets of a run while it goes on.
 
     Attributes:
@@ -85,11 +85,12 @@ class FilmReel:
     steps: list[FilmStep] = field(default_factory=list)
     sheets: list[str] = field(default_factory=list)
 
-    def add(self, step: FilmStep) -> None:
-        """Decode and encode a step's estimate."""
+    def add(self, step: FilmStep) -> bool:
+        """Decode and encode a step's estimate, which need not be shown at once."""
         pictures = video.preview(step.denoised, self.request.model)
         self.steps.append(step)
         self.sheets.append(film_sheet(pictures, len(step.denoised)))
+        return False
 
     def shot(self) -> Shot:
         """The film at the end of the run, or where it was stopped."""

@@ -9,7 +9,7 @@ import gradio as gr
 
 from components.page.prompt_bar import PromptBar
 from components.runs.files import FILM_TYPES, save_film
-from components.runs.queues import FILM
+from components.runs.queues import FILM, endpoint
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -17,7 +17,7 @@ from components.ui.layout import ON_ENTER, html_escape, live_html, one_click_awa
 from components.ui.numbers import short
 from components.video.pair import build_pair, motion_label, wire_pair
 from components.video.run import FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
-from components.video.sheets import FilmReel, Shot
+from components.video.sheets import LiveFilm, Shot
 from components.video.view import finished_view, inside_view, inside_waiting, running_view
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
@@ -182,7 +182,7 @@ def _draw_run(request: FilmRequest, before: Shot | None, slot: RunSlot, t: Texts
             return _show(before, "", t)
         return "", inside_waiting(t), "", gr.update(interactive=False), *off, "", gr.skip()
 
-    def running(reel: FilmReel) -> tuple[Any, ...]:
+    def running(reel: LiveFilm) -> tuple[Any, ...]:
         page = running_view(reel, t)
         if reel.steps:
             return page, *(gr.skip(),) * (5 + len(FORMATS))
@@ -239,6 +239,7 @@ def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
     return chosen
 
 
+@endpoint(FILM)
 def generate_film(
     prompt: str = FIRST_PROMPT,
     later: list[list[int | str]] | None = None,

@@ -11,7 +11,7 @@ from components.runs.frames import encode_exactly
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
-from components.video.sheets import FilmReel, Shot, heat_sheet, sheet
+from components.video.sheets import LiveFilm, Shot, heat_sheet, sheet
 from pipelines.serving import catalogue
 from pipelines.video.animatediff_recorder import FilmInside
 from pipelines.video.latent_tokens import FilmTokens, central_token, colours_of, film_tokens, grid_like
@@ -142,7 +142,7 @@ def waiting_view(request: FilmRequest, t: Texts) -> str:
     )
 
 
-def running_view(reel: FilmReel, t: Texts) -> str:
+def running_view(reel: LiveFilm, t: Texts) -> str:
     """All frames at the step that has just been taken; the player plays what there is."""
     if not reel.steps:
         return waiting_view(reel.request, t)

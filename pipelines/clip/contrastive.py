@@ -309,7 +309,7 @@ def begin_training(pairs: Pairs, recipe: Recipe, owner: str = "") -> str:
     pairs, recipe = pairs.validated(), recipe.validated()
     if recipe.many:
         pool_of(pairs)  # drawn on this thread, as it takes a second the first time
-    return trainings.begin(lambda: ContrastiveLearner(pairs, recipe), owner)
+    return trainings.begin(lambda: ContrastiveLearner(pairs, recipe), owner, kind="contrastive")
 
 
 def _tensors(images: Sequence[Image.Image], captions: Sequence[str]) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines.clip.model import clip_scores
-from pipelines.image.image import draw_together, picture_change
+from pipelines.image.image import decode_steps, draw_together, picture_change
 from pipelines.image.load import image_pipeline
 from pipelines.image.recorder import layout_of
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
@@ -84,6 +84,12 @@ def cut_blocks(request: ImageRequest, on_step: OnStep | None = None) -> Cuts:
     Raises:
         InputError: what `pipelines.image.image.generate` raises.
     """
+    cuts = cut_requests(request)
+    return finish_cuts(cuts, draw_together(list(cuts.values()), on_step))
+
+
+def cut_requests(request: ImageRequest) -> dict[str, ImageRequest]:
+    """What `cut_blocks` draws, by what is cut off; see `Cuts.names`."""
     request = request.validated()
     unet = image_pipeline(request.model).unet
     blocks = layout_of(unet).steered_blocks
@@ -92,7 +98,13 @@ def cut_blocks(request: ImageRequest, on_step: OnStep | None = None) -> Cuts:
     cuts[ALL] = replace(cuts[NONE], blocks_off=blocks)
     if hears_text(request.model):
         cuts[TIME] = replace(cuts[NONE], text_in_time=False)
-    images, _ = draw_together([replace(request, steering=cut) for cut in cuts.values()], on_step)
+    return {name: replace(request, steering=cut) for name, cut in cuts.items()}
+
+
+def finish_cuts(cuts: dict[str, ImageRequest], steps: Sequence[DenoiseStep]) -> Cuts:
+    """Decode, compare and score the last steps of the runs of `cut_requests`."""
+    request = cuts[NONE]
+    images = decode_steps(steps, request.model)
     return Cuts(
         tuple(cuts),
         tuple(images),
@@ -141,12 +153,23 @@ def switch_prompts(
         InputError: `switches_count`, `prompt_b_empty`, `switch_range`, and what
             `pipelines.image.image.generate` raises.
     """
+    requests = switch_requests(request, prompt_b, steps)
+    return finish_switches(requests, draw_together(requests, on_step))
+
+
+def switch_requests(request: ImageRequest, prompt_b: str, steps: Sequence[int]) -> list[ImageRequest]:
+    """What `switch_prompts` draws."""
     if not 1 <= len(steps) <= MAX_SWITCHES:
         raise InputError("switches_count", limit=MAX_SWITCHES, received=len(steps))
-    requests = [
+    return [
         replace(request, steering=replace(request.steering, prompt_b=prompt_b, switch_at=step)).validated()
         for step in steps
     ]
-    images, _ = draw_together(requests, on_step)
-    scores = clip_scores(images, [request.prompt, prompt_b], catalogue.default_id("clip"))
-    return Switches(tuple(steps), tuple(images), scores)
+
+
+def finish_switches(requests: Sequence[ImageRequest], steps: Sequence[DenoiseStep]) -> Switches:
+    """Decode and score the last steps of the runs of `switch_requests`."""
+    first = requests[0]
+    images = decode_steps(steps, first.model)
+    scores = clip_scores(images, [first.prompt, first.steering.prompt_b], catalogue.default_id("clip"))
+    return Switches(tuple(int(r.steering.switch_at or 0) for r in requests), tuple(images), scores)

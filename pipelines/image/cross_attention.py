@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 from scipy.stats import spearmanr
 
-from pipelines.image.image import draw_together, picture_change
+from pipelines.image.image import decode_steps, draw_together, picture_change
 from pipelines.image.request import AttentionMaps, DenoiseStep, ImageRequest, Inside, Trace
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
@@ -189,27 +189,52 @@ def hide_tokens(
     Raises:
         InputError: what `pipelines.image.image.generate` raises.
     """
-    request = request.validated()
-    pieces = read_pieces(request.prompt, request.model)
-    places = list(range(len(pieces)))[:MAX_HIDDEN]
-    requests = [replace(request, look_inside=True)]
-    for place in places:
-        hidden = tuple({*request.steering.places_hidden, place})
-        requests.append(replace(request, steering=replace(request.steering, places_hidden=hidden)))
-    insides: list[Inside | None] = []
+    batch = HiddenBatch(request)
 
     def note(steps: tuple[DenoiseStep, ...]) -> None:
-        insides.append(steps[0].inside)
+        batch.add(steps)
         if on_step:
             on_step(steps)
 
-    (reference, *images), _ = draw_together(requests, note)
-    shares = grouped(insides, pieces).groups[ALL].shares
-    return HiddenTokens(
-        np.array(places),
-        tuple(pieces[place] for place in places),
-        shares[places],
-        np.array([picture_change(image, reference) for image in images]),
-        tuple(images),
-        reference,
-    )
+    return batch.finish(draw_together(batch.requests, note))
+
+
+class HiddenBatch:
+    """The runs of `hide_tokens`, and where the first of them has looked so far.
+
+    Args:
+        request: checked here; its own levers stay as they are.
+
+    Attributes:
+        requests: all tokens first, then without each of `places`.
+        places: `[token]` of the tokens that are hidden.
+        pieces: those tokens.
+    """
+
+    def __init__(self, request: ImageRequest) -> None:
+        request = request.validated()
+        self._all_pieces = read_pieces(request.prompt, request.model)
+        self.places = list(range(len(self._all_pieces)))[:MAX_HIDDEN]
+        self.pieces = tuple(self._all_pieces[place] for place in self.places)
+        self.requests = [replace(request, look_inside=True)]
+        for place in self.places:
+            hidden = tuple({*request.steering.places_hidden, place})
+            self.requests.append(replace(request, steering=replace(request.steering, places_hidden=hidden)))
+        self._insides: list[Inside | None] = []
+
+    def add(self, steps: Sequence[DenoiseStep]) -> None:
+        """Note where the run with all tokens looked in a step."""
+        self._insides.append(steps[0].inside)
+
+    def finish(self, steps: Sequence[DenoiseStep]) -> HiddenTokens:
+        """Decode and compare the last steps of the runs."""
+        reference, *images = decode_steps(steps, self.requests[0].model)
+        shares = grouped(self._insides, self._all_pieces).groups[ALL].shares
+        return HiddenTokens(
+            np.array(self.places),
+            self.pieces,
+            shares[self.places],
+            np.array([picture_change(image, reference) for image in images]),
+            tuple(images),
+            reference,
+        )

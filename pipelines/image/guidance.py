@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines.clip.model import clip_scores
-from pipelines.image.image import draw_together
+from pipelines.image.image import decode_steps, draw_together
 from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
@@ -47,11 +47,23 @@ def guidance_sweep(
     Raises:
         InputError: `scales_count`, and what `pipelines.image.image.generate` raises.
     """
+    return finish_sweep(request, scales, draw_together(sweep_requests(request, scales), on_step))
+
+
+def sweep_requests(request: ImageRequest, scales: Sequence[float]) -> list[ImageRequest]:
+    """What a sweep draws; see `guidance_sweep`."""
     if not 1 <= len(scales) <= MAX_SCALES:
         raise InputError("scales_count", limit=MAX_SCALES, received=len(scales))
-    requests = [replace(request, guidance_scale=scale).validated() for scale in scales]
-    images, latents = draw_together(requests, on_step)
+    return [replace(request, guidance_scale=scale).validated() for scale in scales]
+
+
+def finish_sweep(
+    request: ImageRequest, scales: Sequence[float], steps: Sequence[DenoiseStep]
+) -> GuidanceSweep:
+    """Decode and score the last steps of a sweep's runs."""
+    images = decode_steps(steps, request.model)
     scores = clip_scores(images, [request.prompt], catalogue.default_id("clip"))[:, 0]
+    latents = np.stack([step.latents for step in steps])
     return GuidanceSweep(np.array(scales, dtype=float), tuple(images), scores, latents)
 
 

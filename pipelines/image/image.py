@@ -20,8 +20,8 @@ from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 
-__all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "draw_together", "finish",
-           "generate", "picture_change", "png_with_parameters", "preview", "read_parameters",
+__all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "decode_steps", "draw_together",
+           "finish", "generate", "picture_change", "png_with_parameters", "preview", "read_parameters",
            "run", "steps_together"]  # fmt: skip
 
 _CELLS_AT_ONCE = 8192  # latent cells decoded in one call: 32 classroom pictures or 2 of 512 px
@@ -123,7 +123,7 @@ def steps_together(requests: Sequence[ImageRequest]) -> Generator[tuple[DenoiseS
 
 def draw_together(
     requests: Sequence[ImageRequest], on_step: Callable[[tuple[DenoiseStep, ...]], None] | None = None
-) -> tuple[list[Image.Image], np.ndarray]:
+) -> tuple[DenoiseStep, ...]:
     """Draw several pictures of one visitor as one batch.
 
     Args:
@@ -131,7 +131,7 @@ def draw_together(
         on_step: called with the step of every run; an exception it raises stops them all.
 
     Returns:
-        The pictures, and their clean latents `[picture, 4, y, x]`.
+        The last step of each, for `decode_steps`.
 
     Raises:
         InputError: what `generate` raises.
@@ -140,8 +140,17 @@ def draw_together(
         for steps in arriving:
             if on_step:
                 on_step(steps)
-    latents = np.stack([step.latents for step in steps])
-    return decode(latents, requests[0].validated().model), latents
+    return steps
+
+
+def decode_steps(steps: Sequence[DenoiseStep], model: str) -> list[Image.Image]:
+    """The pictures at a step of several runs, one each.
+
+    Args:
+        steps: one of each run.
+        model: catalogue id of the role "image".
+    """
+    return decode(np.stack([step.latents for step in steps]), model)
 
 
 def picture_change(picture: Image.Image, reference: Image.Image) -> float:

@@ -152,6 +152,7 @@ class _Place:
 
     training: Training[Any]
     owner: str
+    kind: str
     clock: Callable[[], float]
     lock: threading.Lock = field(default_factory=threading.Lock)  # held while a step is taken
     latest: Callable[[], Run[Any] | None] = lambda: None  # a weak reference: a run that is dropped ends
@@ -197,12 +198,14 @@ class Trainings:
         self._places: dict[str, _Place] = {}
         self._caretaker: threading.Thread | None = None
 
-    def begin(self, make: Callable[[], Learner[Any]], owner: str = "") -> str:
+    def begin(self, make: Callable[[], Learner[Any]], owner: str = "", kind: str = "") -> str:
         """Start a training at step 0.
 
         Args:
             make: builds the learner; see `while_nothing_loads`.
             owner: whose it is; `leave` puts all of an owner's trainings away.
+            kind: an owner has one training of each: the one before, whose key two quick starts may both have
+                missed, is put away.
 
         Returns:
             The key by which its owner reaches it; nobody can guess it.
@@ -213,10 +216,13 @@ class Trainings:
         self._make_room()  # before the model takes its memory
         learner = while_nothing_loads(make)
         training = on_compute_thread(Training)(learner, self._most_steps, self._most_saved)
-        place = _Place(training, owner, self._clock)
+        place = _Place(training, owner, kind, self._clock)
         place.touch()
         key = secrets.token_urlsafe(16)
         with self._changed:
+            for before, held in list(self._places.items()):
+                if owner and kind and (held.owner, held.kind) == (owner, kind):
+                    self._free(before)
             self._make_room()  # others may have begun meanwhile
             self._places[key] = place
             if self._caretaker is None:

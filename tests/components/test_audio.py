@@ -15,7 +15,7 @@ import soundfile
 from components.audio import clip as audio_clip
 from components.audio import pair as audio_pair
 from components.audio import tab
-from components.audio.run import Made, Progress, compute_sound, made_message, make_all, request_of, show_sound
+from components.audio.run import Made, Progress, compute_sound, made_message, request_of, show_sound
 from components.audio.view import code_colours, guess_html, levels_html, player_html
 from components.journey.audio_row import sound_station, waiting_sound
 from components.runs.slot import RunSlot
@@ -36,7 +36,7 @@ FRAMES, BOOKS = 70, 4
 
 @pytest.fixture(scope="module")
 def made() -> Made:
-    found = compute_sound(REQUEST, RunSlot())
+    found = compute_sound(REQUEST)
     assert found is not None
     return found
 
@@ -224,7 +224,7 @@ def test_three_sounds_are_compared() -> None:
     alone = audio.run(replace(REQUEST, seconds=0.4, seed=6))
     assert np.array_equal(unpack(told[2]["pcm"], "<i2"), sounds.pcm(alone.samples))
     requests = [replace(REQUEST, seconds=0.2, seed=s) for s in (1, 2)]
-    first, other = list(make_all(requests, RunSlot(), "x"))[-1][2]
+    first, other = map(compute_sound, requests)
     assert audio_pair.same_codes(first, first) == 1 > audio_pair.same_codes(first, other)
 
 
@@ -234,6 +234,17 @@ def test_a_stopped_comparison_says_so() -> None:
     next(run), next(run)
     slot.stop()
     assert DE("audio.pair.stopped") in unescape(list(run)[-1][2])
+
+
+def test_a_comparison_that_another_overtakes_writes_nothing_more() -> None:
+    slot = RunSlot()
+    first = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "b", slot, EN)
+    next(first), next(first)
+    second = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "c", slot, EN)
+    next(second)
+    assert list(first) == [], "it would switch off the stop button of the second"
+    second.close()
+    assert not slot.busy
 
 
 def wav(samples: np.ndarray, rate: int = 16_000) -> bytes:

@@ -10,10 +10,12 @@ from PIL import Image
 from components.conditioning.tab import (
     OTHERS,
     cut_blocks,
+    cuts_run,
     effects_run,
     second_prompt,
     switch_prompts,
     switch_run,
+    switches_run,
 )
 from components.conditioning.view import cuts_view, effects_figures, switch_figure, switch_row
 from components.runs.slot import RunSlot
@@ -96,6 +98,26 @@ def test_one_switch_leaves_the_visitors_trace_alone():
     assert 'data-state="running"' in pages[0]
     assert 'data-state="done"' in pages[-1]
     assert OTHERS[0] in pages[-1]
+
+
+@pytest.mark.parametrize("start", [
+    lambda slot, steps: cuts_run(request(num_inference_steps=steps), None, slot, T),
+    lambda slot, steps: switches_run(request(num_inference_steps=steps), OTHERS[1], None, slot, T),
+])  # fmt: skip
+def test_trials_show_their_pictures_while_they_are_drawn_stop_and_leave_the_button_to_the_next(start):
+    first, *between, last = start(RunSlot(), 2)
+    assert first[-1]["interactive"] is True and last[-1]["interactive"] is False
+    assert between and all(values[0].count("<img") == last[0].count("<img") for values in between)
+    assert last[-2] == last[:-2]
+    slot = RunSlot()
+    run = start(slot, 60)
+    next(run), next(run)
+    second = start(slot, 60)
+    next(second), next(second)
+    assert list(run) == []
+    slot.stop()
+    *_, stopped = second
+    assert "of 60" in stopped[0] and "<img" in stopped[0] and stopped[-1]["interactive"] is False
 
 
 def test_the_second_prompt_is_the_bars_or_another_one():

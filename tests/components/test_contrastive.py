@@ -12,6 +12,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from components.contrastive import state as bench
+from components.contrastive import tab
 from components.contrastive.api import train_contrastive
 from components.contrastive.state import (
     EXPERIMENTS,
@@ -110,6 +111,19 @@ def test_a_new_training_frees_the_last_one(desk) -> None:
     assert pulse_of(desk) == ""
     with pytest.raises(InputError, match="training_gone"):
         list(train(desk, None, 0.0))
+
+
+def test_a_quick_double_start_leaves_one_training_and_only_its_stream(desk) -> None:
+    """Both starts see the desk from before: the second used to know nothing of the first's training."""
+    given = ("pairs", 16, "learned", 0.07, "fast")
+    first = tab._fresh(first_desk(), given, "double", 200, EN)
+    lost = next(first)[0]
+    second = tab._fresh(first_desk(), given, "double", 2, EN)
+    kept = next(second)[0]
+    assert not lost.there and kept.there
+    assert list(first) == []
+    assert not content(list(second)[-1][2], "pulse")["running"]
+    trainings.leave("double")
 
 
 def test_own_pictures_replace_drawn_ones_and_follow_each_other() -> None:

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -133,18 +134,18 @@ def test_hiding_names_the_tokens_that_mislead():
     assert "misleads" not in hidden_pictures(fair, T)
 
 
-def test_hiding_streams_progress_and_stops(monkeypatch):
-    told = []
-    shown = list(hidden_run(request(), RunSlot(), lambda *args, **kwargs: told.append(args[0]), T))
-    assert told == [(1, 2), (2, 2)]
-    assert shown[0][-1]["interactive"] is True
-    assert shown[-1][-1]["interactive"] is False
-    assert "gallery" in shown[-1][1]
-
+def test_hiding_shows_its_pictures_while_they_are_drawn_and_stops():
+    first, *between, last = hidden_run(request(), None, RunSlot(), T)
+    assert first[-1]["interactive"] is True and "<img" not in first[1]
+    figure, pictures, kept, stop = last
+    assert between and all(page.count("<img") == pictures.count("<img") for _, page, *_ in between)
+    assert "gallery" in pictures and kept == (figure, pictures) and stop["interactive"] is False
     slot = RunSlot()
-    stopped = list(hidden_run(request(), slot, lambda *args, **kwargs: slot.stop(), T))
-    assert len(stopped) == 2
-    assert "gallery" not in str(stopped[-1])
+    run = hidden_run(replace(request(), num_inference_steps=60), None, slot, T)
+    next(run), next(run)
+    slot.stop()
+    *_, (figure, pictures, _, stop) = run
+    assert figure == gr.update(visible=False) and "of 60" in pictures and stop["interactive"] is False
 
 
 def test_pictures_show_the_truth_where_it_is_known():

@@ -289,6 +289,17 @@ def test_looking_back_silences_a_run(monkeypatch) -> None:
     trainings.leave("somebody")
 
 
+def test_a_quick_double_start_leaves_one_training_and_only_its_stream() -> None:
+    first = dino_training._training(EN, 200)(at(0), SOMEBODY, "", *DIALS)
+    _, lost = next(first)
+    second = dino_training._training(EN, 1)(at(0), SOMEBODY, "", *DIALS)
+    _, kept = next(second)
+    assert not trainings.holds(lost) and trainings.holds(kept)
+    assert list(first) == []
+    list(second)
+    trainings.leave("somebody")
+
+
 def test_new_weights_are_others_and_free_the_old_ones() -> None:
     renew = dino_training._renewing(EN)
     html, first = renew(SOMEBODY, "", *DIALS)

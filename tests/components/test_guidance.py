@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import replace
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,7 +18,7 @@ from components.runs.frames import Frames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.clip.model import clip_scores
-from pipelines.image import image
+from pipelines.image import image, stepper
 from pipelines.image.guidance import GuidanceSweep
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving import catalogue
@@ -121,37 +122,69 @@ def test_sweep_plot_without_zero_and_one_has_no_marks():
     assert not sweep_figure(sweep_of((2.0, 4.0)), T).layout.shapes
 
 
-def test_a_sweep_shows_its_pictures_and_can_be_stopped_while_it_draws():
-    first, last = sweep_run(request(), RunSlot(), lambda *_, **__: None, T)
+def test_a_sweep_shows_its_pictures_while_they_come_out_of_the_noise():
+    first, *between, last = sweep_run(request(), None, RunSlot(), T)
     assert first[-1]["interactive"] is True
-    row, figure, summary, swept, stop = last
-    assert row.count("<img") == len(figure.data[0].x) == 8
-    assert swept == request()
+    assert between and all(
+        row.count("<img") == 8 and figure["visible"] is False for row, figure, *_ in between
+    )
+    row, figure, summary, kept, stop = last
+    assert row.count("<img") == len(figure["value"].data[0].x) == 8
+    assert kept == (row, figure, summary)
     assert T("image.fact_prompt") in summary
     assert stop["interactive"] is False
 
 
-@pytest.mark.parametrize("what", ["stop", "begin"])
-def test_a_sweep_that_is_stopped_or_overtaken_leaves_what_was_there(what):
+def test_a_sweep_that_is_stopped_shows_how_far_it_came_and_one_that_drew_nothing_what_was_there():
     slot = RunSlot()
-    steps = []
+    run = sweep_run(request(num_inference_steps=50), ("old",) * 3, slot, T)
+    next(run), next(run)
+    slot.stop()
+    *_, (row, _, summary, _, stop) = run
+    assert row.count("<img") == 8 and "of 50" in summary and stop["interactive"] is False
+    run = sweep_run(request(), ("old",) * 3, slot, T)
+    next(run)
+    slot.stop()
+    assert list(run) == [("old", "old", "old", gr.skip(), gr.update(interactive=False))]
 
-    def ends_it(done: tuple[int, int], **_: str) -> None:
-        steps.append(done[0])
-        getattr(slot, what)()
 
-    *_, last = sweep_run(request(num_inference_steps=50), slot, ends_it, T)
-    assert all("value" not in update for update in last[:4])
-    assert last[4]["interactive"] is False
-    assert steps == [1], "it ends within a step"
+def test_a_sweep_that_another_overtakes_leaves_the_stop_button_to_it():
+    slot = RunSlot()
+    first = sweep_run(request(num_inference_steps=50), None, slot, T)
+    next(first), next(first)
+    second = sweep_run(request(), None, slot, T)
+    next(second)
+    assert list(first) == []
+    second.close()
+
+
+def test_a_visitor_who_leaves_ends_a_sweep_within_a_step():
+    slot = RunSlot()
+    run = sweep_run(request(num_inference_steps=100), None, slot, T)
+    next(run), next(run)
+    run.close()
+    image.run(request(num_inference_steps=1))  # the engine drops closed runs before its next step
+    assert stepper.queue_length() == 0 and not slot.busy
 
 
 def test_steering_away_from_nothing_changes_nothing_and_from_something_does():
-    same = list(compare_without_and_with(request(), RunSlot(), T))[-1]
+    *_, (same, _, _) = compare_without_and_with(request(), None, RunSlot(), T)
     assert T("guidance.negative_change", change="0") in same
-    steered = list(compare_without_and_with(request(negative_prompt="cat, bed"), RunSlot(), T))[-1]
+    negative = request(negative_prompt="cat, bed")
+    *_, (steered, kept, stop) = compare_without_and_with(negative, None, RunSlot(), T)
     assert T("guidance.negative_change", change="0") not in steered
-    assert steered.count("<img") == 2
+    assert steered.count("<img") == 2 and kept == (steered,) and stop["interactive"] is False
+
+
+def test_steering_away_is_one_batch_that_can_be_stopped_and_says_where():
+    slot = RunSlot()
+    run = compare_without_and_with(request(negative_prompt="cat", num_inference_steps=60), None, slot, T)
+    assert next(run)[-1]["interactive"] is True
+    next(run)
+    assert stepper.queue_length() == 2
+    slot.stop()
+    *_, (page, _, stop) = run
+    assert page.count("<img") == 2 and "Stopped after step" in page and stop["interactive"] is False
 
 
 def test_endpoint_scores_its_own_pictures():

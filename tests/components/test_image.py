@@ -14,7 +14,7 @@ from PIL import Image
 from components.image.tab import draw_run, generate_image
 from components.page.picture_tabs import trace_at_hand
 from components.runs.files import save_png
-from components.runs.frames import Frames, Reel, magnitude_picture, signed_tile
+from components.runs.frames import Frames, LiveFrames, magnitude_picture, signed_tile
 from components.runs.slot import RunSlot
 from components.runs.trace_view import film, finished_view, running_view
 from components.ui.language import load_texts
@@ -74,9 +74,9 @@ def test_a_run_shows_its_steps_as_they_come_and_then_can_be_scrubbed():
 
 
 def test_pictures_decoded_on_the_way_are_those_of_the_whole_trace(trace, frames):
-    reel = Reel(trace.request)
-    reel.extend(trace.steps[:2])
-    reel.extend(trace.steps[2:])
+    reel = LiveFrames(trace.request)
+    reel.add(trace.steps[:2])
+    reel.add(trace.steps[2:])
     in_parts = reel.frames()
     assert in_parts.difference == frames.difference
     assert in_parts.latents == frames.latents
@@ -95,10 +95,10 @@ def test_every_estimate_is_decoded_once_and_on_the_way_only_what_is_seen(trace, 
         return preview(latents, model)
 
     monkeypatch.setattr(image, "preview", counted)
-    reel, count = Reel(trace.request), len(trace.steps)
-    reel.extend(trace.steps[:1])
+    reel, count = LiveFrames(trace.request), len(trace.steps)
+    reel.add(trace.steps[:1])
     assert decoded == [3], "guided, with and without the prompt"
-    reel.extend(trace.steps[1:])
+    reel.add(trace.steps[1:])
     assert decoded == [3, count - 1 + 2], "the film goes on; of the other two only the last is seen"
     assert len(reel.prompt[-1]) and len(reel.empty[-1]) and len(decoded) == 2
     reel.frames()
@@ -196,7 +196,7 @@ def test_magnitude_is_the_length_over_the_channels():
 
 def test_text_from_visitors_is_shown_as_text():
     evil = '<img src=x onerror="alert(1)">'
-    page = running_view(Reel(request(prompt=evil, negative_prompt=evil)), T)
+    page = running_view(LiveFrames(request(prompt=evil, negative_prompt=evil)), T)
     assert "<img src=x" not in page
     assert html.escape(evil) in page
 

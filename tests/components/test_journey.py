@@ -2,17 +2,22 @@
 
 import base64
 import io
+import logging
 import re
+from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
-from components.audio.run import compute_sound, grow_sound
-from components.journey.audio_row import running_sound, sound_station, waiting_sound
+from components.audio.run import compute_sound
+from components.journey.audio_row import sound_run, sound_station, waiting_sound
 from components.journey.tab import follow_prompt, journey_run
+from components.journey.time_row import build_time_row
 from components.journey.view import READING, STEERING, reading_view, steering_view, waiting_view
-from components.runs.frames import Frames, Reel
+from components.page.prompt_bar import build_prompt_bar
+from components.runs.frames import Frames, LiveFrames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines import journey
@@ -67,7 +72,7 @@ def test_a_trace_without_a_look_inside_leaves_that_station_open():
 
 
 def test_before_the_first_step_all_stations_wait():
-    page = steering_view(REQUEST, Reel(REQUEST), None, None, T)
+    page = steering_view(REQUEST, LiveFrames(REQUEST), None, None, T)
     assert page.count('class="hole"') == 5  # two steps of the film, three others
 
 
@@ -81,9 +86,7 @@ def test_the_endpoint_follows_a_prompt():
 
 @pytest.mark.parametrize("t", [T, DE])
 def test_the_last_station_is_the_same_prompt_as_sound(t):
-    made = compute_sound(
-        AudioRequest(REQUEST.prompt, seconds=0.4, model="classroom-audio").validated(), RunSlot()
-    )
+    made = compute_sound(AudioRequest(REQUEST.prompt, seconds=0.4, model="classroom-audio").validated())
     page = sound_station(made, t)
     assert doors(page) == doors(waiting_sound(t)) == ("audio",)
     assert "<b>red</b>" not in page and "<i>10</i>" in page and 'class="hole"' not in page
@@ -95,12 +98,12 @@ def test_the_sound_fills_its_station_while_it_is_made():
     """The grid is as wide at once as it will be; what is not there yet is clear, and no wave."""
     request = AudioRequest(REQUEST.prompt, seconds=2.0, model="classroom-audio").validated()
     seen = []
-    for progress in grow_sound(request, RunSlot()):
-        page = running_sound(progress, T)
+    first, *pages, last = (page for (page,) in sound_run(request, RunSlot(), T))
+    assert first == waiting_sound(T) and 'data-state="done"' in last
+    for page in pages:
         codes, wave = (png(uri) for uri in re.findall(r"data:image/png;base64,([^\"]+)", page))
         assert codes.shape == (4, 100, 4) and wave.shape[1] == 600 and 'data-state="waiting"' in page
         complete = int((codes[0, :, 3] > 0).sum())
-        assert complete == progress.frames[-1].codes.shape[1]
         assert (codes[:, :complete, 3] == 255).all() and not codes[:, complete:, 3].any()
         seen.append(complete)
     assert seen == sorted(seen) and len(seen) > 2 and seen[-1] == 100
@@ -113,8 +116,22 @@ def png(data: str) -> np.ndarray:
 def test_who_leaves_does_not_leave_a_sound_behind():
     """Gradio closes the iterator of a page that is gone; a handler that did not yield would go on."""
     slot = RunSlot()
-    growing = grow_sound(AudioRequest("birdsong", seconds=8.0).validated(), slot)
-    next(growing)
+    growing = sound_run(AudioRequest("birdsong", seconds=8.0).validated(), slot, T)
+    next(growing), next(growing)
     growing.close()
     assert slot.current.finished
     assert list(growing) == []
+
+
+def test_an_error_of_a_row_reaches_the_visitor_calmly(caplog):
+    def breaks(prompt, seed, slot):
+        yield "waiting"
+        raise RuntimeError("/srv/secret")
+
+    with gr.Blocks():
+        row = build_time_row(build_prompt_bar(T), T, "audio", "", breaks, {})
+    run = row.handler("a cat", 0, object(), RunSlot(), SimpleNamespace(query_params={}))
+    assert next(run) == "waiting"
+    with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as caught:
+        next(run)
+    assert caught.value.message == T("errors.unexpected") and "/srv/secret" in caplog.text

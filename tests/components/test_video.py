@@ -24,7 +24,7 @@ from components.video import pair as video_pair
 from components.video import run as video_runs
 from components.video import tab
 from components.video.pair import other_request, pair_run, pair_view
-from components.video.sheets import FilmReel, Shot, film_sheet
+from components.video.sheets import LiveFilm, Shot, film_sheet
 from components.video.view import finished_view, inside_view, running_view
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import Figure
@@ -290,7 +290,7 @@ def test_the_journeys_station_takes_the_bars_prompt_and_says_what_it_added() -> 
     assert journey_film.film_request("a dog jumps", 0).prompt == "a dog jumps"
     with pytest.raises(InputError, match="film_prompt_empty"):
         journey_film.film_request(" ", 0)
-    reel = FilmReel(replace(REQUEST, prompt=request.prompt))
+    reel = LiveFilm(replace(REQUEST, prompt=request.prompt))
     for step in video.generate(reel.request):
         reel.add(step)
         assert "Step" in journey_film.running_station(reel, EN)

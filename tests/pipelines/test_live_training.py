@@ -264,6 +264,19 @@ def test_leaving_ends_ones_own_trainings_only() -> None:
     assert list(runs[mine]) == [] and next(runs[yours]) is not None
 
 
+def test_an_owner_has_one_training_of_each_kind() -> None:
+    table = Trainings()
+    first, other_kind = (table.begin(Small, "me", kind) for kind in ("a", "b"))
+    yours, programs = table.begin(Small, "you", "a"), [table.begin(Small, "", "a") for _ in range(2)]
+    second = table.begin(Small, "me", "a")
+    assert not table.holds(first)
+    assert all(table.holds(key) for key in (second, other_kind, yours, *programs))
+    for owner in ("me", "you"):
+        table.leave(owner)
+    for key in programs:
+        table.free(key)
+
+
 def test_a_full_table_gives_the_place_of_who_rested_longest() -> None:
     clock = Clock()
     table = Trainings(most=3, clock=clock)
