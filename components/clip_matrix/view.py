@@ -39,7 +39,9 @@ def matrix_html(
     stops = ",".join(cell_colour(view, step)[0] for step in range(0, 201, 20))
     ends = ("−1", "0", "1") if view == "cosine" else tuple(percent(share, t) for share in (0, 0.5, 1))
     scale, sums = {"stops": stops, "ends": ends}, view if matrix is not None else ""
-    return templates(_VIEW).matrix(thumbs, rows, view, sums, percent(1, t), scale, _summary(matrix, t), t)
+    size = "cm-few" if len(thumbs) <= 6 else "cm-many" if len(thumbs) > 9 else ""
+    total, summary = percent(1, t), _summary(matrix, t)
+    return templates(_VIEW).matrix(thumbs, size, rows, view, sums, total, scale, summary, t)
 
 
 def _cells(

@@ -29,7 +29,8 @@ PASTE = """(place) => {
   const canvas = document.createElement("canvas"), data = new DataTransfer();
   canvas.toBlob((blob) => {
     data.items.add(new File([blob], "pasted.png", { type: "image/png" }));
-    place.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+    const sent = { clipboardData: data, bubbles: true, cancelable: true };
+    place.dispatchEvent(new ClipboardEvent("paste", sent));
   });
 }"""
 
