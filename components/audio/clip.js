@@ -1,16 +1,8 @@
-// A clip is dropped, chosen, or recorded; a recording is sent as WAV, which every server can read.
-const field = element.querySelector(".drop"), said = element.querySelector(".said");
+// A clip is dropped, pasted, chosen, or recorded; a recording is sent as WAV, which every server can read.
+const door = window.svViews["ui/uploads"](element, trigger, props, upload);
+const said = element.querySelector(".drop").dataset;
 const microphone = element.querySelector("[data-microphone]");
 const LONGEST = 10_000; // ms
-let recorder = null;
-
-async function send(file) {
-  said.textContent = "";
-  try {
-    const sent = await upload(file);
-    trigger("upload", { path: sent.path });
-  } catch { said.textContent = `${file.name}: ${field.dataset.failed}`; }
-}
 
 function wav(samples, rate) {
   const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
@@ -23,50 +15,34 @@ function wav(samples, rate) {
   return new File([view.buffer], "recording.wav", { type: "audio/wav" });
 }
 
-async function record() {
-  if (recorder) return recorder.stop();
-  let stream;
-  try { stream = await navigator.mediaDevices.getUserMedia({ audio: true }); }
-  catch { said.textContent = field.dataset.refused; return; }
-  const parts = [];
-  recorder = new MediaRecorder(stream);
-  const started = performance.now();
-  const tell = () => { microphone.textContent = `${field.dataset.recording} (${Math.floor((performance.now() - started) / 1000)} s)`; };
-  const telling = setInterval(tell, 200);
-  recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
-  recorder.addEventListener("stop", async () => {
-    for (const track of stream.getTracks()) track.stop();
-    clearInterval(telling);
-    recorder = null;
-    microphone.textContent = field.dataset.record;
-    microphone.setAttribute("aria-pressed", "false");
-    try {
-      const context = new AudioContext();
-      const heard = await context.decodeAudioData(await new Blob(parts).arrayBuffer());
-      context.close();
-      send(wav(heard.getChannelData(0), heard.sampleRate));
-    } catch { said.textContent = field.dataset.refused; }
-  });
-  recorder.start();
-  setTimeout(() => recorder?.stop(), LONGEST);
-  tell();
-  microphone.setAttribute("aria-pressed", "true");
+async function sendRecording(parts) {
+  try {
+    const context = new AudioContext();
+    const heard = await context.decodeAudioData(await new Blob(parts).arrayBuffer()).finally(() => context.close());
+    door.send([wav(heard.getChannelData(0), heard.sampleRate)]);
+  } catch { door.say(said.nothing); }
 }
 
-microphone.addEventListener("click", record);
-element.addEventListener("change", (event) => {
-  const [file] = event.target.files ?? [];
-  if (file) send(file);
-  event.target.value = "";
-});
-for (const kind of ["dragenter", "dragover"]) element.addEventListener(kind, (event) => {
-  event.preventDefault();
-  field.classList.add("over");
-});
-element.addEventListener("dragleave", (event) => { if (!element.contains(event.relatedTarget)) field.classList.remove("over"); });
-element.addEventListener("drop", (event) => {
-  event.preventDefault();
-  field.classList.remove("over");
-  const [file] = event.dataTransfer.files;
-  if (file) send(file);
-});
+async function record() {
+  if (door.isOpen()) return door.close();
+  door.say("");
+  let device;
+  try { device = await door.open({ audio: true }); }
+  catch { return door.say(said.refused); }
+  if (!device) return;
+  const parts = [], started = performance.now(), recorder = new MediaRecorder(device.stream);
+  recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
+  recorder.addEventListener("stop", () => sendRecording(parts));
+  device.ended = () => {
+    if (recorder.state !== "inactive") recorder.stop();
+    microphone.textContent = said.record;
+    microphone.setAttribute("aria-pressed", "false");
+  };
+  const tell = () => { microphone.textContent = `${said.recording} (${Math.floor((performance.now() - started) / 1000)} s)`; };
+  device.timers.push(setInterval(tell, 200), setTimeout(door.close, LONGEST));
+  recorder.start();
+  microphone.setAttribute("aria-pressed", "true");
+  tell();
+}
+
+microphone.addEventListener("click", (event) => event.detail > 1 || record()); // a double click is one click

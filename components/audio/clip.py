@@ -61,11 +61,12 @@ def open_sent(file: Any, model: str) -> Clip:
 
 
 def sources_html(t: Texts) -> str:
-    """Where clips come from: a field to drop one on, a file dialogue, the microphone."""
+    """Where clips come from: a field to drop or paste one on, a file dialogue, the microphone."""
     said = {k: html_escape(t(f"audio.clip.{k}")) for k in
-            ("drop", "choose", "record", "recording", "no_microphone", "failed")}  # fmt: skip
+            ("drop", "choose", "record", "recording", "no_microphone", "nothing", "failed")}  # fmt: skip
     return (
-        f'<div class="drop" data-failed="{said["failed"]}" data-refused="{said["no_microphone"]}" '
+        f'<div class="drop" data-drop data-failed="{said["failed"]}" data-refused="{said["no_microphone"]}" '
+        f'data-nothing="{said["nothing"]}" '
         f'data-record="{said["record"]}" data-recording="{said["recording"]}"><p>{said["drop"]}</p>'
         f'<label class="pick">{said["choose"]}<input type="file" class="sv-sr" '
         f'accept="audio/*,.wav,.flac,.ogg,.mp3,.aiff"></label>'
@@ -104,7 +105,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     @explained(t)
     def sent(event: gr.EventData, model: str) -> Any:
-        return ready(open_sent(event.path, model), "audio.clip.ready")
+        return ready(open_sent(event.paths[0], model), "audio.clip.ready")
 
     @explained(t)
     def drawn(model: str) -> Any:

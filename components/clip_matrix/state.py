@@ -1,16 +1,17 @@
-"""What one visitor has laid on the bench of the matrix tab, and what CLIP made of it."""
+"""What one visitor has laid on the matrix, and what CLIP made of it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from markupsafe import Markup
 from PIL import Image
 
 from components.clip_matrix import view as draw
 from components.runs.frames import thumbnail
 from components.ui.errors import message
 from components.ui.language import Texts
-from components.ui.uploads import KEPT_SIDE, strip_html
+from components.ui.uploads import kept, strip_html
 from pipelines.clip import clip_matrix as pipeline
 from pipelines.clip.clip_matrix import ClipMatrix, ZeroShot
 from pipelines.image.request import Trace
@@ -23,11 +24,11 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class MatrixState:
     """Pictures, texts and results.
 
     Attributes:
-        images: at most `KEPT_SIDE` px a side.
+        images: at most `uploads.KEPT_SIDE` px a side.
         thumbs: a `data:` address for each picture.
         prompts: the texts.
         model: catalogue id that the results belong to; "" before the first.
@@ -50,22 +51,18 @@ def lines(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
-def with_images(bench: Bench, images: Sequence[Image.Image]) -> Bench:
-    """The bench with other pictures; its results are void.
+def with_images(state: MatrixState, images: Sequence[Image.Image]) -> MatrixState:
+    """Other pictures; the results are void.
 
     Raises:
         InputError: `pictures_count` if there are more than a matrix holds. None at all is allowed: a
-            visitor may clear the bench before laying other pictures on it.
+            visitor may take all away before bringing others.
     """
     if len(images) > pipeline.MOST:
         raise InputError("pictures_count", received=len(images), most=pipeline.MOST)
-    kept = []
-    for image in images:
-        small = image.convert("RGB")
-        small.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
-        kept.append(small)
-    thumbs = tuple(thumbnail(image) for image in kept)
-    return replace(bench, images=tuple(kept), thumbs=thumbs, matrix=None, zero_shot=None)
+    small = kept(images)
+    thumbs = tuple(thumbnail(image) for image in small)
+    return replace(state, images=small, thumbs=thumbs, matrix=None, zero_shot=None)
 
 
 def _attempt(compute: Callable[..., Result], *args: Any) -> Result | InputError:
@@ -76,49 +73,51 @@ def _attempt(compute: Callable[..., Result], *args: Any) -> Result | InputError:
         return error
 
 
-def _with_model(bench: Bench, model: str) -> Bench:
-    """The bench with this model and its temperature."""
+def _with_model(state: MatrixState, model: str) -> MatrixState:
+    """This model and its temperature."""
     learned = _attempt(pipeline.learned_temperature, model)
-    return replace(bench, model=model, learned=bench.learned if isinstance(learned, InputError) else learned)
+    return replace(state, model=model, learned=state.learned if isinstance(learned, InputError) else learned)
 
 
-def compare(bench: Bench, texts: str, model: str) -> Bench:
+def compare(state: MatrixState, texts: str, model: str) -> MatrixState:
     """Compare the pictures with the texts of a box."""
-    bench = replace(_with_model(bench, model), prompts=lines(texts))
-    matrix = _attempt(pipeline.compute_clip_matrix, bench.images, bench.prompts, model)
-    return replace(bench, matrix=matrix)
+    state = replace(_with_model(state, model), prompts=lines(texts))
+    matrix = _attempt(pipeline.compute_clip_matrix, state.images, state.prompts, model)
+    return replace(state, matrix=matrix)
 
 
-def name(bench: Bench, labels: str, template: str, model: str) -> Bench:
+def name(state: MatrixState, labels: str, template: str, model: str) -> MatrixState:
     """Let the model choose a label of a box for each picture."""
-    bench = _with_model(bench, model)
-    zero_shot = _attempt(pipeline.classify, bench.images, lines(labels), template, model)
-    return replace(bench, zero_shot=zero_shot)
+    state = _with_model(state, model)
+    zero_shot = _attempt(pipeline.classify, state.images, lines(labels), template, model)
+    return replace(state, zero_shot=zero_shot)
 
 
-def matrix_panel(bench: Bench, view: str, tau: float, t: Texts) -> str:
+def matrix_panel(state: MatrixState, view: str, tau: float, t: Texts) -> Markup:
     """The matrix, or why there is none."""
-    if isinstance(bench.matrix, InputError):
-        return strip_html(bench.thumbs, t) + draw.alert_html(message(bench.matrix, t))
-    return draw.matrix_html(bench.thumbs, bench.prompts, bench.matrix, view, tau, t)
+    if isinstance(state.matrix, InputError):
+        return strip_html(state.thumbs, t) + draw.alert_html(message(state.matrix, t))
+    return draw.matrix_html(state.thumbs, state.prompts, state.matrix, view, tau, t)
 
 
-def zero_shot_panel(bench: Bench, tau: float, t: Texts) -> str:
+def zero_shot_panel(state: MatrixState, tau: float, t: Texts) -> Markup:
     """The zero-shot cards, or why there are none."""
-    if isinstance(bench.zero_shot, InputError):
-        return draw.alert_html(message(bench.zero_shot, t))
-    if bench.zero_shot is None:
-        return ""
-    return draw.zero_shot_html(bench.thumbs, bench.zero_shot, tau, t)
+    if isinstance(state.zero_shot, InputError):
+        return draw.alert_html(message(state.zero_shot, t))
+    if state.zero_shot is None:
+        return Markup()
+    return draw.zero_shot_html(state.thumbs, state.zero_shot, tau, t)
 
 
-def score_panel(bench: Bench, trace: Trace | None, prompts: tuple[str, ...], model: str, t: Texts) -> str:
-    """The last generated picture against the bar's texts; while there is none, the first of the bench."""
-    if trace is None and not bench.images:
+def score_panel(
+    state: MatrixState, trace: Trace | None, prompts: tuple[str, ...], model: str, t: Texts
+) -> Markup:
+    """The last generated picture against the bar's texts; while there is none, the first of the matrix."""
+    if trace is None and not state.images:
         return draw.alert_html(t("clip_matrix.score_nothing"))
     names = ("prompt_a", "prompt_b", "negative")
     rows = [(t(f"clip_matrix.{n}"), text) for n, text in zip(names, prompts, strict=True) if text.strip()]
-    image = bench.images[0] if trace is None else trace.image
+    image = state.images[0] if trace is None else trace.image
     try:
         cosines = pipeline.compute_clip_matrix([image], [text for _, text in rows], model).similarity[0]
     except InputError as error:
@@ -128,11 +127,11 @@ def score_panel(bench: Bench, trace: Trace | None, prompts: tuple[str, ...], mod
     return draw.score_html(thumbnail(image), scored, caption, t)
 
 
-def panels(bench: Bench, view: str, temperature: float | None, t: Texts) -> tuple[str, str, str]:
-    """Slider, matrix and zero-shot cards of a bench."""
-    tau = bench.learned if temperature is None else temperature
+def panels(state: MatrixState, view: str, temperature: float | None, t: Texts) -> tuple[Markup, ...]:
+    """Slider, matrix and zero-shot cards."""
+    tau = state.learned if temperature is None else temperature
     return (
-        draw.temperature_html(tau, bench.learned, t),
-        matrix_panel(bench, view, tau, t),
-        zero_shot_panel(bench, tau, t),
+        draw.temperature_html(tau, state.learned, t),
+        matrix_panel(state, view, tau, t),
+        zero_shot_panel(state, tau, t),
     )

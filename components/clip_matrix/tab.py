@@ -12,7 +12,7 @@ from components.clip_matrix import view as draw
 from components.clip_matrix.state import (
     LABELS,
     TEMPLATE,
-    Bench,
+    MatrixState,
     compare,
     lines,
     matrix_panel,
@@ -25,7 +25,7 @@ from components.page.prompt_bar import PromptBar
 from components.runs.queues import LIVE, MODEL, QUIET_MODEL, endpoint
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import html_escape, live_html, section, tab_frame
+from components.ui.layout import live_html, section, tab_frame
 from components.ui.plots import MATRIX_VIEWS
 from components.ui.uploads import accept, open_uploads, sources_html
 from pipelines.clip import clip_matrix as pipeline
@@ -57,7 +57,7 @@ def clip_matrix(
         "pairing": pairs [image, text]; "zero_shot": "labels", "texts", "probabilities" [image][label] and
         "best", a label for each image; "temperature", "logit_scale" and "model".
     """
-    pictures = open_uploads(images)
+    pictures = open_uploads(images, pipeline.MOST)
     matrix = pipeline.compute_clip_matrix(pictures, prompts, model)
     tau = pipeline.learned_temperature(model) if temperature is None else temperature
     zero_shot = pipeline.classify(pictures, LABELS if labels is None else labels, template, model)
@@ -86,7 +86,7 @@ API: dict[str, Callable[..., Any]] = {"clip_matrix": clip_matrix}
 class _Parts:
     """The tab's components."""
 
-    bench: gr.State
+    state: gr.State
     tau: gr.State  # the slider's temperature; None until somebody moves it: the model's own
     view: gr.Radio
     temperature: gr.HTML
@@ -104,19 +104,18 @@ class _Parts:
 
 def _layout(t: Texts) -> _Parts:
     images, prompts = pipeline.first_pairs()
-    bench = replace(with_images(Bench(), images), prompts=tuple(prompts))
+    state = replace(with_images(MatrixState(), images), prompts=tuple(prompts))
     with gr.Row(elem_id="clip-controls", equal_height=False):
         with gr.Column(min_width=320):
             choices = [(t(f"clip_matrix.view.{view}"), view) for view in MATRIX_VIEWS]
             view = gr.Radio(choices, value="cosine", label=t("clip_matrix.view_label"), elem_id="clip-view")
         with gr.Column(min_width=320):
-            shown = draw.temperature_html(bench.learned, bench.learned, t)
+            shown = draw.temperature_html(state.learned, state.learned, t)
             temperature = live_html("clip_matrix/view", "clip-temperature", value=shown)
-    hint = f'<p class="cm-hint">{html_escape(t("clip_matrix.temperature_hint"))}</p>'
+    hint = draw.hint_html(t("clip_matrix.temperature_hint"))
     live_html("clip_matrix/view", "clip-logit-scale", value=hint, script=False)
-    matrix = live_html(
-        "clip_matrix/view", "clip-matrix", value=matrix_panel(bench, "cosine", bench.learned, t)
-    )
+    first = matrix_panel(state, "cosine", state.learned, t)
+    matrix = live_html("clip_matrix/view", "clip-matrix", value=first, also=["ui/uploads"])
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             texts = gr.Textbox(
@@ -124,7 +123,7 @@ def _layout(t: Texts) -> _Parts:
                 label=t("clip_matrix.texts"), info=t("clip_matrix.texts_info"),
             )  # fmt: skip
         with gr.Column(scale=2, min_width=320):
-            sources = live_html("clip_matrix/view", "clip-sources", value=sources_html(t))
+            sources = live_html("ui/uploads", "clip-sources", value=sources_html(t))
             count = gr.Slider(
                 1, pipeline.MOST, value=5, step=1, label=t("clip_matrix.count"), elem_id="clip-count"
             )
@@ -150,61 +149,63 @@ def _layout(t: Texts) -> _Parts:
     section(t("clip_matrix.score_title"), t("clip_matrix.score_hint"))
     score = live_html("clip_matrix/view", "clip-score")
     return _Parts(
-        gr.State(bench), gr.State(None), view, temperature, matrix, sources, count, fresh, take, texts,
+        gr.State(state), gr.State(None), view, temperature, matrix, sources, count, fresh, take, texts,
         labels, template, zero_shot, score,
     )  # fmt: skip
 
 
-def _wire_bench(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
+def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
     """What is computed when the tab opens, the model changes, or pictures come and go."""
 
     def judged(
-        bench: Bench, texts: str, labels: str, template: str, model: str, view: str, tau: float | None
+        state: MatrixState, texts: str, labels: str, template: str, model: str, view: str, tau: float | None
     ) -> Any:
-        bench = name(compare(bench, texts, model), labels, template, model)
-        return bench, *panels(bench, view, tau, t)
+        state = name(compare(state, texts, model), labels, template, model)
+        return state, *panels(state, view, tau, t)
 
     @explained(t)
     def opened(
-        bench: Bench, texts: str, labels: str, template: str, model: str, view: str, tau: float | None
+        state: MatrixState, texts: str, labels: str, template: str, model: str, view: str, tau: float | None
     ) -> Any:
-        if bench.matrix is not None and bench.model == model:
+        if state.matrix is not None and state.model == model:
             return (gr.skip(),) * 4
-        return judged(bench, texts, labels, template, model, view, tau)
+        return judged(state, texts, labels, template, model, view, tau)
 
     @explained(t)
-    def model_changed(bench: Bench, texts: str, labels: str, template: str, model: str, view: str) -> Any:
-        if not bench.model:  # nobody has opened the tab yet
+    def model_changed(
+        state: MatrixState, texts: str, labels: str, template: str, model: str, view: str
+    ) -> Any:
+        if not state.model:  # nobody has opened the tab yet
             return (gr.skip(),) * 5
-        return None, *judged(bench, texts, labels, template, model, view, None)
+        return None, *judged(state, texts, labels, template, model, view, None)
 
     @explained(t)
-    def sent(event: gr.EventData, bench: Bench, *rest: Any) -> Any:
-        return judged(with_images(bench, [*bench.images, *accept(event.paths, t)]), *rest)
+    def sent(event: gr.EventData, state: MatrixState, *rest: Any) -> Any:
+        return judged(with_images(state, [*state.images, *accept(event.paths, pipeline.MOST, t)]), *rest)
 
     @explained(t)
-    def removed(event: gr.EventData, bench: Bench, *rest: Any) -> Any:
+    def removed(event: gr.EventData, state: MatrixState, *rest: Any) -> Any:
         return judged(
-            with_images(bench, [im for i, im in enumerate(bench.images) if i != event.index]), *rest
+            with_images(state, [im for i, im in enumerate(state.images) if i != event.index]), *rest
         )
 
     @explained(t)
-    def drawn(count: float, bench: Bench, _texts: str, *rest: Any) -> Any:
+    def drawn(count: float, state: MatrixState, _texts: str, *rest: Any) -> Any:
         images, captions = pipeline.draw_pairs(int(count), random.getrandbits(32))
         texts = "\n".join(captions)
-        return texts, *judged(with_images(bench, images), texts, *rest)
+        return texts, *judged(with_images(state, images), texts, *rest)
 
     @explained(t)
-    def taken(trace: Trace | None, bench: Bench, texts: str, *rest: Any) -> Any:
+    def taken(trace: Trace | None, state: MatrixState, texts: str, *rest: Any) -> Any:
         if trace is None:
             raise InputError("nothing_generated")
         prompts = lines(texts)
         prompt = " ".join(trace.request.prompt.split())
         texts = "\n".join(prompts if prompt in prompts else (*prompts, prompt))
-        return texts, *judged(with_images(bench, [*bench.images, trace.image]), texts, *rest)
+        return texts, *judged(with_images(state, [*state.images, trace.image]), texts, *rest)
 
-    shown = [p.bench, p.temperature, p.matrix, p.zero_shot]
-    given = [p.bench, p.texts, p.labels, p.template, bar.clip_model, p.view]
+    shown = [p.state, p.temperature, p.matrix, p.zero_shot]
+    given = [p.state, p.texts, p.labels, p.template, bar.clip_model, p.view]
     common = QUIET_MODEL
     return [
         tab.select(opened, [*given, p.tau], shown, **common),
@@ -221,27 +222,27 @@ def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:
     """What follows while a visitor types, slides and chooses."""
 
     @explained(t)
-    def typed(bench: Bench, texts: str, model: str, view: str, tau: float | None) -> Any:
-        if lines(texts) == bench.prompts:  # a button wrote them, and has compared them already
+    def typed(state: MatrixState, texts: str, model: str, view: str, tau: float | None) -> Any:
+        if lines(texts) == state.prompts:  # a button wrote them, and has compared them already
             return gr.skip(), gr.skip()
-        bench = compare(bench, texts, model)
-        return bench, panels(bench, view, tau, t)[1]
+        state = compare(state, texts, model)
+        return state, panels(state, view, tau, t)[1]
 
     @explained(t)
-    def named(bench: Bench, labels: str, template: str, model: str, tau: float | None) -> Any:
-        if not bench.model:  # nobody has opened the tab yet
+    def named(state: MatrixState, labels: str, template: str, model: str, tau: float | None) -> Any:
+        if not state.model:  # nobody has opened the tab yet
             return gr.skip(), gr.skip()
-        bench = name(bench, labels, template, model)
-        return bench, panels(bench, "cosine", tau, t)[2]
+        state = name(state, labels, template, model)
+        return state, panels(state, "cosine", tau, t)[2]
 
     @explained(t)
-    def turned(event: gr.EventData, bench: Bench, view: str) -> Any:
+    def turned(event: gr.EventData, state: MatrixState, view: str) -> Any:
         tau = float(np.clip(float(event.temperature), draw.COLDEST, draw.HOTTEST))
-        return tau, *panels(bench, view, tau, t)[1:]
+        return tau, *panels(state, view, tau, t)[1:]
 
     @explained(t)
-    def viewed(bench: Bench, view: str, tau: float | None) -> Any:
-        return panels(bench, view, tau, t)[1]
+    def viewed(state: MatrixState, view: str, tau: float | None) -> Any:
+        return panels(state, view, tau, t)[1]
 
     live: dict[str, Any] = {
         "api_visibility": "private",
@@ -249,16 +250,16 @@ def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:
         "show_progress": "hidden",
     }
     # .change, not .input: Gradio tells of typing by .input, but not of pasting.
-    p.texts.change(typed, [p.bench, p.texts, bar.clip_model, p.view, p.tau], [p.bench, p.matrix], **LIVE)
+    p.texts.change(typed, [p.state, p.texts, bar.clip_model, p.view, p.tau], [p.state, p.matrix], **LIVE)
     for box in (p.labels, p.template):
         box.change(
             named,
-            [p.bench, p.labels, p.template, bar.clip_model, p.tau],
-            [p.bench, p.zero_shot],
+            [p.state, p.labels, p.template, bar.clip_model, p.tau],
+            [p.state, p.zero_shot],
             **LIVE,
         )
-    p.temperature.input(turned, [p.bench, p.view], [p.tau, p.matrix, p.zero_shot], **live)
-    p.view.change(viewed, [p.bench, p.view, p.tau], p.matrix, **live)
+    p.temperature.input(turned, [p.state, p.view], [p.tau, p.matrix, p.zero_shot], **live)
+    p.view.change(viewed, [p.state, p.view, p.tau], p.matrix, **live)
 
 
 def _wire_score(bar: PromptBar, t: Texts, p: _Parts, after: list[Any]) -> None:
@@ -266,13 +267,13 @@ def _wire_score(bar: PromptBar, t: Texts, p: _Parts, after: list[Any]) -> None:
 
     @explained(t)
     def scored(
-        bench: Bench, trace: Trace | None, prompt: str, prompt_b: str, negative: str, model: str
+        state: MatrixState, trace: Trace | None, prompt: str, prompt_b: str, negative: str, model: str
     ) -> Any:
-        if not bench.model and trace is None:  # nobody has opened the tab yet
+        if not state.model and trace is None:  # nobody has opened the tab yet
             return gr.skip()
-        return score_panel(bench, trace, (prompt, prompt_b, negative), model, t)
+        return score_panel(state, trace, (prompt, prompt_b, negative), model, t)
 
-    given = [p.bench, bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt, bar.clip_model]
+    given = [p.state, bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt, bar.clip_model]
     for source in (bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt):
         source.change(scored, given, p.score, **LIVE)
     for event in after:
@@ -289,6 +290,6 @@ def build_clip_matrix_tab(bar: PromptBar, t: Texts, public: bool) -> None:
     """
     with tab_frame(t, "clip_matrix") as tab:
         parts = _layout(t)
-    after = _wire_bench(bar, t, tab, parts)
+    after = _wire_state(bar, t, tab, parts)
     _wire_live(bar, t, parts)
     _wire_score(bar, t, parts, after)

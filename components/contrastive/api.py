@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from components.contrastive.state import EXPERIMENTS, measured, recipe_of
+from components.contrastive.state import EXPERIMENTS, MOST_AT_ONCE, measured, recipe_of
 from components.runs.queues import TRAINING, endpoint
 from components.ui.uploads import open_uploads
 from pipelines.clip import contrastive_pairs
@@ -53,7 +53,7 @@ def train_contrastive(
     chosen = (
         contrastive_pairs.first_pairs(int(pairs))
         if not images
-        else contrastive_pairs.own_pairs(open_uploads(images), captions or [])
+        else contrastive_pairs.own_pairs(open_uploads(images, MOST_AT_ONCE), captions or [])
     )
     if experiment == "twins":
         chosen = contrastive_pairs.with_twin(chosen)

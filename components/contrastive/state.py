@@ -1,4 +1,4 @@
-"""What one visitor of the contrastive tab has on the desk, and the stream of their training."""
+"""What one visitor of the contrastive tab trains with, and the stream of their training."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -12,8 +12,7 @@ from components.contrastive.view import pulse_html, stage_html
 from components.runs.frames import thumbnail
 from components.runs.training import show_training
 from components.ui.language import Texts
-from components.ui.layout import html_escape
-from components.ui.uploads import KEPT_SIDE, strip_html
+from components.ui.uploads import kept, strip_html
 from pipelines.clip import contrastive_pairs
 from pipelines.clip.clip_matrix import compute_clip_matrix, learned_logit_scale
 from pipelines.clip.contrastive import Recipe, begin_training, lowest_loss
@@ -25,6 +24,7 @@ EXPERIMENTS = ("pairs", "swapped", "reshuffled", "twins", "many")
 PACES = {"slow": 1.0, "watch": 12.0, "fast": 0.0}  # steps a second; 0 is as fast as it goes
 SHOWN_EVERY = 0.06  # s between two views: more would keep server and browser from the training itself
 BURST = 150  # steps of one start, so that no page that somebody forgot trains for ever
+MOST_AT_ONCE = 12  # files of one upload; what is too many for a training can be thinned out
 OPENING = 60  # steps of the example that runs when the tab is opened
 _LOST = 4  # views that the browser may pass over without missing a step
 
@@ -32,7 +32,7 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, eq=False)
-class Desk:
+class TrainingState:
     """Pairs and the training made of them.
 
     Attributes:
@@ -55,9 +55,9 @@ class Desk:
         return trainings.holds(self.key)
 
 
-def first_desk() -> Desk:
+def first_desk() -> TrainingState:
     """What the tab opens with."""
-    return Desk(first_pairs())
+    return TrainingState(first_pairs())
 
 
 def recipe_of(experiment: str, batch: float, temperature: float | None, seed: int) -> Recipe:
@@ -67,8 +67,8 @@ def recipe_of(experiment: str, batch: float, temperature: float | None, seed: in
 
 
 def begun(
-    desk: Desk, experiment: str, batch: float, temperature: float | None, owner: str, t: Texts
-) -> tuple[Desk, str]:
+    desk: TrainingState, experiment: str, batch: float, temperature: float | None, owner: str, t: Texts
+) -> tuple[TrainingState, str]:
     """Start a new training in place of the visitor's last one.
 
     Args:
@@ -93,7 +93,7 @@ def begun(
     return desk, _stage(desk, pairs, experiment, t)
 
 
-def _stage(desk: Desk, pairs: Pairs, experiment: str, t: Texts) -> str:
+def _stage(desk: TrainingState, pairs: Pairs, experiment: str, t: Texts) -> str:
     count = len(pairs)
     judged = compute_clip_matrix(pairs.images, pairs.captions, CLASSROOM)
     return stage_html(
@@ -109,24 +109,24 @@ def _stage(desk: Desk, pairs: Pairs, experiment: str, t: Texts) -> str:
     )
 
 
-def strip_of(desk: Desk, t: Texts) -> str:
+def strip_of(desk: TrainingState, t: Texts) -> str:
     """The desk's pictures, each with a button that takes it away, and what to do while they wait."""
-    hint = f'<p class="cm-view">{html_escape(t("contrastive.caption_now"))}</p>' if desk.waiting else ""
-    return strip_html(_thumbs(desk.pairs.images), t) + hint
+    hint = t("contrastive.caption_now") if desk.waiting else ""
+    return strip_html(_thumbs(desk.pairs.images), t, hint)
 
 
 def _thumbs(images: Sequence[Image.Image]) -> list[str]:
     return [thumbnail(image) for image in images]
 
 
-def pulse_of(desk: Desk, running: bool = False, first: int = 0) -> str:
+def pulse_of(desk: TrainingState, running: bool = False, first: int = 0) -> str:
     """How far a desk's training is; nothing if it was put away."""
     if not desk.there:
         return ""
     return pulse_html(desk.number, trainings.records(desk.key), first, running)
 
 
-def train(desk: Desk, step: int | None, pace: float, burst: int = BURST) -> Iterator[str]:
+def train(desk: TrainingState, step: int | None, pace: float, burst: int = BURST) -> Iterator[str]:
     """Train and tell how it goes.
 
     Args:
@@ -152,7 +152,9 @@ def train(desk: Desk, step: int | None, pace: float, burst: int = BURST) -> Iter
     yield from show_training(run, burst, running, lambda: pulse_of(desk), SHOWN_EVERY, pace)
 
 
-def with_own_pictures(desk: Desk, images: Sequence[Image.Image], names: Sequence[str]) -> Desk:
+def with_own_pictures(
+    desk: TrainingState, images: Sequence[Image.Image], names: Sequence[str]
+) -> TrainingState:
     """The desk with pictures that a visitor brings: after their earlier ones, instead of drawn ones.
 
     Each gets its file's name as a caption for a start.
@@ -166,23 +168,18 @@ def with_own_pictures(desk: Desk, images: Sequence[Image.Image], names: Sequence
         InputError: `pairs_count` and the like only when the training begins: pictures come one by one.
     """
     own = all(subject is None for subject in desk.pairs.subjects)
-    kept = []
-    for image in images:
-        small = image.convert("RGB")
-        small.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
-        kept.append(small)
     captions = [Path(name).stem.replace("_", " ").replace("-", " ") or "picture" for name in names]
     before = desk.pairs if own else replace(desk.pairs, images=(), captions=())
     pairs = replace(
         before,
-        images=(*before.images, *kept),
+        images=(*before.images, *kept(images)),
         captions=(*before.captions, *captions),
-        subjects=(None,) * (len(before.images) + len(kept)),
+        subjects=(None,) * (len(before.images) + len(images)),
     )
     return replace(desk, pairs=pairs, waiting=True)
 
 
-def without(desk: Desk, place: int, text: str) -> tuple[Desk, str]:
+def without(desk: TrainingState, place: int, text: str) -> tuple[TrainingState, str]:
     """The desk and the box of captions without one picture and its line.
 
     It waits where a caption is missing.
@@ -206,7 +203,7 @@ def without(desk: Desk, place: int, text: str) -> tuple[Desk, str]:
     return replace(desk, pairs=pairs, waiting=waiting), "\n".join(lines)
 
 
-def with_captions(desk: Desk, lines: Sequence[str]) -> Desk:
+def with_captions(desk: TrainingState, lines: Sequence[str]) -> TrainingState:
     """The desk with the captions of the box; unseen pairs in the number of the pairs.
 
     Raises:

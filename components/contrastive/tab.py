@@ -11,9 +11,10 @@ from components.contrastive.api import train_contrastive
 from components.contrastive.state import (
     BURST,
     EXPERIMENTS,
+    MOST_AT_ONCE,
     OPENING,
     PACES,
-    Desk,
+    TrainingState,
     begun,
     first_desk,
     pulse_of,
@@ -105,7 +106,7 @@ def _layout(t: Texts) -> _Parts:
     section(t("contrastive.own_title"), t("contrastive.own_hint"))
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
-            strip = live_html("clip_matrix/view", "contrastive-strip", t("contrastive.strip"))
+            strip = live_html("ui/uploads", "contrastive-strip", t("contrastive.strip"))
             captions = gr.Textbox(
                 "\n".join(first_desk().pairs.captions), lines=5, max_lines=9, label=t("contrastive.captions"),
                 info=t("contrastive.captions_info"), elem_id="contrastive-captions", elem_classes="sv-text",
@@ -113,7 +114,7 @@ def _layout(t: Texts) -> _Parts:
             own = gr.Button(t("contrastive.train_own"), elem_id="contrastive-own")
         with gr.Column(scale=2, min_width=320):
             field = sources_html(t, "contrastive.drop")
-            sources = live_html("clip_matrix/view", "contrastive-sources", value=field)
+            sources = live_html("ui/uploads", "contrastive-sources", value=field)
             count = gr.Slider(
                 contrastive_pairs.FEWEST, contrastive_pairs.MOST, value=5, step=1,
                 label=t("contrastive.count"), elem_id="contrastive-count",
@@ -125,7 +126,7 @@ def _layout(t: Texts) -> _Parts:
     )  # fmt: skip
 
 
-def _fresh(desk: Desk, given: tuple[Any, ...], owner: str, burst: int, t: Texts) -> Iterator[Any]:
+def _fresh(desk: TrainingState, given: tuple[Any, ...], owner: str, burst: int, t: Texts) -> Iterator[Any]:
     """A new training and its first steps, as values of desk, stage and pulse; none if put away by then.
 
     Args:
@@ -149,7 +150,7 @@ def _fresh(desk: Desk, given: tuple[Any, ...], owner: str, burst: int, t: Texts)
 
 
 def _with_pairs(
-    desk: Desk, captions: Any, given: tuple[Any, ...], owner: str, burst: int, t: Texts
+    desk: TrainingState, captions: Any, given: tuple[Any, ...], owner: str, burst: int, t: Texts
 ) -> Iterator[Any]:
     """`_fresh`, and with its first values those of the box of captions and of the strip of pictures."""
     laid = captions, strip_of(desk, t)
@@ -158,13 +159,13 @@ def _with_pairs(
         laid = gr.skip(), gr.skip()
 
 
-def _laid(desk: Desk, t: Texts) -> tuple[Any, ...]:
+def _laid(desk: TrainingState, t: Texts) -> tuple[Any, ...]:
     """Pictures that wait for their captions, as values of everything; a training stands still."""
     trainings.pause(desk.key)
     return desk, waiting_html(t), "", "\n".join(desk.pairs.captions), strip_of(desk, t)
 
 
-def _on(desk: Desk, step: int, pace: float, burst: int) -> Iterator[Any]:
+def _on(desk: TrainingState, step: int, pace: float, burst: int) -> Iterator[Any]:
     """More steps of a training; should it be gone, the next press begins a new one."""
     if not desk.there:
         yield replace(desk, key=""), gr.skip(), gr.skip()
@@ -186,7 +187,7 @@ def _renewing(
 
     # Gradio finds request and event by their annotations, among the first parameters.
     @explained(t)
-    def changed(request: gr.Request, desk: Desk, *given: Any) -> Iterator[Any]:
+    def changed(request: gr.Request, desk: TrainingState, *given: Any) -> Iterator[Any]:
         if desk.number and when(given):
             yield from _fresh(replace(desk, seed=desk.seed + seed), given, owner_of(request), burst, t)
         else:  # nothing to do, or nobody has opened the tab yet
@@ -199,7 +200,7 @@ def _continuing(t: Texts, burst: int) -> Callable[..., Any]:
     """A handler that goes on from the step that the stage shows."""
 
     @explained(t)
-    def pressed(event: gr.EventData, request: gr.Request, desk: Desk, *given: Any) -> Iterator[Any]:
+    def pressed(event: gr.EventData, request: gr.Request, desk: TrainingState, *given: Any) -> Iterator[Any]:
         if desk.key:
             yield from _on(desk, int(event.step), PACES[given[-1]], burst)
         else:
@@ -212,7 +213,7 @@ def _wire_training(t: Texts, tab: gr.Tab, p: _Parts) -> None:
     """The first example, the buttons of the stage, and what needs another model."""
 
     @explained(t)
-    def opened(request: gr.Request, desk: Desk, *given: Any) -> Iterator[Any]:
+    def opened(request: gr.Request, desk: TrainingState, *given: Any) -> Iterator[Any]:
         if desk.number:
             yield (gr.skip(),) * 5
         else:
@@ -234,20 +235,20 @@ def _wire_pairs(t: Texts, p: _Parts) -> None:
     """Pairs that a visitor draws, brings, takes away or captions anew."""
 
     @explained(t)
-    def drawn(request: gr.Request, desk: Desk, count: float, *given: Any) -> Iterator[Any]:
+    def drawn(request: gr.Request, desk: TrainingState, count: float, *given: Any) -> Iterator[Any]:
         pairs = contrastive_pairs.draw_pairs(int(count), random.getrandbits(32))
         desk = replace(desk, pairs=pairs, waiting=False)
         yield from _with_pairs(desk, "\n".join(pairs.captions), given, owner_of(request), BURST, t)
 
     @explained(t)
-    def sent(event: gr.EventData, desk: Desk) -> Any:
+    def sent(event: gr.EventData, desk: TrainingState) -> Any:
         files = event.paths if isinstance(event.paths, list) else []
-        names, images = accept_named(files, t)
+        names, images = accept_named(files, MOST_AT_ONCE, t)
         return _laid(with_own_pictures(desk, images, names), t) if images else (gr.skip(),) * 5
 
     @explained(t)
     def removed(
-        event: gr.EventData, request: gr.Request, desk: Desk, text: str, *given: Any
+        event: gr.EventData, request: gr.Request, desk: TrainingState, text: str, *given: Any
     ) -> Iterator[Any]:
         left, captions = without(desk, int(event.index), text)
         if left is desk:
@@ -258,7 +259,7 @@ def _wire_pairs(t: Texts, p: _Parts) -> None:
             yield from _with_pairs(left, captions, given, owner_of(request), BURST, t)
 
     @explained(t)
-    def captioned(request: gr.Request, desk: Desk, text: str, *given: Any) -> Iterator[Any]:
+    def captioned(request: gr.Request, desk: TrainingState, text: str, *given: Any) -> Iterator[Any]:
         desk = replace(with_captions(desk, text.splitlines()), waiting=False)
         yield from _with_pairs(desk, gr.skip(), given, owner_of(request), BURST, t)
 

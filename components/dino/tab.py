@@ -56,6 +56,18 @@ def with_uploads(bench: Bench, pictures: list[Image.Image]) -> Bench:
     return replace(bench, pictures=tuple(p for p, _ in both[:2]), known=tuple(k for _, k in both[:2]))
 
 
+def one_or_two(files: Any) -> list[Image.Image]:
+    """Open uploaded files.
+
+    Raises:
+        InputError: `dino_pictures`, and those of `open_uploads`.
+    """
+    received = len(files) if isinstance(files, list) else 0
+    if not 1 <= received <= 2:
+        raise InputError("dino_pictures", received=received)
+    return open_uploads(files, 2)
+
+
 def exchanged(bench: Bench) -> Bench:
     """The second picture first."""
     return replace(bench, pictures=bench.pictures[::-1], known=bench.known[::-1])
@@ -97,7 +109,7 @@ def _layout(t: Texts) -> _Parts:
                 filterable=False, elem_id="dino-model",
             )  # fmt: skip
         with gr.Column(scale=3, min_width=320):
-            sources = live_html("clip_matrix/view", "dino-sources", value=sources_html(t, "dino.drop"))
+            sources = live_html("ui/uploads", "dino-sources", value=sources_html(t, "dino.drop"))
     section(t("dino.patches_title"), t("dino.patches_hint"))
     patches = live_html("dino/view", "dino-patches", t("dino.patches_title"), waiting_html(t))
     gr.Markdown(_measured("foreground_miou", t), elem_classes="sv-hint")
@@ -142,10 +154,7 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> None:
 
     @explained(t)
     def sent(event: gr.EventData, bench: Bench, model: str, clip: str) -> Any:
-        paths = event.paths if isinstance(event.paths, list) else []
-        if not 1 <= len(paths) <= 2:
-            raise InputError("dino_pictures", received=len(paths))
-        return looked(with_uploads(bench, open_uploads(paths)), model, clip, t)
+        return looked(with_uploads(bench, one_or_two(event.paths)), model, clip, t)
 
     given, shown = [p.bench, p.model, bar.clip_model], [p.bench, p.patches, p.near]
     tab.select(opened, given, shown, **QUIET_MODEL)
@@ -189,10 +198,7 @@ def dino_features(
         of the first picture's patches; "neighbours" of the first picture in a gallery of the classroom
         world: for "dino", "clip" and "pixels" a list of "things" and "cosine".
     """
-    files = images if isinstance(images, list) else []
-    if not 1 <= len(files) <= 2:
-        raise InputError("dino_pictures", received=len(files))
-    pictures = open_uploads(files)
+    pictures = one_or_two(images)
     seen = pipeline.look_at(pictures, model)
     found = pipeline.neighbours(pictures[0], model, clip_model)
     return {

@@ -1,68 +1,35 @@
-"""Patches, heads and neighbours as HTML; what one can click is in the page at once."""
+"""Patches, heads and neighbours, as `view.html` shows them; what one can click is in the page at once."""
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from components.runs.frames import encode, encode_exactly, thumbnail
 from components.ui.language import Texts
-from components.ui.layout import html_escape
 from components.ui.numbers import fixed, percent
+from components.ui.templates import templates
 from pipelines.dino.dino import Known, Neighbours, Patches
 
+_VIEW = "dino/view.html"
 
-def waiting_html(t: Texts) -> str:
+
+def waiting_html(t: Texts) -> Markup:
     """What stands where the first drawing will be."""
-    return f'<p class="dn-waiting" role="status">{html_escape(t("dino.waiting"))}</p>'
+    return templates(_VIEW).waiting(t)
 
 
-def patches_html(seen: Patches, t: Texts) -> str:
-    """The whole view of one or two pictures: similarity to a patch, colours, heads.
-
-    Args:
-        seen: what the model made of them.
-        t: texts.
-    """
-    count = len(seen.pictures)
-    tiles = "".join(_tile("like", i, t, clickable=i == 0) for i in range(count))
-    tiles += "".join(_tile("colours", i, t) for i in range(count))
-    legend = f'<p class="legend" data-legend role="status"></p><p class="hint">{_explained(seen, t)}</p>'
-    heads = html_escape(t("dino.heads_title"))
-    return (
-        f'<div class="dn" data-state="done"><div class="tiles" style="--tiles:{2 * count}">{tiles}</div>'
-        f"{legend}<h4>{heads}</h4><p class='hint'>{html_escape(t('dino.heads_hint'))}</p>"
-        f'{_layers(seen, t)}<div class="heads" data-heads role="group" aria-label="{heads}"></div>'
-        f'<div hidden data-dino="{html_escape(json.dumps(_data(seen, t)))}"></div></div>'
-    )
+def alert_html(text: str) -> Markup:
+    """A message in the place of what could not be computed."""
+    return templates(_VIEW).alert(text)
 
 
-def _explained(seen: Patches, t: Texts) -> str:
-    return html_escape(t("dino.colours_hint", share=percent(seen.explained, t), grid=seen.grid))
-
-
-def _tile(kind: str, place: int, t: Texts, clickable: bool = False) -> str:
-    """A picture with a grid of values over it; the script draws them."""
-    caption = html_escape(t(f"dino.{kind}_{place + 1}"))
-    focus = (
-        f' tabindex="0" role="application" aria-label="{html_escape(t("dino.choose"))}"' if clickable else ""
-    )
-    return (
-        f'<figure><div class="tile" data-tile="{kind}" data-picture="{place}"{focus}></div>'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-
-
-def _layers(seen: Patches, t: Texts) -> str:
-    """Which layer's heads are shown, as pills; the last one first chosen."""
-    total = seen.attention.shape[1]
-    pills = "".join(
-        f'<label><input type="radio" name="dino-layer" value="{i}"{" checked" if i == total - 1 else ""}>'
-        f"<span>{i + 1}</span></label>"
-        for i in range(total)
-    )
-    return f'<fieldset class="pills"><legend>{html_escape(t("dino.layer"))}</legend>{pills}</fieldset>'
+def patches_html(seen: Patches, t: Texts) -> Markup:
+    """The whole view of one or two pictures: similarity to a patch, colours, heads."""
+    layers = seen.attention.shape[1]
+    share = percent(seen.explained, t)
+    return templates(_VIEW).patches(len(seen.pictures), layers, share, seen.grid, _data(seen, t), t)
 
 
 def _data(seen: Patches, t: Texts) -> dict[str, object]:
@@ -95,43 +62,22 @@ def first_patch(seen: Patches) -> int:
 
 def neighbours_html(
     rows: Sequence[Neighbours], gallery: Sequence[Known], known: Known | None, t: Texts
-) -> str:
+) -> Markup:
     """What each way of comparing finds most similar, a row each.
 
     Args:
         rows: of one picture.
         gallery: the pictures that were searched.
         known: the picture itself if its truth is known: hits get a tick.
-        t: texts.
     """
-    lines = "".join(_row(row, gallery, known, t) for row in rows)
-    return f'<div class="dn near">{lines}</div>'
+    return templates(_VIEW).neighbours([_row(row, gallery, known, t) for row in rows], t)
 
 
-def _row(row: Neighbours, gallery: Sequence[Known], known: Known | None, t: Texts) -> str:
+def _row(row: Neighbours, gallery: Sequence[Known], known: Known | None, t: Texts) -> dict[str, object]:
     hits = [known is not None and bool(known.nouns & gallery[i].nouns) for i in row.found]
-    figures = "".join(
-        _neighbour(gallery[i], cosine, hit, t)
+    found = [
+        {"source": thumbnail(gallery[i].picture), "hit": hit, "cosine": fixed(cosine, t)}
         for i, cosine, hit in zip(row.found, row.cosines, hits, strict=True)
-    )
+    ]
     verdict = "" if known is None else t("dino.hits", hits=sum(hits), total=len(hits))
-    return (
-        f'<section data-kind="{row.kind}"><header><h4>{html_escape(t(f"dino.kind.{row.kind}"))}</h4>'
-        f"<p>{html_escape(t(f'dino.kind_hint.{row.kind}'))}</p>"
-        f'<p class="hits">{html_escape(verdict)}</p></header><div class="found">{figures}</div></section>'
-    )
-
-
-def _neighbour(found: Known, cosine: float, hit: bool, t: Texts) -> str:
-    said = t("dino.same_thing") if hit else t("dino.gallery_picture")
-    tick = '<b aria-hidden="true">✓</b> ' if hit else ""
-    kind = ' class="hit"' if hit else ""
-    return (
-        f'<figure{kind}><img src="{thumbnail(found.picture)}" alt="{html_escape(said)}">'
-        f"<figcaption>{tick}{fixed(cosine, t)}</figcaption></figure>"
-    )
-
-
-def alert_html(text: str) -> str:
-    """A message in the place of what could not be computed."""
-    return f'<div class="dn"><p class="alert" role="alert">{html_escape(text)}</p></div>'
+    return {"kind": row.kind, "verdict": verdict, "found": found}

@@ -6,12 +6,12 @@ from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from markupsafe import Markup, escape
 from PIL import Image
 
 from components.ui.errors import message
 from components.ui.language import Texts
-from components.ui.layout import html_escape
-from pipelines.clip import clip_matrix as pipeline
+from components.ui.templates import templates
 from pipelines.serving.errors import InputError
 from pipelines.serving.uploads import open_picture
 
@@ -41,79 +41,63 @@ def uploaded(file: Any, refusal: str = "picture_not_uploaded") -> Path:
     return Path(path)
 
 
-def open_uploads(files: Any) -> list[Image.Image]:
-    """Open a list of uploaded files; their number is checked before the first is touched.
+def open_uploads(files: Any, most: int) -> list[Image.Image]:
+    """Open a list of uploaded files; their number, at most `most`, is checked before the first is touched.
 
     Raises:
         InputError: `pictures_count`, and those of `uploaded` and `open_picture`.
     """
+    return [open_picture(uploaded(file)) for file in _counted(files, most)]
+
+
+def _counted(files: Any, most: int) -> list[Any]:
     files = files if isinstance(files, list) else []
-    if not 1 <= len(files) <= pipeline.MOST:
-        raise InputError("pictures_count", received=len(files), most=pipeline.MOST)
-    return [open_picture(uploaded(file)) for file in files]
+    if not 1 <= len(files) <= most:
+        raise InputError("pictures_count", received=len(files), most=most)
+    return files
 
 
-def accept(files: Any, t: Texts) -> list[Image.Image]:
+def accept(files: Any, most: int, t: Texts) -> list[Image.Image]:
     """The usable ones among uploaded files; see `accept_named`."""
-    return list(accept_named(files, t)[1])
+    return accept_named(files, most, t)[1]
 
 
-def accept_named(files: Any, t: Texts) -> tuple[list[str], list[Image.Image]]:
+def accept_named(files: Any, most: int, t: Texts) -> tuple[list[str], list[Image.Image]]:
     """Names and pictures of the usable ones among uploaded files, and a warning for each of the others.
 
     Raises:
         InputError: `pictures_count`, or the one reason why the only file cannot be used.
     """
-    files = files if isinstance(files, list) else []
-    if not 1 <= len(files) <= pipeline.MOST:
-        raise InputError("pictures_count", received=len(files), most=pipeline.MOST)
     names, opened = [], []
-    for file in files:
+    for file in _counted(files, most):
+        name = Path(str(file)).name
         try:
-            opened += open_uploads([file])
-            names.append(Path(str(file)).name)
+            opened.append(open_picture(uploaded(file)))
+            names.append(name)
         except InputError as error:
             if len(files) == 1:
                 raise
-            said = html_escape(f"{Path(str(file)).name}: {message(error, t)}")
-            gr.Warning(said, title=t("errors.title"))
+            gr.Warning(escape(f"{name}: {message(error, t)}"), title=t("errors.title"))
     return names, opened
 
 
-def _picture(place: int, uri: str, t: Texts) -> str:
-    """A thumbnail with the button that takes it away; `place` counts from 1."""
-    name = html_escape(t("clip_matrix.picture_name", number=place))
-    remove = html_escape(t("clip_matrix.remove", number=place))
-    return (
-        f'<img src="{uri}" alt="{name}"><b class="cm-number" aria-hidden="true">{place}</b>'
-        f'<button type="button" class="cm-remove" data-remove="{place - 1}" '
-        f'aria-label="{remove}" title="{remove}">×</button>'
-    )
+def kept(images: Sequence[Image.Image]) -> tuple[Image.Image, ...]:
+    """Pictures as they are kept for a visitor: at most `KEPT_SIDE` px a side."""
+    small = tuple(image.convert("RGB") for image in images)
+    for image in small:
+        image.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
+    return small
 
 
-def strip_html(thumbs: Sequence[str], t: Texts) -> str:
-    """The pictures alone, while there is no matrix to put them on."""
-    pictures = "".join(f"<li>{_picture(i, uri, t)}</li>" for i, uri in enumerate(thumbs, 1))
-    return f'<ul class="cm-strip">{pictures}</ul>' if pictures else ""
+def strip_html(thumbs: Sequence[str], t: Texts, hint: str = "") -> Markup:
+    """Pictures in a row, each with a button that takes it away, and below them what to do."""
+    return templates("ui/uploads.html").strip(thumbs, hint, t)
 
 
-def sources_html(t: Texts, drop: str = "clip_matrix.drop") -> str:
+def sources_html(t: Texts, drop: str = "clip_matrix.drop") -> Markup:
     """Where pictures come from: a field to drop them on, a file dialogue, the camera.
 
     Args:
-        t: texts of the page.
         drop: key of what the field says.
     """
-    keys = ("choose", "camera", "shoot", "camera_off", "no_camera", "failed", "sources")
-    said = {key: html_escape(t(f"clip_matrix.{key}")) for key in keys}
-    return (
-        f'<div class="cm-sources" data-failed="{said["failed"]}" data-no-camera="{said["no_camera"]}">'
-        f'<p class="cm-label">{said["sources"]}</p><div class="cm-drop"><p>{html_escape(t(drop))}</p>'
-        f'<label class="cm-button">{said["choose"]}<input type="file" multiple class="sv-sr" '
-        f'accept="image/png,image/jpeg,image/webp,image/gif,image/bmp"></label>'
-        f'<button type="button" class="cm-button cm-camera">{said["camera"]}</button></div>'
-        f'<div class="cm-finder" hidden><video autoplay playsinline muted></video>'
-        f'<button type="button" class="cm-button cm-shoot">{said["shoot"]}</button>'
-        f'<button type="button" class="cm-button cm-off">{said["camera_off"]}</button></div>'
-        f'<p class="cm-said" role="status"></p></div>'
-    )
+    return templates("ui/uploads.html").sources(t(drop), t)

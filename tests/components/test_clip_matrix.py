@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from components.clip_matrix import tab, view
-from components.clip_matrix.state import Bench, compare, lines, name, panels, score_panel, with_images
+from components.clip_matrix.state import MatrixState, compare, lines, name, panels, score_panel, with_images
 from components.ui.language import load_texts
 from components.ui.uploads import accept, open_uploads, uploaded
 from pipelines.clip.clip_matrix import MOST, ClipMatrix, compute_clip_matrix, draw_pairs
@@ -63,7 +63,7 @@ def test_a_value_keeps_its_colour_whatever_stands_beside_it():
 
 
 def test_what_visitors_type_stays_text():
-    bench = with_images(Bench(), draw_pairs(2, seed=1)[0])
+    bench = with_images(MatrixState(), draw_pairs(2, seed=1)[0])
     bench = name(compare(bench, HOSTILE, MODEL), HOSTILE, HOSTILE + "{label}", MODEL)
     drawn = panels(bench, "cosine", None, EN)
     drawn += (score_panel(bench, None, (HOSTILE, HOSTILE, HOSTILE), MODEL, EN), view.alert_html(HOSTILE))
@@ -85,7 +85,7 @@ def test_lines_are_texts():
 
 def test_the_bench_compares_what_the_pipeline_compares():
     images, prompts = draw_pairs(3, seed=4)
-    bench = compare(with_images(Bench(), images), "\n".join(prompts), MODEL)
+    bench = compare(with_images(MatrixState(), images), "\n".join(prompts), MODEL)
     expected = compute_clip_matrix(images, prompts, MODEL)
     np.testing.assert_allclose(bench.matrix.similarity, expected.similarity, atol=1e-6)
     assert bench.prompts == tuple(prompts) and 0 < bench.learned < 1
@@ -93,7 +93,7 @@ def test_the_bench_compares_what_the_pipeline_compares():
 
 def test_what_cannot_be_compared_is_said_in_its_place():
     images, _ = draw_pairs(1, seed=4)
-    bench = with_images(Bench(), images)
+    bench = with_images(MatrixState(), images)
     for texts, expected in (("", "got 0"), ("a\n" * (MOST + 1), "got 13"), ("x" * 10_000, "10000")):
         html = panels(compare(bench, texts, MODEL), "cosine", None, EN)[1]
         assert 'role="alert"' in html and expected in html and "data-remove" in html
@@ -104,14 +104,14 @@ def test_what_cannot_be_compared_is_said_in_its_place():
 
 def test_a_thirteenth_picture_is_refused_and_large_ones_are_kept_small():
     with pytest.raises(InputError, match="pictures_count"):
-        with_images(Bench(), [Image.new("RGB", (8, 8))] * (MOST + 1))
-    bench = with_images(Bench(), [Image.new("RGB", (1024, 512))] * MOST)
+        with_images(MatrixState(), [Image.new("RGB", (8, 8))] * (MOST + 1))
+    bench = with_images(MatrixState(), [Image.new("RGB", (1024, 512))] * MOST)
     assert max(bench.images[0].size) <= 384 and len(bench.thumbs) == MOST
 
 
 def test_the_score_needs_a_picture_and_a_text():
-    bench = with_images(Bench(), draw_pairs(1, seed=4)[0])
-    assert EN("clip_matrix.score_nothing") in score_panel(Bench(), None, ("a cat", "", ""), MODEL, EN)
+    bench = with_images(MatrixState(), draw_pairs(1, seed=4)[0])
+    assert EN("clip_matrix.score_nothing") in score_panel(MatrixState(), None, ("a cat", "", ""), MODEL, EN)
     assert 'role="alert"' in score_panel(bench, None, ("", " ", ""), MODEL, EN)
     both = score_panel(bench, None, ("a cat", "", "a dog"), MODEL, DE)
     assert (
@@ -140,7 +140,7 @@ def test_only_uploaded_files_are_opened(upload, tmp_path):
     ):
         for form in (path, {"path": path}, {"path": path, "meta": {"_type": "gradio.FileData"}}):
             with pytest.raises(InputError, match="picture_not_uploaded"):
-                open_uploads([form])
+                open_uploads([form], MOST)
 
 
 def test_the_endpoint_gives_what_the_pipeline_gives(upload):
@@ -166,13 +166,13 @@ def test_of_several_uploads_the_broken_ones_are_named_and_the_rest_is_taken(uplo
     said = []
     monkeypatch.setattr(gr, "Warning", lambda text, title: said.append(text))
     good, bad = upload(Image.new("RGB", (8, 8))), upload(b"<svg>", "<b>.png")
-    assert len(accept([good["path"], bad["path"]], EN)) == 1
+    assert len(accept([good["path"], bad["path"]], MOST, EN)) == 1
     assert len(said) == 1 and "&lt;b&gt;.png" in said[0] and "PNG" in said[0]
     with pytest.raises(InputError, match="picture_not_supported"):
-        accept([bad["path"]], EN)
+        accept([bad["path"]], MOST, EN)
     for files in ([], None, "x", [good["path"]] * (MOST + 1)):
         with pytest.raises(InputError, match="pictures_count"):
-            accept(files, EN)
+            accept(files, MOST, EN)
 
 
 @pytest.mark.parametrize("language", ["en", "de"])

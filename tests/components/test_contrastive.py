@@ -16,7 +16,7 @@ from components.contrastive import tab
 from components.contrastive.api import train_contrastive
 from components.contrastive.state import (
     EXPERIMENTS,
-    Desk,
+    TrainingState,
     begun,
     first_desk,
     pulse_of,
@@ -45,7 +45,7 @@ def content(page: str, name: str) -> dict:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def desk() -> Iterator[TrainingState]:
     made, _ = begun(first_desk(), "pairs", 16, None, "tester", EN)
     yield made
     trainings.leave("tester")
@@ -70,7 +70,7 @@ def test_the_stage_rings_what_is_trained(experiment: str, t) -> None:
 def test_texts_of_visitors_are_escaped(desk) -> None:
     hostile = with_captions(desk, [HOSTILE, "b", "c", "d", "e"])
     _, page = begun(hostile, "pairs", 16, None, "tester", EN)
-    assert "<img src=x" not in page and html.escape(HOSTILE, quote=True) in page
+    assert "<img src=x" not in page and HOSTILE in html.unescape(page)
 
 
 def test_a_stream_tells_every_step_and_ends_with_all(desk, monkeypatch) -> None:
@@ -147,7 +147,7 @@ def noise(count: int) -> list[Image.Image]:
     return [Image.effect_noise((80, 60), 40 + 30 * i).convert("RGB") for i in range(count)]
 
 
-def brought(count: int) -> Desk:
+def brought(count: int) -> TrainingState:
     return with_own_pictures(first_desk(), noise(count), [f"{name}.png" for name in "abcdefghij"[:count]])
 
 
@@ -201,7 +201,7 @@ def test_a_picture_that_is_gone_already_changes_nothing(desk, place: int) -> Non
 
 def test_unseen_pairs_of_own_pictures_are_not_called_the_same_things(desk) -> None:
     for pairs, key in ((desk.pairs, "unseen_hint"), (own_pairs(noise(3), ["a", "b", "c"]), "unseen_others")):
-        _, page = begun(Desk(pairs), "twins", 16, None, "tester", EN)
+        _, page = begun(TrainingState(pairs), "twins", 16, None, "tester", EN)
         assert EN(f"contrastive.{key}") in html.unescape(page)
     trainings.leave("tester")
 
@@ -246,12 +246,12 @@ def test_a_refused_file_takes_its_name_along(monkeypatch, tmp_path) -> None:
     for name, image in zip("abc", noise(3), strict=True):
         image.save(folder / f"{name}.png")
     (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:300])
-    names, images = accept_named([str(folder / f"{name}.png") for name in "abc"], EN)
+    names, images = accept_named([str(folder / f"{name}.png") for name in "abc"], bench.MOST_AT_ONCE, EN)
     assert names == ["a.png", "c.png"] and len(said) == 1 and said[0].startswith("b.png: ")
     desk = with_own_pictures(first_desk(), images, names)
     assert desk.pairs.captions == ("a", "c") and len(desk.pairs.images) == 2
     with pytest.raises(InputError, match="picture_broken"):
-        accept_named([str(folder / "b.png")], EN)
+        accept_named([str(folder / "b.png")], bench.MOST_AT_ONCE, EN)
 
 
 def test_corrupt_and_foreign_files_are_refused(monkeypatch, tmp_path) -> None:
