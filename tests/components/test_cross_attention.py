@@ -141,8 +141,11 @@ def test_hiding_shows_its_pictures_while_they_are_drawn_and_stops():
     assert between and all(page.count("<img") == pictures.count("<img") for _, page, *_ in between)
     assert "gallery" in pictures and kept == (figure, pictures) and stop["interactive"] is False
     slot = RunSlot()
+    overtaken = hidden_run(replace(request(), num_inference_steps=60), None, slot, T)
+    next(overtaken), next(overtaken)
     run = hidden_run(replace(request(), num_inference_steps=60), None, slot, T)
     next(run), next(run)
+    assert list(overtaken) == [], "it would switch off the stop button of the next"
     slot.stop()
     *_, (figure, pictures, _, stop) = run
     assert figure == gr.update(visible=False) and "of 60" in pictures and stop["interactive"] is False

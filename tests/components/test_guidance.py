@@ -158,6 +158,18 @@ def test_a_sweep_that_another_overtakes_leaves_the_stop_button_to_it():
     second.close()
 
 
+def test_a_dial_that_a_sweep_overtakes_shows_how_far_it_came_and_gives_its_own_stop_button_back(trace):
+    slot = RunSlot()
+    dial = turn(request(num_inference_steps=100), trace, slot, T)
+    next(dial), next(dial)
+    sweep = sweep_run(request(), None, slot, T)
+    next(sweep)
+    *_, (page, _, stop, kept) = dial
+    assert T("guidance.run_stopped", step=len(kept.steps), total=100) in page and not stop["interactive"]
+    assert slot.busy, "the sweep goes on"
+    sweep.close()
+
+
 def test_a_visitor_who_leaves_ends_a_sweep_within_a_step():
     slot = RunSlot()
     run = sweep_run(request(num_inference_steps=100), None, slot, T)
