@@ -5,7 +5,8 @@ from typing import Any
 
 import gradio as gr
 
-from components.embeddings.directions import build_arithmetic, build_directions
+from components.embeddings.arithmetic import build_arithmetic
+from components.embeddings.directions import build_directions
 from components.embeddings.map import lay_out_map, wire_map
 from components.embeddings.view import STYLE
 from components.page.prompt_bar import PromptBar
