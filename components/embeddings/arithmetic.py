@@ -12,7 +12,7 @@ from components.page.prompt_bar import PromptBar
 from components.runs.queues import LIVE, MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import section
+from components.ui.layout import live_html, section
 from pipelines.clip.embeddings import arithmetic
 from pipelines.clip.world_texts import short_texts
 from pipelines.serving.errors import InputError
@@ -50,7 +50,7 @@ def build_arithmetic(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
         for terms in _SUMS:
             chip = gr.Button("{} − {} + {}".format(*terms), size="sm", elem_classes="sv-chip")
             chip.click(None, outputs=boxes, js=f"() => {json.dumps(terms)}", api_visibility="private")
-    result = gr.HTML(elem_id="embedding-sum")
+    result = live_html("embeddings/view", "embedding-sum", script=False)
     calculate = explained(t)(partial(_calculate, t))
     inputs = [is_open, bar.clip_model, *boxes]
     tab.select(calculate, inputs, result, show_progress="hidden", **MODEL)

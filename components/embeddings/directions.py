@@ -12,8 +12,9 @@ from components.page.prompt_bar import PromptBar
 from components.runs.queues import MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import html_escape, section
+from components.ui.layout import live_html, section
 from components.ui.plots import plot
+from components.ui.templates import templates
 from pipelines.clip import directions
 from pipelines.clip.world_texts import KINDS, short_texts
 from pipelines.serving.errors import InputError
@@ -76,14 +77,17 @@ def build_directions(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
     """
     section(t("embeddings.direction_title"), t("embeddings.direction_text"))
     kind, plus, minus, setting = _lay_out_direction(t)
-    verdict = gr.HTML(elem_id="direction-verdict")
+    html = templates("embeddings/view.html")
+    verdict = live_html("embeddings/view", "direction-verdict", script=False)
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
             steps = plot(t("embeddings.direction_alt"), elem_id="direction-steps")
         with gr.Column(scale=2, min_width=320):
-            gr.HTML(f"<h4>{html_escape(t('embeddings.overview_title'))}</h4>")
+            title = html.heading(t("embeddings.overview_title"))
+            live_html("embeddings/view", "direction-overview-title", value=title, script=False)
             overview = plot(t("embeddings.overview_alt"), elem_id="direction-overview")
-            gr.HTML(f'<p class="em-hint">{html_escape(t("embeddings.overview_text"))}</p>')
+            hint = html.hint(t("embeddings.overview_text"))
+            live_html("embeddings/view", "direction-overview-hint", value=hint, script=False)
     measure, other_kind, other_model = (
         explained(t)(partial(f, t)) for f in (_measure, _other_kind, _other_model)
     )

@@ -3,12 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import gradio as gr
-
 from components.embeddings.arithmetic import build_arithmetic
 from components.embeddings.directions import build_directions
 from components.embeddings.map import lay_out_map, wire_map
-from components.embeddings.view import STYLE
 from components.page.prompt_bar import PromptBar
 from components.ui.language import Texts
 from components.ui.layout import tab_frame
@@ -24,7 +21,6 @@ def build_embeddings_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         public: whether this page is the one that programs see; all events here are private.
     """
     with tab_frame(t, "embeddings") as tab:
-        gr.HTML(STYLE, visible="hidden")
         view = lay_out_map(t)
         wire_map(bar, view, tab, t)
         build_directions(bar, tab, view.is_open, t)
