@@ -16,6 +16,8 @@ from components.control_vector.figures import (
     scores_text,
     strip_view,
 )
+from components.page.picture_tabs import request_like
+from components.page.prompt_bar import PromptBar
 from components.runs.batch import BatchViews, estimates, show_batch
 from components.runs.frames import encode
 from components.runs.queues import STEPPER
@@ -30,7 +32,7 @@ from pipelines.image.request import DenoiseStep, ImageRequest
 STEM, ALSO = "control_vector/lever", ("runs/trace",)  # whose rules and script the views of this part have
 AT = {"blend": at_blend, "weight": at_weight}
 _NEAR = 0.006  # nearer to a station than that, its own picture is shown
-# Moves through the pictures in the browser; `control_vector_lever.js` listens.
+# Moves through the pictures in the browser; `lever.js` listens.
 _SCRUB = """(value) => { document.querySelector('#cv-%s-view .lever')
   ?.dispatchEvent(new CustomEvent('place', {detail: value, bubbles: true})); }"""
 
@@ -81,6 +83,24 @@ class Lever:
     @property
     def outputs(self) -> list[Any]:
         return [self.view, self.figure, self.stop, self.strip]
+
+
+def bar_inputs(bar: PromptBar) -> list[Any]:
+    """What `request_like` reads after the trace, and then the trace."""
+    return [
+        bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
+        bar.image_model, bar.trace,
+    ]  # fmt: skip
+
+
+def request_of(values: Sequence[Any]) -> ImageRequest:
+    """What the values of `bar_inputs` ask for.
+
+    Raises:
+        InputError: what `ImageRequest.validated` raises.
+    """
+    *own, trace = values
+    return request_like(trace, *own)
 
 
 def build_lever(name: str, first: gr.components.Component, t: Texts) -> Lever:

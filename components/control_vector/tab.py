@@ -6,8 +6,10 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.control_vector import blend as trials
+from components.control_vector.blend import PARTNER, build_blend, pair_html
+from components.control_vector.pooled import build_pooled
 from components.control_vector.view import handed_view, names_of, table_html
+from components.control_vector.weight import build_weight, followed_choice, tokens_html
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.files import save_png
 from components.runs.queues import LIVE
@@ -47,9 +49,9 @@ def build_control_vector_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         handed = live_html("control_vector/view", "cv-handed", value=loading)
         section(t("control_vector.table_title"), t("control_vector.table_hint"))
         table = live_html("control_vector/view", "cv-table", script=False)
-        pair = trials.build_blend(bar, tab, t)
-        picker, chosen = trials.build_weight(bar, t)
-        trials.build_pooled(bar, t)
+        pair = build_blend(bar, tab, t)
+        picker, chosen = build_weight(bar, t)
+        build_pooled(bar, t)
         is_open = gr.Checkbox(True, visible=False)
     inputs = [is_open, bar.prompt, bar.prompt_b, bar.image_model, show, chosen]
     outputs = [handed, table, pair, picker, chosen]
@@ -76,16 +78,16 @@ def _follow(t: Texts) -> Callable[..., Any]:
             return (gr.skip(),) * 5
         try:
             vector = pipeline.control_vector(prompt or "", model)
-            pair = trials.pair_html(prompt or "", prompt_b or "", model, t)
+            pair = pair_html(prompt or "", prompt_b or "", model, t)
         except InputError as error:
             refused = f'<p class="cv-refused" role="alert">{html_escape(message(error, t))}</p>'
             return refused, *(gr.skip(),) * 4
-        kept, note = trials.followed_choice(vector.tokens, chosen, t)
+        kept, note = followed_choice(vector.tokens, chosen, t)
         return (
             handed_view(vector, show == "difference", model, t),
             table_html(vector, model, t),
             pair,
-            trials.tokens_html(vector.tokens, kept, note, t),
+            tokens_html(vector.tokens, kept, note, t),
             kept or chosen,
         )
 
@@ -134,7 +136,7 @@ def control_vector(prompt: str = DEFAULT_PROMPT, model: str = "classroom-image")
 
 def steer(
     prompt: str = DEFAULT_PROMPT,
-    prompt_b: str = trials.PARTNER,
+    prompt_b: str = PARTNER,
     blend: float = 0.5,
     token_weights: list[list[float]] = [],  # noqa: B006  read only; shown to callers as the default
     pooled_only: bool = False,
