@@ -21,7 +21,8 @@ from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.queues import STEPPER
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import html_escape, live_html, section
+from components.ui.layout import live_html, section
+from components.ui.templates import templates
 from components.ui.token_text import limit_sentence
 from pipelines.image.control_vector import Drawn, draw, same_tokens, strip_requests
 from pipelines.image.request import ImageRequest
@@ -70,7 +71,6 @@ def pair_html(prompt: str, prompt_b: str, model: str, t: Texts) -> str:
         prompt: as typed.
         prompt_b: as typed; empty stands for an example.
         model: catalogue id.
-        t: texts.
 
     Raises:
         InputError: what `token_view` raises.
@@ -81,11 +81,7 @@ def pair_html(prompt: str, prompt_b: str, model: str, t: Texts) -> str:
     notes += [f"{a}: {limit_sentence(view, t)}" for a, view in zip("AB", views, strict=True) if view.cut]
     if same_tokens(*views):
         notes.append(t("errors.prompts_equal"))
-    lines = "".join(
-        f'<p class="cv-{letter}"><b>{letter}</b><span>{html_escape(text)}</span></p>'
-        for letter, text in zip("AB", (prompt, second), strict=True)
-    )
-    return f'<div class="cv-pair">{lines}<p><small>{html_escape(" ".join(notes))}</small></p></div>'
+    return templates("control_vector/lever.html").pair(prompt, second, " ".join(notes))
 
 
 def build_blend(bar: PromptBar, tab: gr.Tab, t: Texts) -> gr.HTML:

@@ -6,12 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from components.control_vector.figures import (
+from components.control_vector.figures import lever_figure
+from components.control_vector.lever_view import (
     LEVERS,
     Extra,
     Strip,
     idle_view,
-    lever_figure,
     running_view,
     scores_text,
     strip_view,

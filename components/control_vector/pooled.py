@@ -4,19 +4,47 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
-from components.control_vector.figures import pooled_view
 from components.control_vector.lever import ALSO, STEM, bar_inputs, request_of
 from components.page.prompt_bar import PromptBar
 from components.runs.batch import BatchViews, show_batch
 from components.runs.frames import encode
 from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
+from components.runs.trace_view import facts
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
+from components.ui.numbers import fixed
+from components.ui.templates import templates
 from pipelines.image.control_vector import SEEDS, finish, pooled_requests
 from pipelines.image.request import DenoiseStep, ImageRequest
+
+
+def pooled_view(
+    request: ImageRequest | None,
+    sources: Sequence[str],
+    status: str,
+    means: tuple[float, float] | None,
+    t: Texts,
+) -> str:
+    """The same seeds with the whole sequence, and with one vector at every place.
+
+    Args:
+        request: of one of the runs; None before anybody asked.
+        sources: addresses, first those with the sequence; none before the first step.
+        status: where the run is, or what came out.
+        means: CLIP's mean score of either row, once it is known.
+    """
+    sources = sources or [""] * (2 * SEEDS)
+    rows = []
+    for i, key in enumerate(("pooled_sequence", "pooled_only")):
+        score = t("control_vector.pooled_mean", score=fixed(means[i], t), count=SEEDS) if means else ""
+        rows.append((t(f"control_vector.{key}"), score, sources[i * SEEDS : (i + 1) * SEEDS]))
+    state = "idle" if request is None else "done" if means else "running"
+    below = Markup(facts(request, t)) if request else ""
+    return templates("control_vector/lever.html").pooled(state, rows, status, below)
 
 
 def build_pooled(bar: PromptBar, t: Texts) -> None:

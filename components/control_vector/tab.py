@@ -15,7 +15,8 @@ from components.runs.files import save_png
 from components.runs.queues import LIVE
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
-from components.ui.layout import html_escape, live_html, section, tab_frame
+from components.ui.layout import live_html, section, tab_frame
+from components.ui.templates import templates
 from components.ui.token_text import limit_sentence
 from pipelines.clip.model import clip_scores
 from pipelines.image import control_vector as pipeline
@@ -45,7 +46,7 @@ def build_control_vector_tab(bar: PromptBar, t: Texts, public: bool) -> None:
             [(t(f"control_vector.show_{kind}"), kind) for kind in ("numbers", "difference")],
             value="numbers", label=t("control_vector.show"), elem_id="cv-show",
         )  # fmt: skip
-        loading = f'<p class="cv-refused">{html_escape(t("control_vector.loading"))}</p>'
+        loading = templates("control_vector/view.html").message(t("control_vector.loading"))
         handed = live_html("control_vector/view", "cv-handed", value=loading)
         section(t("control_vector.table_title"), t("control_vector.table_hint"))
         table = live_html("control_vector/view", "cv-table", script=False)
@@ -80,7 +81,7 @@ def _follow(t: Texts) -> Callable[..., Any]:
             vector = pipeline.control_vector(prompt or "", model)
             pair = pair_html(prompt or "", prompt_b or "", model, t)
         except InputError as error:
-            refused = f'<p class="cv-refused" role="alert">{html_escape(message(error, t))}</p>'
+            refused = templates("control_vector/view.html").message(message(error, t), role="alert")
             return refused, *(gr.skip(),) * 4
         kept, note = followed_choice(vector.tokens, chosen, t)
         return (

@@ -9,7 +9,8 @@ from components.page.prompt_bar import PromptBar
 from components.ui.colors import token_colours
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import html_escape, live_html, section
+from components.ui.layout import live_html, section
+from components.ui.templates import templates
 from components.ui.token_text import style_of
 from pipelines.image.control_vector import Choice, choices, keep_choice, places_from, weight_requests
 from pipelines.image.request import ImageRequest
@@ -23,21 +24,10 @@ def tokens_html(tokens: TokenView, chosen: Choice | None, note: str, t: Texts) -
         tokens: of the prompt.
         chosen: one of them.
         note: a sentence about the choice; may be empty.
-        t: texts.
     """
     colours = token_colours(colour_keys(tokens.fed))
-    buttons = "".join(
-        f'<button type="button" data-place="{c.place}" style="{style_of(colours[c.place])}" dir="auto" '
-        f'aria-pressed="{"true" if chosen and c.place == chosen.place else "false"}">'
-        f"{html_escape(c.text)}</button>"
-        for c in choices(tokens)
-    )
-    label = html_escape(t("control_vector.choose"))
-    buttons = buttons or f"<span>{html_escape(t('control_vector.no_tokens'))}</span>"
-    return (
-        f'<div class="cv-pick" role="group" aria-label="{label}"><b>{label}</b>{buttons}</div>'
-        f'<p class="cv-note" role="status">{html_escape(note)}</p>'
-    )
+    buttons = [(c.text, c.place, style_of(colours[c.place])) for c in choices(tokens)]
+    return templates("control_vector/lever.html").tokens(buttons, chosen.place if chosen else None, note, t)
 
 
 def followed_choice(tokens: TokenView, before: Choice | None, t: Texts) -> tuple[Choice | None, str]:
@@ -55,7 +45,6 @@ def asked_weight(request: ImageRequest, chosen: Choice | None, onwards: bool, t:
         request: checked.
         chosen: the token; another is taken if the prompt no longer has it.
         onwards: whether all places behind it are weighed, too.
-        t: texts.
     """
     tokens = token_view(request.prompt, request.model)
     kept, note = followed_choice(tokens, chosen, t)

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from components.control_vector import blend, pooled, weight
-from components.control_vector.figures import LEVERS, Strip, lever_figure, pooled_view, strip_view
+from components.control_vector.figures import lever_figure
 from components.control_vector.lever import draw_place, draw_strip
+from components.control_vector.lever_view import LEVERS, Strip, strip_view
 from components.control_vector.tab import _follow, control_vector, steer
 from components.control_vector.view import handed_view, heat_uri, table_html
 from components.page.prompt_bar import DEFAULT_PROMPT
@@ -108,12 +109,12 @@ def test_a_full_prompt_has_no_padding_and_says_what_is_cut():
 
 def test_the_table_marks_the_chosen_models_row_with_its_own_numbers(vector):
     table = table_html(vector, MODEL, T)
-    marked = re.search(r'<tr class="cv-chosen".*?</tr>', table)[0]
+    marked = re.search(r'(?s)<tr class="cv-chosen".*?</tr>', table)[0]
     assert T("control_vector.table.attended") in marked
     assert f"77 × 128, read in {vector.reads.layers}" in marked
     assert table.count("cv-chosen") == 1
     large = replace(vector, reads=pipeline.Reads("pooled", 70, 2048, 1280, 2))
-    marked = re.search(r'<tr class="cv-chosen".*?</tr>', table_html(large, MODEL, T))[0]
+    marked = re.search(r'(?s)<tr class="cv-chosen".*?</tr>', table_html(large, MODEL, T))[0]
     assert T("control_vector.table.pooled") in marked and "1280 pooled numbers" in marked
 
 
@@ -237,7 +238,7 @@ def test_the_pooled_trial_names_its_means_and_their_sample_size():
     for part in (drawn.clip_scores[:4], drawn.clip_scores[4:]):
         assert f"{part.mean():.2f} (4 pictures)" in page
     assert stop["interactive"] is False
-    assert "<img" not in pooled_view(None, (), "", None, T)
+    assert "<img" not in pooled.pooled_view(None, (), "", None, T)
 
 
 # Endpoints -----------------------------------------------------------------------------------------
