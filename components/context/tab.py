@@ -177,7 +177,6 @@ def build_context_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
     Args:
         bar: the prompt bar; this tab reads its two prompts and its CLIP model.
-        t: texts.
         public: whether this page is the one that programs see; all events here are private.
     """
     with tab_frame(t, "context") as tab:

@@ -109,7 +109,6 @@ def build_lever(name: str, first: gr.components.Component, t: Texts) -> Lever:
     Args:
         name: "blend" or "weight".
         first: not rendered yet; stands beside the buttons.
-        t: texts.
     """
     places = LEVERS[name]
     with gr.Row(equal_height=False, elem_classes="away-row"):
@@ -146,7 +145,6 @@ def wire_lever(
         asked: from the values of `inputs` to what a click asks for.
         inputs: components that a click reads.
         slot: the visitor's run slot.
-        t: texts.
     """
 
     @explained(t)
@@ -191,8 +189,6 @@ def draw_strip(
         asked: what to draw.
         at: where the slider stands.
         before: the strip shown so far, which comes back should the run draw nothing.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for view, figure, stop button and strip.
@@ -239,8 +235,6 @@ def draw_place(name: str, strip: Strip, at: float, slot: RunSlot, t: Texts) -> I
         name: of the lever.
         strip: whose seed, texts and numbers hold for it.
         at: the place.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for view and stop button.

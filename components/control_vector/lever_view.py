@@ -14,7 +14,7 @@ from pipelines.image.control_vector import STATIONS, WEIGHTS
 from pipelines.image.request import ImageRequest
 
 LEVERS = {"blend": STATIONS, "weight": WEIGHTS}
-LEFT, RIGHT = 64, 10  # px beside the plot; the row of pictures above it keeps the same margins
+LEFT, RIGHT = 64, 10  # px beside the plot; the row of pictures above it keeps them, see `lever.html`
 _HTML = "control_vector/lever.html"
 
 
@@ -69,25 +69,15 @@ def scores_text(names: tuple[str, str], scores: Sequence[float], t: Texts) -> st
     return "CLIP: " + " · ".join(parts)
 
 
-def _row(lever: str, sources: Sequence[str], t: Texts, data: object = None) -> dict[str, object]:
-    """The row of pictures, each over its point of the plot, and the data of the script."""
-    return {
-        "label": t(f"control_vector.{lever}_row"),
-        "padding": f"0 {RIGHT}px 0 {LEFT}px",
-        "names": _names(lever, t),
-        "sources": sources,
-        "data": data,
-    }
-
-
 def _names(lever: str, t: Texts) -> list[str]:
     return [t(f"control_vector.{lever}_station", place=label_of(lever, v, t)) for v in LEVERS[lever]]
 
 
 def idle_view(lever: str, t: Texts) -> str:
     """The places of the pictures before anybody asked for them."""
-    empty = Markup(hole(t(f"control_vector.{lever}_idle"), ""))
-    return templates(_HTML).idle(empty, t(f"control_vector.{lever}_help"), _row(lever, (), t))
+    return templates(_HTML).idle(
+        lever, _names(lever, t), Markup(hole(t(f"control_vector.{lever}_idle"), "")), t
+    )
 
 
 def running_view(
@@ -103,7 +93,7 @@ def running_view(
         remark: what has to be said about these pictures.
     """
     empty, asked = Markup(hole(t("image.waiting"), "")), Markup(facts(request, t))
-    return templates(_HTML).running(empty, status, remark, asked, _row(lever, sources, t))
+    return templates(_HTML).running(lever, _names(lever, t), sources, empty, status, remark, asked, t)
 
 
 def strip_view(lever: str, strip: Strip, at: float, extra: Extra | None, t: Texts) -> str:
@@ -132,5 +122,7 @@ def strip_view(lever: str, strip: Strip, at: float, extra: Extra | None, t: Text
             "waiting": t("image.waiting"),
         },
     }
-    row, said = _row(lever, strip.sources, t, data), Markup(facts(strip.requests[0], t))
-    return templates(_HTML).done(strip.sources[station], strip.remark, said, row)
+    asked = Markup(facts(strip.requests[0], t))
+    return templates(_HTML).done(
+        lever, _names(lever, t), strip.sources, station, strip.remark, asked, data, t
+    )

@@ -77,8 +77,6 @@ def draw_pooled(
     Args:
         request: checked.
         before: the view so far, which comes back should the run draw nothing.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for view, stop button and the view to keep.

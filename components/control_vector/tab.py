@@ -38,7 +38,6 @@ def build_control_vector_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
     Args:
         bar: prompts, numbers and picture model come from it.
-        t: texts.
         public: not used, as the endpoints in `API` belong to no language's page.
     """
     with tab_frame(t, "control_vector") as tab:

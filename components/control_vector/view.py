@@ -48,43 +48,6 @@ def names_of(tokens: TokenView, t: Texts) -> list[str]:
     return [t(f"tokens.strip.{p.special}") if p.word < 0 else p.text for p in tokens.fed]
 
 
-def _at(place: int, total: int) -> str:
-    """Where the one picture of all rows stands behind the window of one."""
-    return f"{100 * place / max(1, total - 1):.4f}%"
-
-
-def _used(vector: ControlVector, names: list[str], t: Texts) -> list[dict[str, object]]:
-    """The rows of the places in use."""
-    colours = token_colours(colour_keys(vector.tokens.fed))
-    return [
-        {
-            "place": place,
-            "at": _at(place, len(vector.sequence)),
-            "kind": "cv-end" if place == vector.end else "",
-            "label": t("control_vector.row", place=place + 1, name=name),
-            "name": name,
-            "style": style_of(colour),
-        }
-        for place, (name, colour) in enumerate(zip(names, colours, strict=True))
-    ]
-
-
-def _padding(vector: ControlVector, t: Texts) -> list[dict[str, object]]:
-    """The rows of padding, which have no name."""
-    total = len(vector.sequence)
-    label = "control_vector.row_padding"
-    return [
-        {
-            "place": place,
-            "at": _at(place, total),
-            "kind": "cv-pad",
-            "label": t(label, place=place + 1),
-            "name": "",
-        }
-        for place in range(vector.tokens.used, total)
-    ]
-
-
 def _data(vector: ControlVector, names: list[str], t: Texts) -> dict[str, object]:
     """What the script says of a row: its length and its nearest other rows."""
     padding = t("control_vector.padding_name")
@@ -123,17 +86,18 @@ def handed_view(vector: ControlVector, difference: bool, model: str, t: Texts) -
     """
     values = vector.sequence - vector.empty if difference else vector.sequence
     names, (total, width) = names_of(vector.tokens, t), values.shape
-    why = _padding_sentence(vector, t)
+    colours, why = token_colours(colour_keys(vector.tokens.fed)), _padding_sentence(vector, t)
     return templates("control_vector/view.html").handed(
         kind="cv-tall" if vector.tokens.used <= _TALL else "cv-flat" if vector.tokens.used >= _SHORT else "",
         title=t("control_vector.sequence_title", places=total, width=width, title=models.entry(model).title),
         cut=limit_sentence(vector.tokens, t) if vector.tokens.cut else "",
+        places=total,
         width=width,
         heat=heat_uri(values, vector.limit),
         limit=short(vector.limit, t),
         stops=",".join(f"{colour} {place:.0%}" for place, colour in DIVERGING),
-        used=_used(vector, names, t),
-        padding=_padding(vector, t),
+        chips=[(name, style_of(colour)) for name, colour in zip(names, colours, strict=True)],
+        end=vector.end,
         pooled=_pooled(vector, difference, t),
         why=f"{t('control_vector.difference_why')} {why}" if difference else why,
         data=_data(vector, names, t),

@@ -73,7 +73,6 @@ def build_directions(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
         bar: the prompt bar; its CLIP model is measured.
         tab: measured when it is opened.
         is_open: see `map.MapView`.
-        t: texts.
     """
     section(t("embeddings.direction_title"), t("embeddings.direction_text"))
     kind, plus, minus, setting = _lay_out_direction(t)

@@ -61,7 +61,6 @@ def build_tokens_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
     Args:
         bar: the prompt bar; the tab reads both prompts and both models.
-        t: texts of the page's language.
         public: whether the page's events may be listed for programs; this tab's are drawing
             only, programs use `tokens`.
     """
