@@ -104,7 +104,6 @@ def _figure(lines: Sequence[_Line], kind: str, low: float, high: float, t: Texts
         lines: at least one.
         kind: end of the texts' names, "moves" or "pair".
         low, high: ends of the upright axis.
-        t: texts.
     """
     layers = len(lines[0].values) - 1
     step = 1 if layers <= 6 else 2 if layers <= 14 else 4
@@ -141,7 +140,6 @@ def pair_figure(a: Context, words: Sequence[SharedWord], chosen: SharedWord, t: 
         a: the first sentence; words have the colours that they have in it.
         words: all words that both sentences have.
         chosen: one of them.
-        t: texts.
     """
     colours = token_colours(colour_keys(a.tokens))
     few = len(words) <= MAX_NAMED

@@ -9,13 +9,22 @@ import gradio as gr
 import numpy as np
 
 from components.context.figures import moves_figure, pair_figure
-from components.context.view import message_html, moves_html, pair_html, verdict_html, view_html, word_label
+from components.context.view import (
+    hint_html,
+    message_html,
+    moves_html,
+    pair_html,
+    verdict_html,
+    view_html,
+    word_label,
+)
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.queues import MODEL, endpoint
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import html_escape, live_html, section, tab_frame
+from components.ui.layout import live_html, section, tab_frame
 from components.ui.plots import plot
+from components.ui.templates import templates
 from pipelines.clip.embeddings import counterpart
 from pipelines.serving.errors import InputError
 from pipelines.text.context import Context, SharedWord, first_choice, read_contexts, shared_words
@@ -103,12 +112,6 @@ def _pair(t: Texts, a: Context, prompt_b: str, key: str) -> list[Any]:
     ]
 
 
-def _hint_html(causal: bool, t: Texts) -> str:
-    text = t("context.attention_hint" if causal else "context.attention_hint_open")
-    title = html_escape(t("context.attention_title"))
-    return f'<div class="sv-section"><h3>{title}</h3><p>{html_escape(text)}</p></div>'
-
-
 def _look(t: Texts, is_open: bool, prompt: str, model: str) -> list[Any]:
     """Values of `ContextView.look`; an input that cannot be read is explained in its place."""
     if not is_open:
@@ -117,7 +120,7 @@ def _look(t: Texts, is_open: bool, prompt: str, model: str) -> list[Any]:
         a = read_contexts([prompt or ""], model)[0]
     except InputError as error:
         return [gr.skip(), message_html(message(error, t))]
-    return [_hint_html(a.causal, t), view_html(a, t)]
+    return [hint_html(a.causal, t), view_html(a, t)]
 
 
 def _plot(t: Texts, is_open: bool, prompt: str, prompt_b: str, model: str, key: str) -> list[Any]:
@@ -139,7 +142,7 @@ def _choose(t: Texts, prompt: str, prompt_b: str, model: str, key: str) -> list[
 def _trials(bar: PromptBar, chosen: gr.State, t: Texts) -> None:
     """Pairs of prompts to try; a click writes both into the bar and chooses the word."""
     with gr.Row(elem_classes="sv-examples"):
-        gr.HTML(f'<span class="sv-examples-label">{t("context.try_out")}</span>', apply_default_css=False)
+        gr.HTML(templates("context/view.html").label(t("context.try_out")), apply_default_css=False)
         for name, values in TRIALS.items():
             chip = gr.Button(
                 t(f"context.trial.{name}"), size="sm", elem_classes="sv-chip", elem_id=f"context-{name}"
@@ -153,7 +156,7 @@ def _trials(bar: PromptBar, chosen: gr.State, t: Texts) -> None:
 def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
     """Draw the tab; it is filled when it is opened."""
     is_open, chosen = gr.Checkbox(True, visible=False), gr.State("")
-    hint = gr.HTML(_hint_html(True, t), apply_default_css=False)
+    hint = gr.HTML(hint_html(True, t), apply_default_css=False)
     attention = live_html("context/view", "context-view")
     section(t("context.moves_title"), t("context.moves_hint"))
     moves = plot(t("context.moves_alt"), elem_id="context-moves")
@@ -175,7 +178,6 @@ def build_context_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
     Args:
         bar: the prompt bar; this tab reads its two prompts and its CLIP model.
-        t: texts.
         public: whether this page is the one that programs see; all events here are private.
     """
     with tab_frame(t, "context") as tab:

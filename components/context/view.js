@@ -1,5 +1,5 @@
 // Draws where the tokens of a prompt look: arcs over the sentence, a table, all layers and heads.
-// The data come from `context_html.view_html`. Layer, head and token are chosen here, without the
+// The data come from `view.view_html`. Layer, head and token are chosen here, without the
 // server, and survive a changed prompt. Texts of visitors only ever become textContent.
 const state = { layer: 0, head: -1, token: null, hover: null };
 const SVG = "http://www.w3.org/2000/svg";

@@ -1,7 +1,6 @@
-"""The context tab's HTML: the sentence with its arcs, the table of attention, two sentences together."""
+"""The context tab's views: the sentence with its arcs, the table of attention, two sentences together."""
 
 import base64
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,9 +8,9 @@ from plotly.colors import sequential
 
 from components.ui.colors import text_on, token_colours
 from components.ui.language import Texts
-from components.ui.layout import html_escape
 from components.ui.numbers import fixed, grouped, percent
 from components.ui.plots import SEQUENTIAL
+from components.ui.templates import templates
 from components.ui.token_text import style_of
 from pipelines.text.context import Context, SharedWord, most_telling
 from pipelines.text.pieces import Piece
@@ -19,6 +18,7 @@ from pipelines.text.tokens import colour_keys
 
 MARKS = ("start", "end")
 MAX_QUOTE = 120  # characters of a prompt that are repeated in a sentence
+Chips = list[tuple[str, str, list[str]]]
 _LABELS = (
     "layer", "of_layers", "head", "mean", "head_n", "tokens", "readout", "readout_mean", "weight", "self",
     "closed", "gone", "matrix", "rows", "columns", "triangle", "open_matrix", "legend", "overview",
@@ -38,7 +38,13 @@ def quote(text: str) -> str:
 
 def message_html(text: str, kind: str = "cx-refused") -> str:
     """A calm sentence in the place of what cannot be shown."""
-    return f'<p class="{kind}" role="status">{html_escape(text)}</p>'
+    return templates("context/view.html").message(text, kind)
+
+
+def hint_html(causal: bool, t: Texts) -> str:
+    """Heading of the first section: what a token sees differs for models that read in both directions."""
+    hint = t("context.attention_hint" if causal else "context.attention_hint_open")
+    return templates("ui/section.html").section(t("context.attention_title"), hint)
 
 
 def packed(attention: np.ndarray, causal: bool) -> str:
@@ -69,7 +75,7 @@ def names_of(tokens: Sequence[Piece], t: Texts) -> list[str]:
 
 
 def view_html(context: Context, t: Texts) -> str:
-    """The data of the arcs, the table and the overview, drawn by `context.js`, with what explains them.
+    """The data of the arcs, the table and the overview, drawn by `view.js`, with what explains them.
 
     The data: `tokens` [[text, name, colour, ink, is mark]], `layers`, `heads`, `causal`, `weights`
     (see `packed`), `start` (the token to begin with), `scale` (colours from 0 to 1), `labels`.
@@ -92,20 +98,17 @@ def view_html(context: Context, t: Texts) -> str:
         "language": t.language,
         "labels": {key: t.entries[f"context.{key}"] for key in _LABELS},
     }
-    return _cut_note("A", context, t) + (
-        f'<div class="cx-host" data-context="{html_escape(json.dumps(data))}"></div>'
-        f'<p class="cx-sentence">{html_escape(_sink(context, t))}</p>'
-    )
+    return templates("context/view.html").look(data, _cut("A", context, t), _sink(context, t))
 
 
-def _cut_note(name: str, context: Context, t: Texts) -> str:
-    """What the model does not read of a prompt that is too long."""
+def _cut(name: str, context: Context, t: Texts) -> str:
+    """What the model does not read of a prompt that is too long, in words."""
     view = context.view
     if not view.cut:
         return ""
     counts = {key: grouped(getattr(view, key), t) for key in ("needed", "places", "cut")}
     key = "cut_one" if view.cut == 1 else "cut_many"
-    return message_html(t(f"context.{key}", name=name, **counts), "cx-sentence cx-warn")
+    return t(f"context.{key}", name=name, **counts)
 
 
 def _sink(context: Context, t: Texts) -> str:
@@ -131,20 +134,17 @@ def word_label(word: SharedWord, t: Texts) -> str:
     return word.text if word.nth == 1 else t("context.nth", word=word.text, nth=word.nth)
 
 
-def _sentence_html(name: str, context: Context, colours: Sequence[str], place: int | None, t: Texts) -> str:
-    """One prompt as a row of tokens, the chosen word framed, what it cannot see faded."""
+def _chips(context: Context, colours: Sequence[str], place: int | None, t: Texts) -> Chips:
+    """A prompt's tokens as text, style and classes; the one at `place` framed, what it cannot see faded."""
     chips = []
     for i, (piece, colour) in enumerate(zip(context.tokens, colours, strict=True)):
-        kinds = ["cx-chip"]
-        if piece.special in MARKS:
-            kinds.append("cx-mark")
-        if place is not None and i == place:
-            kinds.append("cx-here")
-        if place is not None and context.causal and i > place:
-            kinds.append("cx-unseen")
-        text = html_escape(face(piece, t))
-        chips.append(f'<span class="{" ".join(kinds)}" style="{style_of(colour)}" dir="auto">{text}</span>')
-    return f'<div class="cx-said"><b>{name}</b><div class="cx-chips">{"".join(chips)}</div></div>'
+        kinds = {
+            "cx-mark": piece.special in MARKS,
+            "cx-here": i == place,
+            "cx-unseen": place is not None and context.causal and i > place,
+        }
+        chips.append((face(piece, t), style_of(colour), [kind for kind, is_so in kinds.items() if is_so]))
+    return chips
 
 
 def pair_html(
@@ -156,24 +156,23 @@ def pair_html(
         pair: A and B.
         word: the word that is compared; None where they share none.
         is_example: B was made up, since nobody has typed a second prompt.
-        gone: key of a chosen word that no longer stands in both, or "".
-        t: texts.
+        gone: a chosen word that no longer stands in both, or "".
     """
     a, b = pair
-    notes = []
+    example = missing = ""
     if is_example:
-        text, where = quote(b.view.prompt), t("prompt_bar.more")
-        notes.append(message_html(t("context.example", text=text, where=where), "cx-soft"))
-    if gone:
-        shown = word_label(word, t) if word else ""
-        key = "word_gone" if word else "word_gone_none"
-        notes.append(message_html(t(f"context.{key}", word=gone, shown=shown), "cx-sentence cx-warn"))
-    notes.append(_cut_note("B", b, t))
+        example = t("context.example", text=quote(b.view.prompt), where=t("prompt_bar.more"))
+    if gone and word:
+        missing = t("context.word_gone", word=gone, shown=word_label(word, t))
+    elif gone:
+        missing = t("context.word_gone_none", word=gone, shown="")
     colours = token_colours(colour_keys([*a.tokens, *b.tokens]))
     split = len(a.tokens)
-    rows = _sentence_html("A", a, colours[:split], word.a_place if word else None, t)
-    rows += _sentence_html("B", b, colours[split:], word.b_place if word else None, t)
-    return f'{"".join(notes)}<div class="cx-pair">{rows}</div>'
+    rows = (
+        ("A", _chips(a, colours[:split], word.a_place if word else None, t)),
+        ("B", _chips(b, colours[split:], word.b_place if word else None, t)),
+    )
+    return templates("context/view.html").pair(example, missing, _cut("B", b, t), rows)
 
 
 def _start_sentence(word: SharedWord, t: Texts) -> str:

@@ -1,5 +1,5 @@
 // Scrubbing along a lever: the pictures of all its stations are in the page, so no move asks the server.
-// `place` events come from the slider above; the data from `control_vector_figures.strip_view`.
+// `place` events come from the slider above; the data from `lever_view.strip_view`.
 const NEAR = 0.006;
 let lever = null;
 let at = null; // where the slider stands, which a new view of the same pictures must not forget

@@ -6,16 +6,18 @@ from typing import Any
 
 import gradio as gr
 
-from components.control_vector.figures import (
+from components.control_vector.figures import lever_figure
+from components.control_vector.lever_view import (
     LEVERS,
     Extra,
     Strip,
     idle_view,
-    lever_figure,
     running_view,
     scores_text,
     strip_view,
 )
+from components.page.picture_tabs import request_like
+from components.page.prompt_bar import PromptBar
 from components.runs.batch import BatchViews, estimates, show_batch
 from components.runs.frames import encode
 from components.runs.queues import STEPPER
@@ -30,7 +32,7 @@ from pipelines.image.request import DenoiseStep, ImageRequest
 STEM, ALSO = "control_vector/lever", ("runs/trace",)  # whose rules and script the views of this part have
 AT = {"blend": at_blend, "weight": at_weight}
 _NEAR = 0.006  # nearer to a station than that, its own picture is shown
-# Moves through the pictures in the browser; `control_vector_lever.js` listens.
+# Moves through the pictures in the browser; `lever.js` listens.
 _SCRUB = """(value) => { document.querySelector('#cv-%s-view .lever')
   ?.dispatchEvent(new CustomEvent('place', {detail: value, bubbles: true})); }"""
 
@@ -83,13 +85,30 @@ class Lever:
         return [self.view, self.figure, self.stop, self.strip]
 
 
+def bar_inputs(bar: PromptBar) -> list[Any]:
+    """What `request_like` reads after the trace, and then the trace."""
+    return [
+        bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
+        bar.image_model, bar.trace,
+    ]  # fmt: skip
+
+
+def request_of(values: Sequence[Any]) -> ImageRequest:
+    """What the values of `bar_inputs` ask for.
+
+    Raises:
+        InputError: what `ImageRequest.validated` raises.
+    """
+    *own, trace = values
+    return request_like(trace, *own)
+
+
 def build_lever(name: str, first: gr.components.Component, t: Texts) -> Lever:
     """Draw a lever's part of the tab.
 
     Args:
         name: "blend" or "weight".
         first: not rendered yet; stands beside the buttons.
-        t: texts.
     """
     places = LEVERS[name]
     with gr.Row(equal_height=False, elem_classes="away-row"):
@@ -126,7 +145,6 @@ def wire_lever(
         asked: from the values of `inputs` to what a click asks for.
         inputs: components that a click reads.
         slot: the visitor's run slot.
-        t: texts.
     """
 
     @explained(t)
@@ -171,8 +189,6 @@ def draw_strip(
         asked: what to draw.
         at: where the slider stands.
         before: the strip shown so far, which comes back should the run draw nothing.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for view, figure, stop button and strip.
@@ -219,8 +235,6 @@ def draw_place(name: str, strip: Strip, at: float, slot: RunSlot, t: Texts) -> I
         name: of the lever.
         strip: whose seed, texts and numbers hold for it.
         at: the place.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for view and stop button.

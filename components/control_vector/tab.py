@@ -6,14 +6,17 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.control_vector import blend as trials
+from components.control_vector.blend import PARTNER, build_blend, pair_html
+from components.control_vector.pooled import build_pooled
 from components.control_vector.view import handed_view, names_of, table_html
+from components.control_vector.weight import build_weight, followed_choice, tokens_html
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.files import save_png
 from components.runs.queues import LIVE, MODEL, STEPPER, endpoint
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
-from components.ui.layout import html_escape, live_html, section, tab_frame
+from components.ui.layout import live_html, section, tab_frame
+from components.ui.templates import templates
 from components.ui.token_text import limit_sentence
 from pipelines.clip.model import clip_scores
 from pipelines.image import control_vector as pipeline
@@ -35,7 +38,6 @@ def build_control_vector_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
     Args:
         bar: prompts, numbers and picture model come from it.
-        t: texts.
         public: not used, as the endpoints in `API` belong to no language's page.
     """
     with tab_frame(t, "control_vector") as tab:
@@ -43,13 +45,13 @@ def build_control_vector_tab(bar: PromptBar, t: Texts, public: bool) -> None:
             [(t(f"control_vector.show_{kind}"), kind) for kind in ("numbers", "difference")],
             value="numbers", label=t("control_vector.show"), elem_id="cv-show",
         )  # fmt: skip
-        loading = f'<p class="cv-refused">{html_escape(t("control_vector.loading"))}</p>'
+        loading = templates("control_vector/view.html").message(t("control_vector.loading"))
         handed = live_html("control_vector/view", "cv-handed", value=loading)
         section(t("control_vector.table_title"), t("control_vector.table_hint"))
         table = live_html("control_vector/view", "cv-table", script=False)
-        pair = trials.build_blend(bar, tab, t)
-        picker, chosen = trials.build_weight(bar, t)
-        trials.build_pooled(bar, t)
+        pair = build_blend(bar, tab, t)
+        picker, chosen = build_weight(bar, t)
+        build_pooled(bar, t)
         is_open = gr.Checkbox(True, visible=False)
     inputs = [is_open, bar.prompt, bar.prompt_b, bar.image_model, show, chosen]
     outputs = [handed, table, pair, picker, chosen]
@@ -76,16 +78,16 @@ def _follow(t: Texts) -> Callable[..., Any]:
             return (gr.skip(),) * 5
         try:
             vector = pipeline.control_vector(prompt or "", model)
-            pair = trials.pair_html(prompt or "", prompt_b or "", model, t)
+            pair = pair_html(prompt or "", prompt_b or "", model, t)
         except InputError as error:
-            refused = f'<p class="cv-refused" role="alert">{html_escape(message(error, t))}</p>'
+            refused = templates("control_vector/view.html").message(message(error, t), role="alert")
             return refused, *(gr.skip(),) * 4
-        kept, note = trials.followed_choice(vector.tokens, chosen, t)
+        kept, note = followed_choice(vector.tokens, chosen, t)
         return (
             handed_view(vector, show == "difference", model, t),
             table_html(vector, model, t),
             pair,
-            trials.tokens_html(vector.tokens, kept, note, t),
+            tokens_html(vector.tokens, kept, note, t),
             kept or chosen,
         )
 
@@ -136,7 +138,7 @@ def control_vector(prompt: str = DEFAULT_PROMPT, model: str = "classroom-image")
 @endpoint(STEPPER)
 def steer(
     prompt: str = DEFAULT_PROMPT,
-    prompt_b: str = trials.PARTNER,
+    prompt_b: str = PARTNER,
     blend: float = 0.5,
     token_weights: list[list[float]] = [],  # noqa: B006  read only; shown to callers as the default
     pooled_only: bool = False,

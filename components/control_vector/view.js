@@ -1,5 +1,5 @@
 // Pointing at a row, clicking it or moving with the arrow keys says its length and its nearest other rows.
-// The data come from `control_vector_view._data`. Texts of visitors only ever become textContent.
+// The data come from `view._data`. Texts of visitors only ever become textContent.
 let rows = null;
 let pinned = null; // the row that was clicked; pointing elsewhere is only a glance
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);

@@ -1,8 +1,7 @@
-"""What is handed to the generator, as HTML: the sequence, the pooled vector, and which model reads which."""
+"""What is handed to the generator: the sequence, the pooled vector, and which model reads which."""
 
 import base64
 import io
-import json
 from functools import lru_cache
 
 import numpy as np
@@ -11,9 +10,9 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 
 from components.ui.colors import token_colours
 from components.ui.language import Texts
-from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
 from components.ui.plots import DIVERGING
+from components.ui.templates import templates
 from components.ui.token_text import limit_sentence, style_of
 from pipelines.image.control_vector import ControlVector
 from pipelines.serving import catalogue
@@ -49,42 +48,10 @@ def names_of(tokens: TokenView, t: Texts) -> list[str]:
     return [t(f"tokens.strip.{p.special}") if p.word < 0 else p.text for p in tokens.fed]
 
 
-def _row(place: int, total: int, chip: str, kinds: str, label: str) -> str:
-    """One place; the heat is a window onto the one picture of all rows."""
-    at = f"{100 * place / max(1, total - 1):.4f}%"
-    return (
-        f'<div role="option" tabindex="-1" aria-selected="false" class="cv-row {kinds}" data-place="{place}" '
-        f'aria-label="{html_escape(label)}">{chip}<i class="cv-heat" style="--at:{at}"></i></div>'
-    )
-
-
-def _rows(vector: ControlVector, names: list[str], t: Texts) -> str:
-    """All places: those in use large and with their token, padding small."""
-    total, used = len(vector.sequence), vector.tokens.used
-    colours = token_colours(colour_keys(vector.tokens.fed))
-    rows = []
-    for place, (name, colour) in enumerate(zip(names, colours, strict=True)):
-        chip = f'<b class="cv-chip" dir="auto" style="{style_of(colour)}">{html_escape(name)}</b>'
-        kind = "cv-end" if place == vector.end else ""
-        label = t("control_vector.row", place=place + 1, name=name)
-        rows.append(_row(place, total, chip, kind, label))
-    padding = "".join(
-        _row(place, total, "", "cv-pad", t("control_vector.row_padding", place=place + 1))
-        for place in range(used, total)
-    )
-    if padding:
-        count = html_escape(t("control_vector.padding_count", count=total - used))
-        padding = (
-            f'<div class="cv-padding" role="presentation"><span aria-hidden="true">{count}</span>'
-            f'<div role="presentation">{padding}</div></div>'
-        )
-    return "".join(rows) + padding
-
-
-def _data(vector: ControlVector, names: list[str], t: Texts) -> str:
+def _data(vector: ControlVector, names: list[str], t: Texts) -> dict[str, object]:
     """What the script says of a row: its length and its nearest other rows."""
     padding = t("control_vector.padding_name")
-    content = {
+    return {
         "names": [*names, *[padding] * (len(vector.sequence) - len(names))],
         "lengths": [fixed(float(length), t, 1) for length in vector.lengths],
         "nearest": vector.nearest.tolist(),
@@ -92,20 +59,9 @@ def _data(vector: ControlVector, names: list[str], t: Texts) -> str:
         "start": vector.end,
         "texts": {key: t.entries[f"control_vector.{key}"] for key in ("detail_row", "detail_near")},
     }
-    return f'<div hidden data-rows="{html_escape(json.dumps(content))}"></div>'
 
 
-def _key(vector: ControlVector, t: Texts) -> str:
-    """The fixed scale of colours."""
-    limit = short(vector.limit, t)
-    stops = ",".join(f"{colour} {place:.0%}" for place, colour in DIVERGING)
-    return (
-        f'<p class="cv-key"><b>−{limit}</b><i style="background:linear-gradient(90deg,{stops})"></i>'
-        f"<b>{limit}</b><span>{html_escape(t('control_vector.key', limit=limit))}</span></p>"
-    )
-
-
-def _pooled(vector: ControlVector, difference: bool, t: Texts) -> str:
+def _pooled(vector: ControlVector, difference: bool, t: Texts) -> dict[str, str]:
     """The one vector that stands for the whole text, and whether this model reads it."""
     values = (
         vector.pooled - vector.empty[vector.end] if difference and vector.pooled_is_row else vector.pooled
@@ -113,13 +69,11 @@ def _pooled(vector: ControlVector, difference: bool, t: Texts) -> str:
     # a pooled vector of its own (SDXL) is on another scale than the sequence
     limit = vector.limit if vector.pooled_is_row else float(np.percentile(np.abs(values), 99)) or 1.0
     key = "pooled_row" if vector.pooled_is_row else "pooled_own"
-    text = t(f"control_vector.{key}", place=vector.end + 1, size=len(vector.pooled))
-    verdict = t(f"control_vector.pooled_verdict_{vector.reads.kind}")
-    return (
-        f"<h4>{html_escape(t('control_vector.pooled_title'))}</h4>"
-        f'<img class="cv-pooled" src="{heat_uri(values[None], limit)}" alt="{html_escape(text)}">'
-        f"<p>{html_escape(text)} <strong>{html_escape(verdict)}</strong></p>"
-    )
+    return {
+        "heat": heat_uri(values[None], limit),
+        "text": t(f"control_vector.{key}", place=vector.end + 1, size=len(vector.pooled)),
+        "verdict": t(f"control_vector.pooled_verdict_{vector.reads.kind}"),
+    }
 
 
 def handed_view(vector: ControlVector, difference: bool, model: str, t: Texts) -> str:
@@ -129,30 +83,27 @@ def handed_view(vector: ControlVector, difference: bool, model: str, t: Texts) -
         vector: what the text became.
         difference: whether to show how it differs from the empty prompt's, instead of the numbers.
         model: catalogue id.
-        t: texts.
     """
     values = vector.sequence - vector.empty if difference else vector.sequence
     names, (total, width) = names_of(vector.tokens, t), values.shape
-    kind = "cv-tall" if vector.tokens.used <= _TALL else "cv-flat" if vector.tokens.used >= _SHORT else ""
-    title = t("control_vector.sequence_title", places=total, width=width, title=catalogue.entry(model).title)
-    why = _padding_sentence(vector, t)
-    if difference:
-        why = f"{t('control_vector.difference_why')} {why}"
-    detail = html_escape(t("control_vector.detail_hint"))
-    cut = (
-        f'<p class="cv-cut">{html_escape(limit_sentence(vector.tokens, t))}</p>' if vector.tokens.cut else ""
-    )
-    return (
-        f'<div class="cv {kind}" style="--rows:{total}"><h4>{html_escape(title)}</h4>{cut}'
-        '<div class="cv-body">'
-        f'<div class="cv-main" style="--heat:url({heat_uri(values, vector.limit)})">'
-        f'<div class="cv-axis" aria-hidden="true"><span>{html_escape(t("control_vector.axis_first"))}</span>'
-        f"<span>{html_escape(t('control_vector.axis_last', width=width))}</span></div>"
-        f'<div role="listbox" tabindex="0" class="cv-rows" aria-label="{html_escape(title)}">'
-        f"{_rows(vector, names, t)}</div>{_key(vector, t)}</div>"
-        f'<div class="cv-aside"><div class="cv-detail" aria-live="polite"><p>{detail}</p></div>'
-        f"<div>{_pooled(vector, difference, t)}</div></div></div>"
-        f'<p class="cv-why">{html_escape(why)}</p>{_data(vector, names, t)}</div>'
+    colours, why = token_colours(colour_keys(vector.tokens.fed)), _padding_sentence(vector, t)
+    return templates("control_vector/view.html").handed(
+        kind="cv-tall" if vector.tokens.used <= _TALL else "cv-flat" if vector.tokens.used >= _SHORT else "",
+        title=t(
+            "control_vector.sequence_title", places=total, width=width, title=catalogue.entry(model).title
+        ),
+        cut=limit_sentence(vector.tokens, t) if vector.tokens.cut else "",
+        places=total,
+        width=width,
+        heat=heat_uri(values, vector.limit),
+        limit=short(vector.limit, t),
+        stops=",".join(f"{colour} {place:.0%}" for place, colour in DIVERGING),
+        chips=[(name, style_of(colour)) for name, colour in zip(names, colours, strict=True)],
+        end=vector.end,
+        pooled=_pooled(vector, difference, t),
+        why=f"{t('control_vector.difference_why')} {why}" if difference else why,
+        data=_data(vector, names, t),
+        t=t,
     )
 
 
@@ -169,28 +120,7 @@ def _padding_sentence(vector: ControlVector, t: Texts) -> str:
 def table_html(vector: ControlVector, model: str, t: Texts) -> str:
     """Which kind of model reads which part; the chosen one's row says its own numbers."""
     reads, (places, _) = vector.reads, vector.sequence.shape
-    head = "".join(
-        f'<th scope="col">{html_escape(t(f"control_vector.table.head_{key}"))}</th>'
-        for key in ("model", "sequence", "pooled")
-    )
-    rows = ""
-    for kind in _TABLE:
-        chosen = ""
-        if kind == reads.kind:
-            values = {"places": places, "width": reads.width, "layers": reads.layers, "pooled": reads.pooled}
-            key = "chosen_pooled" if reads.pooled else "chosen"
-            facts = t(f"control_vector.table.{key}", title=catalogue.entry(model).title, **values)
-            chosen = f"<small>{html_escape(facts)}</small>"
-        cells = "".join(
-            f'<td data-part="{html_escape(t(f"control_vector.table.head_{part}"))}">'
-            f"{html_escape(t(f'control_vector.table.{kind}_{part}'))}</td>"
-            for part in ("sequence", "pooled")
-        )
-        mark = ' class="cv-chosen" aria-current="true"' if chosen else ""
-        name = html_escape(t(f"control_vector.table.{kind}"))
-        rows += f'<tr{mark}><th scope="row">{name}{chosen}</th>{cells}</tr>'
-    label = html_escape(t("control_vector.table_title"))
-    return (
-        f'<div class="cv-table" role="region" tabindex="0" aria-label="{label}"><table><thead><tr>{head}</tr>'
-        f"</thead><tbody>{rows}</tbody></table></div>"
-    )
+    values = {"places": places, "width": reads.width, "layers": reads.layers, "pooled": reads.pooled}
+    key = "chosen_pooled" if reads.pooled else "chosen"
+    facts = t(f"control_vector.table.{key}", title=catalogue.entry(model).title, **values)
+    return templates("control_vector/view.html").table(_TABLE, reads.kind, facts, t)

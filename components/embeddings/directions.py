@@ -1,6 +1,5 @@
-"""Two experiments with meaning space: directions that transfer, and vector arithmetic."""
+"""Is an attribute a direction of meaning space, the same one for every object?"""
 
-import json
 from functools import partial
 from typing import Any
 
@@ -8,24 +7,17 @@ import gradio as gr
 
 from components.embeddings.figures import direction_figure, overview_figure
 from components.embeddings.map import IS_OPEN
-from components.embeddings.view import direction_html, equation_html, message_html
+from components.embeddings.view import direction_html, message_html
 from components.page.prompt_bar import PromptBar
-from components.runs.queues import LIVE, MODEL
+from components.runs.queues import MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import html_escape, section
+from components.ui.layout import live_html, section
 from components.ui.plots import plot
+from components.ui.templates import templates
 from pipelines.clip import directions
-from pipelines.clip.embeddings import arithmetic
 from pipelines.clip.world_texts import KINDS, short_texts
 from pipelines.serving.errors import InputError
-
-_SUMS = (
-    ("small dog", "dog", "cat"),
-    ("red car", "car", "boat"),
-    ("a cat at night", "a cat", "a house"),
-    ("a horse in the snow", "snow", "beach"),
-)
 
 
 def _measure(t: Texts, model: str, kind: str, plus: str, minus: str, sentences: bool) -> list[Any]:
@@ -80,19 +72,21 @@ def build_directions(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
     Args:
         bar: the prompt bar; its CLIP model is measured.
         tab: measured when it is opened.
-        is_open: see `embedding_map.MapView`.
-        t: texts.
+        is_open: see `map.MapView`.
     """
     section(t("embeddings.direction_title"), t("embeddings.direction_text"))
     kind, plus, minus, setting = _lay_out_direction(t)
-    verdict = gr.HTML(elem_id="direction-verdict")
+    html = templates("embeddings/view.html")
+    verdict = live_html("embeddings/view", "direction-verdict", script=False)
     with gr.Row():
         with gr.Column(scale=3, min_width=320):
             steps = plot(t("embeddings.direction_alt"), elem_id="direction-steps")
         with gr.Column(scale=2, min_width=320):
-            gr.HTML(f"<h4>{html_escape(t('embeddings.overview_title'))}</h4>")
+            title = html.heading(t("embeddings.overview_title"))
+            live_html("embeddings/view", "direction-overview-title", value=title, script=False)
             overview = plot(t("embeddings.overview_alt"), elem_id="direction-overview")
-            gr.HTML(f'<p class="em-hint">{html_escape(t("embeddings.overview_text"))}</p>')
+            hint = html.hint(t("embeddings.overview_text"))
+            live_html("embeddings/view", "direction-overview-hint", value=hint, script=False)
     measure, other_kind, other_model = (
         explained(t)(partial(f, t)) for f in (_measure, _other_kind, _other_model)
     )
@@ -106,38 +100,3 @@ def build_directions(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
         show_progress="hidden", **MODEL,
     )  # fmt: skip
     bar.clip_model.change(other_model, [is_open, *inputs], outputs, js=IS_OPEN, **MODEL)
-
-
-def _calculate(t: Texts, is_open: bool, model: str, start: str, minus: str, plus: str) -> Any:
-    """The sum in pictures with its ranking, or why it cannot be done."""
-    if not is_open:
-        return gr.skip()
-    try:
-        return equation_html((start, minus, plus), arithmetic(start, minus, plus, model), t)
-    except InputError as error:
-        return message_html(message(error, t))
-
-
-def build_arithmetic(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts) -> None:
-    """Calculating with meanings, drawn and wired; the arguments are those of `build_directions`."""
-    section(t("embeddings.arithmetic_title"), t("embeddings.arithmetic_text", count=len(short_texts())))
-    with gr.Row():
-        boxes = [
-            gr.Textbox(
-                value, label=t(f"embeddings.{name}"), max_lines=2, min_width=200,
-                elem_id=f"sum-{name}", elem_classes="sv-text",
-            )
-            for name, value in zip(("start", "take_away", "add"), _SUMS[0], strict=True)
-        ]  # fmt: skip
-    with gr.Row(elem_classes="sv-examples"):
-        for terms in _SUMS:
-            chip = gr.Button("{} − {} + {}".format(*terms), size="sm", elem_classes="sv-chip")
-            chip.click(None, outputs=boxes, js=f"() => {json.dumps(terms)}", api_visibility="private")
-    result = gr.HTML(elem_id="embedding-sum")
-    calculate = explained(t)(partial(_calculate, t))
-    inputs = [is_open, bar.clip_model, *boxes]
-    tab.select(calculate, inputs, result, show_progress="hidden", **MODEL)
-    gr.on(
-        [bar.clip_model.change, *(box.change for box in boxes)], calculate, inputs, result,
-        js=IS_OPEN, **LIVE,
-    )  # fmt: skip

@@ -151,7 +151,6 @@ def map_figure(
         prompts: A and B.
         grouping: one of `GROUPINGS`.
         only: the one value of the grouping to show, or None for all.
-        t: texts.
     """
     points, flat = projection.world, projection.world.shape[1] == 2
     near = [points[[n.index for n in p.neighbours]] for p in prompts]
@@ -190,7 +189,6 @@ def strip_figure(a: np.ndarray, b: np.ndarray, t: Texts) -> go.Figure:
 
     Args:
         a, b: `[dim]`, each of length one.
-        t: texts.
     """
     # A vector of length one has numbers of about 1/√dim; three times that covers nearly all.
     limit = 3 / np.sqrt(len(a))
@@ -251,7 +249,6 @@ def direction_figure(
     Args:
         direction: what was measured.
         shorts: for every object the phrases (minus, plus), whose pictures are drawn.
-        t: texts.
     """
     ends, right = direction.transfer.projection, direction.transfer.ordered
     low, high = float(ends.min()), float(ends.max())

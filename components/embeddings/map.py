@@ -22,8 +22,9 @@ from components.page.prompt_bar import PromptBar
 from components.runs.queues import LIVE, MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import html_escape, section
+from components.ui.layout import html_escape, live_html, section
 from components.ui.plots import plot
+from components.ui.templates import templates
 from pipelines.clip import projections
 from pipelines.clip.embeddings import Embedding, counterpart, difference, embed
 from pipelines.clip.world_texts import MAP_SIZE
@@ -237,15 +238,17 @@ def lay_out_map(t: Texts) -> MapView:
     with gr.Row():
         with gr.Column(scale=17, min_width=320):
             picture = plot(t("embeddings.map_alt"), elem_id="embedding-map")
-            legend = gr.HTML(elem_id="embedding-legend")
-            gr.HTML(f'<p class="em-hint">{html_escape(t("embeddings.map_hint", count=MAP_SIZE))}</p>')
-            note = gr.HTML(elem_id="embedding-note")
+            legend = live_html("embeddings/view", "embedding-legend", script=False)
+            hint = templates("embeddings/view.html").hint(t("embeddings.map_hint", count=MAP_SIZE))
+            live_html("embeddings/view", "embedding-map-hint", value=hint, script=False)
+            note = live_html("embeddings/view", "embedding-note", script=False)
         with gr.Column(scale=9, min_width=320):
-            near = gr.HTML(message_html(t("embeddings.loading")), elem_id="embedding-neighbours")
+            loading = message_html(t("embeddings.loading"))
+            near = live_html("embeddings/view", "embedding-neighbours", value=loading, script=False)
     section(t("embeddings.strip_title"), t("embeddings.strip_text"))
     strip = plot(t("embeddings.strip_alt"), elem_id="embedding-strip")
     section(t("embeddings.difference_title"), t("embeddings.difference_text"))
-    found = gr.HTML(elem_id="embedding-difference")
+    found = live_html("embeddings/view", "embedding-difference", script=False)
     words = plot(t("embeddings.words_alt"), elem_id="embedding-words")
     is_open, drawn = gr.Checkbox(True, visible=False), gr.State(("pca", 2))
     way = gr.JSON(visible="hidden")

@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import gradio as gr
-
-from components.embeddings.directions import build_arithmetic, build_directions
+from components.embeddings.arithmetic import build_arithmetic
+from components.embeddings.directions import build_directions
 from components.embeddings.map import lay_out_map, wire_map
-from components.embeddings.view import STYLE
 from components.page.prompt_bar import PromptBar
 from components.runs.queues import MODEL, endpoint
 from components.ui.language import Texts
@@ -20,11 +18,9 @@ def build_embeddings_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
     Args:
         bar: the prompt bar; this tab reads its two prompts and its CLIP model.
-        t: texts.
         public: whether this page is the one that programs see; all events here are private.
     """
     with tab_frame(t, "embeddings") as tab:
-        gr.HTML(STYLE, visible="hidden")
         view = lay_out_map(t)
         wire_map(bar, view, tab, t)
         build_directions(bar, tab, view.is_open, t)

@@ -19,7 +19,7 @@ from components.ui.layout import view_class
 HERE = Path(__file__).parents[1]
 PAGES = {"/": "en", "/de": "de"}
 # What belongs to the whole page, or is loaded where it is used.
-_NO_VIEWS = {"page/style", "page/page", "embeddings/view", "embeddings/move_prompts"}
+_NO_VIEWS = {"page/style", "page/page", "embeddings/move_prompts"}
 
 
 def view_files(suffix: str) -> dict[str, str]:

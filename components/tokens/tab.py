@@ -12,7 +12,8 @@ from components.tokens.compare_view import compare_html, table_html
 from components.tokens.view import reading_html
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
-from components.ui.layout import html_escape, live_html, tab_frame
+from components.ui.layout import live_html, tab_frame
+from components.ui.templates import templates
 from components.ui.token_text import limit_sentence
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
@@ -48,7 +49,7 @@ def render(prompt: str, prompt_b: str, model: str, t: Texts) -> str:
         second = token_view(example_second(prompt[:MAX_EXAMPLE]) if is_example else prompt_b, model)
         rows, missing = other_readers(view)
     except InputError as error:
-        return f'<p class="tk-refused" role="alert">{html_escape(message(error, t))}</p>'
+        return templates("tokens/view.html").refused(message(error, t))
     return (
         reading_html(view, catalogue.entry(model).title, t)
         + compare_html(view, second, is_example, t)
@@ -61,7 +62,6 @@ def build_tokens_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
     Args:
         bar: the prompt bar; the tab reads both prompts and both models.
-        t: texts of the page's language.
         public: whether the page's events may be listed for programs; this tab's are drawing
             only, programs use `tokens`.
     """

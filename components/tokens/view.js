@@ -1,5 +1,5 @@
 // Draws how a word is merged, step by step, and lights up a token wherever it is shown.
-// The data come from `tokens_html.merges_html`: per word `letters` [[label, bytes]], `bytes` (hex),
+// The data come from `view._merges`: per word `letters` [[label, bytes]], `bytes` (hex),
 // `merges` [[rank, positions, ranks of all pairs]] and `pieces` [[id, bytes, colour, ink]].
 // A symbol is a span [from, to) of the word's bytes. Texts of visitors only ever become textContent.
 const state = { word: null, step: null, timer: 0 };

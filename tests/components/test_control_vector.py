@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.control_vector import blend as trials
-from components.control_vector.figures import LEVERS, Strip, lever_figure, pooled_view, strip_view
+from components.control_vector import blend, pooled, weight
+from components.control_vector.figures import lever_figure
 from components.control_vector.lever import draw_place, draw_strip
+from components.control_vector.lever_view import LEVERS, Strip, strip_view
 from components.control_vector.tab import _follow, control_vector, steer
 from components.control_vector.view import handed_view, heat_uri, table_html
 from components.page.prompt_bar import DEFAULT_PROMPT
+from components.runs.frames import encode
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from components.ui.plots import DIVERGING
@@ -49,7 +51,7 @@ def vector() -> pipeline.ControlVector:
 @pytest.fixture(scope="module")
 def strip() -> Strip:
     """A strip of two steps from the example to its partner."""
-    *_, (_, _, _, drawn) = draw_strip("blend", trials.asked_blend(request(), "", T), 0.0, None, RunSlot(), T)
+    *_, (_, _, _, drawn) = draw_strip("blend", blend.asked_blend(request(), "", T), 0.0, None, RunSlot(), T)
     return drawn
 
 
@@ -107,19 +109,19 @@ def test_a_full_prompt_has_no_padding_and_says_what_is_cut():
 
 def test_the_table_marks_the_chosen_models_row_with_its_own_numbers(vector):
     table = table_html(vector, MODEL, T)
-    marked = re.search(r'<tr class="cv-chosen".*?</tr>', table)[0]
+    marked = re.search(r'(?s)<tr class="cv-chosen".*?</tr>', table)[0]
     assert T("control_vector.table.attended") in marked
     assert f"77 × 128, read in {vector.reads.layers}" in marked
     assert table.count("cv-chosen") == 1
     large = replace(vector, reads=pipeline.Reads("pooled", 70, 2048, 1280, 2))
-    marked = re.search(r'<tr class="cv-chosen".*?</tr>', table_html(large, MODEL, T))[0]
+    marked = re.search(r'(?s)<tr class="cv-chosen".*?</tr>', table_html(large, MODEL, T))[0]
     assert T("control_vector.table.pooled") in marked and "1280 pooled numbers" in marked
 
 
 def test_what_visitors_type_stays_text():
     vector = pipeline.control_vector(HOSTILE, MODEL)
     tokens = vector.tokens
-    pages = handed_view(vector, False, MODEL, T) + trials.tokens_html(tokens, None, HOSTILE, T)
+    pages = handed_view(vector, False, MODEL, T) + weight.tokens_html(tokens, None, HOSTILE, T)
     hostile = replace(request(), prompt=HOSTILE)
     made = Strip((hostile,) * 7, ("data:x",) * 7, np.zeros((7, 2)), (HOSTILE, "b"), (HOSTILE, "b"), HOSTILE)
     pages += strip_view("blend", made, 0.0, None, T)
@@ -133,7 +135,7 @@ def test_following_is_silent_while_nobody_looks_and_explains_what_it_cannot_read
     assert all("value" not in update for update in follow(False, "a cat", "", MODEL, "numbers", None))
     page, table, pair, _, chosen = follow(True, "A small cat", "", MODEL, "numbers", None)
     assert "cv-rows" in page and "cv-chosen" in table and chosen.text == "cat"
-    assert trials.PARTNER in pair and T("prompt_bar.more") in pair
+    assert blend.PARTNER in pair and T("prompt_bar.more") in pair
     refused, *rest = follow(True, "a" * 2001, "", MODEL, "numbers", chosen)
     assert "2000 characters" in refused and all("value" not in update for update in rest)
     *_, kept = follow(True, "", "", MODEL, "numbers", chosen)
@@ -144,7 +146,7 @@ def test_following_is_silent_while_nobody_looks_and_explains_what_it_cannot_read
 
 
 def test_a_strip_streams_and_ends_with_seven_pictures_over_seven_points(strip):
-    outputs = list(draw_strip("blend", trials.asked_blend(request(), "", T), 0.5, None, RunSlot(), T))
+    outputs = list(draw_strip("blend", blend.asked_blend(request(), "", T), 0.5, None, RunSlot(), T))
     assert outputs[0][2]["interactive"] is True
     page, figure, stop, drawn = outputs[-1]
     content = data_of(page, "lever")
@@ -154,8 +156,8 @@ def test_a_strip_streams_and_ends_with_seven_pictures_over_seven_points(strip):
     assert list(first.x) == list(LEVERS["blend"])
     np.testing.assert_allclose([first.y, second.y], drawn.scores.T)
     assert stop["interactive"] is False
-    plain = image.run(request(prompt=trials.PARTNER)).image
-    assert drawn.sources[6] == trials.encode(plain)
+    plain = image.run(request(prompt=blend.PARTNER)).image
+    assert drawn.sources[6] == encode(plain)
 
 
 def test_the_plot_keeps_its_scale_and_shows_where_the_slider_stands(strip):
@@ -167,29 +169,29 @@ def test_the_plot_keeps_its_scale_and_shows_where_the_slider_stands(strip):
 
 
 def test_without_a_second_prompt_an_example_is_used_and_said(strip):
-    assert strip.texts == (DEFAULT_PROMPT, trials.PARTNER)
+    assert strip.texts == (DEFAULT_PROMPT, blend.PARTNER)
     assert T("control_vector.blend_example") in strip.remark
-    own = trials.asked_blend(request(), "A dog.", T)
+    own = blend.asked_blend(request(), "A dog.", T)
     assert T("control_vector.blend_example") not in own.remark and own.texts[1] == "A dog."
-    assert trials.partner_of(trials.PARTNER) == DEFAULT_PROMPT
+    assert blend.partner_of(blend.PARTNER) == DEFAULT_PROMPT
 
 
 def test_a_second_prompt_that_is_too_long_is_cut_and_said():
-    asked = trials.asked_blend(request(), "a red cat and " * 40, T)
+    asked = blend.asked_blend(request(), "a red cat and " * 40, T)
     assert "B: The prompt has" in asked.remark and "77" in asked.remark
 
 
 def test_what_stands_in_the_way_is_said_before_the_click():
-    assert T("errors.prompts_equal") in html.unescape(trials.pair_html("a cat", "A  CAT", MODEL, T))
-    said = trials.pair_html("a cat", "a red cat and " * 40, MODEL, T)
+    assert T("errors.prompts_equal") in html.unescape(blend.pair_html("a cat", "A  CAT", MODEL, T))
+    said = blend.pair_html("a cat", "a red cat and " * 40, MODEL, T)
     assert "B: The prompt has" in said and T("prompt_bar.more") not in said
-    assert "<img" not in trials.pair_html(HOSTILE, HOSTILE, MODEL, T)
+    assert "<img" not in blend.pair_html(HOSTILE, HOSTILE, MODEL, T)
 
 
 @pytest.mark.parametrize("what", ["stop", "begin"])
 def test_a_strip_that_is_stopped_shows_how_far_it_came_and_one_overtaken_keeps_still(what, strip):
     slot = RunSlot()
-    asked = trials.asked_blend(request(num_inference_steps=60), "", T)
+    asked = blend.asked_blend(request(num_inference_steps=60), "", T)
     outputs = draw_strip("blend", asked, 0.0, strip, slot, T)
     next(outputs), next(outputs)
     slot.stop() if what == "stop" else slot.begin("blend")
@@ -207,36 +209,36 @@ def test_a_place_in_between_is_drawn_exactly_and_keeps_the_strip(strip):
     content = data_of(page, "lever")
     assert content["extra"]["value"] == 0.4 and content["sources"] == list(strip.sources)
     alone = image.run(pipeline.at_blend(strip.requests[0], 0.4)).image
-    assert content["extra"]["source"] == trials.encode(alone)
+    assert content["extra"]["source"] == encode(alone)
     assert "CLIP" in content["extra"]["status"] and stop["interactive"] is False
 
 
 def test_a_weights_strip_says_what_it_weighs_and_falls_back_where_the_token_is_gone():
-    asked = trials.asked_weight(request(), Choice(3, "cat", "cat"), False, T)
+    asked = weight.asked_weight(request(), Choice(3, "cat", "cat"), False, T)
     assert [r.steering.token_weights for r in asked.requests] == [((3, w),) for w in LEVERS["weight"]]
     assert asked.texts == (DEFAULT_PROMPT, "cat")
-    gone = trials.asked_weight(request(), Choice(3, "dog", "dog"), True, T)
+    gone = weight.asked_weight(request(), Choice(3, "dog", "dog"), True, T)
     assert T("control_vector.choice_gone", gone="dog", now="cat") in gone.remark
     assert len(gone.requests[0].steering.token_weights) == 74
 
 
 def test_the_tokens_are_buttons_in_their_colours_with_one_pressed():
     tokens = token_view(DEFAULT_PROMPT, MODEL)
-    page = trials.tokens_html(tokens, choices(tokens)[2], "", T)
+    page = weight.tokens_html(tokens, choices(tokens)[2], "", T)
     assert page.count("<button") == len(choices(tokens)) == 7
     assert re.search(r'data-place="3"[^>]*aria-pressed="true"', page) and page.count('"true"') == 1
-    assert T("control_vector.no_tokens") in trials.tokens_html(token_view("", MODEL), None, "", T)
+    assert T("control_vector.no_tokens") in weight.tokens_html(token_view("", MODEL), None, "", T)
 
 
 def test_the_pooled_trial_names_its_means_and_their_sample_size():
-    outputs = list(trials.draw_pooled(request(), None, RunSlot(), T))
+    outputs = list(pooled.draw_pooled(request(), None, RunSlot(), T))
     page, stop, kept = outputs[-1]
     assert page == kept and page.count("<img") == 8 and page.count("(4 pictures)") == 2
     drawn = pipeline.draw(pipeline.pooled_requests(request()), [DEFAULT_PROMPT])
     for part in (drawn.clip_scores[:4], drawn.clip_scores[4:]):
         assert f"{part.mean():.2f} (4 pictures)" in page
     assert stop["interactive"] is False
-    assert "<img" not in pooled_view(None, (), "", None, T)
+    assert "<img" not in pooled.pooled_view(None, (), "", None, T)
 
 
 # Endpoints -----------------------------------------------------------------------------------------

@@ -1,37 +1,29 @@
 """The cross-attention tab: heat maps in the page, the trial of hiding, pictures whose truth is known."""
 
-from PIL import Image
-from components.cross_attention.hide_tokens import hidden_figure
-from components.cross_attention.hide_tokens import hidden_pictures
-from components.cross_attention.hide_tokens import hidden_run
-from components.cross_attention.hide_tokens import picture_page
-from components.cross_attention.tab import cross_attention
-from components.cross_attention.tab import look_run
-from components.cross_attention.view import atlas
-from components.cross_attention.view import token_rows
-from components.cross_attention.view import trace_view
-from components.runs.frames import Frames
-from components.runs.slot import RunSlot
-from components.ui.language import load_texts
-from components.ui.token_text import block_name
-from components.ui.token_text import first_word
-from dataclasses import replace
-from pipelines.image import cross_attention as pipeline
-from pipelines.image import image
-from pipelines.image.cross_attention_of_picture import Known
-from pipelines.image.cross_attention_of_picture import world_picture
-from pipelines.image.request import ImageRequest
-from pipelines.image.request import Trace
-from pipelines.serving.errors import InputError
 import base64
-import gradio as gr
 import html
 import io
 import json
+import re
+from dataclasses import replace
+
+import gradio as gr
 import numpy as np
 import pytest
-import re
+from PIL import Image
 
+from components.cross_attention.hide_tokens import hidden_figure, hidden_pictures, hidden_run, picture_page
+from components.cross_attention.tab import cross_attention, look_run
+from components.cross_attention.view import atlas, token_rows, trace_view
+from components.runs.frames import Frames
+from components.runs.slot import RunSlot
+from components.ui.language import load_texts
+from components.ui.token_text import block_name, first_word
+from pipelines.image import cross_attention as pipeline
+from pipelines.image import image
+from pipelines.image.cross_attention_of_picture import Known, world_picture
+from pipelines.image.request import ImageRequest, Trace
+from pipelines.serving.errors import InputError
 
 T, DE = load_texts("en"), load_texts("de")
 

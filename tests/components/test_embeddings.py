@@ -1,13 +1,13 @@
 """What the embeddings tab draws and answers, without a browser."""
 
+import html
 import json
 
 import numpy as np
 import pytest
 
-from components.embeddings import figures, tab
+from components.embeddings import figures, tab, view
 from components.embeddings import map as tab_map
-from components.embeddings import view as html
 from components.ui.language import load_texts
 from pipelines.clip import directions, projections
 from pipelines.clip import embeddings as emb
@@ -79,9 +79,9 @@ def test_what_visitors_type_is_never_markup(pair):
     t = load_texts("en")
     sum_ = emb.arithmetic(EVIL, "dog", "cat", MODEL)
     for text in (
-        html.neighbours_html(pair, False, 0.5, t),
-        html.equation_html((EVIL, "dog", EVIL), sum_, t),
-        html.message_html(EVIL),
+        view.neighbours_html(pair, False, 0.5, t),
+        view.equation_html((EVIL, "dog", EVIL), sum_, t),
+        view.message_html(EVIL),
         figures.map_figure(project(pair), pair, "noun", None, t).to_json(),
         json.dumps(tab_map.moved(*pair, MODEL, ("pca", 2))),
     ):
@@ -112,25 +112,25 @@ def test_direction_puts_both_pictures_at_their_own_ends():
 def test_ranking_marks_inputs_and_says_what_leaving_them_out_changed():
     t = load_texts("en")
     result = emb.arithmetic("red car", "car", "boat", MODEL)
-    text = html.equation_html(("red car", "car", "boat"), result, t)
+    text = view.equation_html(("red car", "car", "boat"), result, t)
     assert t("embeddings.is_input") in text
     first = result.candidates[0]
     key = "exclusion_mattered" if first.is_input else "exclusion_idle"
     values = {"answer": result.answer.short.world.text, "first": first.short.world.text}
-    assert html.html_escape(t(f"embeddings.{key}", **values)) in text
+    assert t(f"embeddings.{key}", **values) in html.unescape(text)
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_numbers_and_words_follow_the_language(pair, language):
     t = load_texts(language)
     found = emb.difference(pair[0].vector, pair[1].vector, MODEL)
-    text = html.difference_html(found, t) + html.neighbours_html(pair, True, found.cosine, t)
+    text = view.difference_html(found, t) + view.neighbours_html(pair, True, found.cosine, t)
     point = "," if language == "de" else "."
     assert f"{found.length:.2f}".replace(".", point) in text
-    assert html.html_escape(t("embeddings.suggestion")) in text
+    assert t("embeddings.suggestion") in html.unescape(text)
     for grouping in figures.GROUPINGS:
         assert t(f"embeddings.kind.{grouping}")
-        html.legend_html(grouping, t)
+        view.legend_html(grouping, t)
 
 
 def test_legend_and_frames_agree():

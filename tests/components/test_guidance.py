@@ -1,39 +1,28 @@
-from PIL import Image
-from components.guidance.sweep import SCALES
-from components.guidance.sweep import guidance_sweep
-from components.guidance.sweep import sweep_run
-from components.guidance.tab import compare_without_and_with
-from components.guidance.tab import turn
-from components.guidance.view import dial_view
-from components.guidance.view import formula
-from components.guidance.view import sum_view
-from components.guidance.view import sweep_figure
-from components.guidance.view import sweep_row
-from components.runs.frames import Frames
-from components.runs.slot import RunSlot
-from components.ui.language import load_texts
-from dataclasses import replace
-from pipelines.clip.model import clip_scores
-from pipelines.image import image
-from pipelines.image import stepper
-from pipelines.image.guidance import GuidanceSweep
-from pipelines.image.request import ImageRequest
-from pipelines.image.request import Trace
-from pipelines.serving import catalogue
-from pipelines.serving.errors import InputError
 import base64
-import gradio as gr
 import html
 import io
 import json
 import math
+import re
+from dataclasses import replace
+
+import gradio as gr
 import numpy as np
 import pytest
-import re
+from PIL import Image
 
-
-
-
+from components.guidance.sweep import SCALES, guidance_sweep, sweep_run
+from components.guidance.tab import compare_without_and_with, turn
+from components.guidance.view import dial_view, formula, sum_view, sweep_figure, sweep_row
+from components.runs.frames import Frames
+from components.runs.slot import RunSlot
+from components.ui.language import load_texts
+from pipelines.clip.model import clip_scores
+from pipelines.image import image, stepper
+from pipelines.image.guidance import GuidanceSweep
+from pipelines.image.request import ImageRequest, Trace
+from pipelines.serving import catalogue
+from pipelines.serving.errors import InputError
 
 T = load_texts("en")
 
