@@ -6,12 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from components.cross_attention.hide_tokens import (
-    build_hidden_section,
-    build_picture_section,
-    wire_hidden,
-    wire_picture,
-)
+from components.cross_attention.hide_tokens import build_hidden_section, wire_hidden
+from components.cross_attention.known_pictures import build_picture_section, wire_picture
 from components.cross_attention.view import trace_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar

@@ -7,7 +7,6 @@ import gradio as gr
 
 from components.page.picture_tabs import request_like
 from components.page.prompt_bar import PromptBar
-from components.prompt_lab.leave_one_out import idle_html, wire_stop
 from components.prompt_lab.seeds_view import (
     MEASURES,
     SEEDS,
@@ -16,6 +15,7 @@ from components.prompt_lab.seeds_view import (
     seeds_running,
     seeds_view,
 )
+from components.prompt_lab.view import idle_html
 from components.runs.batch import BatchViews, show_batch
 from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
@@ -76,7 +76,7 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
         run, [*inputs, dimension, value, kind, measure, kept], [view, figure_place, trial, kept],
         trigger_mode="multiple", **STEPPER,
     )  # fmt: skip
-    wire_stop(view, bar)
+    view.stop(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
 
 
 def _plotted(kind: str, measure: str, trial: SeedTrial | None, t: Texts) -> Any:

@@ -264,3 +264,8 @@ def without_figure(pictures: Pictures, model: str, t: Texts) -> go.Figure:
     figure.update_xaxes(range=[min(-0.1, *drops) * 1.05, max(0.5, *drops) * 1.05], zerolinewidth=2, col=2)
     figure.update_annotations(font={"size": 16})
     return figure
+
+
+def idle_html(text: str) -> str:
+    """What stands in the place of a view that nobody has asked for yet."""
+    return f'<p class="pl-facts">{html_escape(text)}</p>'

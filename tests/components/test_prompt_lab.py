@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from components.prompt_lab.builder import builder_html, clicked, marked
-from components.prompt_lab.leave_one_out import negative_run, without_run
+from components.prompt_lab.leave_one_out import without_run
+from components.prompt_lab.negative import negative_run
 from components.prompt_lab.negative_view import measured_html
 from components.prompt_lab.seeds import seeds_run
 from components.prompt_lab.seeds_view import distribution_figure, distribution_text
