@@ -5,20 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-import numpy as np
 import plotly.graph_objects as go
 
-from components.cross_attention.view import token_rows
+from components.cross_attention.view import hidden_pictures, token_rows
 from components.page.picture_tabs import request_like
 from components.runs.batch import show_when_done, told
-from components.runs.frames import encode
 from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.ui.colors import token_colours
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html
-from components.ui.numbers import fixed, short
+from components.ui.numbers import short
 from components.ui.plots import plot, style
 from pipelines.image import cross_attention as pipeline
 from pipelines.image.image import ImageRequest
@@ -33,9 +31,6 @@ class HiddenSection:
     stop: gr.Button
     figure: gr.Plot
     pictures: gr.HTML
-
-
-_APART = 0.3  # of the largest share and the largest change: from here on a map is said to mislead
 
 
 def build_hidden_section(t: Texts) -> HiddenSection:
@@ -121,34 +116,3 @@ def hidden_figure(found: pipeline.HiddenTokens, t: Texts) -> go.Figure:
         yaxis={"autorange": "reversed", "ticklabelposition": "outside", "tickfont": {"size": 18}},
     )  # fmt: skip
     return style(fig, t, height=110 + 42 * len(places))
-
-
-def hidden_pictures(found: pipeline.HiddenTokens, t: Texts) -> str:
-    """The picture with all tokens and those without each, and what the comparison says."""
-    names = [row["name"] for row in token_rows(found.pieces, t)[:-1]]
-    captions = [
-        t("cross_attention.hidden_none"),
-        *(t("cross_attention.without_token", token=n) for n in names),
-    ]
-    figures = "".join(
-        f'<figure><img src="{encode(image)}" alt="{html_escape(caption)}">'
-        f"<figcaption>{html_escape(caption)}</figcaption></figure>"
-        for image, caption in zip([found.reference, *found.images], captions, strict=True)
-    )
-    verdict = "".join(f"<p>{html_escape(line)}</p>" for line in _verdict(found, names, t))
-    gallery = f'<div class="gallery">{figures}</div>'
-    return f'<div class="xa still"><div class="verdict">{verdict}</div>{gallery}</div>'
-
-
-def _verdict(found: pipeline.HiddenTokens, names: Sequence[str], t: Texts) -> list[str]:
-    """Where attention and effect part most: looked at much without need, and little though it matters."""
-    lines = []
-    if np.isfinite(found.rank_correlation):
-        rho = fixed(found.rank_correlation, t)
-        lines.append(t("cross_attention.rank", rho=rho, count=len(names)))
-    apart = found.shares / found.shares.max() - found.changes / max(found.changes.max(), 1e-6)
-    for key, at in (("idle", int(apart.argmax())), ("quiet", int(apart.argmin()))):
-        if abs(apart[at]) >= _APART:
-            share, change = short(100 * found.shares[at], t), short(found.changes[at], t)
-            lines.append(t(f"cross_attention.{key}", token=names[at], share=share, change=change))
-    return lines

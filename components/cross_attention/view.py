@@ -1,23 +1,26 @@
 """A run's attention as HTML: heat over its pictures, token by token, all of it in the page at once."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
-from components.runs.frames import Frames, encode, encode_exactly
+from components.runs.frames import Frames, Reel, encode, encode_exactly
 from components.runs.trace_view import facts, step_label
 from components.ui.colors import NEUTRAL, text_on, token_colours
 from components.ui.language import Texts
-from components.ui.layout import html_escape
-from components.ui.numbers import fixed
+from components.ui.numbers import fixed, short
+from components.ui.templates import templates
 from components.ui.token_text import block_name, first_word
-from pipelines.image.cross_attention import ALL, TokenMaps, TraceMaps
+from pipelines.image.cross_attention import ALL, HiddenTokens, TokenMaps, TraceMaps
 from pipelines.image.image import Trace
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import colour_keys
+
+_html = templates("cross_attention/view.html")
+_APART = 0.3  # of the largest share and the largest change: from here on a map is said to mislead
 
 
 def token_rows(pieces: Sequence[Piece], t: Texts) -> list[dict[str, str]]:
@@ -68,7 +71,7 @@ def group_name(name: str, t: Texts) -> str:
     return block_name(name, t)
 
 
-def trace_view(trace: Trace, frames: Frames, prompt: TraceMaps, empty: TraceMaps | None, t: Texts) -> str:
+def trace_view(trace: Trace, frames: Frames, prompt: TraceMaps, empty: TraceMaps | None, t: Texts) -> Markup:
     """The whole view of a run.
 
     Args:
@@ -90,65 +93,30 @@ def trace_view(trace: Trace, frames: Frames, prompt: TraceMaps, empty: TraceMaps
         "proportion": trace.image.width / trace.image.height,
         "layers": prompt.finest_name,
     }
-    film, words = t("cross_attention.film_title"), t("cross_attention.words_title")
-    return (
-        f'<div class="xa" data-state="done">{_chips(t)}'
-        f'<div class="stage"><div class="lead"><div class="heat" data-heat="lead"></div>'
-        f'<p class="legend" data-legend></p></div>'
-        f'<div class="side">{_layer_choice(prompt, t)}{_branch_choice(trace, empty, t)}{_steps(trace, t)}'
-        f"</div></div>"
-        f"<h4>{html_escape(film)}</h4>"
-        f'<div class="film" data-film role="group" aria-label="{html_escape(film)}"></div>'
-        f"<h4>{html_escape(words)}</h4>"
-        f'<div class="words" data-words></div>{facts(trace.request, t)}'
-        f'<div hidden data-maps="{html_escape(json.dumps(data))}"></div></div>'
-    )
-
-
-def _chips(t: Texts) -> str:
-    """The place of the tokens; the script fills it, since it depends on branch and layers."""
-    label = html_escape(t("cross_attention.tokens"))
-    return f'<div class="chips" role="radiogroup" aria-label="{label}" data-chips></div>'
-
-
-def _options(name: str, legend: str, options: Sequence[tuple[str, str]], chosen: str) -> str:
-    """A group of radio buttons, drawn as pills."""
-    buttons = "".join(
-        f'<label><input type="radio" name="{name}" value="{html_escape(value)}"'
-        f"{' checked' if value == chosen else ''}><span>{html_escape(text)}</span></label>"
-        for value, text in options
-    )
-    return f'<fieldset class="pills"><legend>{html_escape(legend)}</legend>{buttons}</fieldset>'
-
-
-def _layer_choice(found: TraceMaps, t: Texts) -> str:
-    names = [(name, group_name(name, t)) for name in found.groups]
-    return _options("layers", t("cross_attention.layers"), names, found.finest_name)
-
-
-def _branch_choice(trace: Trace, empty: TraceMaps | None, t: Texts) -> str:
-    if empty is None:
-        return ""
     other = "negative" if trace.request.negative_prompt else "without"
     choices = [("prompt", t("cross_attention.with")), ("empty", t(f"cross_attention.{other}"))]
-    return _options("branch", t("cross_attention.branch"), choices, "prompt")
+    return _html.trace(
+        data=data, layers=[(name, group_name(name, t)) for name in prompt.groups],
+        branches=choices if empty else [], steps=len(trace.steps), facts=facts(trace.request, t), t=t,
+    )  # fmt: skip
 
 
-def _steps(trace: Trace, t: Texts) -> str:
-    count = len(trace.steps)
-    label = html_escape(t("cross_attention.step_slider"))
-    return (
-        f'<div class="steps"><label class="all"><input type="checkbox" data-all checked>'
-        f"<span>{html_escape(t('cross_attention.mean_of_steps'))}</span></label>"
-        f'<label class="scrub"><span class="sv-sr">{label}</span>'
-        f'<input type="range" min="1" max="{count}" step="1" value="{count}" data-step></label>'
-        f"<output data-step-label></output></div>"
-    )
+def running_view(reel: Reel, t: Texts) -> Markup:
+    """The picture while it draws."""
+    if not reel.steps:
+        return waiting_view(t("image.waiting"))
+    where = t("image.step", step=len(reel.steps), total=reel.request.num_inference_steps)
+    return _html.running(reel.guided[-1], where)
+
+
+def waiting_view(text: str) -> Markup:
+    """The place of a run that is not there, and why."""
+    return _html.waiting(text)
 
 
 def still_view(
     picture: Image.Image, found: TokenMaps, masks: Sequence[tuple[str, Image.Image, float]], t: Texts
-) -> str:
+) -> Markup:
     """Where each token is looked at in one given picture, beside where the things really are.
 
     Args:
@@ -168,17 +136,37 @@ def still_view(
             "shares": [round(float(s), 4) for s in found.shares],
         }}}},
     }  # fmt: skip
-    truths = "".join(_truth(*known, t) for known in masks)
-    return (
-        f'<div class="xa still"><div class="words" data-words></div><div class="truths">{truths}</div>'
-        f'<div hidden data-maps="{html_escape(json.dumps(data))}"></div></div>'
-    )
+    truths = [
+        (
+            encode(mask),
+            t("cross_attention.truth", noun=noun),
+            t("cross_attention.overlap", value=fixed(value, t)),
+        )
+        for noun, mask, value in masks
+    ]
+    return _html.still(data, truths)
 
 
-def _truth(noun: str, mask: Image.Image, value: float, t: Texts) -> str:
-    caption = html_escape(t("cross_attention.truth", noun=noun))
-    small = html_escape(t("cross_attention.overlap", value=fixed(value, t)))
-    return (
-        f'<figure><img src="{encode(mask)}" alt="{caption}">'
-        f"<figcaption>{caption}<small>{small}</small></figcaption></figure>"
-    )
+def hidden_pictures(found: HiddenTokens, t: Texts) -> Markup:
+    """The picture with all tokens and those without each, and what the comparison says."""
+    names = [row["name"] for row in token_rows(found.pieces, t)[:-1]]
+    captions = [
+        t("cross_attention.hidden_none"),
+        *(t("cross_attention.without_token", token=name) for name in names),
+    ]
+    sources = [encode(image) for image in (found.reference, *found.images)]
+    return _html.hidden(_verdict(found, names, t), list(zip(sources, captions, strict=True)))
+
+
+def _verdict(found: HiddenTokens, names: Sequence[str], t: Texts) -> list[str]:
+    """Where attention and effect part most: looked at much without need, and little though it matters."""
+    lines = []
+    if np.isfinite(found.rank_correlation):
+        rho = fixed(found.rank_correlation, t)
+        lines.append(t("cross_attention.rank", rho=rho, count=len(names)))
+    apart = found.shares / found.shares.max() - found.changes / max(found.changes.max(), 1e-6)
+    for key, at in (("idle", int(apart.argmax())), ("quiet", int(apart.argmin()))):
+        if abs(apart[at]) >= _APART:
+            share, change = short(100 * found.shares[at], t), short(found.changes[at], t)
+            lines.append(t(f"cross_attention.{key}", token=names[at], share=share, change=change))
+    return lines

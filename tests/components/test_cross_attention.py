@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.cross_attention.hide_tokens import hidden_figure, hidden_pictures, hidden_run
+from components.cross_attention.hide_tokens import hidden_figure, hidden_run
 from components.cross_attention.known_pictures import picture_page
 from components.cross_attention.tab import cross_attention, look_run
-from components.cross_attention.view import atlas, token_rows, trace_view
+from components.cross_attention.view import atlas, hidden_pictures, token_rows, trace_view
 from components.runs.frames import Frames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
