@@ -5,22 +5,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import plotly.graph_objects as go
+from markupsafe import Markup
 
-from components.cross_attention.view import hidden_pictures, token_rows
+from components.cross_attention.view import token_rows
 from components.page.picture_tabs import request_like
 from components.runs.batch import show_when_done, told
+from components.runs.frames import encode
 from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.ui.colors import token_colours
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html
-from components.ui.numbers import short
+from components.ui.numbers import fixed, short
 from components.ui.plots import plot, style
+from components.ui.templates import templates
 from pipelines.image import cross_attention as pipeline
 from pipelines.image.image import ImageRequest
 from pipelines.text.tokens import colour_keys
+
+_html = templates("cross_attention/view.html")
+_APART = 0.3  # of the largest share and the largest change: from here on a map is said to mislead
 
 
 @dataclass(frozen=True)
@@ -116,3 +123,28 @@ def hidden_figure(found: pipeline.HiddenTokens, t: Texts) -> go.Figure:
         yaxis={"autorange": "reversed", "ticklabelposition": "outside", "tickfont": {"size": 18}},
     )  # fmt: skip
     return style(fig, t, height=110 + 42 * len(places))
+
+
+def hidden_pictures(found: pipeline.HiddenTokens, t: Texts) -> Markup:
+    """The picture with all tokens and those without each, and what the comparison says."""
+    names = [row["name"] for row in token_rows(found.pieces, t)[:-1]]
+    captions = [
+        t("cross_attention.hidden_none"),
+        *(t("cross_attention.without_token", token=name) for name in names),
+    ]
+    sources = [encode(image) for image in (found.reference, *found.images)]
+    return _html.hidden(_verdict(found, names, t), list(zip(sources, captions, strict=True)))
+
+
+def _verdict(found: pipeline.HiddenTokens, names: Sequence[str], t: Texts) -> list[str]:
+    """Where attention and effect part most: looked at much without need, and little though it matters."""
+    lines = []
+    if np.isfinite(found.rank_correlation):
+        rho = fixed(found.rank_correlation, t)
+        lines.append(t("cross_attention.rank", rho=rho, count=len(names)))
+    apart = found.shares / found.shares.max() - found.changes / max(found.changes.max(), 1e-6)
+    for key, at in (("idle", int(apart.argmax())), ("quiet", int(apart.argmin()))):
+        if abs(apart[at]) >= _APART:
+            share, change = short(100 * found.shares[at], t), short(found.changes[at], t)
+            lines.append(t(f"cross_attention.{key}", token=names[at], share=share, change=change))
+    return lines

@@ -11,16 +11,15 @@ from components.runs.frames import Frames, Reel, encode, encode_exactly
 from components.runs.trace_view import facts, step_label
 from components.ui.colors import NEUTRAL, text_on, token_colours
 from components.ui.language import Texts
-from components.ui.numbers import fixed, short
+from components.ui.numbers import fixed
 from components.ui.templates import templates
 from components.ui.token_text import block_name, first_word
-from pipelines.image.cross_attention import ALL, HiddenTokens, TokenMaps, TraceMaps
+from pipelines.image.cross_attention import ALL, TokenMaps, TraceMaps
 from pipelines.image.image import Trace
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import colour_keys
 
 _html = templates("cross_attention/view.html")
-_APART = 0.3  # of the largest share and the largest change: from here on a map is said to mislead
 
 
 def token_rows(pieces: Sequence[Piece], t: Texts) -> list[dict[str, str]]:
@@ -145,28 +144,3 @@ def still_view(
         for noun, mask, value in masks
     ]
     return _html.still(data, truths)
-
-
-def hidden_pictures(found: HiddenTokens, t: Texts) -> Markup:
-    """The picture with all tokens and those without each, and what the comparison says."""
-    names = [row["name"] for row in token_rows(found.pieces, t)[:-1]]
-    captions = [
-        t("cross_attention.hidden_none"),
-        *(t("cross_attention.without_token", token=name) for name in names),
-    ]
-    sources = [encode(image) for image in (found.reference, *found.images)]
-    return _html.hidden(_verdict(found, names, t), list(zip(sources, captions, strict=True)))
-
-
-def _verdict(found: HiddenTokens, names: Sequence[str], t: Texts) -> list[str]:
-    """Where attention and effect part most: looked at much without need, and little though it matters."""
-    lines = []
-    if np.isfinite(found.rank_correlation):
-        rho = fixed(found.rank_correlation, t)
-        lines.append(t("cross_attention.rank", rho=rho, count=len(names)))
-    apart = found.shares / found.shares.max() - found.changes / max(found.changes.max(), 1e-6)
-    for key, at in (("idle", int(apart.argmax())), ("quiet", int(apart.argmin()))):
-        if abs(apart[at]) >= _APART:
-            share, change = short(100 * found.shares[at], t), short(found.changes[at], t)
-            lines.append(t(f"cross_attention.{key}", token=names[at], share=share, change=change))
-    return lines
