@@ -9,9 +9,7 @@ import gradio as gr
 from components.conditioning.view import (
     EFFECTS,
     cuts_view,
-    effects_facts,
     effects_figures,
-    progress_view,
     switch_figure,
     switch_one,
     switch_row,
@@ -19,9 +17,10 @@ from components.conditioning.view import (
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.batch import show_when_done, told
-from components.runs.frames import encode, png_base64
+from components.runs.frames import Reel, encode, png_base64
 from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot, RunViews, show_run
+from components.runs.trace_view import facts, note
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
@@ -140,7 +139,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         *values, trace, slot = inputs
         yield from open_tab(
             trace, lambda: request_like(None, *values), slot, enough=has_maps,
-            waiting=lambda reel: _unchanged(progress_view(reel, t), stoppable=True),
+            waiting=lambda reel: _unchanged(_progress(reel, t), stoppable=True),
             show=lambda shown: _effects(shown, t),
             # the same picture once more, to the bit, this time with a look inside
             run=lambda request, _: effects_run(request, slot, t),
@@ -195,11 +194,17 @@ def effects_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]
         Values for the figures, the status, the stop button and the trace.
     """
     views = RunViews(
-        running=lambda reel: _unchanged(progress_view(reel, t), stoppable=True),
+        running=lambda reel: _unchanged(_progress(reel, t), stoppable=True),
         finished=lambda trace: _effects(trace, t),
         restored=lambda: _unchanged("", stoppable=False),
     )
     yield from show_run(replace(request, look_inside=True), slot, views)
+
+
+def _progress(reel: Reel, t: Texts) -> str:
+    total = reel.request.num_inference_steps
+    text = t("image.step", step=len(reel.steps), total=total) if reel.steps else t("image.waiting")
+    return note(text, live=True)
 
 
 def _unchanged(status: str, stoppable: bool) -> tuple[Any, ...]:
@@ -210,7 +215,7 @@ def _effects(trace: Trace, t: Texts) -> tuple[Any, ...]:
     hears = pipeline.hears_text(trace.request.model)
     return (
         *effects_figures(pipeline.block_effects(trace), hears, t),
-        effects_facts(trace, t),
+        note("", facts(trace.request, t)),
         gr.update(interactive=False),
         trace,
     )

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from components.runs.frames import Reel, encode
-from components.runs.trace_view import facts, over_plot
+from components.runs.trace_view import over_plot
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
@@ -13,7 +13,7 @@ from components.ui.plots import LEFT, RIGHT, SEQUENTIAL, style
 from components.ui.templates import templates
 from components.ui.token_text import block_name
 from pipelines.image.conditioning import ALL, NONE, TIME, BlockEffects, Cuts, Switches
-from pipelines.image.image import ImageRequest, Trace
+from pipelines.image.image import ImageRequest
 
 _html = templates("conditioning/view.html")
 _COLOURS = ("#0072b2", "#d55e00")  # first and second prompt
@@ -24,9 +24,7 @@ def effects_figures(effects: BlockEffects, hears: bool, t: Texts) -> list[go.Fig
     """A heat map, block by step, for each of `EFFECTS`: how strongly text and time act.
 
     Args:
-        effects: of a run.
         hears: whether the model's time embedding hears the prompt.
-        t: texts.
     """
     rows = [block_name(block, t) for block in effects.blocks]
     steps = list(range(1, effects.text_effect.shape[1] + 1))
@@ -114,7 +112,6 @@ def switch_one(request: ImageRequest, now: str, reel: Reel | None, t: Texts) -> 
         request: with `switch_at` and the second prompt.
         now: address of its picture; empty before the first step.
         reel: of a run under way; None when it is done.
-        t: texts.
     """
     levers, total = request.steering, request.num_inference_steps
     return _html.switch(
@@ -124,15 +121,3 @@ def switch_one(request: ImageRequest, now: str, reel: Reel | None, t: Texts) -> 
         share=f"{100 * (levers.switch_at or 0) / total:.1f}", first=request.prompt, second=levers.prompt_b,
         t=t,
     )  # fmt: skip
-
-
-def progress_view(reel: Reel, t: Texts) -> Markup:
-    """How far a run is whose effects are shown when it is done."""
-    total = reel.request.num_inference_steps
-    text = t("image.step", step=len(reel.steps), total=total) if reel.steps else t("image.waiting")
-    return _html.progress(text)
-
-
-def effects_facts(trace: Trace, t: Texts) -> Markup:
-    """What the run was asked for whose effects are shown."""
-    return _html.facts(facts(trace.request, t))

@@ -122,7 +122,6 @@ def picture_page(scene: picture_attention.Known, text: str, model: str, t: Texts
         scene: the picture, and its things if they are known.
         text: what is said of it.
         model: catalogue id of the role "image".
-        t: texts.
 
     Raises:
         InputError: what `picture_maps` raises.

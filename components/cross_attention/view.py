@@ -23,12 +23,7 @@ _html = templates("cross_attention/view.html")
 
 
 def token_rows(pieces: Sequence[Piece], t: Texts) -> list[dict[str, str]]:
-    """Name and colour of every row of the maps; the last is all padding.
-
-    Args:
-        pieces: the tokens from start to end.
-        t: texts.
-    """
+    """Name and colour of every row of the maps; the last is all padding."""
     colours = [*token_colours(colour_keys(pieces)), NEUTRAL]
     names = [t(f"cross_attention.{p.special}") if p.special in ("start", "end") else p.text for p in pieces]
     rows = zip([*names, t("cross_attention.padding")], colours, strict=True)
@@ -50,15 +45,17 @@ def atlas(maps: TokenMaps) -> tuple[str, list[float]]:
 
 def maps_json(found: TraceMaps, t: Texts) -> dict[str, Any]:
     """One branch's maps for the script."""
-    groups = {}
-    for name, maps in found.groups.items():
-        source, peaks = atlas(maps)
-        groups[name] = {
-            "atlas": source, "peaks": peaks, "height": maps.maps.shape[2], "width": maps.maps.shape[3],
-            "shares": [round(float(s), 4) for s in maps.shares],
-        }  # fmt: skip
+    groups = {name: _group(maps) for name, maps in found.groups.items()}
     pieces = found.groups[ALL].pieces
     return {"rows": token_rows(pieces, t), "groups": groups, "first": first_word(pieces)}
+
+
+def _group(maps: TokenMaps) -> dict[str, Any]:
+    source, peaks = atlas(maps)
+    return {
+        "atlas": source, "peaks": peaks, "height": maps.maps.shape[2], "width": maps.maps.shape[3],
+        "shares": [round(float(s), 4) for s in maps.shares],
+    }  # fmt: skip
 
 
 def group_name(name: str, t: Texts) -> str:
@@ -78,7 +75,6 @@ def trace_view(trace: Trace, frames: Frames, prompt: TraceMaps, empty: TraceMaps
         frames: its pictures.
         prompt: maps of the branch with the prompt.
         empty: maps of the other branch; None where there is none.
-        t: texts.
     """
     total = trace.steps[-1].total
     branches = {"prompt": maps_json(prompt, t)} | ({"empty": maps_json(empty, t)} if empty else {})
@@ -122,25 +118,18 @@ def still_view(
         picture: that was looked at.
         found: its maps; one step per noise level.
         masks: name, picture of the true place and overlap (0..1) of each thing that is known to be there.
-        t: texts.
     """
-    source, peaks = atlas(TokenMaps(found.pieces, found.layers, found.maps.mean(0, keepdims=True)))
-    rows = token_rows(found.pieces, t)
+    still = TokenMaps(found.pieces, found.layers, found.maps.mean(0, keepdims=True))
+    rows, first = token_rows(found.pieces, t), first_word(found.pieces)
     data = {
         "pictures": [encode(picture)], "labels": [""], "layers": ALL,
         "proportion": picture.width / picture.height,
         "mean": "", "share": t("cross_attention.share"), "peak": t("cross_attention.peak"),
-        "branches": {"prompt": {"rows": rows, "first": first_word(found.pieces), "groups": {ALL: {
-            "atlas": source, "peaks": peaks, "height": found.maps.shape[2], "width": found.maps.shape[3],
-            "shares": [round(float(s), 4) for s in found.shares],
-        }}}},
+        "branches": {"prompt": {"rows": rows, "first": first, "groups": {ALL: _group(still)}}},
     }  # fmt: skip
     truths = [
-        (
-            encode(mask),
-            t("cross_attention.truth", noun=noun),
-            t("cross_attention.overlap", value=fixed(value, t)),
-        )
+        (encode(mask), t("cross_attention.truth", noun=noun),
+         t("cross_attention.overlap", value=fixed(value, t)))
         for noun, mask, value in masks
-    ]
+    ]  # fmt: skip
     return _html.still(data, truths)

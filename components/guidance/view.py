@@ -7,7 +7,7 @@ from markupsafe import Markup
 from plotly.colors import get_colorscale
 
 from components.runs.frames import Frames, encode
-from components.runs.trace_view import facts, film, note, over_plot, readout, scrubber, store
+from components.runs.trace_view import console, facts, film, note, over_plot, store
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
@@ -41,11 +41,9 @@ def dial_view(
     """The picture at this scale beside the one before.
 
     Args:
-        request: of the run that is shown or under way.
         now: address of its picture, empty before the first step.
         status: where the run is; empty when it is done.
         before: address and scale of the picture before, if there was one.
-        t: texts.
     """
     return _html.dial(
         now=now, caption=t("guidance.now", scale=short(request.guidance_scale, t)), status=status,
@@ -61,13 +59,7 @@ def _colours(scale: Sequence[Sequence[object]], limit: float, t: Texts) -> dict[
 
 
 def sum_view(trace: Trace, frames: Frames, t: Texts) -> Markup:
-    """One step as an equation of pictures, to scrub through.
-
-    Args:
-        trace: of at least one step.
-        frames: its pictures.
-        t: texts.
-    """
+    """One step as an equation of pictures, to scrub through."""
     if not frames.empty:
         return note(t("image.no_branch"))
     at = (len(trace.steps) - 1) // 3  # late enough for shapes, early enough for the text to matter
@@ -79,8 +71,8 @@ def sum_view(trace: Trace, frames: Frames, t: Texts) -> Markup:
         scale=short(trace.request.guidance_scale, t),
         signed=_colours(DIVERGING, frames.signed_limit, t),
         lengths=_colours(get_colorscale(SEQUENTIAL), frames.length_limit, t),
-        console=readout(step, step.total, t) + scrubber(at, count, True, t),
-        film=film(frames.guided, count, t), store=store(trace, rows, at, t), t=t,
+        console=console(step, step.total, count, True, t), film=film(frames.guided, count, t),
+        store=store(trace, rows, at, t), t=t,
     )  # fmt: skip
 
 
@@ -142,10 +134,8 @@ def away_view(request: ImageRequest, pictures: tuple[str, str] | None, remark: s
     """The same seed without and with a negative prompt.
 
     Args:
-        request: of the run with the negative prompt.
         pictures: addresses, without and with; None before the first step.
         remark: where the runs are, or how much the pictures differ.
-        t: texts.
     """
     shown = pictures or ("", "")
     return _html.away(shown, request.negative_prompt, remark, facts(request, t), t)

@@ -15,7 +15,6 @@ def build_header(t: Texts, chapters: Sequence[tuple[str, Sequence[str]]]) -> gr.
     """Name, purpose, the two switches, and the rules that name the chapters above their tabs.
 
     Args:
-        t: texts.
         chapters: name of each chapter with the stems of its tabs.
     """
     other = next(language for language in LANGUAGES if language != t.language)

@@ -74,7 +74,6 @@ def builder_html(
         negative: as it stands in the bar.
         chosen: the dimension that was touched last.
         changed: the prompt before and after the last click, or None.
-        t: texts.
     """
     rows = []
     for dimension in DIMENSIONS:

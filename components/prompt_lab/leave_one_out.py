@@ -25,9 +25,7 @@ def build_without(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> None:
     """Which word mattered most? Drawn and wired.
 
     Args:
-        bar: the prompt bar.
         inputs: what `request_like` reads after the trace, then trace and run slot of the visitor.
-        t: texts.
     """
     section(t("prompt_lab.without_title"), t("prompt_lab.without_hint"))
     button = gr.Button(t("prompt_lab.without_run"), variant="primary", elem_id="lab-without-run")
@@ -51,9 +49,7 @@ def without_run(request: ImageRequest, slot: RunSlot, before: str, t: Texts) -> 
 
     Args:
         request: checked.
-        slot: this visitor's.
         before: the view that comes back should the run draw nothing.
-        t: texts.
 
     Yields:
         Values for the view, the figure, and the view to be kept.

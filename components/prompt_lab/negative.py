@@ -25,9 +25,7 @@ def build_negative(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> Callable[
     """Negative prompts against defects, and the word "no"; drawn and wired.
 
     Args:
-        bar: the prompt bar.
-        inputs: as for `build_without`.
-        t: texts.
+        inputs: what `request_like` reads after the trace, then trace and run slot of the visitor.
 
     Returns:
         The view of what was measured, for the `gr.HTML` with the id "lab-measured".
@@ -61,9 +59,7 @@ def negative_run(
     Args:
         request: checked; its texts are not used.
         defect: one of `DEFECTS`.
-        slot: this visitor's.
         before: the view that comes back should the run draw nothing.
-        t: texts.
 
     Yields:
         Values for the view, and for the view to be kept.

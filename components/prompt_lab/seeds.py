@@ -36,10 +36,8 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
     """Draw the section and wire it.
 
     Args:
-        bar: the prompt bar.
         tab: the distributions are drawn when it is opened.
         inputs: what `request_like` reads after the trace, then trace and run slot of the visitor.
-        t: texts.
     """
     section(t("prompt_lab.seeds_title"), t("prompt_lab.seeds_hint"))
     with gr.Row():
@@ -117,10 +115,8 @@ def seeds_run(
     Args:
         request: checked; its seed is the first one.
         other: the prompt with one word changed.
-        slot: this visitor's.
         before: the view that comes back should the run draw nothing.
         shown: kind of word and measure that the distributions show.
-        t: texts.
 
     Yields:
         Values for the view, the distributions, the trial, and the view to be kept.

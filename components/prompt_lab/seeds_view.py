@@ -63,7 +63,6 @@ def distribution_figure(kind: str, measure: str, trial: SeedTrial | None, t: Tex
         kind: one of `WORD_KINDS` or "all".
         measure: "clip" or "pixel".
         trial: of the visitor's prompt, measured with the same CLIP, or None.
-        t: texts.
 
     Returns:
         None where nothing was measured, or on other weights than those that are shipped.

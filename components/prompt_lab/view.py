@@ -42,17 +42,17 @@ class Card:
     Attributes:
         word: that was changed, as it is shown; "" where none was.
         source: address of the picture; "" before the first step.
-        alt: what the picture shows.
         reference: whether it is the prompt as it was.
-        value, title: the word that a click takes, and the prompt that it is in; no click where `title` is "".
-        meter: how far the picture is from the reference, in per cent.
-        lines: what else was measured.
+        dimension, value, title: the word that a click takes, and its prompt; no click without a title.
+        meter: how far the picture is from the reference, in per cent; "" for the reference itself.
+        lines: what was measured.
     """
 
     word: str
     source: str
     alt: str
     reference: bool
+    dimension: str = ""
     value: str = ""
     title: str = ""
     meter: str = ""
@@ -68,8 +68,6 @@ def facts_html(request: ImageRequest, t: Texts, key: str = "facts") -> Markup:
     """Which run is shown, in one line; it need not be what the bar says by now.
 
     Args:
-        request: of the run.
-        t: texts.
         key: "facts" with the prompt, "facts_measures" explaining the measures too, "facts_short".
     """
     return _html.facts(t(
@@ -100,7 +98,8 @@ def variants_running(batch: Batch, dimension: str, sources: Sequence[str], done:
         Card(shortened(word), sources[i] if sources else "", word, i == 0)
         for i, word in enumerate(batch.words)
     ]
-    return running_bar(done, batch.requests[0].num_inference_steps, t) + _html.variants(cards, dimension, t)
+    name = t(f"prompt_lab.dimension.{dimension}")
+    return running_bar(done, batch.requests[0].num_inference_steps, t) + _html.variants(cards, name, t)
 
 
 def variants_view(request: ImageRequest, dimension: str, pictures: Pictures, t: Texts) -> Markup:
@@ -110,21 +109,20 @@ def variants_view(request: ImageRequest, dimension: str, pictures: Pictures, t: 
         request: of the run.
         dimension: which was varied.
         pictures: the first is the prompt as it was.
-        t: texts.
     """
-    cards = [_variant(pictures, i, t) for i in range(len(pictures.words))]
+    cards = [_variant(pictures, dimension, i, t) for i in range(len(pictures.words))]
     named = {phrase.value for phrase in said(request.prompt, dimension)}
     shown = {*pictures.words, *named}
     rest = [word for value, word in words_of(dimension).items() if value not in shown]
     return (
         stopped_note(pictures.done, pictures.total, t)
-        + _html.variants(cards, dimension, t)
+        + _html.variants(cards, t(f"prompt_lab.dimension.{dimension}"), t)
         + (_html.rest(rest, t) if rest else "")
         + facts_html(request, t, "facts_measures")
     )
 
 
-def _variant(pictures: Pictures, i: int, t: Texts) -> Card:
+def _variant(pictures: Pictures, dimension: str, i: int, t: Texts) -> Card:
     word, prompt = pictures.words[i], shortened(pictures.prompts[i], 200)
     away = float(pictures.clip_distance[i])
     lines = [t("prompt_lab.score", score=fixed(float(pictures.clip_scores[i]), t))]
@@ -133,7 +131,7 @@ def _variant(pictures: Pictures, i: int, t: Texts) -> Card:
         lines[:0] = [t("prompt_lab.distance", clip=fixed(away, t)), t("prompt_lab.pixels", pixels=pixels)]
     return Card(
         shortened(word), encode(pictures.images[i]), t("prompt_lab.picture_alt", prompt=prompt), i == 0,
-        word, prompt, f"{100 * min(max(away, 0), 1):.1f}", tuple(lines),
+        dimension, word, prompt, f"{100 * min(max(away, 0), 1):.1f}" if i else "", tuple(lines),
     )  # fmt: skip
 
 

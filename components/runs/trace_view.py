@@ -1,6 +1,7 @@
 """A run on the page: live while it draws, and to scrub through afterwards; its HTML is in `trace.html`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from markupsafe import Markup
 
@@ -17,27 +18,14 @@ _THUMBS, _COARSE = 25, 6  # most pictures in a film strip, on wide and on narrow
 _ROWS = ("guided", "prompt", "empty", "latents")
 
 
-def picture(row: str, source: str, caption: str, hint: str = "", crisp: bool = False) -> Markup:
-    """A figure whose picture the script exchanges from step to step.
-
-    Args:
-        row: name of its row of frames.
-        source: address of the picture to begin with.
-        caption: plain text.
-        hint: a smaller second line.
-        crisp: enlarge with hard pixels.
-    """
-    return _html.picture(row, source, caption, hint, crisp)
-
-
 def hole(text: str, caption: str, hint: str = "") -> Markup:
     """The place of a picture that is not there, and why."""
     return _html.hole(text, caption, hint)
 
 
-def note(text: str, facts: str = "") -> Markup:
-    """A sentence about runs, and what they were asked for (`facts`)."""
-    return _html.note(text, facts)
+def note(text: str, facts: str = "", live: bool = False) -> Markup:
+    """A sentence about runs, and their `facts`; one that is `live` is read out when it changes."""
+    return _html.note(text, facts, live)
 
 
 def over_plot(pictures: Sequence[tuple[str, str]]) -> Markup:
@@ -49,8 +37,6 @@ def facts(request: ImageRequest, t: Texts, scale: bool = True) -> Markup:
     """What a run was asked for, in one line; it need not be what the bar says by now.
 
     Args:
-        request: of the run.
-        t: texts.
         scale: whether its guidance scale is one of the facts.
     """
     scheduler = request.scheduler
@@ -78,10 +64,8 @@ def store(trace: Trace, rows: Mapping[str, Sequence[str]], start: int, t: Texts)
     """Everything the script needs to scrub, as data inside the page.
 
     Args:
-        trace: whose steps are shown.
         rows: pictures by name of row, one per step.
         start: step shown first, 0-based.
-        t: texts.
     """
     steps = trace.steps
     content = {
@@ -97,10 +81,21 @@ def store(trace: Trace, rows: Mapping[str, Sequence[str]], start: int, t: Texts)
     return _html.store(content)
 
 
-def scrubber(index: int, total: int, enabled: bool, t: Texts) -> Markup:
-    """Play button and step slider; while a run draws, the slider is its progress bar."""
-    label = step_label(index, total, t) if index >= 0 else t("image.waiting")
-    return _html.scrubber(index, total, enabled, label, t)
+def console(step: DenoiseStep | None, total: int, last: int, enabled: bool, t: Texts) -> Markup:
+    """How far a run is, play button and step slider; while a run draws, the slider is its progress bar.
+
+    Args:
+        step: that is shown; None before the first.
+        total: steps of the whole run.
+        last: steps that the slider has.
+        enabled: whether one can scrub.
+    """
+    if step is None:
+        left, time, label = t("image.waiting"), "", t("image.waiting")
+    else:
+        left, time = _left(step, t), t("image.time", timestep=step.timestep)
+        label = step_label(step.index, last, t)
+    return _html.console(step.index + 1 if step else 0, total, left, time, last, label, enabled, t)
 
 
 def film(pictures: Sequence[str], total: int, t: Texts) -> Markup:
@@ -109,7 +104,6 @@ def film(pictures: Sequence[str], total: int, t: Texts) -> Markup:
     Args:
         pictures: as many as there are so far.
         total: steps of the whole run.
-        t: texts.
     """
     shown = _spread(total, _THUMBS)
     coarse = [shown[i] for i in _spread(len(shown), _COARSE)]
@@ -131,23 +125,27 @@ def _left(step: DenoiseStep, t: Texts) -> str:
     return t("image.left", left=left)
 
 
-def readout(step: DenoiseStep | None, total: int, t: Texts) -> Markup:
-    """How far a run is, in large figures; `step` is None before the first."""
-    if step is None:
-        return _html.readout(0, total, t("image.waiting"), "")
-    time = t("image.time", timestep=step.timestep)
-    return _html.readout(step.index + 1, total, _left(step, t), time)
-
-
 def running_view(reel: Reel, t: Texts) -> Markup:
     """The view while a run draws: its last step so far, or empty places before the first.
 
     Its state is "drawn" once the picture is whole, though one cannot scrub through its steps yet.
     """
-    request, total = reel.request, reel.request.num_inference_steps
-    last = reel.steps[-1] if reel.steps else None
-    console = readout(last, total, t) + scrubber(last.index if last else -1, total, False, t)
-    return _view("drawn" if reel.whole else "running", reel, request, console, film(reel.guided, total, t), t)
+    total, last = reel.request.num_inference_steps, reel.steps[-1] if reel.steps else None
+    return _html.view(
+        state="drawn" if reel.whole else "running", console=console(last, total, total, False, t),
+        film=film(reel.guided, total, t), **_stage(reel, reel.request, t),
+    )  # fmt: skip
+
+
+def _stage(frames: Reel | Frames, request: ImageRequest, t: Texts) -> dict[str, Any]:
+    """The pictures of the last step, or why there are none, and what they were asked for."""
+    return {
+        "sources": {name: row[-1] if (row := getattr(frames, name)) else "" for name in _ROWS},
+        "why": t("image.no_branch" if frames.steps else "image.waiting"),
+        "without": t("image.negative" if request.negative_prompt else "image.empty"),
+        "facts": facts(request, t),
+        "t": t,
+    }
 
 
 def finished_view(trace: Trace, frames: Frames, remark: str, t: Texts) -> Markup:
@@ -157,30 +155,11 @@ def finished_view(trace: Trace, frames: Frames, remark: str, t: Texts) -> Markup
         trace: of a run that ended or was stopped.
         frames: its pictures.
         remark: a sentence about this run; may be empty.
-        t: texts.
     """
     last, count = trace.steps[-1], len(trace.steps)
-    console = readout(last, last.total, t) + scrubber(last.index, count, True, t)
-    state = "stopped" if last.index + 1 < last.total else "done"
-    content = store(trace, {name: getattr(frames, name) for name in _ROWS}, last.index, t)
-    strip = film(frames.guided, count, t)
-    return _view(state, frames, trace.request, console, strip, t, remark, content)
-
-
-def _view(
-    state: str,
-    frames: Reel | Frames,
-    request: ImageRequest,
-    console: Markup,
-    strip: Markup,
-    t: Texts,
-    remark: str = "",
-    content: str = "",
-) -> Markup:
-    """The pictures of the last step, or empty places before the first, with all that is around them."""
-    sources = {name: row[-1] if (row := getattr(frames, name)) else "" for name in _ROWS}
+    rows = {name: getattr(frames, name) for name in _ROWS}
     return _html.view(
-        state=state, sources=sources, why=t("image.no_branch" if frames.steps else "image.waiting"),
-        without=t("image.negative" if request.negative_prompt else "image.empty"),
-        console=console, film=strip, facts=facts(request, t), remark=remark, store=content, t=t,
+        state="stopped" if last.index + 1 < last.total else "done",
+        console=console(last, last.total, count, True, t), film=film(frames.guided, count, t),
+        remark=remark, store=store(trace, rows, last.index, t), **_stage(frames, trace.request, t),
     )  # fmt: skip
