@@ -23,10 +23,10 @@ from components.runs.frames import LiveFrames, encode, png_base64
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
-from components.runs.trace_view import facts
+from components.runs.trace_view import facts, note
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, html_escape, live_html, section, tab_frame
+from components.ui.layout import ON_ENTER, live_html, section, tab_frame
 from components.ui.plots import plot
 from pipelines.image import conditioning as pipeline
 from pipelines.image.cross_attention import has_maps
@@ -194,7 +194,7 @@ def effects_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]
 def _progress(reel: LiveFrames, t: Texts) -> str:
     total = reel.request.num_inference_steps
     text = t("image.step", step=len(reel.steps), total=total) if reel.steps else t("image.waiting")
-    return f'<div class="trace"><p class="remark" role="status">{html_escape(text)}</p></div>'
+    return note(text, live=True)
 
 
 def _unchanged(status: str, stoppable: bool) -> tuple[Any, ...]:
@@ -205,7 +205,7 @@ def _effects(trace: Trace, t: Texts) -> tuple[Any, ...]:
     hears = pipeline.hears_text(trace.request.model)
     return (
         *effects_figures(pipeline.block_effects(trace), hears, t),
-        f'<div class="trace">{facts(trace.request, t)}</div>',
+        note("", facts(trace.request, t)),
         gr.update(interactive=False),
         trace,
     )

@@ -2,17 +2,20 @@
 
 import numpy as np
 import plotly.graph_objects as go
+from markupsafe import Markup
 
 from components.runs.frames import LiveFrames, encode
-from components.runs.trace_view import hole, picture
+from components.runs.trace_view import over_plot
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
 from components.ui.plots import LEFT, RIGHT, SEQUENTIAL, style
+from components.ui.templates import templates
 from components.ui.token_text import block_name
 from pipelines.image.conditioning import ALL, NONE, TIME, BlockEffects, Cuts, Switches
 from pipelines.image.request import ImageRequest
 
+_html = templates("conditioning/view.html")
 _COLOURS = ("#0072b2", "#d55e00")  # first and second prompt
 EFFECTS = ("text_effect", "attention_effect", "time_effect", "text_in_time")
 
@@ -21,9 +24,7 @@ def effects_figures(effects: BlockEffects, hears: bool, t: Texts) -> list[go.Fig
     """A heat map, block by step, for each of `EFFECTS`: how strongly text and time act.
 
     Args:
-        effects: of a run.
         hears: whether the model's time embedding hears the prompt.
-        t: texts.
     """
     rows = [block_name(block, t) for block in effects.blocks]
     steps = list(range(1, effects.text_effect.shape[1] + 1))
@@ -53,35 +54,28 @@ def cut_name(cut: str, t: Texts) -> str:
     return t("conditioning.cut_block", block=block_name(cut, t))
 
 
-def cuts_view(request: ImageRequest, found: Cuts, t: Texts) -> str:
+def cuts_view(request: ImageRequest, found: Cuts, t: Texts) -> Markup:
     """All pictures with what each lacks, and the largest loss in words."""
-    cells = []
+    shown = []
     for cut, image, change, score in zip(
         found.names, found.images, found.changes, found.clip_scores, strict=True
     ):
         hint = t("conditioning.clip", score=fixed(score, t))
         if cut != NONE:
             hint = t("conditioning.changed", change=short(change, t)) + " · " + hint
-        cells.append(picture("cut", encode(image), cut_name(cut, t), hint))
+        shown.append((encode(image), cut_name(cut, t), hint))
     blocks = [i for i, cut in enumerate(found.names) if cut not in (NONE, ALL, TIME)]
     worst = max(blocks, key=lambda i: found.changes[i])
     remark = t(
         "conditioning.worst", block=block_name(found.names[worst], t), change=short(found.changes[worst], t)
     )
-    return (
-        f'<div class="trace"><div class="gallery">{"".join(cells)}</div>'
-        f'<p class="remark">{html_escape(remark)}</p></div>'
-    )
+    return _html.cuts(shown, remark)
 
 
-def switch_row(found: Switches, t: Texts) -> str:
+def switch_row(found: Switches, t: Texts) -> Markup:
     """The pictures, each over its point of the plot."""
-    cells = []
-    for step, image in zip(found.steps, found.images, strict=True):
-        alt = html_escape(t("conditioning.switch_picture", step=step))
-        cells.append(f'<figure><img src="{encode(image)}" alt="{alt}"></figure>')
-    columns = f"grid-template-columns:repeat({len(cells)},minmax(0,1fr));padding:0 {RIGHT}px 0 {LEFT}px"
-    return f'<div class="trace"><div class="over" role="group" style="{columns}">{"".join(cells)}</div></div>'
+    pictures = zip(found.steps, found.images, strict=True)
+    return over_plot([(encode(i), t("conditioning.switch_picture", step=step)) for step, i in pictures])
 
 
 def switch_figure(found: Switches, prompt: str, prompt_b: str, t: Texts) -> go.Figure:
@@ -111,25 +105,19 @@ def _short(text: str, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def switch_one(request: ImageRequest, now: str, reel: LiveFrames | None, t: Texts) -> str:
+def switch_one(request: ImageRequest, now: str, reel: LiveFrames | None, t: Texts) -> Markup:
     """One picture whose prompt gives way, and where it is.
 
     Args:
         request: with `switch_at` and the second prompt.
         now: address of its picture; empty before the first step.
         reel: of a run under way; None when it is done.
-        t: texts.
     """
     levers, total = request.steering, request.num_inference_steps
-    status = t("image.step", step=len(reel.steps), total=total) if reel else ""
-    caption = t("conditioning.one", step=levers.switch_at, total=total)
-    shown = picture("now", now, caption, status) if now else hole(t("image.waiting"), caption, status)
-    share = 100 * (levers.switch_at or 0) / total
-    texts = (
-        f'<p class="first"><b>{html_escape(t("conditioning.first"))}</b> {html_escape(request.prompt)}</p>'
-        f'<p class="second"><b>{html_escape(t("conditioning.then"))}</b> {html_escape(levers.prompt_b)}</p>'
-    )
-    return (
-        f'<div class="trace" data-state="{"running" if reel else "done"}"><div class="switch">{shown}'
-        f'<div class="words"><div class="bar" style="--share:{share:.1f}%"></div>{texts}</div></div></div>'
-    )
+    return _html.switch(
+        state="running" if reel else "done", now=now,
+        caption=t("conditioning.one", step=levers.switch_at, total=total),
+        status=t("image.step", step=len(reel.steps), total=total) if reel else "",
+        share=f"{100 * (levers.switch_at or 0) / total:.1f}", first=request.prompt, second=levers.prompt_b,
+        t=t,
+    )  # fmt: skip

@@ -22,7 +22,7 @@ from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.queues import MODEL, endpoint
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import live_html, section, tab_frame
+from components.ui.layout import is_open, live_html, section, tab_frame
 from components.ui.plots import plot
 from components.ui.templates import templates
 from pipelines.clip.embeddings import counterpart
@@ -39,8 +39,7 @@ TRIALS = {
 # Models take turns on the compute thread; in the queue a keystroke waits for nobody's longer work.
 PRIVATE = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 # Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
-IS_OPEN = """(_, ...rest) => [
-  document.querySelector('#tab-context[role="tabpanel"]')?.offsetParent != null, ...rest]"""
+IS_OPEN = is_open("context")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from components.runs.files import save_png
 from components.runs.queues import LIVE, MODEL, STEPPER, endpoint
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
-from components.ui.layout import live_html, section, tab_frame
+from components.ui.layout import is_open, live_html, section, tab_frame
 from components.ui.templates import templates
 from components.ui.token_text import limit_sentence
 from pipelines.clip.model import clip_scores
@@ -29,8 +29,7 @@ from pipelines.serving.errors import InputError
 from pipelines.text.tokens import token_view
 
 # Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
-_IS_OPEN = """(_, ...rest) => [
-  document.querySelector('#tab-control_vector[role="tabpanel"]')?.offsetParent != null, ...rest]"""
+_IS_OPEN = is_open("control_vector")
 
 
 def build_control_vector_tab(bar: PromptBar, t: Texts, public: bool) -> None:

@@ -6,13 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from components.cross_attention.hide_tokens import (
-    build_hidden_section,
-    build_picture_section,
-    wire_hidden,
-    wire_picture,
-)
-from components.cross_attention.view import trace_view
+from components.cross_attention.hide_tokens import build_hidden_section, wire_hidden
+from components.cross_attention.known_pictures import build_picture_section, wire_picture
+from components.cross_attention.view import running_view, trace_view, waiting_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.frames import LiveFrames
@@ -21,7 +17,7 @@ from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, html_escape, live_html, section, tab_frame
+from components.ui.layout import ON_ENTER, live_html, section, tab_frame
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import image
 from pipelines.image.request import ImageRequest, Trace
@@ -102,19 +98,7 @@ def look_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Te
 
 
 def _running(reel: LiveFrames, t: Texts) -> tuple[Any, ...]:
-    total = reel.request.num_inference_steps
-    if not reel.steps:
-        page = f'<p class="waiting">{html_escape(t("image.waiting"))}</p>'
-        return _frame(page), gr.update(interactive=True), gr.skip()
-    where = t("image.step", step=len(reel.steps), total=total)
-    picture = f'<div class="heat plain"><img src="{reel.guided[-1]}" alt="{html_escape(where)}"></div>'
-    lead = f'<div class="lead">{picture}<p class="legend">{html_escape(where)}</p></div>'
-    page = f'<div class="stage">{lead}</div>'
-    return _frame(page), gr.skip(), gr.skip()
-
-
-def _frame(page: str) -> str:
-    return f'<div class="xa" data-state="running">{page}</div>'
+    return running_view(reel, t), gr.skip() if reel.steps else gr.update(interactive=True), gr.skip()
 
 
 def _show(trace: Trace, slot: RunSlot, t: Texts) -> tuple[Any, ...]:
@@ -129,8 +113,7 @@ def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]
     """What was there before a run that drew nothing."""
     if previous is not None and pipeline.has_maps(previous):
         return _show(previous, slot, t)
-    page = f'<p class="waiting">{html_escape(t("cross_attention.nothing"))}</p>'
-    return _frame(page), gr.update(interactive=False), gr.skip()
+    return waiting_view(t("cross_attention.nothing")), gr.update(interactive=False), gr.skip()
 
 
 @endpoint(STEPPER)

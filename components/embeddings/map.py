@@ -22,7 +22,7 @@ from components.page.prompt_bar import PromptBar
 from components.runs.queues import LIVE, MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import html_escape, live_html, section
+from components.ui.layout import html_escape, is_open, live_html, section
 from components.ui.plots import plot
 from components.ui.templates import templates
 from pipelines.clip import projections
@@ -31,8 +31,7 @@ from pipelines.clip.world_texts import MAP_SIZE
 from pipelines.serving.errors import InputError
 
 # Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
-IS_OPEN = """(_, ...rest) => [
-  document.querySelector('#tab-embeddings[role="tabpanel"]')?.offsetParent != null, ...rest]"""
+IS_OPEN = is_open("embeddings")
 _MOVE = (Path(__file__).parent / "move_prompts.js").read_text("utf-8")
 # On a touch screen a finger on the map scrolls the page instead of drawing a zoom box; on a narrow
 # one the map is square.

@@ -25,16 +25,6 @@ from pipelines.image.guidance import guidance_sweep as run_sweep
 from pipelines.image.request import DenoiseStep, ImageRequest
 
 SCALES = (0.0, 1.0, 2.0, 3.5, 5.0, 8.0, 12.0, 20.0)
-# Eight pictures over their eight points need room: where there is too little, both scroll together.
-_ROW_HTML = """<style>
-#guidance-sweep { overflow-x: auto; display: block; }
-#guidance-sweep > *.block { min-width: 720px !important; }
-</style>${value}"""
-_ROW_CSS = """
-& .row { display: grid; gap: 0; box-sizing: border-box; }
-& .row figure { margin: 0 3px; text-align: center; }
-& .row img { width: 100%; aspect-ratio: 1; display: block; margin: 0; border-radius: 5px; }
-"""
 
 
 @lru_cache(maxsize=1)
@@ -69,13 +59,8 @@ def build_sweep_section(t: Texts) -> SweepSection:
     with gr.Row():
         button = gr.Button(t("guidance.sweep"), elem_id="sweep", scale=0, min_width=340)
         stop = gr.Button(t("guidance.stop"), variant="stop", elem_id="sweep-stop", interactive=False, scale=0)
-    with gr.Column(elem_classes="sweep-scroll", elem_id="guidance-sweep"):
-        row = gr.HTML(
-            html_template=_ROW_HTML,
-            css_template=_ROW_CSS,
-            apply_default_css=False,
-            js_on_load=None,
-        )
+    with gr.Column(elem_classes="sv-wide", elem_id="guidance-sweep"):
+        row = live_html("runs/trace", "guidance-sweep-row", t("guidance.sweep_title"), script=False)
         figure = plot(t("guidance.sweep_alt"))
     summary = live_html("runs/trace", "guidance-sweep-summary", t("guidance.sweep_title"))
     return SweepSection(button, stop, row, figure, summary, gr.State(None))

@@ -7,7 +7,6 @@ import gradio as gr
 
 from components.page.picture_tabs import request_like
 from components.page.prompt_bar import PromptBar
-from components.prompt_lab.leave_one_out import idle_html, wire_stop
 from components.prompt_lab.seeds_view import (
     MEASURES,
     SEEDS,
@@ -16,6 +15,7 @@ from components.prompt_lab.seeds_view import (
     seeds_running,
     seeds_view,
 )
+from components.prompt_lab.view import idle_html
 from components.runs.batch import BatchViews, show_batch
 from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
@@ -35,10 +35,8 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
     """Draw the section and wire it.
 
     Args:
-        bar: the prompt bar.
         tab: the distributions are drawn when it is opened.
         inputs: what `request_like` reads after the trace, then trace and run slot of the visitor.
-        t: texts.
     """
     section(t("prompt_lab.seeds_title"), t("prompt_lab.seeds_hint"))
     with gr.Row():
@@ -75,7 +73,7 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
         run, [*inputs, dimension, value, kind, measure, kept], [view, figure_place, trial, kept],
         trigger_mode="multiple", **STEPPER,
     )  # fmt: skip
-    wire_stop(view, bar)
+    view.stop(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
 
 
 def _plotted(kind: str, measure: str, trial: SeedTrial | None, t: Texts) -> Any:
@@ -116,10 +114,8 @@ def seeds_run(
     Args:
         request: checked; its seed is the first one.
         other: the prompt with one word changed.
-        slot: this visitor's.
         before: the view that comes back should the run draw nothing.
         shown: kind of word and measure that the distributions show.
-        t: texts.
 
     Yields:
         Values for the view, the distributions, the trial, and the view to be kept.

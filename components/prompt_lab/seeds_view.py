@@ -4,20 +4,22 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+from markupsafe import Markup
 from plotly.subplots import make_subplots
 
 from components.prompt_lab.builder import marked
 from components.prompt_lab.view import facts_html, running_bar, shortened
 from components.runs.frames import encode
 from components.ui.language import Texts
-from components.ui.layout import html_escape
 from components.ui.numbers import fixed, percent
 from components.ui.plots import style
+from components.ui.templates import templates
 from pipelines.image.prompt_lab import SeedTrial
 from pipelines.image.prompt_words import change_between
 from pipelines.image.request import ImageRequest
 from pipelines.serving.measured import Figure, WordDistances, figure, word_distances
 
+_html = templates("prompt_lab/view.html")
 WORD, SEED = "#d55e00", "#0072b2"
 MEASURES = ("clip", "pixel")
 SEEDS = 4
@@ -36,12 +38,12 @@ def word_values(found: WordDistances, kind: str, measure: str) -> np.ndarray:
     return np.concatenate(list(by_kind.values())) if kind == "all" else by_kind[kind]
 
 
-def distribution_text(kind: str, measure: str, t: Texts) -> str:
+def distribution_text(kind: str, measure: str, t: Texts) -> Markup:
     """What the distributions say, with sample size; or why there is nothing to say."""
     found = word_distances()
     if found is None or not found.true_of_shipped:
         key = "words_missing" if found is None else "words_outdated"
-        return f'<p class="pl-result" role="status">{html_escape(t(f"prompt_lab.{key}"))}</p>'
+        return _html.result(t(f"prompt_lab.{key}"), role="status")
     words = word_values(found, kind, measure)
     seeds = found.seed_clip if measure == "clip" else found.seed_pixel
     row = (
@@ -51,8 +53,7 @@ def distribution_text(kind: str, measure: str, t: Texts) -> str:
     values = {"share": percent(share, t), "n": len(words), "seeds": len(seeds), "prompts": found.prompts}
     text = t("prompt_lab.words_share", kind=t(f"prompt_lab.kind.{kind}"), **values)
     bounds = t("prompt_lab.words_interval", interval=interval(row, t)) if row else ""
-    hint = html_escape(t("prompt_lab.measures_differ"))
-    return f'<p class="pl-result">{html_escape(text)} {html_escape(bounds)}</p><p class="pl-facts">{hint}</p>'
+    return _html.result(f"{text} {bounds}") + _html.facts(t("prompt_lab.measures_differ"))
 
 
 def distribution_figure(kind: str, measure: str, trial: SeedTrial | None, t: Texts) -> go.Figure | None:
@@ -62,7 +63,6 @@ def distribution_figure(kind: str, measure: str, trial: SeedTrial | None, t: Tex
         kind: one of `WORD_KINDS` or "all".
         measure: "clip" or "pixel".
         trial: of the visitor's prompt, measured with the same CLIP, or None.
-        t: texts.
 
     Returns:
         None where nothing was measured, or on other weights than those that are shipped.
@@ -130,33 +130,26 @@ def _dots(plot: go.Figure, trial: SeedTrial | None, measure: str, t: Texts) -> N
         plot.add_trace(dots, row=2, col=1)
 
 
-def _rows_html(prompts: Sequence[str], sources: Sequence[str], seed: int, t: Texts) -> str:
+def _rows(prompts: Sequence[str], sources: Sequence[str], seed: int, t: Texts) -> Markup:
     """Two rows of pictures: the prompt, and the prompt with the word changed."""
     count = len(sources) // 2 if sources else SEEDS
-    change = change_between(*prompts)
-    out = []
-    for row, prompt in enumerate(prompts):
-        head = marked(change) if row else html_escape(shortened(prompt, 200))
-        out.append(f"<h4>{head}</h4>")
-        for i in range(count):
-            alt = t("prompt_lab.seed_alt", prompt=shortened(prompt, 200), seed=seed + i)
-            picture = (
-                f'<img src="{sources[row * count + i]}" alt="{html_escape(alt)}">'
-                if sources
-                else '<span class="pl-hole"></span>'
-            )
-            out.append(f'<div class="pl-card">{picture}<small>Seed {seed + i}</small></div>')
-    return f'<div class="pl-seeds" style="--n:{count}">{"".join(out)}</div>'
+    heads = (shortened(prompts[0], 200), marked(change_between(*prompts)))
+    rows: list[tuple[str, list[tuple[str, str, int]]]] = []
+    for row, (head, prompt) in enumerate(zip(heads, prompts, strict=True)):
+        alts = [t("prompt_lab.seed_alt", prompt=shortened(prompt, 200), seed=seed + i) for i in range(count)]
+        own = sources[row * count :] or ("",) * count
+        rows.append((head, [(own[i], alt, seed + i) for i, alt in enumerate(alts)]))
+    return _html.seeds(rows, count)
 
 
-def seeds_running(requests: Sequence[ImageRequest], sources: Sequence[str], done: int, t: Texts) -> str:
+def seeds_running(requests: Sequence[ImageRequest], sources: Sequence[str], done: int, t: Texts) -> Markup:
     """Both rows while they draw."""
     prompts = (requests[0].prompt, requests[-1].prompt)
     bar = running_bar(done, requests[0].num_inference_steps, t)
-    return bar + _rows_html(prompts, sources, requests[0].seed, t)
+    return bar + _rows(prompts, sources, requests[0].seed, t)
 
 
-def seeds_view(requests: Sequence[ImageRequest], trial: SeedTrial, done: bool, t: Texts) -> str:
+def seeds_view(requests: Sequence[ImageRequest], trial: SeedTrial, done: bool, t: Texts) -> Markup:
     """Both rows when they are done, and what their distances say."""
     sources = [encode(image) for row in trial.images for image in row]
     prompts = (requests[0].prompt, requests[-1].prompt)
@@ -167,7 +160,7 @@ def seeds_view(requests: Sequence[ImageRequest], trial: SeedTrial, done: bool, t
     )  # fmt: skip
     early = "" if done else f" {t('prompt_lab.stopped_early')}"
     return (
-        _rows_html(prompts, sources, requests[0].seed, t)
-        + f'<p class="pl-result">{html_escape(text + early)}</p>'
+        _rows(prompts, sources, requests[0].seed, t)
+        + _html.result(text + early)
         + facts_html(requests[0], t, "facts_short")
     )

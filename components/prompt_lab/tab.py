@@ -11,9 +11,10 @@ import gradio as gr
 from components.page.picture_tabs import example_request, request_like
 from components.page.prompt_bar import EXAMPLES, BarValues, PromptBar
 from components.prompt_lab.builder import NEGATIVE, builder_html, clicked
-from components.prompt_lab.leave_one_out import build_negative, build_without, idle_html, wire_stop
+from components.prompt_lab.leave_one_out import build_without
+from components.prompt_lab.negative import build_negative
 from components.prompt_lab.seeds import build_seeds
-from components.prompt_lab.view import score_drop, variants_running, variants_view
+from components.prompt_lab.view import idle_html, score_drop, variants_running, variants_view
 from components.runs.batch import BatchViews, show_batch
 from components.runs.files import save_png
 from components.runs.queues import STEPPER, endpoint
@@ -205,7 +206,7 @@ def _wire_grid(bar: PromptBar, tab: gr.Tab, parts: _Parts, inputs: Sequence[Any]
             example, bar.negative_prompt, [bar.prompt, *heads], trigger_mode="multiple", **private
         ).success(draw, **call)
     tab.select(enter, **call)
-    wire_stop(parts.grid, bar)
+    parts.grid.stop(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
 
 
 def variants_run(

@@ -1,16 +1,15 @@
-"""The four parts that every tab has, and safe HTML for pictures and figures."""
+"""The four parts that every tab has, and places for its views."""
 
-import base64
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 
 import gradio as gr
-from PIL import Image
 
 from components.ui.language import Texts
+from components.ui.templates import templates
 
+_html = templates("ui/layout.html")
 ON_ENTER = "sv-on-enter"  # class of the button of a tab that Enter in the prompt presses
 
 
@@ -31,11 +30,8 @@ def tab_frame(t: Texts, stem: str) -> Iterator[gr.Tab]:
         The tab, whose `select` event says that somebody looks at it.
     """
     with gr.Tab(t(f"{stem}.tab"), id=stem, elem_id=f"tab-{stem}", elem_classes="sv-tab") as tab:
-        gr.HTML(
-            f'<header class="sv-head"><h2>{html_escape(t(f"{stem}.title"))}</h2>'
-            f'<p class="sv-claim">{html_escape(t(f"{stem}.claim"))}</p></header>',
-            apply_default_css=False,
-        )
+        head = _html.head(t(f"{stem}.title"), t(f"{stem}.claim"))
+        gr.HTML(head, apply_default_css=False)
         yield tab
         with gr.Column(elem_classes="sv-note"):
             gr.Markdown(f"### {t('common.note_title')}\n\n{t(f'{stem}.note')}")
@@ -54,21 +50,20 @@ def one_click_away(title: str, elem_id: str) -> Iterator[None]:
     """
     body = f"{elem_id}-body"
     with gr.Column(elem_id=elem_id, elem_classes="sv-more"):
-        gr.HTML(
-            f'<button type="button" class="sv-more-button" aria-expanded="false" aria-controls="{body}">'
-            f"<span>{html_escape(title)}</span></button>",
-            apply_default_css=False,
-        )
+        gr.HTML(_html.more_button(title, body), apply_default_css=False)
         with gr.Column(elem_id=body, elem_classes="sv-more-body"):
             yield
 
 
 def section(title: str, hint: str = "") -> gr.HTML:
     """Heading of one part of a tab, with a sentence in plain words."""
-    text = f"<p>{html_escape(hint)}</p>" if hint else ""
-    return gr.HTML(
-        f'<div class="sv-section"><h3>{html_escape(title)}</h3>{text}</div>', apply_default_css=False
-    )
+    return gr.HTML(_html.section(title, hint), apply_default_css=False)
+
+
+def is_open(stem: str) -> str:
+    """JS that sets an event's first input to whether the tab is open; a hidden one is drawn when opened."""
+    panel = f"""document.querySelector('#tab-{stem}[role="tabpanel"]')"""
+    return f"(_, ...rest) => [{panel}?.offsetParent != null, ...rest]"
 
 
 def view_class(view: str) -> str:
@@ -112,58 +107,3 @@ def live_html(
         render=render,
         apply_default_css=False,  # Gradio's rules for running text recolour table cells
     )
-
-
-def data_uri(image: Image.Image) -> str:
-    """A picture as a PNG inside an address, so that no file has to be served."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def picture_html(
-    image: Image.Image, alt: str, crisp: bool = False, width: int | str = "100%", title: str = ""
-) -> str:
-    """An `<img>` that carries its picture with it.
-
-    Args:
-        image: any picture; send it small, the browser enlarges it.
-        alt: what it shows, for those who cannot see it.
-        crisp: enlarge with hard pixels, where the grid is the point, instead of smoothly.
-        width: CSS px, or any CSS width.
-        title: shown when the pointer rests on it.
-    """
-    size = f"{width}px" if isinstance(width, int) else width
-    hover = f' title="{html_escape(title)}"' if title else ""
-    kind = "sv-picture sv-crisp" if crisp else "sv-picture"
-    return (
-        f'<img class="{kind}" src="{data_uri(image)}" alt="{html_escape(alt)}"{hover} '
-        f'style="width:{html_escape(size)}">'
-    )
-
-
-def figure_html(
-    image: Image.Image, caption: str, alt: str = "", crisp: bool = False, width: int | str = "100%"
-) -> str:
-    """A picture with its caption beneath.
-
-    Args:
-        image: any picture.
-        caption: plain text.
-        alt: what the picture shows; without it, the caption says it.
-        crisp: see `picture_html`.
-        width: of the picture, CSS px or any CSS width.
-    """
-    picture = picture_html(image, alt or caption, crisp, width)
-    return f'<figure class="sv-figure">{picture}<figcaption>{html_escape(caption)}</figcaption></figure>'
-
-
-def row_html(cells: Sequence[str], label: str = "") -> str:
-    """Pieces of HTML side by side; they wrap where the screen is narrow.
-
-    Args:
-        cells: HTML, already escaped.
-        label: what the row is, for those who cannot see it.
-    """
-    group = f' role="group" aria-label="{html_escape(label)}"' if label else ""
-    return f'<div class="sv-row"{group}>{"".join(cells)}</div>'

@@ -1,10 +1,10 @@
 """The conditioning tab: four heat maps, cut pictures, prompts that give way."""
 
-import html
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from PIL import Image
 
 from components.conditioning.tab import (
@@ -73,7 +73,7 @@ def test_cuts_name_what_is_missed_most():
     )  # fmt: skip
     page = cuts_view(request(), found, T)
     assert page.count("<img") == 5
-    assert html.escape(T("conditioning.worst", block="middle", change="9.5")) in page
+    assert escape(T("conditioning.worst", block="middle", change="9.5")) in page
     assert T("conditioning.changed", change="30") in page
 
 

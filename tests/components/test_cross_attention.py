@@ -10,9 +10,11 @@ from dataclasses import replace
 import gradio as gr
 import numpy as np
 import pytest
+from markupsafe import escape
 from PIL import Image
 
-from components.cross_attention.hide_tokens import hidden_figure, hidden_pictures, hidden_run, picture_page
+from components.cross_attention.hide_tokens import hidden_figure, hidden_pictures, hidden_run
+from components.cross_attention.known_pictures import picture_page
 from components.cross_attention.tab import cross_attention, look_run
 from components.cross_attention.view import atlas, token_rows, trace_view
 from components.runs.frames import Frames
@@ -123,9 +125,9 @@ def test_hiding_names_the_tokens_that_mislead():
         Image.new("RGB", (4, 4)),
     )
     page = hidden_pictures(found, T)
-    assert html.escape(T("cross_attention.idle", token="start", share="60", change="1")) in page
-    assert html.escape(T("cross_attention.quiet", token="cat", share="5", change="20")) in page
-    assert html.escape(T("cross_attention.rank", rho="−1.00", count=3)) in page
+    assert escape(T("cross_attention.idle", token="start", share="60", change="1")) in page
+    assert escape(T("cross_attention.quiet", token="cat", share="5", change="20")) in page
+    assert escape(T("cross_attention.rank", rho="−1.00", count=3)) in page
     assert page.count("<img") == 4
     shares, changes = hidden_figure(found, T).data
     assert list(shares.x) == [60.0, 5.0, 10.0]

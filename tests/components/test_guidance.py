@@ -9,6 +9,7 @@ from dataclasses import replace
 import gradio as gr
 import numpy as np
 import pytest
+from markupsafe import escape
 from PIL import Image
 
 from components.guidance.sweep import SCALES, guidance_sweep, sweep_run
@@ -51,7 +52,7 @@ def sweep_of(scales: tuple[float, ...]) -> GuidanceSweep:
 def test_formula_says_what_the_scale_means(scale, key):
     text = formula(request(guidance_scale=scale), T)
     assert f"<b>{scale}</b>" in text
-    assert html.escape(T(f"guidance.{key}")) in text
+    assert escape(T(f"guidance.{key}")) in text
 
 
 def test_formula_names_the_negative_prompt_when_it_takes_the_empty_ones_place():

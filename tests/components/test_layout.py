@@ -1,27 +1,12 @@
-"""Pictures and texts as HTML that visitors' words cannot break out of."""
+"""Visitors' words cannot break out of the HTML that they stand in."""
 
-import base64
-import io
-import re
 from html.parser import HTMLParser
 
-import numpy as np
-from PIL import Image
+import gradio as gr
 
-from components.ui.layout import figure_html, html_escape, picture_html, row_html
+from components.ui.layout import html_escape, is_open, section
 
-PICTURE = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
-
-
-def test_the_picture_in_the_address_is_the_picture_given() -> None:
-    html = picture_html(PICTURE, "a grid", crisp=True, width=120)
-    data = re.search(r'src="data:image/png;base64,([^"]+)"', html)
-    assert data is not None
-    sent = Image.open(io.BytesIO(base64.b64decode(data[1])))
-    assert np.array_equal(np.asarray(sent), np.asarray(PICTURE))
-    assert "sv-crisp" in html
-    assert "width:120px" in html
-    assert 'alt="a grid"' in html
+HOSTILE = '"><script>alert(1)</script>'
 
 
 def elements(html: str) -> list[str]:
@@ -33,14 +18,14 @@ def elements(html: str) -> list[str]:
     return found
 
 
-def test_what_visitors_typed_cannot_leave_its_attribute_or_element() -> None:
-    hostile = '"><script>alert(1)</script>'
-    assert elements(picture_html(PICTURE, hostile, title=hostile)) == ["img"]
-    assert elements(figure_html(PICTURE, hostile)) == ["figure", "img", "figcaption"]
-    assert elements(row_html([], label=hostile)) == ["div"]
-    assert elements(html_escape(hostile)) == []
+def test_what_visitors_typed_cannot_leave_its_element() -> None:
+    with gr.Blocks():
+        assert elements(section(HOSTILE, HOSTILE).value) == ["div", "h3", "p"]
+        assert elements(section(HOSTILE).value) == ["div", "h3"]
+    assert elements(html_escape(HOSTILE)) == []
 
 
-def test_a_caption_is_the_alternative_text_unless_another_is_given() -> None:
-    assert 'alt="step 3"' in figure_html(PICTURE, "step 3")
-    assert 'alt="a cat"' in figure_html(PICTURE, "step 3", alt="a cat")
+def test_whether_a_tab_is_open_is_the_first_input_and_the_others_stay() -> None:
+    script = is_open("tokens")
+    assert script.startswith("(_, ...rest) => [") and script.endswith(", ...rest]")
+    assert "#tab-tokens" in script

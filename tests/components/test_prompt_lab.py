@@ -1,6 +1,5 @@
 """The prompt lab's views: what is marked, what is escaped, what is said without a measurement."""
 
-import html
 import json
 import re
 from dataclasses import replace
@@ -8,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from PIL import Image
 
 from components.prompt_lab.builder import builder_html, clicked, marked
-from components.prompt_lab.leave_one_out import negative_run, without_run
+from components.prompt_lab.leave_one_out import without_run
+from components.prompt_lab.negative import negative_run
 from components.prompt_lab.negative_view import measured_html
 from components.prompt_lab.seeds import seeds_run
 from components.prompt_lab.seeds_view import distribution_figure, distribution_text
@@ -68,7 +69,7 @@ def test_german_readers_see_what_each_english_word_means():
     for dimension in DIMENSIONS:
         for value, word in words_of(dimension).items():
             meaning = DE(f"prompt_lab.meaning.{value}")
-            assert meaning == word or f"<small>{html.escape(meaning)}</small>" in page
+            assert meaning == word or f"<small>{escape(meaning)}</small>" in page
     assert "<small>cat</small>" not in builder_html("a cat", "", "size", None, EN)
 
 
@@ -177,7 +178,7 @@ def test_stop_ends_each_kind_of_run_and_shows_how_far_it_came(start):
     slot.stop()
     page = list(outputs)[-1][0]
     early = EN("prompt_lab.stopped_early"), EN("prompt_lab.stopped", step="#", total=60).split("#")[0]
-    assert any(html.escape(text) in page for text in early)
+    assert any(escape(text) in page for text in early)
     assert "data-stop" not in page
     assert not slot.busy
 
@@ -256,11 +257,11 @@ def test_figures_of_other_weights_are_not_shown_as_true(measured, tmp_path):
         content["weights"]["image/unet/diffusion_pytorch_model.safetensors"] = "other"
         (tmp_path / name).write_text(json.dumps(content))
     text = distribution_text("all", "clip", EN)
-    assert html.escape(EN("prompt_lab.words_outdated")) in text and "make evaluate" in text
+    assert escape(EN("prompt_lab.words_outdated")) in text and "make evaluate" in text
     assert distribution_figure("all", "clip", None, EN) is None
-    assert html.escape(EN("prompt_lab.negative_missing")) in measured_html(EN)
+    assert escape(EN("prompt_lab.negative_missing")) in measured_html(EN)
     (tmp_path / "evaluation_words.json").unlink()
-    assert html.escape(EN("prompt_lab.words_missing")) in distribution_text("all", "clip", EN)
+    assert escape(EN("prompt_lab.words_missing")) in distribution_text("all", "clip", EN)
 
 
 def test_endpoints_give_files_that_carry_their_prompts_and_numbers_in_the_same_order():
