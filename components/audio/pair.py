@@ -8,12 +8,12 @@ import gradio as gr
 import numpy as np
 
 from components.audio.run import Made, made_message, make_all, request_of, wait_message
-from components.audio.view import feed_html, player_html
+from components.audio.view import HTML, feed_html, player_html
 from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import html_escape, live_html, section
+from components.ui.layout import live_html, section
 from components.ui.numbers import fixed
 from pipelines.audio.audio import AudioRequest
 from pipelines.serving.checks import MAX_SEED
@@ -64,7 +64,7 @@ def build_pair_part(t: Texts) -> PairPart:
 
 def verdict_html(text: str) -> str:
     """A sentence about the sounds."""
-    return f'<p class="verdict" role="status">{html_escape(text)}</p>'
+    return HTML.verdict(text)
 
 
 def wire_pair_part(part: PairPart, values: list[Any], prompt_b: gr.Textbox, slot: gr.State, t: Texts) -> None:

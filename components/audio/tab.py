@@ -12,7 +12,7 @@ from components.audio.clip import Clip, ClipPart, build_clip_part, open_sent, wi
 from components.audio.pair import build_pair_part, wire_pair_part
 from components.audio.run import Made, example_if_ready, made_message, request_of, show_sound
 from components.audio.speech import show_speech, speech_message
-from components.audio.view import GUESS, feed_html, guess_html, levels_html, player_html, sound_part
+from components.audio.view import GUESS, HTML, feed_html, guess_html, player_html, sound_part
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.files import save_wav
 from components.runs.queues import AUDIO
@@ -77,7 +77,7 @@ def build_audio_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         clip = build_clip_part(t)
         pair = build_pair_part(t)
         section(t("audio.levels_title"), t("audio.levels_hint"))
-        live_html("audio/player", "audio-levels", value=levels_html(t), script=False)
+        live_html("audio/player", "audio-levels", value=HTML.levels(t), script=False)
     values = [bar.prompt, bar.seed, *parts.controls, parts.model, parts.backend]
     _wire(values, parts, clip, tab, bar, t)
     wire_pair_part(pair, values, bar.prompt_b, parts.slot, t)

@@ -8,14 +8,13 @@ from PIL import Image
 
 from components.audio.run import Made, Progress, example_if_ready, grow_sound
 from components.audio.view import code_colours, seconds_text
-from components.journey.time_row import TimeRow, build_time_row, station_page
-from components.journey.view import hole
+from components.journey.time_row import TimeRow, build_time_row
+from components.journey.view import HTML
 from components.page.prompt_bar import PromptBar
 from components.runs.frames import encode_exactly
 from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
 from components.ui.language import Texts
-from components.ui.layout import html_escape
 from pipelines.audio.audio import AudioRequest
 from pipelines.audio.files import LOUDEST, limited
 from pipelines.serving import models
@@ -25,7 +24,7 @@ _HIGH = 60  # px of the wave
 
 def waiting_sound(t: Texts) -> str:
     """The station before anything is heard."""
-    return station_page("audio", hole(t), "…", t)
+    return HTML.audio("waiting", None, "…", t)
 
 
 def running_sound(progress: Progress, t: Texts) -> str:
@@ -44,40 +43,31 @@ def running_sound(progress: Progress, t: Texts) -> str:
     heard = progress.samples()
     loaded = models.load(progress.request.model)
     ahead = max(0, frames * (loaded.sample_rate // loaded.frame_rate) - len(heard))
-    body = _body(_codes_uri(colours), np.pad(heard, (0, ahead)), (books, frames), t)
     words = t("journey.say_audio_running", done=last.index + 1, total=last.total, books=books)
-    return station_page("audio", body, html_escape(words), t)
+    return HTML.audio("waiting", _drawn(colours, np.pad(heard, (0, ahead))), words, t)
 
 
 def sound_station(made: Made, t: Texts) -> str:
-    """The station with a sound.
-
-    Args:
-        made: of the prompt.
-        t: texts.
-    """
+    """The station with a sound."""
     sound = made.sound
     books, frames = sound.codes.shape
-    body = _body(_codes_uri(code_colours(sound.codes)), sound.samples, (books, frames), t)
     words = t(
         "journey.say_audio", prompt=sound.request.prompt, seconds=seconds_text(sound, t), books=books,
         frames=frames,
     )  # fmt: skip
-    return station_page("audio", body, html_escape(words), t, "done")
+    return HTML.audio("done", _drawn(code_colours(sound.codes), sound.samples), words, t)
 
 
-def _body(codes_uri: str, samples: np.ndarray, shape: tuple[int, int], t: Texts) -> str:
-    books, frames = shape
-    alt = html_escape(t("journey.alt_audio", books=books, frames=frames))
-    return (
-        f'<img class="heat" src="{codes_uri}" alt="{alt}">'
-        f'<img class="wave" src="{_wave_uri(samples)}" alt="{html_escape(t("journey.alt_wave"))}">'
-    )
+def _drawn(colours: np.ndarray, samples: np.ndarray) -> dict[str, Any]:
+    """Codes and wave for the template.
 
-
-def _codes_uri(colours: np.ndarray) -> str:
-    """`[codebook, frame, RGB or RGBA]` uint8 as a picture."""
-    return encode_exactly(Image.fromarray(colours))
+    Args:
+        colours: `[codebook, frame, RGB or RGBA]` uint8, of the codes.
+        samples: `[sample]`.
+    """
+    books, frames, _ = colours.shape
+    codes = encode_exactly(Image.fromarray(colours))
+    return {"codes": codes, "wave": _wave_uri(samples), "books": books, "frames": frames}
 
 
 def _wave_uri(samples: np.ndarray) -> str:

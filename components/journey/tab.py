@@ -9,7 +9,7 @@ import gradio as gr
 from components.journey.audio_row import build_sound_row
 from components.journey.time_row import TimeRow
 from components.journey.video_row import build_film_row
-from components.journey.view import READING, STEERING, reading_view, steering_view, waiting_view
+from components.journey.view import HTML, READING, STEERING, reading_view, steering_view, waiting_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar, run_values, values_from_query
 from components.runs.frames import Reel
@@ -17,7 +17,7 @@ from components.runs.queues import STEPPER, TEXT
 from components.runs.slot import RunSlot, RunViews, show_run
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, html_escape, live_html, tab_frame
+from components.ui.layout import ON_ENTER, live_html, tab_frame
 from pipelines import journey
 from pipelines.image import image
 from pipelines.image.image import ImageRequest, Trace
@@ -117,7 +117,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         try:
             return reading_view(journey.read(prompt or "", clip_model, image_model), t)
         except InputError as error:
-            return f'<p class="refused" role="alert">{html_escape(message(error, t))}</p>'
+            return HTML.refused(message(error, t))
 
     @explained(t)
     def draw(*inputs: Any) -> Iterator[Any]:

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
-from components.journey.time_row import TimeRow, build_time_row, station_page
-from components.journey.view import hole
+from components.journey.time_row import TimeRow, build_time_row
+from components.journey.view import HTML
 from components.page.picture_tabs import example_request
 from components.page.prompt_bar import PromptBar
 from components.runs.queues import FILM
 from components.runs.slot import RunSlot
 from components.ui.language import Texts
-from components.ui.layout import html_escape
 from components.video.run import film_run, shot_of
 from components.video.sheets import FilmReel, Shot
 from pipelines.serving import models
@@ -42,17 +42,16 @@ def compute_example_station() -> Shot:
 
 def waiting_station(t: Texts) -> str:
     """The station before anything moves."""
-    return station_page("video", hole(t), "…", t)
+    return HTML.video("waiting", None, "…", t)
 
 
 def running_station(reel: FilmReel, t: Texts) -> str:
     """All frames of the step that was taken last."""
     if not reel.steps:
         return waiting_station(t)
+    film = _film(reel.sheets[-1], len(reel.steps[-1].denoised), reel.request)
     words = t("journey.say_video_running", done=len(reel.steps), total=reel.request.num_inference_steps)
-    return station_page(
-        "video", _film(reel.sheets[-1], len(reel.steps[-1].denoised), reel.request, t), html_escape(words), t
-    )
+    return HTML.video("waiting", film, words, t)
 
 
 def film_station(shot: Shot, prompt: str, t: Texts) -> str:
@@ -63,23 +62,17 @@ def film_station(shot: Shot, prompt: str, t: Texts) -> str:
         prompt: as it stands in the bar; the film's own may have a motion word more.
         t: texts.
     """
+    request = shot.trace.request
     frames, _, height, width = shot.trace.steps[-1].latents.shape
-    words = t("journey.say_video", prompt=shot.trace.request.prompt, frames=frames, tokens=height * width)
-    if prompt != shot.trace.request.prompt:
+    words = t("journey.say_video", prompt=request.prompt, frames=frames, tokens=height * width)
+    if prompt != request.prompt:
         words += " " + t("journey.say_video_added", motion=ADDED)
-    return station_page(
-        "video", _film(shot.sheets[-1], shot.count, shot.trace.request, t), html_escape(words), t, "done"
-    )
+    return HTML.video("done", _film(shot.sheets[-1], shot.count, request), words, t)
 
 
-def _film(sheet: str, count: int, request: FilmRequest, t: Texts) -> str:
-    alt = html_escape(t("journey.alt_video", prompt=request.prompt))
-    chosen = sorted({round(i * (count - 1) / (SHOWN - 1)) for i in range(SHOWN)})
-    stills = "".join(f'<i style="--i:{i}"></i>' for i in chosen)
-    return (
-        f'<span class="reel" style="--n:{count};--sheet:url(\'{sheet}\')">'
-        f'<i class="moving" style="--i:0" role="img" aria-label="{alt}"></i>{stills}</span>'
-    )
+def _film(sheet: str, count: int, request: FilmRequest) -> dict[str, Any]:
+    stills = sorted({round(i * (count - 1) / (SHOWN - 1)) for i in range(SHOWN)})
+    return {"sheet": sheet, "count": count, "stills": stills, "prompt": request.prompt}
 
 
 def build_film_row(bar: PromptBar, t: Texts) -> TimeRow:

@@ -13,12 +13,12 @@ from components.runs.queues import FILM
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, html_escape, live_html, one_click_away, tab_frame
+from components.ui.layout import ON_ENTER, live_html, one_click_away, tab_frame
 from components.ui.numbers import short
 from components.video.pair import build_pair, motion_label, wire_pair
 from components.video.run import FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
 from components.video.sheets import FilmReel, Shot
-from components.video.view import finished_view, inside_view, inside_waiting, running_view
+from components.video.view import HTML, finished_view, inside_view, inside_waiting, running_view
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
 from pipelines.video import video
@@ -156,7 +156,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
         ):
             slot.stop()
             ask = t("video.ask", **_cost_words(request, t))
-            yield gr.skip(), gr.skip(), _notice(ask), *(gr.skip(),) * (2 + len(FORMATS)), key, gr.skip()
+            yield gr.skip(), gr.skip(), HTML.notice(ask), *(gr.skip(),) * (2 + len(FORMATS)), key, gr.skip()
             return
         yield from _draw_run(request, shot, slot, t)
 
@@ -218,10 +218,6 @@ def _cost_words(request: FilmRequest, t: Texts) -> dict[str, str]:
     }
 
 
-def _notice(text: str) -> str:
-    return f'<p class="sv-alert" role="alert">{html_escape(text)}</p>'
-
-
 def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
     """What choosing a model says: what it downloads and needs; and how many frames its films have."""
 
@@ -234,7 +230,7 @@ def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
             return "", slider
         request = FilmRequest("a cat", num_inference_steps=steps, model=model).validated()
         words = _cost_words(request, t) | {"download": short(e.download_mb / 1000, t)}
-        return _notice(t("video.cost", **words)), slider
+        return HTML.notice(t("video.cost", **words)), slider
 
     return chosen
 
