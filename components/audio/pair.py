@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 
 from components.audio.run import Made, made_message, make_all, request_of, wait_message
-from components.audio.view import HTML, feed_html, player_html
+from components.audio.view import HTML, feed_html
 from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
@@ -45,19 +45,13 @@ def build_pair_part(t: Texts) -> PairPart:
             scale=0,
             min_width=140,
         )
-    verdict = live_html(
-        "audio/player", "audio-pair-verdict", value=verdict_html(t("audio.pair.before")), script=False
-    )
+    before = verdict_html(t("audio.pair.before"))
+    verdict = live_html("audio/player", "audio-pair-verdict", value=before, script=False)
     with gr.Row(equal_height=False, elem_classes="audio-pair"):
         for player in PLAYERS:
             with gr.Column(min_width=320):
-                live_html(
-                    "audio/player",
-                    player,
-                    t("audio.player.tracks"),
-                    player_html(t, ""),
-                    classes=["audio-small"],
-                )
+                page = HTML.player("", "", t)
+                live_html("audio/player", player, t("audio.player.tracks"), page, classes=["audio-small"])
     feed = live_html("audio/feed", "audio-pair-feed", classes=["sv-sr"])
     return PairPart(start, stop, feed, verdict)
 
@@ -74,8 +68,6 @@ def wire_pair_part(part: PairPart, values: list[Any], prompt_b: gr.Textbox, slot
         part: what `build_pair_part` drew.
         values: components of the request of the first.
         prompt_b: the bar's second prompt.
-        slot: this visitor's.
-        t: texts.
     """
     part.start.click(
         _handler(t), [*values, prompt_b, slot], [part.feed, part.stop, part.verdict],

@@ -9,14 +9,7 @@ from typing import Any
 import numpy as np
 
 from components.audio.run import Made, restored, wait_message
-from components.audio.view import (
-    Frame,
-    codebook_rows,
-    feed_html,
-    guesses_part,
-    seconds_text,
-    sound_part,
-)
+from components.audio.view import Frame, codebook_rows, feed_html, guesses_part, seconds_text, sound_part
 from components.runs.slot import RunSlot
 from components.ui.language import Texts
 from components.ui.numbers import fixed

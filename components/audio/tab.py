@@ -12,7 +12,7 @@ from components.audio.clip import Clip, ClipPart, build_clip_part, open_sent, wi
 from components.audio.pair import build_pair_part, wire_pair_part
 from components.audio.run import Made, example_if_ready, made_message, request_of, show_sound
 from components.audio.speech import show_speech, speech_message
-from components.audio.view import GUESS, HTML, feed_html, guess_html, player_html, sound_part
+from components.audio.view import GUESS, HTML, feed_html, sound_part
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.files import save_wav
 from components.runs.queues import AUDIO
@@ -69,7 +69,6 @@ def build_audio_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
     Args:
         bar: prompt, second prompt and seed come from it.
-        t: texts.
         public: not used, as the endpoint in `API` belongs to no language's page.
     """
     with tab_frame(t, "audio") as tab:
@@ -95,14 +94,13 @@ def _layout(bar: PromptBar, t: Texts) -> _Parts:
         for text in EXAMPLES:
             chip = gr.Button(text, size="sm", elem_classes="sv-chip")
             chip.click(None, outputs=bar.prompt, js=f"() => {text!r}", api_visibility="private")
-    live_html(
-        "audio/player", PLAYER, t("audio.player.tracks"), player_html(t, t("audio.player.waiting"), GUESS)
-    )
+    player = HTML.player(t("audio.player.waiting"), GUESS, t)
+    live_html("audio/player", PLAYER, t("audio.player.tracks"), player)
     feed = live_html("audio/feed", "audio-feed", classes=["sv-sr"])
     with gr.Row(equal_height=False):
         books = _books(t)
     section(t("audio.guess.title"), t("audio.guess.hint"))
-    live_html("audio/guess", GUESS, t("audio.guess.title"), guess_html(t), also=("audio/player",))
+    live_html("audio/guess", GUESS, t("audio.guess.title"), HTML.guess(t), also=("audio/player",))
     section(t("audio.controls_title"), t("audio.controls_hint"))
     with gr.Row():
         controls = _controls(t)

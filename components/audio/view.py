@@ -19,24 +19,6 @@ HTML = templates("audio/view.html")
 GUESS = "audio-guess"  # where the main player shows the chosen cell
 
 
-def player_html(t: Texts, waiting: str, details: str = "") -> str:
-    """An empty player; `player.js` fills it with what the server sends.
-
-    Args:
-        t: texts.
-        waiting: what it says at first; may be empty.
-        details: address of the place that shows the chosen cell; without it, there is none.
-    """
-    texts = {k: t(f"audio.player.{k}") for k in ("play", "pause", "time", "cell")}
-    return HTML.player(texts | {"decimal": t("audio.decimal")}, waiting, details, t)
-
-
-def guess_html(t: Texts) -> str:
-    """Where the main player's chosen cell is shown; `guess.js` fills it."""
-    names = ("prompt", "empty", "guided", "drawn", "rest", "none")
-    return HTML.guess({k: t(f"audio.guess.{k}") for k in names}, t)
-
-
 def feed_html(messages: Sequence[Mapping[str, Any]]) -> str:
     """Messages for players, in the order in which they are to be read."""
     return HTML.feed(messages)

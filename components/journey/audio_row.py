@@ -32,7 +32,6 @@ def running_sound(progress: Progress, t: Texts) -> str:
 
     Args:
         progress: with at least one step.
-        t: texts.
     """
     last = progress.frames[-1]
     books = len(last.chosen)

@@ -70,7 +70,6 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
 
     Args:
         bar: prompt and numbers come from it; the trace is shared with the tabs about pictures.
-        t: texts.
         public: not used, as the endpoint in `API` belongs to no language's page.
 
     Returns:
@@ -80,13 +79,9 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
         reading = live_html("journey/view", "journey-reading", t("journey.reading"), waiting_view(READING, t))
         with gr.Row(elem_classes="journey-actions", equal_height=True):
             start = gr.Button(
-                t("journey.draw"),
-                variant="primary",
-                elem_id="journey-draw",
-                elem_classes=ON_ENTER,
-                scale=0,
+                t("journey.draw"), variant="primary", elem_id="journey-draw", elem_classes=ON_ENTER, scale=0,
                 min_width=320,
-            )
+            )  # fmt: skip
             stop = gr.Button(
                 t("image.stop"), variant="stop", interactive=False, elem_id="journey-stop", scale=0
             )

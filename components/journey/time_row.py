@@ -46,7 +46,6 @@ def build_time_row(
 
     Args:
         bar: whose prompt and seed it takes.
-        t: texts.
         stem: of the tab that its station is a door to, "video" or "audio".
         waiting: what it shows at first.
         fill: draws what it shows; what it raises as an `InputError` is shown as a sentence.

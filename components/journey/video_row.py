@@ -60,7 +60,6 @@ def film_station(shot: Shot, prompt: str, t: Texts) -> str:
     Args:
         shot: of the prompt.
         prompt: as it stands in the bar; the film's own may have a motion word more.
-        t: texts.
     """
     request = shot.trace.request
     frames, _, height, width = shot.trace.steps[-1].latents.shape

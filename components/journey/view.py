@@ -35,7 +35,6 @@ def waiting_view(stems: Sequence[str], t: Texts) -> str:
 
     Args:
         stems: `READING` or `STEERING`.
-        t: texts.
     """
     return HTML.waiting((*READING, *STEERING).index(stems[0]) + 1, stems, t)
 
@@ -99,7 +98,6 @@ def steering_view(
         frames: its pictures so far.
         trace: of the finished run; None while it draws.
         score: CLIP's of its picture; None while it draws.
-        t: texts.
     """
     return HTML.steering(
         "done" if trace else "running", _film(request, frames), _guidance(request, frames, t),

@@ -145,7 +145,6 @@ def wire_pair(parts: PairParts, shot: gr.State, slot: gr.State, t: Texts) -> Cal
         parts: of `build_pair`.
         shot: this visitor's film.
         slot: this visitor's run of films.
-        t: texts.
 
     Returns:
         What draws the pair without a click, once the first film is there.
@@ -218,7 +217,7 @@ def pair_running(lever: str, shot: Shot, reel: FilmReel, t: Texts) -> str:
     ]  # fmt: skip
     films = {"one": [shot.sheets[-1]], "other": reel.sheets[-1:]}
     data = base_data(shot.count, t) | {"films": films, "step": 0}
-    return HTML.pair_running(sides, aspect(shot.trace.steps[-1]), data, t)
+    return HTML.pair(sides, aspect(shot.trace.steps[-1]), data, t)
 
 
 def pair_view(pair: Pair, t: Texts) -> str:
@@ -230,7 +229,7 @@ def pair_view(pair: Pair, t: Texts) -> str:
     ]
     films = {"one": [one.sheets[-1]], "other": [other.sheets[-1]]}
     data = base_data(one.count, t) | {"films": films, "step": 0}
-    return HTML.pair_finished(pair.lever, sides, aspect(one.trace.steps[-1]), _real(one, t), data, t)
+    return HTML.pair(sides, aspect(one.trace.steps[-1]), data, t, pair.lever, _real(one, t))
 
 
 def _side(

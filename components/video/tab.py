@@ -105,7 +105,6 @@ def build_video_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
     Args:
         bar: seed, scale and negative prompt come from it, and its prompt on a click.
-        t: texts.
         public: not used, as the endpoint in `API` belongs to no language's page.
     """
     with tab_frame(t, "video") as tab:

@@ -34,19 +34,17 @@ def base_data(count: int, t: Texts) -> dict[str, Any]:
 def facts(request: FilmRequest, t: Texts) -> list[tuple[str, str]]:
     """What a film was asked for: the key of each fact's name, and the fact."""
     quoted = "“{}”" if t.language == "en" else "„{}“"
-    rows = [("prompt", quoted.format(request.prompt))]
-    rows += [
+    later = [
         ("later", f"{quoted.format(text)} ({t('video.from_frame', frame=frame + 1)})")
         for frame, text in request.later
     ]
-    if request.negative_prompt:
-        rows.append(("negative", request.negative_prompt))
-    rows += [
+    negative = [("negative", request.negative_prompt)] if request.negative_prompt else []
+    return [
+        ("prompt", quoted.format(request.prompt)), *later, *negative,
         ("seed", str(request.seed)), ("steps", str(request.num_inference_steps)),
         ("scale", short(request.guidance_scale, t)), ("frames", str(request.num_frames)),
         ("model", models.entry(request.model).title),
     ]  # fmt: skip
-    return rows
 
 
 def measured(measures: FilmMeasures, t: Texts) -> dict[str, str]:
@@ -71,20 +69,20 @@ def running_view(reel: FilmReel, t: Texts) -> str:
         return HTML.waiting(rows, t)
     last = reel.steps[-1]
     data = base_data(len(last.denoised), t) | {"films": {"main": [reel.sheets[-1]]}, "step": 0}
-    return HTML.running(last, rows, aspect(last), data, t)
+    return HTML.film("running", last, rows, aspect(last), data, t)
 
 
 def finished_view(shot: Shot, remark: str, t: Texts) -> str:
     """The film to play and to scrub through; `remark`, a sentence about this run, may be empty."""
-    trace = shot.trace
+    trace, last = shot.trace, shot.trace.steps[-1]
     data = base_data(shot.count, t) | {
         "films": {"main": list(shot.sheets)},
         "step": len(trace.steps) - 1,
         "times": [t("video.noise_level", timestep=step.timestep) for step in trace.steps],
         "link": "main",
     }
-    numbers = measured(shot.measures, t)
-    return HTML.finished(trace, facts(trace.request, t), aspect(trace.steps[-1]), numbers, remark, data, t)
+    state, rows = "done" if trace.whole else "stopped", facts(trace.request, t)
+    return HTML.film(state, last, rows, aspect(last), data, t, measured(shot.measures, t), remark)
 
 
 def inside_view(shot: Shot, t: Texts) -> str:

@@ -16,7 +16,7 @@ from components.audio import clip as audio_clip
 from components.audio import pair as audio_pair
 from components.audio import tab
 from components.audio.run import Made, Progress, compute_sound, made_message, make_all, request_of, show_sound
-from components.audio.view import HTML, code_colours, guess_html, player_html
+from components.audio.view import HTML, code_colours
 from components.journey.audio_row import sound_station, waiting_sound
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
@@ -192,7 +192,7 @@ def test_what_visitors_type_stays_text(made: Made) -> None:
 
 @pytest.mark.parametrize("t", [EN, DE])
 def test_the_pages_parts_are_there_in_both_languages(t, made: Made) -> None:
-    page = player_html(t, "", "x") + guess_html(t)
+    page = HTML.player("", "x", t) + HTML.guess(t)
     for name in ("play", "time", "status", "tracks", "grid", "rows", "looks", "words", "wave", "pitches",
                  "head", "silent", "cell", "loupe", "bars", "rest"):  # fmt: skip
         assert f"data-{name}" in page, name
