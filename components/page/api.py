@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 # model waits its turn.
 _STEPPED = {
     "generate_image",
+    "generate_video",
     "generate_film",
     "guidance_sweep",
     "cross_attention",

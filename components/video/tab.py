@@ -234,7 +234,7 @@ def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
     return chosen
 
 
-def generate_film(
+def generate_video(
     prompt: str = FIRST_PROMPT,
     later: list[list[int | str]] | None = None,
     negative_prompt: str = "",
@@ -287,4 +287,7 @@ def generate_film(
     }
 
 
-API: dict[str, Callable[..., Any]] = {"generate_film": generate_film}
+API: dict[str, Callable[..., Any]] = {
+    "generate_video": generate_video,
+    "generate_film": generate_video,  # its name before, for programs that know it
+}

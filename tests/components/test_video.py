@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from components.journey import video_row as journey_film
+from components.page.api import register
 from components.runs import files
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
@@ -183,7 +184,7 @@ def test_files_are_written_once_and_off_the_event_loop(shot: Shot, monkeypatch, 
     assert Path(answer["data"][0]).suffix == ".mp4"
     paths = [Path(files.save_film(shot.trace, kind)) for kind in FORMATS]
     assert [p.suffix[1:] for p in paths] == list(FORMATS) and all(p.is_relative_to(tmp_path) for p in paths)
-    assert not asyncio.iscoroutinefunction(tab.generate_film)
+    assert not asyncio.iscoroutinefunction(tab.generate_video)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,7 @@ def test_opening_the_tab_leaves_the_stop_button_to_the_run(shot: Shot, monkeypat
 
 def test_the_endpoint_answers_with_a_file_and_its_numbers(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    file, told = tab.generate_film(
+    file, told = tab.generate_video(
         "A dog falls.", later=[[2, "A red car."]], num_inference_steps=2, num_frames=4, format="webp"
     )
     assert Path(file.path).suffix == ".webp" and file.mime_type == "image/webp"
@@ -264,14 +265,23 @@ def test_the_endpoint_answers_with_a_file_and_its_numbers(monkeypatch, tmp_path:
     again = FilmRequest(**told["parameters"]).validated()
     assert again.later == ((2, "A red car."),)
     assert (
-        tab.generate_film("A dog.", num_inference_steps=1, num_frames=2, motion=False)[1]["attention"] == []
+        tab.generate_video("A dog.", num_inference_steps=1, num_frames=2, motion=False)[1]["attention"] == []
     )
     for change, key in (
         ({"num_frames": 0}, "frames_range"), ({"num_frames": 500}, "frames_range"),
         ({"format": "avi"}, "film_format_unknown"), ({"later": [[3, "a"], [1, "b"]]}, "schedule_order"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=key):
-            tab.generate_film(**change)
+            tab.generate_video(**change)
+
+
+def test_the_endpoint_is_still_found_under_its_name_before() -> None:
+    with gr.Blocks() as demo:
+        register(tab.API)
+    named = demo.get_api_info()["named_endpoints"]
+    assert named["/generate_film"] == named["/generate_video"]
+    queues = {f.api_name: (f.concurrency_id, f.concurrency_limit) for f in demo.fns.values()}
+    assert queues["generate_film"] == queues["generate_video"]
 
 
 def test_a_full_disk_reaches_the_visitor_as_a_sentence(shot: Shot, monkeypatch, tmp_path: Path) -> None:
