@@ -21,7 +21,7 @@ from pipelines.serving import models
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class AudioClip:
     """A clip that one visitor brought.
 
     Attributes:
@@ -51,14 +51,14 @@ class ClipPart:
     clip: gr.State
 
 
-def open_sent(file: Any, model: str) -> Clip:
+def open_sent(file: Any, model: str) -> AudioClip:
     """A clip out of a file that was sent.
 
     Raises:
         InputError: `clip_not_uploaded`, and those of `open_clip`.
     """
     rate = models.load(model).sample_rate
-    return Clip(sounds.open_clip(uploaded(file, "clip_not_uploaded"), rate), rate, model)
+    return AudioClip(sounds.open_clip(uploaded(file, "clip_not_uploaded"), rate), rate, model)
 
 
 def build_clip_part(t: Texts) -> ClipPart:
@@ -83,7 +83,7 @@ def wire_clip_part(part: ClipPart, model: gr.Dropdown, t: Texts) -> None:
 
 
 def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    def ready(clip: Clip, key: str, **values: object) -> tuple[Any, ...]:
+    def ready(clip: AudioClip, key: str, **values: object) -> tuple[Any, ...]:
         seconds = fixed(len(clip.samples) / clip.sample_rate, t, 1)
         return HTML.clip_status(t(key, seconds=seconds, **values)), gr.update(interactive=True), clip
 
@@ -95,6 +95,6 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def drawn(model: str) -> Any:
         rate = models.load(model).sample_rate
         samples, caption = sounds.world_clip(random.getrandbits(32), rate)
-        return ready(Clip(samples, rate, model), "audio.clip.ready_world", caption=caption)
+        return ready(AudioClip(samples, rate, model), "audio.clip.ready_world", caption=caption)
 
     return sent, drawn

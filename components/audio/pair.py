@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.audio.run import Made, made_message, make_all, request_of, wait_message
+from components.audio.run import AudioResult, made_message, make_all, request_of, wait_message
 from components.audio.view import HTML, feed_html
 from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
@@ -120,12 +120,12 @@ def pair_run(request: AudioRequest, prompt_b: str, slot: RunSlot, t: Texts) -> I
     yield feed_html(messages), gr.update(interactive=False), verdict_html(_verdict(made, t))
 
 
-def same_codes(a: Made, b: Made) -> float:
+def same_codes(a: AudioResult, b: AudioResult) -> float:
     """Share of codes that two sounds have in common at the same place, 0..1."""
     return float(np.mean(a.sound.codes == b.sound.codes))
 
 
-def _verdict(made: list[Made], t: Texts) -> str:
+def _verdict(made: list[AudioResult], t: Texts) -> str:
     first, other_prompt, other_seed = made
     shares = [fixed(100 * same_codes(first, other), t, 1) for other in (other_prompt, other_seed)]
     return t("audio.pair.verdict", prompt=shares[0], seed=shares[1], count=first.sound.codes.size)

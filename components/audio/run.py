@@ -12,12 +12,12 @@ import numpy as np
 
 from components.audio.view import (
     Frame,
+    audio_part,
     codebook_rows,
     feed_html,
     guesses_part,
     looks_part,
     seconds_text,
-    sound_part,
 )
 from components.page.prompt_bar import BarValues
 from components.runs.slot import Run, RunSlot
@@ -34,7 +34,7 @@ _AGAIN = 3  # chunks that a message repeats, should the browser have skipped one
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class AudioResult:
     """A sound as the page keeps it for a visitor.
 
     Attributes:
@@ -55,7 +55,7 @@ class Made:
 
 
 @dataclass(eq=False)
-class Progress:
+class LiveAudio:
     """A run as it grows.
 
     Attributes:
@@ -112,25 +112,25 @@ class Progress:
         text = t("audio.making", step=done, total=self.frames[-1].total)
         return {
             **frame.facts(), **guesses_part(start + steps, self.guesses[steps:]),
-            **sound_part(frame.sample_rate, frame.frame_rate, self.samples(), begin), "kind": "live",
+            **audio_part(frame.sample_rate, frame.frame_rate, self.samples(), begin), "kind": "live",
             "text": text,
         }  # fmt: skip
 
-    def made(self) -> Made:
+    def made(self) -> AudioResult:
         """What came of it."""
         sound = audio.finish(self.request, self.frames, self.given)
-        return Made(sound, tuple(self.guesses), look_inside(sound), self.id, self.whole)
+        return AudioResult(sound, tuple(self.guesses), look_inside(sound), self.id, self.whole)
 
 
 def frame_of(
-    request: AudioRequest, steps: int, given: np.ndarray | None, run: "Progress | Made", t: Texts,
+    request: AudioRequest, steps: int, given: np.ndarray | None, run: "LiveAudio | AudioResult", t: Texts,
     player: str = "", play: bool = False,
 ) -> Frame:  # fmt: skip
     """What all messages about a run say."""
     loaded = models.load(request.model)
     books = loaded.codebooks
     names, hints = codebook_rows(books, t)
-    if isinstance(run, Progress):
+    if isinstance(run, LiveAudio):
         player, play = run.player, run.play
     none = np.zeros((books, 0), int)
     return Frame(
@@ -139,7 +139,9 @@ def frame_of(
     )  # fmt: skip
 
 
-def made_message(made: Made, player: str, t: Texts, play: bool = False, text: str = "") -> dict[str, Any]:
+def made_message(
+    made: AudioResult, player: str, t: Texts, play: bool = False, text: str = ""
+) -> dict[str, Any]:
     """All of a sound for a player.
 
     Args:
@@ -156,13 +158,13 @@ def made_message(made: Made, player: str, t: Texts, play: bool = False, text: st
     guesses = made.guesses[: max(0, steps - sound.given)]
     return {
         **frame.facts(), **guesses_part(sound.given, guesses),
-        **sound_part(sound.sample_rate, sound.frame_rate, sound.samples),
+        **audio_part(sound.sample_rate, sound.frame_rate, sound.samples),
         **looks_part(made.looks, t), "kind": "done" if made.whole else "stopped",
         "text": text or made_text(made, t),
     }  # fmt: skip
 
 
-def made_text(made: Made, t: Texts) -> str:
+def made_text(made: AudioResult, t: Texts) -> str:
     """A sentence about a sound."""
     r, given = made.sound.request, made.sound.given
     key = "audio.made" if made.whole else "audio.stopped"
@@ -189,14 +191,14 @@ def example_request() -> AudioRequest:
 
 
 @lru_cache(maxsize=1)
-def compute_example_sound() -> Made:
+def compute_example_audio() -> AudioResult:
     """Make the first example; the app does so once after start, and all visitors see that run."""
-    made = compute_sound(example_request(), RunSlot())
+    made = compute_audio(example_request(), RunSlot())
     assert made is not None  # nobody else has the slot
     return made
 
 
-def grow_sound(request: AudioRequest, slot: RunSlot) -> Iterator[Progress]:
+def grow_audio(request: AudioRequest, slot: RunSlot) -> Iterator[LiveAudio]:
     """Make a sound; whoever stops listening stops the run, too.
 
     Args:
@@ -207,7 +209,7 @@ def grow_sound(request: AudioRequest, slot: RunSlot) -> Iterator[Progress]:
         The run as it grows, whenever there is more of it to hear; nothing more once another run has taken
         this one's place.
     """
-    run, progress = slot.begin(), Progress(request, None, "", False)
+    run, progress = slot.begin(), LiveAudio(request, None, "", False)
     try:
         for audible in progress.grow(run):
             if audible:
@@ -216,16 +218,16 @@ def grow_sound(request: AudioRequest, slot: RunSlot) -> Iterator[Progress]:
         run.finished = True
 
 
-def compute_sound(request: AudioRequest, slot: RunSlot) -> Made | None:
+def compute_audio(request: AudioRequest, slot: RunSlot) -> AudioResult | None:
     """Make a sound at once; None if another run has taken its place."""
-    last = deque(grow_sound(request, slot), maxlen=1)
+    last = deque(grow_audio(request, slot), maxlen=1)
     return last[0].made() if last and last[0].whole else None
 
 
-def example_if_ready(request: AudioRequest) -> Made | None:
+def example_if_ready(request: AudioRequest) -> AudioResult | None:
     """The first example, if this is it and it has been computed."""
-    ready = compute_example_sound.cache_info().currsize
-    return compute_example_sound() if ready and request == example_request() else None
+    ready = compute_example_audio.cache_info().currsize
+    return compute_example_audio() if ready and request == example_request() else None
 
 
 def wait_message(player: str, text: str) -> dict[str, Any]:
@@ -233,10 +235,10 @@ def wait_message(player: str, text: str) -> dict[str, Any]:
     return {"kind": "wait", "player": player, "text": text}
 
 
-def show_sound(
-    request: AudioRequest, given: np.ndarray | None, before: Made | None, slot: RunSlot, player: str,
+def show_audio(
+    request: AudioRequest, given: np.ndarray | None, before: AudioResult | None, slot: RunSlot, player: str,
     t: Texts, play: bool = True,
-) -> Iterator[tuple[str, Made | None, bool]]:  # fmt: skip
+) -> Iterator[tuple[str, AudioResult | None, bool]]:  # fmt: skip
     """Make a sound for one visitor, heard and seen while it is made.
 
     Args:
@@ -253,7 +255,7 @@ def show_sound(
         run has taken this one's place.
     """
     run = slot.begin(player)
-    progress = Progress(request, given, player, play)
+    progress = LiveAudio(request, given, player, play)
     last = before
     try:
         yield feed_html([wait_message(player, t("audio.reading"))]), None, True
@@ -277,7 +279,7 @@ def show_sound(
             yield feed_html([made_message(last, player, t, play)]), last, False
 
 
-def restored(before: Made | None, player: str, t: Texts) -> str:
+def restored(before: AudioResult | None, player: str, t: Texts) -> str:
     """What a player showed before a run of which nothing came; one in levels has to be opened anew."""
     if before is None or before.level is not None:
         return feed_html([wait_message(player, t("audio.nothing"))])
@@ -286,14 +288,14 @@ def restored(before: Made | None, player: str, t: Texts) -> str:
 
 def make_all(
     requests: Sequence[AudioRequest], slot: RunSlot, place: str
-) -> Iterator[tuple[int, int, list[Made] | None]]:
+) -> Iterator[tuple[int, int, list[AudioResult] | None]]:
     """Make several sounds in turn for one visitor.
 
     Yields:
         Steps done and steps in all; the sounds with the last.
     """
     run = slot.begin(place)
-    runs = [Progress(r, None, place, False) for r in requests]
+    runs = [LiveAudio(r, None, place, False) for r in requests]
     done = 0
     try:
         for progress in runs:

@@ -69,7 +69,7 @@ class Frame:
 
 
 def code_colours(codes: np.ndarray) -> np.ndarray:
-    """The colours that `audio.js` gives to codes: OKLCH 0.7 0.13, hues a golden angle apart.
+    """The colours that `player.js` gives to codes: OKLCH 0.7 0.13, hues a golden angle apart.
 
     Args:
         codes: int, any shape.
@@ -114,7 +114,7 @@ def guesses_part(step: int, guesses: Sequence[Guess]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def sound_part(sample_rate: int, frame_rate: int, samples: np.ndarray, begin: int = 0) -> dict[str, Any]:
+def audio_part(sample_rate: int, frame_rate: int, samples: np.ndarray, begin: int = 0) -> dict[str, Any]:
     """The sound from a sample on, loud parts limited, and its pitches.
 
     Args:

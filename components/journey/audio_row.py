@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.audio.run import Made, Progress, example_if_ready, grow_sound
+from components.audio.run import AudioResult, LiveAudio, example_if_ready, grow_audio
 from components.audio.view import code_colours, seconds_text
 from components.journey.time_row import TimeRow, build_time_row
 from components.journey.view import HTML
@@ -22,12 +22,12 @@ from pipelines.serving import models
 _HIGH = 60  # px of the wave
 
 
-def waiting_sound(t: Texts) -> str:
+def waiting_audio(t: Texts) -> str:
     """The station before anything is heard."""
     return HTML.audio("waiting", None, "…", t)
 
 
-def running_sound(progress: Progress, t: Texts) -> str:
+def running_audio(progress: LiveAudio, t: Texts) -> str:
     """The station while its sound is made, as wide as it will be: what there is fills it from the left.
 
     Args:
@@ -46,7 +46,7 @@ def running_sound(progress: Progress, t: Texts) -> str:
     return HTML.audio("waiting", _drawn(colours, np.pad(heard, (0, ahead))), words, t)
 
 
-def sound_station(made: Made, t: Texts) -> str:
+def audio_station(made: AudioResult, t: Texts) -> str:
     """The station with a sound."""
     sound = made.sound
     books, frames = sound.codes.shape
@@ -80,7 +80,7 @@ def _wave_uri(samples: np.ndarray) -> str:
     return encode_exactly(Image.fromarray(rgba, "RGBA"))
 
 
-def build_sound_row(bar: PromptBar, t: Texts) -> TimeRow:
+def build_audio_row(bar: PromptBar, t: Texts) -> TimeRow:
     """Draw the row."""
 
     def fill(prompt: str, seed: int, slot: RunSlot) -> Iterator[Any]:
@@ -88,10 +88,10 @@ def build_sound_row(bar: PromptBar, t: Texts) -> TimeRow:
         request = AudioRequest(prompt, seed).validated()
         made = example_if_ready(request)
         if made is not None:
-            yield sound_station(made, t)
+            yield audio_station(made, t)
             return
-        yield waiting_sound(t)
-        for progress in grow_sound(request, slot):
-            yield sound_station(progress.made(), t) if progress.whole else running_sound(progress, t)
+        yield waiting_audio(t)
+        for progress in grow_audio(request, slot):
+            yield audio_station(progress.made(), t) if progress.whole else running_audio(progress, t)
 
-    return build_time_row(bar, t, "audio", waiting_sound(t), fill, AUDIO)
+    return build_time_row(bar, t, "audio", waiting_audio(t), fill, AUDIO)

@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from components.journey.audio_row import build_sound_row
+from components.journey.audio_row import build_audio_row
 from components.journey.time_row import TimeRow
-from components.journey.video_row import build_film_row
+from components.journey.video_row import build_video_row
 from components.journey.view import HTML, READING, STEERING, reading_view, steering_view, waiting_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar, run_values, values_from_query
@@ -88,7 +88,7 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
         steering = live_html(
             "journey/view", "journey-steering", t("journey.steering"), waiting_view(STEERING, t)
         )
-        lasting = (build_film_row(bar, t), build_sound_row(bar, t))
+        lasting = (build_video_row(bar, t), build_audio_row(bar, t))
     read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
     draw_inputs = bar.run_inputs
     outputs = [steering, stop, bar.trace]

@@ -14,8 +14,8 @@ from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
 from components.ui.numbers import fixed
-from components.video.run import example_shot, film_run
-from components.video.sheets import FilmReel, Shot, heat_sheet
+from components.video.run import example_video, video_run
+from components.video.sheets import LiveVideo, VideoResult, heat_sheet
 from components.video.view import HTML, aspect, base_data, measured
 from pipelines.serving import models
 from pipelines.serving.errors import InputError
@@ -52,8 +52,8 @@ class Pair:
     """Two films and what makes the difference."""
 
     lever: str
-    one: Shot
-    other: Shot
+    one: VideoResult
+    other: VideoResult
 
 
 def other_request(request: FilmRequest, lever: str, motion: str, later: str, frame: int) -> FilmRequest:
@@ -138,12 +138,12 @@ def waiting_html(t: Texts) -> str:
     return HTML.pair_waiting(t)
 
 
-def wire_pair(parts: PairParts, shot: gr.State, slot: gr.State, t: Texts) -> Callable[..., Iterator[Any]]:
+def wire_pair(parts: PairParts, result: gr.State, slot: gr.State, t: Texts) -> Callable[..., Iterator[Any]]:
     """Wire the section.
 
     Args:
         parts: of `build_pair`.
-        shot: this visitor's film.
+        result: this visitor's film.
         slot: this visitor's run of films.
 
     Returns:
@@ -157,67 +157,67 @@ def wire_pair(parts: PairParts, shot: gr.State, slot: gr.State, t: Texts) -> Cal
         )  # fmt: skip
 
     @explained(t)
-    def compare(lever: str, motion: str, later: str, frame: int, shot: Shot | None, slot: RunSlot,
+    def compare(lever: str, motion: str, later: str, frame: int, result: VideoResult | None, slot: RunSlot,
                 pair: Pair | None) -> Iterator[Any]:  # fmt: skip
-        yield from pair_run(lever, motion, later, frame, shot, slot, pair, t)
+        yield from pair_run(lever, motion, later, frame, result, slot, pair, t)
 
-    inputs = [parts.lever, parts.motion, parts.later, parts.frame, shot, slot, parts.pair]
+    inputs = [parts.lever, parts.motion, parts.later, parts.frame, result, slot, parts.pair]
     outputs = [parts.view, parts.stop, parts.pair]
     parts.lever.change(levers, parts.lever, [parts.motion, parts.later, parts.frame], queue=False,
                        api_visibility="private")  # fmt: skip
     parts.draw.click(compare, inputs, outputs, trigger_mode="multiple", **FILM)
     parts.stop.click(lambda s: s.stop(), slot, queue=False, api_visibility="private")
 
-    def first(lever: str, motion: str, later: str, frame: int, shot: Shot | None, slot: RunSlot,
+    def first(lever: str, motion: str, later: str, frame: int, result: VideoResult | None, slot: RunSlot,
               pair: Pair | None) -> Iterator[Any]:  # fmt: skip
-        if pair is not None or shot is None or slot.busy:
+        if pair is not None or result is None or slot.busy:
             yield (gr.skip(),) * 3
         else:
-            yield from pair_run(lever, motion, later, frame, shot, slot, pair, t)
+            yield from pair_run(lever, motion, later, frame, result, slot, pair, t)
 
     return explained(t)(first)
 
 
 def pair_run(
-    lever: str, motion: str, later: str, frame: int, shot: Shot | None, slot: RunSlot, before: Pair | None,
-    t: Texts,
+    lever: str, motion: str, later: str, frame: int, result: VideoResult | None, slot: RunSlot,
+    before: Pair | None, t: Texts,
 ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     """Draw the other film, showing it beside the first as it comes.
 
     Yields:
         Values for the view, the stop button and the pair.
     """
-    if shot is None:
+    if result is None:
         raise InputError("film_missing")
-    request = other_request(shot.trace.request, lever, motion, later, frame)
-    if (ready := example_shot(request)) is not None:
-        pair = Pair(lever, shot, ready)
+    request = other_request(result.trace.request, lever, motion, later, frame)
+    if (ready := example_video(request)) is not None:
+        pair = Pair(lever, result, ready)
         yield pair_view(pair, t), gr.update(interactive=False), pair
         return
 
-    def running(reel: FilmReel) -> tuple[Any, ...]:
-        return pair_running(lever, shot, reel, t), gr.update(interactive=True), gr.skip()
+    def running(live: LiveVideo) -> tuple[Any, ...]:
+        return pair_running(lever, result, live, t), gr.update(interactive=True), gr.skip()
 
-    def finished(other: Shot) -> tuple[Any, ...]:
-        pair = Pair(lever, shot, other)
+    def finished(other: VideoResult) -> tuple[Any, ...]:
+        pair = Pair(lever, result, other)
         return pair_view(pair, t), gr.update(interactive=False), pair
 
     def restored() -> tuple[Any, ...]:
         page = pair_view(before, t) if before else waiting_html(t)
         return page, gr.update(interactive=False), gr.skip()
 
-    yield from film_run(request, slot, running, finished, restored)
+    yield from video_run(request, slot, running, finished, restored)
 
 
-def pair_running(lever: str, shot: Shot, reel: FilmReel, t: Texts) -> str:
+def pair_running(lever: str, result: VideoResult, live: LiveVideo, t: Texts) -> str:
     """The finished film beside the one that is being drawn."""
-    said = t("video.step_of", step=len(reel.steps), total=reel.request.num_inference_steps)
+    said = t("video.step_of", step=len(live.steps), total=live.request.num_inference_steps)
     sides = [
-        _side("one", "one", shot.trace.request, t), _side("other", lever, reel.request, t, progress=said),
+        _side("one", "one", result.trace.request, t), _side("other", lever, live.request, t, progress=said),
     ]  # fmt: skip
-    films = {"one": [shot.sheets[-1]], "other": reel.sheets[-1:]}
-    data = base_data(shot.count, t) | {"films": films, "step": 0}
-    return HTML.pair(sides, aspect(shot.trace.steps[-1]), data, t)
+    films = {"one": [result.sheets[-1]], "other": live.sheets[-1:]}
+    data = base_data(result.count, t) | {"films": films, "step": 0}
+    return HTML.pair(sides, aspect(result.trace.steps[-1]), data, t)
 
 
 def pair_view(pair: Pair, t: Texts) -> str:
@@ -248,11 +248,11 @@ def _side(
     }
 
 
-def _real(shot: Shot, t: Texts) -> str:
+def _real(result: VideoResult, t: Texts) -> str:
     """What films that the world draws itself reach with this motion, beside which a model's can be judged."""
-    if models.entry(shot.trace.request.model).family != "classroom":
+    if models.entry(result.trace.request.model).family != "classroom":
         return ""
-    motion = said_motion(shot.trace.request.prompt)
+    motion = said_motion(result.trace.request.prompt)
     consistency, speed = _real_numbers(motion)
     name = MOTION_WORDS[motion][0] if motion else t("video.nothing_moves")
     return t("video.real", motion=name, consistency=fixed(consistency, t), speed=fixed(speed, t, 1))

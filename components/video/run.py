@@ -10,7 +10,7 @@ from typing import Any
 
 from components.page.prompt_bar import BarValues
 from components.runs.slot import PACE, RunSlot
-from components.video.sheets import FilmReel, Shot
+from components.video.sheets import LiveVideo, VideoResult
 from pipelines.serving import models
 from pipelines.video import video
 from pipelines.video.video import FilmRequest
@@ -28,35 +28,35 @@ def first_request() -> FilmRequest:
     ).validated()  # fmt: skip
 
 
-def shot_of(request: FilmRequest) -> Shot:
+def draw_video(request: FilmRequest) -> VideoResult:
     """Draw a film to its end."""
-    reel = FilmReel(request)
+    live = LiveVideo(request)
     for step in video.generate(request):
-        reel.add(step)
-    return reel.shot()
+        live.add(step)
+    return live.result()
 
 
 @lru_cache(maxsize=2)
-def compute_example_film(motion: bool) -> Shot:
+def compute_example_video(motion: bool) -> VideoResult:
     """The tab's first film, with and without attention between frames; drawn once after start."""
-    return shot_of(replace(first_request(), motion=motion))
+    return draw_video(replace(first_request(), motion=motion))
 
 
-def example_shot(request: FilmRequest) -> Shot | None:
+def example_video(request: FilmRequest) -> VideoResult | None:
     """One of the first two films, if this is it and it has been drawn.
 
     The cache is only asked when both are there, since asking it draws what is not.
     """
-    if compute_example_film.cache_info().currsize < 2:
+    if compute_example_video.cache_info().currsize < 2:
         return None
-    return next((s for s in map(compute_example_film, (True, False)) if s.trace.request == request), None)
+    return next((s for s in map(compute_example_video, (True, False)) if s.trace.request == request), None)
 
 
-def film_run(
+def video_run(
     request: FilmRequest,
     slot: RunSlot,
-    running: Callable[[FilmReel], tuple[Any, ...]],
-    finished: Callable[[Shot], tuple[Any, ...]],
+    running: Callable[[LiveVideo], tuple[Any, ...]],
+    finished: Callable[[VideoResult], tuple[Any, ...]],
     restored: Callable[[], tuple[Any, ...]],
 ) -> Iterator[tuple[Any, ...]]:
     """Draw a film for one visitor, showing all frames at every step.
@@ -71,18 +71,18 @@ def film_run(
     Yields:
         Values for the outputs; nothing more once another run has taken this one's place.
     """
-    run, reel, shown = slot.begin(), FilmReel(request), -math.inf
-    yield running(reel)
+    run, live, shown = slot.begin(), LiveVideo(request), -math.inf
+    yield running(live)
     try:
         with closing(run.follow(video.generate(request))) as arriving:
             for step in arriving:
-                reel.add(step)
+                live.add(step)
                 if time.monotonic() - shown >= PACE and not run.ended:
-                    yield running(reel)
+                    yield running(live)
                     shown = time.monotonic()
         if run.superseded:
             return
-        last = finished(reel.shot()) if reel.steps else restored()
+        last = finished(live.result()) if live.steps else restored()
     except Exception:
         yield restored()
         raise

@@ -10,7 +10,7 @@ from components.runs.frames import encode_exactly
 from components.ui.language import Texts
 from components.ui.numbers import fixed, short
 from components.ui.templates import templates
-from components.video.sheets import FilmReel, Shot, heat_sheet, sheet
+from components.video.sheets import LiveVideo, VideoResult, heat_sheet, sheet
 from pipelines.serving import models
 from pipelines.video.measures import FilmMeasures
 from pipelines.video.tokens import FilmTokens, central_token, colours_of, film_tokens, grid_like
@@ -62,34 +62,34 @@ def aspect(step: FilmStep) -> str:
     return f"{width / height:.4f}"
 
 
-def running_view(reel: FilmReel, t: Texts) -> str:
+def running_view(live: LiveVideo, t: Texts) -> str:
     """All frames at the step that has just been taken; the player plays what there is."""
-    rows = facts(reel.request, t)
-    if not reel.steps:
+    rows = facts(live.request, t)
+    if not live.steps:
         return HTML.waiting(rows, t)
-    last = reel.steps[-1]
-    data = base_data(len(last.denoised), t) | {"films": {"main": [reel.sheets[-1]]}, "step": 0}
+    last = live.steps[-1]
+    data = base_data(len(last.denoised), t) | {"films": {"main": [live.sheets[-1]]}, "step": 0}
     return HTML.film("running", last, rows, aspect(last), data, t)
 
 
-def finished_view(shot: Shot, remark: str, t: Texts) -> str:
+def finished_view(result: VideoResult, remark: str, t: Texts) -> str:
     """The film to play and to scrub through; `remark`, a sentence about this run, may be empty."""
-    trace, last = shot.trace, shot.trace.steps[-1]
-    data = base_data(shot.count, t) | {
-        "films": {"main": list(shot.sheets)},
+    trace, last = result.trace, result.trace.steps[-1]
+    data = base_data(result.count, t) | {
+        "films": {"main": list(result.sheets)},
         "step": len(trace.steps) - 1,
         "times": [t("video.noise_level", timestep=step.timestep) for step in trace.steps],
         "link": "main",
     }
     state, rows = "done" if trace.whole else "stopped", facts(trace.request, t)
-    return HTML.film(state, last, rows, aspect(last), data, t, measured(shot.measures, t), remark)
+    return HTML.film(state, last, rows, aspect(last), data, t, measured(result.measures, t), remark)
 
 
-def inside_view(shot: Shot, t: Texts) -> str:
+def inside_view(result: VideoResult, t: Texts) -> str:
     """The tokens of a film, and how its frames look at each other; follows the sliders of its film."""
-    steps, tokens = shot.trace.steps, film_tokens(shot.trace)
+    steps, tokens = result.trace.steps, film_tokens(result.trace)
     films = {"latents": _latent_sheets(steps, tokens)}
-    data = base_data(shot.count, t) | {"films": films, "step": len(steps) - 1, "link": "main"}
+    data = base_data(result.count, t) | {"films": films, "step": len(steps) - 1, "link": "main"}
     data |= _token_data(tokens)
     data["words"]["looks"] = t("video.looks" if tokens.same_place else "video.looks_all")
     blocks, limit = [], 0.0
