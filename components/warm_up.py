@@ -5,13 +5,13 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from components.audio.run import compute_example_sound
+from components.audio.run import compute_example_audio
 from components.control_vector.blend import compute_example_strip
 from components.guidance.sweep import compute_example_sweep
-from components.journey.video_row import compute_example_station
+from components.journey.video_row import compute_station_video
 from components.page.picture_tabs import compute_example
 from components.prompt_lab.tab import compute_example_variants
-from components.video.run import compute_example_film
+from components.video.run import compute_example_video
 from pipelines.clip import embeddings
 from pipelines.serving import catalogue
 from pipelines.serving.compute import patiently, wait_until_quiet
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 WARM_UP: tuple[Callable[[], object], ...] = (
     compute_example,
     lambda: embeddings.warm_up(catalogue.default_id("clip")),
-    compute_example_sound,
+    compute_example_audio,
     compute_example_sweep,
     compute_example_strip,
     compute_example_variants,
-    compute_example_station,
-    partial(compute_example_film, True),
-    partial(compute_example_film, False),
+    compute_station_video,
+    partial(compute_example_video, True),
+    partial(compute_example_video, False),
 )
 
 

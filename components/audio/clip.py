@@ -8,10 +8,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from components.audio.view import HTML
 from components.runs.queues import AUDIO
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import html_escape, live_html, section
+from components.ui.layout import live_html, section
 from components.ui.numbers import fixed
 from components.ui.uploads import uploaded
 from pipelines.audio import audio
@@ -20,7 +21,7 @@ from pipelines.audio.audio import audio_model
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class AudioClip:
     """A clip that one visitor brought.
 
     Attributes:
@@ -50,44 +51,27 @@ class ClipPart:
     clip: gr.State
 
 
-def open_sent(file: Any, model: str) -> Clip:
+def open_sent(file: Any, model: str) -> AudioClip:
     """A clip out of a file that was sent.
 
     Raises:
         InputError: `clip_not_uploaded`, and those of `open_clip`.
     """
     rate = audio_model(model).sample_rate
-    return Clip(sounds.open_clip(uploaded(file, "clip_not_uploaded"), rate), rate, model)
-
-
-def sources_html(t: Texts) -> str:
-    """Where clips come from: a field to drop or paste one on, a file dialogue, the microphone."""
-    said = {k: html_escape(t(f"audio.clip.{k}")) for k in
-            ("drop", "choose", "record", "recording", "no_microphone", "nothing", "failed")}  # fmt: skip
-    return (
-        f'<div class="drop" data-drop data-failed="{said["failed"]}" data-refused="{said["no_microphone"]}" '
-        f'data-nothing="{said["nothing"]}" '
-        f'data-record="{said["record"]}" data-recording="{said["recording"]}"><p>{said["drop"]}</p>'
-        f'<label class="pick">{said["choose"]}<input type="file" class="sv-sr" '
-        f'accept="audio/*,.wav,.flac,.ogg,.mp3,.aiff"></label>'
-        f'<button type="button" class="pick" data-microphone aria-pressed="false">{said["record"]}</button>'
-        f'<p class="said" role="status"></p></div>'
-    )
+    return AudioClip(sounds.open_clip(uploaded(file, "clip_not_uploaded"), rate), rate, model)
 
 
 def build_clip_part(t: Texts) -> ClipPart:
     """Draw this part of the tab."""
     section(t("audio.clip.title"), t("audio.clip.hint"))
-    sources = live_html("audio/clip", "audio-clip", t("audio.clip.title"), sources_html(t))
-    status = live_html("audio/player", "audio-clip-status", value=_status(t("audio.clip.none")), script=False)
+    sources = live_html("audio/clip", "audio-clip", t("audio.clip.title"), HTML.clip_sources(t))
+    status = live_html(
+        "audio/player", "audio-clip-status", value=HTML.clip_status(t("audio.clip.none")), script=False
+    )
     with gr.Row(elem_classes="image-actions"):
         go_on = gr.Button(t("audio.clip.go_on"), variant="primary", interactive=False, elem_id="audio-go-on")
         world = gr.Button(t("audio.clip.world"), elem_id="audio-world-clip", scale=0, min_width=300)
     return ClipPart(sources, world, go_on, status, gr.State(None))
-
-
-def _status(text: str) -> str:
-    return f'<p class="clip-status" role="status">{html_escape(text)}</p>'
 
 
 def wire_clip_part(part: ClipPart, model: gr.Dropdown, t: Texts) -> None:
@@ -99,9 +83,9 @@ def wire_clip_part(part: ClipPart, model: gr.Dropdown, t: Texts) -> None:
 
 
 def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    def ready(clip: Clip, key: str, **values: object) -> tuple[Any, ...]:
+    def ready(clip: AudioClip, key: str, **values: object) -> tuple[Any, ...]:
         seconds = fixed(len(clip.samples) / clip.sample_rate, t, 1)
-        return _status(t(key, seconds=seconds, **values)), gr.update(interactive=True), clip
+        return HTML.clip_status(t(key, seconds=seconds, **values)), gr.update(interactive=True), clip
 
     @explained(t)
     def sent(event: gr.EventData, model: str) -> Any:
@@ -111,6 +95,6 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def drawn(model: str) -> Any:
         rate = audio_model(model).sample_rate
         samples, caption = sounds.world_clip(random.getrandbits(32), rate)
-        return ready(Clip(samples, rate, model), "audio.clip.ready_world", caption=caption)
+        return ready(AudioClip(samples, rate, model), "audio.clip.ready_world", caption=caption)
 
     return sent, drawn

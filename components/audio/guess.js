@@ -1,5 +1,5 @@
 // The chosen cell of a player: its neighbours in large, and what else could have been drawn there.
-// "cell" events come from `audio.js`.
+// "cell" events come from `player.js`.
 const part = (name) => element.querySelector(`[data-${name}]`);
 const texts = JSON.parse(part("texts").dataset.texts);
 

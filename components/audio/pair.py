@@ -8,14 +8,14 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.audio.run import Made, Progress, made_message, request_of, wait_message
-from components.audio.view import feed_html, player_html
+from components.audio.run import AudioResult, LiveAudio, made_message, request_of, wait_message
+from components.audio.view import HTML, feed_html
 from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
 from components.runs.stream import WHEN_DUE, Views, stream
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import html_escape, live_html, section
+from components.ui.layout import live_html, section
 from components.ui.numbers import fixed
 from pipelines.audio import audio
 from pipelines.audio.request import AudioFrame, AudioRequest
@@ -48,26 +48,20 @@ def build_pair_part(t: Texts) -> PairPart:
             scale=0,
             min_width=140,
         )
-    verdict = live_html(
-        "audio/player", "audio-pair-verdict", value=verdict_html(t("audio.pair.before")), script=False
-    )
+    before = verdict_html(t("audio.pair.before"))
+    verdict = live_html("audio/player", "audio-pair-verdict", value=before, script=False)
     with gr.Row(equal_height=False, elem_classes="audio-pair"):
         for player in PLAYERS:
             with gr.Column(min_width=320):
-                live_html(
-                    "audio/player",
-                    player,
-                    t("audio.player.tracks"),
-                    player_html(t, ""),
-                    classes=["audio-small"],
-                )
+                page = HTML.player("", "", t)
+                live_html("audio/player", player, t("audio.player.tracks"), page, classes=["audio-small"])
     feed = live_html("audio/feed", "audio-pair-feed", classes=["sv-sr"])
     return PairPart(start, stop, feed, verdict)
 
 
 def verdict_html(text: str) -> str:
     """A sentence about the sounds."""
-    return f'<p class="verdict" role="status">{html_escape(text)}</p>'
+    return HTML.verdict(text)
 
 
 def wire_pair_part(part: PairPart, values: list[Any], prompt_b: gr.Textbox, slot: gr.State, t: Texts) -> None:
@@ -77,8 +71,6 @@ def wire_pair_part(part: PairPart, values: list[Any], prompt_b: gr.Textbox, slot
         part: what `build_pair_part` drew.
         values: components of the request of the first.
         prompt_b: the bar's second prompt.
-        slot: this visitor's.
-        t: texts.
     """
     part.start.click(
         _handler(t), [*values, prompt_b, slot], [part.feed, part.stop, part.verdict],
@@ -100,7 +92,7 @@ def _handler(t: Texts) -> Callable[..., Any]:
 class LiveSounds:
     """Several sounds that are made in turn."""
 
-    sounds: Sequence[Progress]
+    sounds: Sequence[LiveAudio]
 
     def add(self, frame: AudioFrame) -> bool:
         """Note a step of the first that is not whole; whether there is something new to hear."""
@@ -160,17 +152,17 @@ def pair_run(request: AudioRequest, prompt_b: str, slot: RunSlot, t: Texts) -> I
     def restored() -> tuple[Any, ...]:
         return gr.skip(), gr.update(interactive=False), verdict_html(t("audio.pair.before"))
 
-    live = LiveSounds([Progress(each, None, "audio-pair", False) for each in requests])
+    live = LiveSounds([LiveAudio(each, None, "audio-pair", False) for each in requests])
     views = Views(running, finished, restored)
     yield from stream(lambda run: run.follow(in_turn(requests)), live, slot, "audio-pair", views, WHEN_DUE)
 
 
-def same_codes(a: Made, b: Made) -> float:
+def same_codes(a: AudioResult, b: AudioResult) -> float:
     """Share of codes that two sounds have in common at the same place, 0..1."""
     return float(np.mean(a.sound.codes == b.sound.codes))
 
 
-def _verdict(made: list[Made], t: Texts) -> str:
+def _verdict(made: list[AudioResult], t: Texts) -> str:
     first, other_prompt, other_seed = made
     shares = [fixed(100 * same_codes(first, other), t, 1) for other in (other_prompt, other_seed)]
     return t("audio.pair.verdict", prompt=shares[0], seed=shares[1], count=first.sound.codes.size)

@@ -1,5 +1,5 @@
 // One player: codes, words, wave and pitches of a sound on one time axis, filled in step with what is heard.
-// Messages come as "sound" events (`audio_feed.js`); `audio_view.py` writes them and the page around it.
+// Messages come as "sound" events (`feed.js`); `run.py` writes them, `view.html` the page around it.
 // Nothing sounds before the visitor has pressed a button: the server asks for it only in answer to one.
 const part = (name) => element.querySelector(`[data-${name}]`);
 const texts = JSON.parse(part("texts").dataset.texts);

@@ -10,12 +10,12 @@ import numpy as np
 
 from components.audio.view import (
     Frame,
+    audio_part,
     codebook_rows,
     feed_html,
     guesses_part,
     looks_part,
     seconds_text,
-    sound_part,
 )
 from components.page.prompt_bar import BarValues
 from components.runs.slot import RunSlot
@@ -34,7 +34,7 @@ _AGAIN = 3  # chunks that a message repeats, should the browser have skipped one
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class AudioResult:
     """A sound as the page keeps it for a visitor.
 
     Attributes:
@@ -55,7 +55,7 @@ class Made:
 
 
 @dataclass(eq=False)
-class Progress:
+class LiveAudio:
     """A run as it grows.
 
     Attributes:
@@ -100,25 +100,25 @@ class Progress:
         text = t("audio.making", step=done, total=self.frames[-1].total)
         return {
             **frame.facts(), **guesses_part(start + steps, self.guesses[steps:]),
-            **sound_part(frame.sample_rate, frame.frame_rate, self.samples(), begin), "kind": "live",
+            **audio_part(frame.sample_rate, frame.frame_rate, self.samples(), begin), "kind": "live",
             "text": text,
         }  # fmt: skip
 
-    def made(self) -> Made:
+    def made(self) -> AudioResult:
         """What came of it."""
         sound = audio.finish(self.request, self.frames, self.given)
-        return Made(sound, tuple(self.guesses), look_inside(sound), self.id, self.whole)
+        return AudioResult(sound, tuple(self.guesses), look_inside(sound), self.id, self.whole)
 
 
 def frame_of(
-    request: AudioRequest, steps: int, given: np.ndarray | None, run: "Progress | Made", t: Texts,
+    request: AudioRequest, steps: int, given: np.ndarray | None, run: "LiveAudio | AudioResult", t: Texts,
     player: str = "", play: bool = False,
 ) -> Frame:  # fmt: skip
     """What all messages about a run say."""
     loaded = audio_model(request.model)
     books = loaded.codebooks
     names, hints = codebook_rows(books, t)
-    if isinstance(run, Progress):
+    if isinstance(run, LiveAudio):
         player, play = run.player, run.play
     none = np.zeros((books, 0), int)
     return Frame(
@@ -127,7 +127,9 @@ def frame_of(
     )  # fmt: skip
 
 
-def made_message(made: Made, player: str, t: Texts, play: bool = False, text: str = "") -> dict[str, Any]:
+def made_message(
+    made: AudioResult, player: str, t: Texts, play: bool = False, text: str = ""
+) -> dict[str, Any]:
     """All of a sound for a player.
 
     Args:
@@ -144,13 +146,13 @@ def made_message(made: Made, player: str, t: Texts, play: bool = False, text: st
     guesses = made.guesses[: max(0, steps - sound.given)]
     return {
         **frame.facts(), **guesses_part(sound.given, guesses),
-        **sound_part(sound.sample_rate, sound.frame_rate, sound.samples),
+        **audio_part(sound.sample_rate, sound.frame_rate, sound.samples),
         **looks_part(made.looks, t), "kind": "done" if made.whole else "stopped",
         "text": text or made_text(made, t),
     }  # fmt: skip
 
 
-def made_text(made: Made, t: Texts) -> str:
+def made_text(made: AudioResult, t: Texts) -> str:
     """A sentence about a sound."""
     r, given = made.sound.request, made.sound.given
     key = "audio.made" if made.whole else "audio.stopped"
@@ -177,23 +179,23 @@ def example_request() -> AudioRequest:
 
 
 @lru_cache(maxsize=1)
-def compute_example_sound() -> Made:
+def compute_example_audio() -> AudioResult:
     """Make the first example; the app does so once after start, and all visitors see that run."""
-    return compute_sound(example_request())
+    return compute_audio(example_request())
 
 
-def compute_sound(request: AudioRequest) -> Made:
+def compute_audio(request: AudioRequest) -> AudioResult:
     """Make a sound at once, which nobody listens to meanwhile."""
-    progress = Progress(request, None, "", False)
+    progress = LiveAudio(request, None, "", False)
     for frame in audio.generate(request):
         progress.add(frame)
     return progress.made()
 
 
-def example_if_ready(request: AudioRequest) -> Made | None:
+def example_if_ready(request: AudioRequest) -> AudioResult | None:
     """The first example, if this is it and it has been computed."""
-    ready = compute_example_sound.cache_info().currsize
-    return compute_example_sound() if ready and request == example_request() else None
+    ready = compute_example_audio.cache_info().currsize
+    return compute_example_audio() if ready and request == example_request() else None
 
 
 def wait_message(player: str, text: str) -> dict[str, Any]:
@@ -201,8 +203,8 @@ def wait_message(player: str, text: str) -> dict[str, Any]:
     return {"kind": "wait", "player": player, "text": text}
 
 
-def stream_sound(
-    progress: Progress, slot: RunSlot, place: str, views: Views[Progress]
+def stream_audio(
+    progress: LiveAudio, slot: RunSlot, place: str, views: Views[LiveAudio]
 ) -> Iterator[tuple[Any, ...]]:
     """Make a sound for one visitor, with a view whenever there is more of it to hear; see `stream`."""
     request, given = progress.request, progress.given
@@ -211,8 +213,8 @@ def stream_sound(
     )
 
 
-def show_sound(
-    request: AudioRequest, given: np.ndarray | None, before: Made | None, slot: RunSlot, player: str,
+def show_audio(
+    request: AudioRequest, given: np.ndarray | None, before: AudioResult | None, slot: RunSlot, player: str,
     t: Texts, play: bool = True,
 ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     """Make a sound for one visitor, heard and seen while it is made.
@@ -230,11 +232,11 @@ def show_sound(
         What the feed gets, the sound once it is there, and whether the run goes on.
     """
 
-    def running(progress: Progress) -> tuple[Any, ...]:
+    def running(progress: LiveAudio) -> tuple[Any, ...]:
         told = progress.message(t) if progress.frames else wait_message(player, t("audio.reading"))
         return feed_html([told]), None, True
 
-    def finished(progress: Progress) -> tuple[Any, ...]:
+    def finished(progress: LiveAudio) -> tuple[Any, ...]:
         if not progress.frames[-1].codes.size:
             return nothing()
         made = progress.made()
@@ -243,11 +245,11 @@ def show_sound(
     def nothing() -> tuple[Any, ...]:
         return restored(before, player, t), before, False
 
-    progress = Progress(request, given, player, play)
-    yield from stream_sound(progress, slot, player, Views(running, finished, nothing))
+    progress = LiveAudio(request, given, player, play)
+    yield from stream_audio(progress, slot, player, Views(running, finished, nothing))
 
 
-def restored(before: Made | None, player: str, t: Texts) -> str:
+def restored(before: AudioResult | None, player: str, t: Texts) -> str:
     """What a player showed before a run of which nothing came; one in levels has to be opened anew."""
     if before is None or before.level is not None:
         return feed_html([wait_message(player, t("audio.nothing"))])

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from components.audio.run import Made, restored, wait_message
-from components.audio.view import Frame, codebook_rows, feed_html, guesses_part, seconds_text, sound_part
+from components.audio.run import AudioResult, restored, wait_message
+from components.audio.view import Frame, audio_part, codebook_rows, feed_html, guesses_part, seconds_text
 from components.runs.slot import RunSlot
 from components.runs.stream import WHEN_DUE, Views, stream
 from components.ui.language import Texts
@@ -46,12 +46,12 @@ def level_message(
     guess = Guess(np.full((len(rows), 1), -1), np.zeros((3, len(rows), 1), np.float32), grid[0])
     drawn = guesses_part(0, [replace(guess, chosen=column) for column in grid])
     done = LEVELS.index(level.name) + 1
-    sound = sound_part(voice.sample_rate, voice.frame_rate, level.sound) if len(level.sound) else {}
+    sound = audio_part(voice.sample_rate, voice.frame_rate, level.sound) if len(level.sound) else {}
     name = t(f"audio.levels.{level.name}")
     return {**frame.facts(), **drawn, **sound, "kind": "live", "text": t("audio.level", name=name, done=done)}
 
 
-def speech_message(made: Made, player: str, t: Texts, play: bool = False) -> dict[str, Any]:
+def speech_message(made: AudioResult, player: str, t: Texts, play: bool = False) -> dict[str, Any]:
     """All of a finished speech for the player."""
     sound, level = made.sound, made.level
     assert level is not None
@@ -77,9 +77,9 @@ class LiveSpeech:
 
 
 def show_speech(
-    request: AudioRequest, before: Made | None, slot: RunSlot, player: str, t: Texts, play: bool = True
+    request: AudioRequest, before: AudioResult | None, slot: RunSlot, player: str, t: Texts, play: bool = True
 ) -> Iterator[tuple[Any, ...]]:
-    """Make speech for one visitor, level by level; see `components.audio.run.show_sound`."""
+    """Make speech for one visitor, level by level; see `components.audio.run.show_audio`."""
 
     def running(live: LiveSpeech) -> tuple[Any, ...]:
         if live.level is None:
@@ -92,7 +92,7 @@ def show_speech(
             return nothing()
         voice = bark_voice(request.model)
         sound = Sound(request, level.codes, level.sound, voice.sample_rate, voice.frame_rate)
-        made = Made(sound, (), None, live.id, True, level)
+        made = AudioResult(sound, (), None, live.id, True, level)
         return feed_html([speech_message(made, player, t, play)]), made, False
 
     def nothing() -> tuple[Any, ...]:

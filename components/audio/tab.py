@@ -8,11 +8,11 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components.audio.clip import Clip, ClipPart, build_clip_part, open_sent, wire_clip_part
+from components.audio.clip import AudioClip, ClipPart, build_clip_part, open_sent, wire_clip_part
 from components.audio.pair import build_pair_part, wire_pair_part
-from components.audio.run import Made, example_if_ready, made_message, request_of, show_sound
+from components.audio.run import AudioResult, example_if_ready, made_message, request_of, show_audio
 from components.audio.speech import show_speech, speech_message
-from components.audio.view import GUESS, feed_html, guess_html, levels_html, player_html, sound_part
+from components.audio.view import GUESS, HTML, audio_part, feed_html
 from components.page.prompt_bar import BarValues, PromptBar
 from components.runs.files import save_wav
 from components.runs.queues import AUDIO, endpoint
@@ -69,7 +69,6 @@ def build_audio_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
     Args:
         bar: prompt, second prompt and seed come from it.
-        t: texts.
         public: not used, as the endpoint in `API` belongs to no language's page.
     """
     with tab_frame(t, "audio") as tab:
@@ -77,7 +76,7 @@ def build_audio_tab(bar: PromptBar, t: Texts, public: bool) -> None:
         clip = build_clip_part(t)
         pair = build_pair_part(t)
         section(t("audio.levels_title"), t("audio.levels_hint"))
-        live_html("audio/player", "audio-levels", value=levels_html(t), script=False)
+        live_html("audio/player", "audio-levels", value=HTML.levels(t), script=False)
     values = [bar.prompt, bar.seed, *parts.controls, parts.model, parts.backend]
     _wire(values, parts, clip, tab, bar, t)
     wire_pair_part(pair, values, bar.prompt_b, parts.slot, t)
@@ -95,14 +94,13 @@ def _layout(bar: PromptBar, t: Texts) -> _Parts:
         for text in EXAMPLES:
             chip = gr.Button(text, size="sm", elem_classes="sv-chip")
             chip.click(None, outputs=bar.prompt, js=f"() => {text!r}", api_visibility="private")
-    live_html(
-        "audio/player", PLAYER, t("audio.player.tracks"), player_html(t, t("audio.player.waiting"), GUESS)
-    )
+    player = HTML.player(t("audio.player.waiting"), GUESS, t)
+    live_html("audio/player", PLAYER, t("audio.player.tracks"), player)
     feed = live_html("audio/feed", "audio-feed", classes=["sv-sr"])
     with gr.Row(equal_height=False):
         books = _books(t)
     section(t("audio.guess.title"), t("audio.guess.hint"))
-    live_html("audio/guess", GUESS, t("audio.guess.title"), guess_html(t), also=("audio/player",))
+    live_html("audio/guess", GUESS, t("audio.guess.title"), HTML.guess(t), also=("audio/player",))
     section(t("audio.controls_title"), t("audio.controls_hint"))
     with gr.Row():
         controls = _controls(t)
@@ -187,13 +185,13 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     @explained(t)
     def make(*inputs: Any) -> Iterator[Any]:
         *values, before, slot = inputs
-        yield from sound_run(request_of(*values), None, before, slot, t)
+        yield from audio_run(request_of(*values), None, before, slot, t)
 
     @explained(t)
     def go_on(*inputs: Any) -> Iterator[Any]:
         *values, before, slot, clip = inputs
         request = request_of(*values)
-        yield from sound_run(request, codes_of(clip, request.model), before, slot, t)
+        yield from audio_run(request, codes_of(clip, request.model), before, slot, t)
 
     @explained(t)
     def enter(*inputs: Any) -> Iterator[Any]:
@@ -208,10 +206,10 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
             page, _, *rest = _shown(made, t, example)
             yield page, gr.skip(), *rest  # who pressed "make" meanwhile needs the stop button
         else:
-            yield from sound_run(request, None, None, slot, t, play=False)
+            yield from audio_run(request, None, None, slot, t, play=False)
 
     @explained(t)
-    def hear(books: int, made: Made | None) -> Any:
+    def hear(books: int, made: AudioResult | None) -> Any:
         return gr.skip() if made is None else feed_html([books_message(made, int(books), t)])
 
     @explained(t)
@@ -223,22 +221,22 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     return make, enter, go_on, hear, chosen
 
 
-def codes_of(clip: Clip | None, model: str) -> np.ndarray:
+def codes_of(clip: AudioClip | None, model: str) -> np.ndarray:
     """The codes of a visitor's clip; one that another model's codec wrote is encoded anew."""
     if clip is None:
         raise InputError("clip_missing")
     return clip.codes_for(model)
 
 
-def sound_run(
-    request: AudioRequest, given: np.ndarray | None, before: Made | None, slot: RunSlot, t: Texts,
+def audio_run(
+    request: AudioRequest, given: np.ndarray | None, before: AudioResult | None, slot: RunSlot, t: Texts,
     play: bool = True,
 ) -> Iterator[Any]:  # fmt: skip
     """Make a sound for one visitor; values for feed, stop and download button, codebooks and sound."""
     if request.backend == "bark":
         run = show_speech(request, before, slot, PLAYER, t, play)
     else:
-        run = show_sound(request, given, before, slot, PLAYER, t, play)
+        run = show_audio(request, given, before, slot, PLAYER, t, play)
     for page, made, running in run:
         if running:
             yield page, gr.update(interactive=True), gr.skip(), gr.skip(), gr.skip()
@@ -248,7 +246,7 @@ def sound_run(
             yield page, *_shown(made, t)[1:]
 
 
-def _shown(made: Made, t: Texts, text: str = "") -> tuple[Any, ...]:
+def _shown(made: AudioResult, t: Texts, text: str = "") -> tuple[Any, ...]:
     if made.level is not None:
         page = feed_html([speech_message(made, PLAYER, t)])
     else:
@@ -257,7 +255,7 @@ def _shown(made: Made, t: Texts, text: str = "") -> tuple[Any, ...]:
     return page, gr.update(interactive=False), gr.update(value=path, interactive=True), BOOKS, made
 
 
-def books_message(made: Made, books: int, t: Texts) -> dict[str, Any]:
+def books_message(made: AudioResult, books: int, t: Texts) -> dict[str, Any]:
     """What the first codebooks of a sound alone hold."""
     sound = made.sound
     total = len(sound.codes)
@@ -269,7 +267,7 @@ def books_message(made: Made, books: int, t: Texts) -> dict[str, Any]:
     return {
         "kind": "books", "player": PLAYER, "id": made.id, "play": True, "text": text,
         "books": count + (made.level is not None),  # where there is a row of meaning, it comes first
-    } | sound_part(sound.sample_rate, sound.frame_rate, samples)  # fmt: skip
+    } | audio_part(sound.sample_rate, sound.frame_rate, samples)  # fmt: skip
 
 
 @endpoint(AUDIO)

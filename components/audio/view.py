@@ -1,7 +1,6 @@
 """The audio tab's players and what is sent to them, as HTML and JSON."""
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,79 +9,19 @@ import numpy as np
 
 from components.ui.colors import token_colours
 from components.ui.language import Texts
-from components.ui.layout import html_escape
 from components.ui.numbers import fixed
+from components.ui.templates import templates
 from pipelines.audio.files import BANDS, LOUDEST, pcm, spectrogram
 from pipelines.audio.inside import Guess, WordLooks
 from pipelines.audio.request import Sound
 
-LEVELS = ("semantic", "coarse", "fine")
+HTML = templates("audio/view.html")
 GUESS = "audio-guess"  # where the main player shows the chosen cell
-
-
-def _data(name: str, value: object) -> str:
-    return f'data-{name}="{html_escape(json.dumps(value, ensure_ascii=False))}"'
-
-
-def player_html(t: Texts, waiting: str, details: str = "") -> str:
-    """An empty player; `audio.js` fills it with what the server sends.
-
-    Args:
-        t: texts.
-        waiting: what it says at first; may be empty.
-        details: address of the place that shows the chosen cell; without it, there is none.
-    """
-    texts = {k: t(f"audio.player.{k}") for k in ("play", "pause", "time", "cell")}
-    tracks = "".join(_track(name, t) for name in ("grid", "looks", "wave", "pitches"))
-    modes = "".join(
-        f'<button type="button" data-mode="{mode}" aria-pressed="{"true" if mode == "written" else "false"}">'
-        f"{html_escape(t(f'audio.player.{mode}'))}</button>"
-        for mode in ("written", "heard")
-    )
-    return (
-        f'<div class="player" data-state="empty" data-sounding="no" data-details="{details}">'
-        f"<span hidden {_data('texts', texts | {'decimal': t('audio.decimal')})}></span>"
-        f'<div class="transport"><button type="button" data-play disabled>{html_escape(texts["play"])}'
-        f"</button>"
-        f'<span class="time" data-time></span><span class="status" data-status role="status">'
-        f"{html_escape(waiting)}</span><span class='modes' role='group' "
-        f'aria-label="{html_escape(t("audio.player.modes"))}">{modes}</span></div>'
-        f'<p class="silent" data-silent hidden>{html_escape(t("audio.player.silent"))}</p>'
-        f'<div class="tracks" data-tracks tabindex="0" role="slider" aria-valuemin="0" aria-valuemax="0" '
-        f'aria-valuenow="0" aria-label="{html_escape(t("audio.player.tracks"))}">{tracks}'
-        f'<div class="head" data-head></div></div></div>'
-    )
-
-
-def _track(name: str, t: Texts) -> str:
-    """One line of the player: what it is, and a canvas; the first two get names for their rows."""
-    title = html_escape(t(f"audio.player.{name}"))
-    hint = html_escape(t(f"audio.player.{name}_hint"))
-    rows = {"grid": "rows", "looks": "words"}.get(name)
-    names = f'<div class="names" data-{rows}></div>' if rows else '<div class="names"></div>'
-    return (
-        f'<div class="track {name}"><p><b>{title}</b> {hint}</p>{names}'
-        f'<canvas data-{name} role="img" aria-label="{title}"></canvas></div>'
-    )
-
-
-def guess_html(t: Texts) -> str:
-    """Where the main player's chosen cell is shown; `audio_guess.js` fills it."""
-    names = ("prompt", "empty", "guided", "drawn", "rest", "none")
-    texts = {k: t(f"audio.guess.{k}") for k in names}
-    legend = "".join(f'<span class="{k}">{html_escape(texts[k])}</span>' for k in names[:3])
-    return (
-        f'<div class="guess"><span hidden {_data("texts", texts)}></span>'
-        f'<div><p class="cell" data-cell>{html_escape(t("audio.guess.waiting"))}</p>'
-        f'<table data-loupe aria-label="{html_escape(t("audio.guess.loupe"))}"></table>'
-        f'<p class="hint">{html_escape(t("audio.guess.loupe_hint"))}</p></div>'
-        f'<div><p class="legend">{legend}</p><ol data-bars></ol><p class="hint" data-rest></p></div></div>'
-    )
 
 
 def feed_html(messages: Sequence[Mapping[str, Any]]) -> str:
     """Messages for players, in the order in which they are to be read."""
-    return f"<span {_data('sounds', list(messages))}></span>"
+    return HTML.feed(messages)
 
 
 def _pack(values: np.ndarray, kind: str) -> str:
@@ -130,7 +69,7 @@ class Frame:
 
 
 def code_colours(codes: np.ndarray) -> np.ndarray:
-    """The colours that `audio.js` gives to codes: OKLCH 0.7 0.13, hues a golden angle apart.
+    """The colours that `player.js` gives to codes: OKLCH 0.7 0.13, hues a golden angle apart.
 
     Args:
         codes: int, any shape.
@@ -175,7 +114,7 @@ def guesses_part(step: int, guesses: Sequence[Guess]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def sound_part(sample_rate: int, frame_rate: int, samples: np.ndarray, begin: int = 0) -> dict[str, Any]:
+def audio_part(sample_rate: int, frame_rate: int, samples: np.ndarray, begin: int = 0) -> dict[str, Any]:
     """The sound from a sample on, loud parts limited, and its pitches.
 
     Args:
@@ -204,19 +143,3 @@ def looks_part(found: WordLooks | None, t: Texts) -> dict[str, Any]:
 def seconds_text(sound: Sound, t: Texts) -> str:
     """The length of a sound, as the language writes it."""
     return fixed(len(sound.samples) / sound.sample_rate, t, 1)
-
-
-def levels_html(t: Texts) -> str:
-    """AudioLM's levels beside those of its kin, as a table."""
-    head = "".join(f"<th scope='col'>{html_escape(t(f'audio.levels.{k}'))}</th>" for k in LEVELS)
-    lines = []
-    for model in ("audiolm", "bark", "musicgen"):
-        cells = "".join(
-            f'<td class="{k}" data-level="{html_escape(t(f"audio.levels.{k}"))}">{html_escape(text)}</td>'
-            if text != "–"
-            else "<td></td>"
-            for k in LEVELS
-            for text in [t(f"audio.levels.{model}_{k}")]
-        )
-        lines.append(f"<tr><th scope='row'>{html_escape(t(f'audio.levels.{model}'))}</th>{cells}</tr>")
-    return f'<div class="levels"><table><tr><td></td>{head}</tr>{"".join(lines)}</table></div>'

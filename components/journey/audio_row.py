@@ -6,17 +6,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.audio.run import Made, Progress, example_if_ready, stream_sound
+from components.audio.run import AudioResult, LiveAudio, example_if_ready, stream_audio
 from components.audio.view import code_colours, seconds_text
-from components.journey.time_row import TimeRow, build_time_row, station_page
-from components.journey.view import hole
+from components.journey.time_row import TimeRow, build_time_row
+from components.journey.view import HTML
 from components.page.prompt_bar import PromptBar
 from components.runs.frames import encode_exactly
 from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
 from components.runs.stream import Views
 from components.ui.language import Texts
-from components.ui.layout import html_escape
 from pipelines.audio.audio import audio_model
 from pipelines.audio.files import LOUDEST, limited
 from pipelines.audio.request import AudioRequest
@@ -24,17 +23,16 @@ from pipelines.audio.request import AudioRequest
 _HIGH = 60  # px of the wave
 
 
-def waiting_sound(t: Texts) -> str:
+def waiting_audio(t: Texts) -> str:
     """The station before anything is heard."""
-    return station_page("audio", hole(t), "…", t)
+    return HTML.audio("waiting", None, "…", t)
 
 
-def running_sound(progress: Progress, t: Texts) -> str:
+def running_audio(progress: LiveAudio, t: Texts) -> str:
     """The station while its sound is made, as wide as it will be: what there is fills it from the left.
 
     Args:
         progress: with at least one step.
-        t: texts.
     """
     last = progress.frames[-1]
     books = len(last.chosen)
@@ -45,40 +43,31 @@ def running_sound(progress: Progress, t: Texts) -> str:
     heard = progress.samples()
     loaded = audio_model(progress.request.model)
     ahead = max(0, frames * (loaded.sample_rate // loaded.frame_rate) - len(heard))
-    body = _body(_codes_uri(colours), np.pad(heard, (0, ahead)), (books, frames), t)
     words = t("journey.say_audio_running", done=last.index + 1, total=last.total, books=books)
-    return station_page("audio", body, html_escape(words), t)
+    return HTML.audio("waiting", _drawn(colours, np.pad(heard, (0, ahead))), words, t)
 
 
-def sound_station(made: Made, t: Texts) -> str:
-    """The station with a sound.
-
-    Args:
-        made: of the prompt.
-        t: texts.
-    """
+def audio_station(made: AudioResult, t: Texts) -> str:
+    """The station with a sound."""
     sound = made.sound
     books, frames = sound.codes.shape
-    body = _body(_codes_uri(code_colours(sound.codes)), sound.samples, (books, frames), t)
     words = t(
         "journey.say_audio", prompt=sound.request.prompt, seconds=seconds_text(sound, t), books=books,
         frames=frames,
     )  # fmt: skip
-    return station_page("audio", body, html_escape(words), t, "done")
+    return HTML.audio("done", _drawn(code_colours(sound.codes), sound.samples), words, t)
 
 
-def _body(codes_uri: str, samples: np.ndarray, shape: tuple[int, int], t: Texts) -> str:
-    books, frames = shape
-    alt = html_escape(t("journey.alt_audio", books=books, frames=frames))
-    return (
-        f'<img class="heat" src="{codes_uri}" alt="{alt}">'
-        f'<img class="wave" src="{_wave_uri(samples)}" alt="{html_escape(t("journey.alt_wave"))}">'
-    )
+def _drawn(colours: np.ndarray, samples: np.ndarray) -> dict[str, Any]:
+    """Codes and wave for the template.
 
-
-def _codes_uri(colours: np.ndarray) -> str:
-    """`[codebook, frame, RGB or RGBA]` uint8 as a picture."""
-    return encode_exactly(Image.fromarray(colours))
+    Args:
+        colours: `[codebook, frame, RGB or RGBA]` uint8, of the codes.
+        samples: `[sample]`.
+    """
+    books, frames, _ = colours.shape
+    codes = encode_exactly(Image.fromarray(colours))
+    return {"codes": codes, "wave": _wave_uri(samples), "books": books, "frames": frames}
 
 
 def _wave_uri(samples: np.ndarray) -> str:
@@ -92,7 +81,7 @@ def _wave_uri(samples: np.ndarray) -> str:
     return encode_exactly(Image.fromarray(rgba, "RGBA"))
 
 
-def build_sound_row(bar: PromptBar, t: Texts) -> TimeRow:
+def build_audio_row(bar: PromptBar, t: Texts) -> TimeRow:
     """Draw the row."""
 
     def fill(prompt: str, seed: int, slot: RunSlot) -> Iterator[Any]:
@@ -100,21 +89,21 @@ def build_sound_row(bar: PromptBar, t: Texts) -> TimeRow:
         request = AudioRequest(prompt, seed).validated()
         made = example_if_ready(request)
         if made is not None:
-            yield sound_station(made, t)
+            yield audio_station(made, t)
             return
-        yield from (page for (page,) in sound_run(request, slot, t))
+        yield from (page for (page,) in journey_audio_run(request, slot, t))
 
-    return build_time_row(bar, t, "audio", waiting_sound(t), fill, AUDIO)
+    return build_time_row(bar, t, "audio", waiting_audio(t), fill, AUDIO)
 
 
-def sound_run(request: AudioRequest, slot: RunSlot, t: Texts) -> Iterator[tuple[str]]:
+def journey_audio_run(request: AudioRequest, slot: RunSlot, t: Texts) -> Iterator[tuple[str]]:
     """Make the sound; views of the station while it grows."""
 
-    def running(progress: Progress) -> tuple[str]:
-        return (running_sound(progress, t) if progress.frames else waiting_sound(t),)
+    def running(progress: LiveAudio) -> tuple[str]:
+        return (running_audio(progress, t) if progress.frames else waiting_audio(t),)
 
-    def finished(progress: Progress) -> tuple[str]:
-        return (sound_station(progress.made(), t),) if progress.whole else running(progress)
+    def finished(progress: LiveAudio) -> tuple[str]:
+        return (audio_station(progress.made(), t),) if progress.whole else running(progress)
 
-    views = Views(running, finished, lambda: (waiting_sound(t),))
-    yield from stream_sound(Progress(request, None, "", False), slot, "journey-audio", views)
+    views = Views(running, finished, lambda: (waiting_audio(t),))
+    yield from stream_audio(LiveAudio(request, None, "", False), slot, "journey-audio", views)

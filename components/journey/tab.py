@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from components.journey.audio_row import build_sound_row
+from components.journey.audio_row import build_audio_row
 from components.journey.time_row import TimeRow
-from components.journey.video_row import build_film_row
-from components.journey.view import READING, STEERING, reading_view, steering_view, waiting_view
+from components.journey.video_row import build_video_row
+from components.journey.view import HTML, READING, STEERING, reading_view, steering_view, waiting_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar, run_values, values_from_query
 from components.runs.frames import LiveFrames
@@ -18,7 +18,7 @@ from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, html_escape, live_html, tab_frame
+from components.ui.layout import ON_ENTER, live_html, tab_frame
 from pipelines import journey
 from pipelines.image import image
 from pipelines.image.request import ImageRequest, Trace
@@ -71,7 +71,6 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
 
     Args:
         bar: prompt and numbers come from it; the trace is shared with the tabs about pictures.
-        t: texts.
         public: not used, as the endpoint in `API` belongs to no language's page.
 
     Returns:
@@ -81,20 +80,16 @@ def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
         reading = live_html("journey/view", "journey-reading", t("journey.reading"), waiting_view(READING, t))
         with gr.Row(elem_classes="journey-actions", equal_height=True):
             start = gr.Button(
-                t("journey.draw"),
-                variant="primary",
-                elem_id="journey-draw",
-                elem_classes=ON_ENTER,
-                scale=0,
+                t("journey.draw"), variant="primary", elem_id="journey-draw", elem_classes=ON_ENTER, scale=0,
                 min_width=320,
-            )
+            )  # fmt: skip
             stop = gr.Button(
                 t("image.stop"), variant="stop", interactive=False, elem_id="journey-stop", scale=0
             )
         steering = live_html(
             "journey/view", "journey-steering", t("journey.steering"), waiting_view(STEERING, t)
         )
-        lasting = (build_film_row(bar, t), build_sound_row(bar, t))
+        lasting = (build_video_row(bar, t), build_audio_row(bar, t))
     read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
     draw_inputs = bar.run_inputs
     outputs = [steering, stop, bar.trace]
@@ -118,7 +113,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         try:
             return reading_view(journey.read(prompt or "", clip_model, image_model), t)
         except InputError as error:
-            return f'<p class="refused" role="alert">{html_escape(message(error, t))}</p>'
+            return HTML.refused(message(error, t))
 
     @explained(t)
     def draw(*inputs: Any) -> Iterator[Any]:

@@ -6,16 +6,15 @@ from typing import Any
 
 import gradio as gr
 
-from components.journey.view import READING, STEERING, card, row
+from components.journey.view import HTML
 from components.page.prompt_bar import PromptBar, values_from_query
 from components.runs.slot import RunSlot
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import html_escape, live_html
+from components.ui.layout import live_html
 from pipelines.image.request import Trace
 from pipelines.serving.errors import InputError
 
-TIME = ("video", "audio")
 Fill = Callable[[str, int, RunSlot], Iterator[Any]]  # prompt, seed, slot: views of the station
 
 
@@ -40,22 +39,6 @@ class TimeRow:
         picture.then(self.handler, self.inputs, self.place, **self.wiring)
 
 
-def station_page(stem: str, body: str, words: str, t: Texts, state: str = "waiting") -> str:
-    """A row's whole HTML.
-
-    Args:
-        stem: of the tab that the station is a door to, one of `TIME`.
-        body: HTML of the miniature.
-        words: HTML of the sentence beneath.
-        t: texts.
-        state: "waiting" or "done".
-    """
-    number = len(READING) + len(STEERING) + 1 + TIME.index(stem)
-    shown = row([card(number, stem, body, words, t)], t(f"journey.as_{stem}"))
-    shown = shown.replace('class="row"', 'class="row time"', 1)
-    return f'<div data-state="{state}">{shown}</div>'
-
-
 def build_time_row(
     bar: PromptBar, t: Texts, stem: str, waiting: str, fill: Fill, wiring: dict[str, Any]
 ) -> TimeRow:
@@ -63,8 +46,7 @@ def build_time_row(
 
     Args:
         bar: whose prompt and seed it takes.
-        t: texts.
-        stem: one of `TIME`.
+        stem: of the tab that its station is a door to, "video" or "audio".
         waiting: what it shows at first.
         fill: draws what it shows; what it raises as an `InputError` is shown as a sentence.
         wiring: how its handler is called.
@@ -87,7 +69,7 @@ def build_time_row(
         try:
             yield from fill(prompt, seed, slot)
         except InputError as error:
-            yield f'<p class="refused" role="alert">{html_escape(message(error, t))}</p>'
+            yield HTML.refused(message(error, t))
 
     place = live_html("journey/view", f"journey-{stem}", t(f"journey.as_{stem}"), waiting)
     inputs = [bar.prompt, bar.seed, bar.trace, gr.State(RunSlot())]

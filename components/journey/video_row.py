@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
-from components.journey.time_row import TimeRow, build_time_row, station_page
-from components.journey.view import hole
+from components.journey.time_row import TimeRow, build_time_row
+from components.journey.view import HTML
 from components.page.picture_tabs import example_request
 from components.page.prompt_bar import PromptBar
 from components.runs.queues import FILM
 from components.runs.slot import RunSlot
 from components.ui.language import Texts
-from components.ui.layout import html_escape
-from components.video.run import film_run, shot_of
-from components.video.sheets import LiveFilm, Shot
+from components.video.run import draw_video, video_run
+from components.video.sheets import LiveVideo, VideoResult
 from pipelines.serving import catalogue
 from pipelines.video.request import FilmRequest
 from pipelines.video.words import said_motion, with_motion_word
@@ -22,7 +22,7 @@ STEPS = 8  # fewer than in the tab: a miniature
 SHOWN = 6  # frames beside the film
 
 
-def film_request(prompt: str, seed: int) -> FilmRequest:
+def video_request(prompt: str, seed: int) -> FilmRequest:
     """The bar's prompt as a film; of the classroom model, whatever the tab has chosen.
 
     Raises:
@@ -34,73 +34,65 @@ def film_request(prompt: str, seed: int) -> FilmRequest:
 
 
 @lru_cache(maxsize=1)
-def compute_example_station() -> Shot:
+def compute_station_video() -> VideoResult:
     """The film of the bar's first prompt, drawn once after start."""
     example = example_request()
-    return shot_of(film_request(example.prompt, example.seed))
+    return draw_video(video_request(example.prompt, example.seed))
 
 
-def waiting_station(t: Texts) -> str:
+def waiting_video(t: Texts) -> str:
     """The station before anything moves."""
-    return station_page("video", hole(t), "…", t)
+    return HTML.video("waiting", None, "…", t)
 
 
-def running_station(reel: LiveFilm, t: Texts) -> str:
+def running_video(live: LiveVideo, t: Texts) -> str:
     """All frames of the step that was taken last."""
-    if not reel.steps:
-        return waiting_station(t)
-    words = t("journey.say_video_running", done=len(reel.steps), total=reel.request.num_inference_steps)
-    return station_page(
-        "video", _film(reel.sheets[-1], len(reel.steps[-1].denoised), reel.request, t), html_escape(words), t
-    )
+    if not live.steps:
+        return waiting_video(t)
+    film = _video(live.sheets[-1], len(live.steps[-1].denoised), live.request)
+    words = t("journey.say_video_running", done=len(live.steps), total=live.request.num_inference_steps)
+    return HTML.video("waiting", film, words, t)
 
 
-def film_station(shot: Shot, prompt: str, t: Texts) -> str:
+def video_station(result: VideoResult, prompt: str, t: Texts) -> str:
     """The station with a film.
 
     Args:
-        shot: of the prompt.
+        result: of the prompt.
         prompt: as it stands in the bar; the film's own may have a motion word more.
-        t: texts.
     """
-    frames, _, height, width = shot.trace.steps[-1].latents.shape
-    words = t("journey.say_video", prompt=shot.trace.request.prompt, frames=frames, tokens=height * width)
-    if prompt != shot.trace.request.prompt:
+    request = result.trace.request
+    frames, _, height, width = result.trace.steps[-1].latents.shape
+    words = t("journey.say_video", prompt=request.prompt, frames=frames, tokens=height * width)
+    if prompt != request.prompt:
         words += " " + t("journey.say_video_added", motion=ADDED)
-    return station_page(
-        "video", _film(shot.sheets[-1], shot.count, shot.trace.request, t), html_escape(words), t, "done"
-    )
+    return HTML.video("done", _video(result.sheets[-1], result.count, request), words, t)
 
 
-def _film(sheet: str, count: int, request: FilmRequest, t: Texts) -> str:
-    alt = html_escape(t("journey.alt_video", prompt=request.prompt))
-    chosen = sorted({round(i * (count - 1) / (SHOWN - 1)) for i in range(SHOWN)})
-    stills = "".join(f'<i style="--i:{i}"></i>' for i in chosen)
-    return (
-        f'<span class="reel" style="--n:{count};--sheet:url(\'{sheet}\')">'
-        f'<i class="moving" style="--i:0" role="img" aria-label="{alt}"></i>{stills}</span>'
-    )
+def _video(sheet: str, count: int, request: FilmRequest) -> dict[str, Any]:
+    stills = sorted({round(i * (count - 1) / (SHOWN - 1)) for i in range(SHOWN)})
+    return {"sheet": sheet, "count": count, "stills": stills, "prompt": request.prompt}
 
 
-def build_film_row(bar: PromptBar, t: Texts) -> TimeRow:
+def build_video_row(bar: PromptBar, t: Texts) -> TimeRow:
     """Draw the row."""
     return build_time_row(
-        bar, t, "video", waiting_station(t), lambda prompt, seed, slot: fill(prompt, seed, slot, t), FILM
+        bar, t, "video", waiting_video(t), lambda prompt, seed, slot: fill(prompt, seed, slot, t), FILM
     )
 
 
 def fill(prompt: str, seed: int, slot: RunSlot, t: Texts) -> Iterator[str]:
     """Draw the film, unless it is the first example and there already; yields views of the station."""
-    request = film_request(prompt, seed)
-    if compute_example_station.cache_info().currsize:
-        ready = compute_example_station()
+    request = video_request(prompt, seed)
+    if compute_station_video.cache_info().currsize:
+        ready = compute_station_video()
         if ready.trace.request == request:
-            yield film_station(ready, prompt, t)
+            yield video_station(ready, prompt, t)
             return
-    views = film_run(
+    views = video_run(
         request, slot,
-        running=lambda reel: (running_station(reel, t),),
-        finished=lambda shot: (film_station(shot, prompt, t),),
-        restored=lambda: (waiting_station(t),),
+        running=lambda live: (running_video(live, t),),
+        finished=lambda result: (video_station(result, prompt, t),),
+        restored=lambda: (waiting_video(t),),
     )  # fmt: skip
     yield from (page for (page,) in views)

@@ -12,14 +12,15 @@ from components.runs.queues import FILM
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import html_escape, live_html, section
+from components.ui.layout import live_html, section
 from components.ui.numbers import fixed
-from components.video.run import example_shot, film_run
-from components.video.sheets import LiveFilm, Shot, heat_sheet
-from components.video.view import base_data, data_html, numbers_html, play_html, player_html, strip_html
+from components.video.run import example_video, video_run
+from components.video.sheets import LiveVideo, VideoResult, heat_sheet
+from components.video.view import HTML, aspect, base_data, measured
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import figure
+from pipelines.video.measures import FilmMeasures
 from pipelines.video.request import FilmRequest
 from pipelines.video.words import real_clips, said_motion, with_motion_word
 from pipelines.world.films import MOTION_WORDS, MOTIONS
@@ -51,8 +52,8 @@ class Pair:
     """Two films and what makes the difference."""
 
     lever: str
-    one: Shot
-    other: Shot
+    one: VideoResult
+    other: VideoResult
 
 
 def other_request(request: FilmRequest, lever: str, motion: str, later: str, frame: int) -> FilmRequest:
@@ -134,17 +135,16 @@ def motion_label(name: str, t: Texts) -> str:
 
 def waiting_html(t: Texts) -> str:
     """Before there is a film to compare with."""
-    return f'<p class="hint" role="status">{html_escape(t("video.pair_waiting"))}</p>'
+    return HTML.pair_waiting(t)
 
 
-def wire_pair(parts: PairParts, shot: gr.State, slot: gr.State, t: Texts) -> Callable[..., Iterator[Any]]:
+def wire_pair(parts: PairParts, result: gr.State, slot: gr.State, t: Texts) -> Callable[..., Iterator[Any]]:
     """Wire the section.
 
     Args:
         parts: of `build_pair`.
-        shot: this visitor's film.
+        result: this visitor's film.
         slot: this visitor's run of films.
-        t: texts.
 
     Returns:
         What draws the pair without a click, once the first film is there.
@@ -157,132 +157,105 @@ def wire_pair(parts: PairParts, shot: gr.State, slot: gr.State, t: Texts) -> Cal
         )  # fmt: skip
 
     @explained(t)
-    def compare(lever: str, motion: str, later: str, frame: int, shot: Shot | None, slot: RunSlot,
+    def compare(lever: str, motion: str, later: str, frame: int, result: VideoResult | None, slot: RunSlot,
                 pair: Pair | None) -> Iterator[Any]:  # fmt: skip
-        yield from pair_run(lever, motion, later, frame, shot, slot, pair, t)
+        yield from pair_run(lever, motion, later, frame, result, slot, pair, t)
 
-    inputs = [parts.lever, parts.motion, parts.later, parts.frame, shot, slot, parts.pair]
+    inputs = [parts.lever, parts.motion, parts.later, parts.frame, result, slot, parts.pair]
     outputs = [parts.view, parts.stop, parts.pair]
     parts.lever.change(levers, parts.lever, [parts.motion, parts.later, parts.frame], queue=False,
                        api_visibility="private")  # fmt: skip
     parts.draw.click(compare, inputs, outputs, trigger_mode="multiple", **FILM)
     parts.stop.click(lambda s: s.stop(), slot, queue=False, api_visibility="private")
 
-    def first(lever: str, motion: str, later: str, frame: int, shot: Shot | None, slot: RunSlot,
+    def first(lever: str, motion: str, later: str, frame: int, result: VideoResult | None, slot: RunSlot,
               pair: Pair | None) -> Iterator[Any]:  # fmt: skip
-        if pair is not None or shot is None or slot.busy:
+        if pair is not None or result is None or slot.busy:
             yield (gr.skip(),) * 3
         else:
-            yield from pair_run(lever, motion, later, frame, shot, slot, pair, t)
+            yield from pair_run(lever, motion, later, frame, result, slot, pair, t)
 
     return explained(t)(first)
 
 
 def pair_run(
-    lever: str, motion: str, later: str, frame: int, shot: Shot | None, slot: RunSlot, before: Pair | None,
-    t: Texts,
+    lever: str, motion: str, later: str, frame: int, result: VideoResult | None, slot: RunSlot,
+    before: Pair | None, t: Texts,
 ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
     """Draw the other film, showing it beside the first as it comes.
 
     Yields:
         Values for the view, the stop button and the pair.
     """
-    if shot is None:
+    if result is None:
         raise InputError("film_missing")
-    request = other_request(shot.trace.request, lever, motion, later, frame)
-    if (ready := example_shot(request)) is not None:
-        pair = Pair(lever, shot, ready)
+    request = other_request(result.trace.request, lever, motion, later, frame)
+    if (ready := example_video(request)) is not None:
+        pair = Pair(lever, result, ready)
         yield pair_view(pair, t), gr.update(interactive=False), pair
         return
 
-    def running(reel: LiveFilm) -> tuple[Any, ...]:
-        return pair_running(lever, shot, reel, t), gr.update(interactive=True), gr.skip()
+    def running(live: LiveVideo) -> tuple[Any, ...]:
+        return pair_running(lever, result, live, t), gr.update(interactive=True), gr.skip()
 
-    def finished(other: Shot) -> tuple[Any, ...]:
-        pair = Pair(lever, shot, other)
+    def finished(other: VideoResult) -> tuple[Any, ...]:
+        pair = Pair(lever, result, other)
         return pair_view(pair, t), gr.update(interactive=False), pair
 
     def restored() -> tuple[Any, ...]:
         page = pair_view(before, t) if before else waiting_html(t)
         return page, gr.update(interactive=False), gr.skip()
 
-    yield from film_run(request, slot, running, finished, restored, place="film-pair")
+    yield from video_run(request, slot, running, finished, restored, place="film-pair")
 
 
-def pair_running(lever: str, shot: Shot, reel: LiveFilm, t: Texts) -> str:
+def pair_running(lever: str, result: VideoResult, live: LiveVideo, t: Texts) -> str:
     """The finished film beside the one that is being drawn."""
-    films = {"one": [shot.sheets[-1]], "other": reel.sheets[-1:]}
-    said = t("video.step_of", step=len(reel.steps), total=reel.request.num_inference_steps)
-    sides = _side("one", shot, None, t("video.side_one"), t) + _open_side(lever, shot, reel, said, t)
-    data = base_data(shot.count, t) | {"films": films, "step": 0}
-    return (
-        f'<div class="film-view" data-state="running"><div class="pair">{sides}</div>{data_html(data)}</div>'
-    )
-
-
-def _open_side(lever: str, shot: Shot, reel: LiveFilm, said: str, t: Texts) -> str:
-    count, shape = shot.count, _shape(shot)
-    body = f'<p class="hint" role="status">{html_escape(said)}</p>'
-    if reel.sheets:
-        screens = player_html("other", count, shape, t("video.player"))
-        body = f'<div class="screens">{screens}{body}</div>{strip_html("other", count, shape, t)}'
-    title = html_escape(t(f"video.side_{lever}"))
-    return f'<section class="side"><h5>{title}</h5>{_words(reel.request)}{body}</section>'
+    said = t("video.step_of", step=len(live.steps), total=live.request.num_inference_steps)
+    sides = [
+        _side("one", "one", result.trace.request, t), _side("other", lever, live.request, t, progress=said),
+    ]  # fmt: skip
+    films = {"one": [result.sheets[-1]], "other": live.sheets[-1:]}
+    data = base_data(result.count, t) | {"films": films, "step": 0}
+    return HTML.pair(sides, aspect(result.trace.steps[-1]), data, t)
 
 
 def pair_view(pair: Pair, t: Texts) -> str:
     """Both films in step, and frame by frame how alike they are."""
-    matrices = [np.clip(s.measures.similarity, 0, 1) for s in (pair.one, pair.other)]
-    sides = _side("one", pair.one, matrices[0], t("video.side_one"), t)
-    sides += _side("other", pair.other, matrices[1], t(f"video.side_{pair.lever}"), t)
-    films = {"one": [pair.one.sheets[-1]], "other": [pair.other.sheets[-1]]}
-    data = base_data(pair.one.count, t) | {"films": films, "step": 0}
-    return (
-        f'<div class="film-view" data-state="done" data-lever="{pair.lever}">{play_html(pair.one.count, t)}'
-        f'<div class="pair">{sides}</div><p class="hint">{html_escape(t("video.similarity_hint"))}</p>'
-        f"{_real(pair.one, t)}{data_html(data)}</div>"
-    )
+    one, other = pair.one, pair.other
+    sides = [
+        _side("one", "one", one.trace.request, t, one.measures),
+        _side("other", pair.lever, other.trace.request, t, other.measures),
+    ]
+    films = {"one": [one.sheets[-1]], "other": [other.sheets[-1]]}
+    data = base_data(one.count, t) | {"films": films, "step": 0}
+    return HTML.pair(sides, aspect(one.trace.steps[-1]), data, t, pair.lever, _real(one, t))
 
 
-def _side(name: str, shot: Shot, matrix: np.ndarray | None, title: str, t: Texts) -> str:
-    count, shape = shot.count, _shape(shot)
-    screens = player_html(name, count, shape, t("video.player"))
-    numbers = ""
-    if matrix is not None:
-        alt = html_escape(t("video.similarity_alt"))
-        screens += (
-            f'<figure><img class="matrix" src="{heat_sheet(matrix[None], 1.0)}" alt="{alt}">'
-            f"<figcaption>{html_escape(t('video.similarity'))}</figcaption></figure>"
-        )
-        numbers = numbers_html(shot.measures, t)
-    return (
-        f'<section class="side"><h5>{html_escape(title)}</h5>{_words(shot.trace.request)}'
-        f'<div class="screens">{screens}</div>{strip_html(name, count, shape, t)}{numbers}</section>'
-    )
-
-
-def _words(request: FilmRequest) -> str:
+def _side(
+    name: str, key: str, request: FilmRequest, t: Texts, measures: FilmMeasures | None = None,
+    progress: str = "",
+) -> dict[str, Any]:  # fmt: skip
+    """One of the two films for the template; `progress` while it is being drawn."""
     texts = [request.prompt, *(text for _, text in request.later[-1:])]
-    return f'<p class="words">{html_escape(" → ".join(texts))}</p>'
+    return {
+        "name": name,
+        "title": t(f"video.side_{key}"),
+        "words": " → ".join(texts),
+        "progress": progress,
+        "similarity": heat_sheet(np.clip(measures.similarity, 0, 1)[None], 1.0) if measures else "",
+        "measured": measured(measures, t) if measures else None,
+    }
 
 
-def _shape(shot: Shot) -> tuple[int, int]:
-    width, height = shot.trace.frames[0].size
-    return height, width
-
-
-def _real(shot: Shot, t: Texts) -> str:
+def _real(result: VideoResult, t: Texts) -> str:
     """What films that the world draws itself reach with this motion, beside which a model's can be judged."""
-    if catalogue.entry(shot.trace.request.model).family != "classroom":
+    if catalogue.entry(result.trace.request.model).family != "classroom":
         return ""
-    motion = said_motion(shot.trace.request.prompt)
+    motion = said_motion(result.trace.request.prompt)
     consistency, speed = _real_numbers(motion)
     name = MOTION_WORDS[motion][0] if motion else t("video.nothing_moves")
-    said = t(
-        "video.real", motion=name, consistency=fixed(consistency, t),
-        speed=fixed(speed, t, 1),
-    )  # fmt: skip
-    return f'<p class="real">{html_escape(said)}</p>'
+    return t("video.real", motion=name, consistency=fixed(consistency, t), speed=fixed(speed, t, 1))
 
 
 @lru_cache(maxsize=16)

@@ -8,7 +8,7 @@ from typing import Any
 from components.page.prompt_bar import BarValues
 from components.runs.slot import RunSlot
 from components.runs.stream import Views, stream
-from components.video.sheets import LiveFilm, Shot
+from components.video.sheets import LiveVideo, VideoResult
 from pipelines.serving import catalogue
 from pipelines.video import video
 from pipelines.video.request import FilmRequest
@@ -26,35 +26,35 @@ def first_request() -> FilmRequest:
     ).validated()  # fmt: skip
 
 
-def shot_of(request: FilmRequest) -> Shot:
+def draw_video(request: FilmRequest) -> VideoResult:
     """Draw a film to its end."""
-    live = LiveFilm(request)
+    live = LiveVideo(request)
     for step in video.generate(request):
         live.add(step)
-    return live.shot()
+    return live.result()
 
 
 @lru_cache(maxsize=2)
-def compute_example_film(motion: bool) -> Shot:
+def compute_example_video(motion: bool) -> VideoResult:
     """The tab's first film, with and without attention between frames; drawn once after start."""
-    return shot_of(replace(first_request(), motion=motion))
+    return draw_video(replace(first_request(), motion=motion))
 
 
-def example_shot(request: FilmRequest) -> Shot | None:
+def example_video(request: FilmRequest) -> VideoResult | None:
     """One of the first two films, if this is it and it has been drawn.
 
     The cache is only asked when both are there, since asking it draws what is not.
     """
-    if compute_example_film.cache_info().currsize < 2:
+    if compute_example_video.cache_info().currsize < 2:
         return None
-    return next((s for s in map(compute_example_film, (True, False)) if s.trace.request == request), None)
+    return next((s for s in map(compute_example_video, (True, False)) if s.trace.request == request), None)
 
 
-def film_run(
+def video_run(
     request: FilmRequest,
     slot: RunSlot,
-    running: Callable[[LiveFilm], tuple[Any, ...]],
-    finished: Callable[[Shot], tuple[Any, ...]],
+    running: Callable[[LiveVideo], tuple[Any, ...]],
+    finished: Callable[[VideoResult], tuple[Any, ...]],
     restored: Callable[[], tuple[Any, ...]],
     place: str = "film",
 ) -> Iterator[tuple[Any, ...]]:
@@ -71,5 +71,5 @@ def film_run(
     Yields:
         Values for the outputs.
     """
-    views = Views(running, lambda live: finished(live.shot()), restored)
-    yield from stream(lambda run: run.follow(video.generate(request)), LiveFilm(request), slot, place, views)
+    views = Views(running, lambda live: finished(live.result()), restored)
+    yield from stream(lambda run: run.follow(video.generate(request)), LiveVideo(request), slot, place, views)

@@ -30,7 +30,7 @@ def sheet(frames: Sequence[Image.Image], exact: bool = False) -> str:
     return encode_exactly(strip) if exact else encode(strip)
 
 
-def film_sheet(frames: Sequence[Image.Image], count: int) -> str:
+def video_sheet(frames: Sequence[Image.Image], count: int) -> str:
     """A sheet of a film; of more frames than are shown, every second, third, … one.
 
     Args:
@@ -52,7 +52,7 @@ def heat_sheet(maps: np.ndarray, limit: float) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Shot:
+class VideoResult:
     """A film as the page shows it.
 
     Attributes:
@@ -72,7 +72,7 @@ class Shot:
 
 
 @dataclass
-class LiveFilm:
+class LiveVideo:
     """The sheets of a run while it goes on.
 
     Attributes:
@@ -89,11 +89,11 @@ class LiveFilm:
         """Decode and encode a step's estimate, which need not be shown at once."""
         pictures = video.preview(step.denoised, self.request.model)
         self.steps.append(step)
-        self.sheets.append(film_sheet(pictures, len(step.denoised)))
+        self.sheets.append(video_sheet(pictures, len(step.denoised)))
         return False
 
-    def shot(self) -> Shot:
+    def result(self) -> VideoResult:
         """The film at the end of the run, or where it was stopped."""
         trace = video.finish(self.request, self.steps)
-        last = film_sheet(trace.frames, len(self.steps[-1].latents))
-        return Shot(trace, (*self.sheets[:-1], last), measure(trace.frames))
+        last = video_sheet(trace.frames, len(self.steps[-1].latents))
+        return VideoResult(trace, (*self.sheets[:-1], last), measure(trace.frames))

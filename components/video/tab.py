@@ -13,12 +13,12 @@ from components.runs.queues import FILM, endpoint
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, html_escape, live_html, one_click_away, tab_frame
+from components.ui.layout import ON_ENTER, live_html, one_click_away, tab_frame
 from components.ui.numbers import short
 from components.video.pair import build_pair, motion_label, wire_pair
-from components.video.run import FIRST_PROMPT, FIRST_STEPS, example_shot, film_run, first_request
-from components.video.sheets import LiveFilm, Shot
-from components.video.view import finished_view, inside_view, inside_waiting, running_view
+from components.video.run import FIRST_PROMPT, FIRST_STEPS, example_video, first_request, video_run
+from components.video.sheets import LiveVideo, VideoResult
+from components.video.view import HTML, finished_view, inside_view, inside_waiting, running_view
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.video import video
@@ -46,17 +46,17 @@ class _Parts:
     view: gr.HTML
     inside: gr.HTML
     downloads: list[gr.DownloadButton]
-    shot: gr.State
+    result: gr.State
     slot: gr.State
     asked: gr.State
 
     @property
     def inputs(self) -> list[Any]:
-        return [self.prompt, self.steps, self.frames, self.model, self.asked, self.shot, self.slot]
+        return [self.prompt, self.steps, self.frames, self.model, self.asked, self.result, self.slot]
 
     @property
     def outputs(self) -> list[Any]:
-        return [self.view, self.inside, self.cost, self.stop, *self.downloads, self.asked, self.shot]
+        return [self.view, self.inside, self.cost, self.stop, *self.downloads, self.asked, self.result]
 
 
 def _layout(t: Texts) -> _Parts:
@@ -105,13 +105,12 @@ def build_video_tab(bar: PromptBar, t: Texts, public: bool) -> None:
 
     Args:
         bar: seed, scale and negative prompt come from it, and its prompt on a click.
-        t: texts.
         public: not used, as the endpoint in `API` belongs to no language's page.
     """
     with tab_frame(t, "video") as tab:
         parts = _layout(t)
         pair = build_pair(t)
-    _wire(bar, t, tab, parts, wire_pair(pair, parts.shot, parts.slot, t), pair)
+    _wire(bar, t, tab, parts, wire_pair(pair, parts.result, parts.slot, t), pair)
 
 
 def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, first_pair: Any, pair: Any) -> None:
@@ -138,7 +137,7 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, first_pair: Any, pai
     p.model.change(_chosen(t), [p.model, p.steps], [p.cost, p.frames], **quiet)
     entered = tab.select(enter, inputs, p.outputs, **FILM)
     entered.success(
-        first_pair, [pair.lever, pair.motion, pair.later, pair.frame, p.shot, p.slot, pair.pair],
+        first_pair, [pair.lever, pair.motion, pair.later, pair.frame, p.result, p.slot, pair.pair],
         [pair.view, pair.stop, pair.pair], **FILM,
     )  # fmt: skip
 
@@ -147,8 +146,8 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """What a click on Draw does, and what opening the tab does."""
 
     @explained(t)
-    def draw(prompt: str, steps: int, frames: int, model: str, asked: str, shot: Shot | None, slot: RunSlot,
-             negative: str, seed: int, scale: float) -> Iterator[Any]:  # fmt: skip
+    def draw(prompt: str, steps: int, frames: int, model: str, asked: str, result: VideoResult | None,
+             slot: RunSlot, negative: str, seed: int, scale: float) -> Iterator[Any]:  # fmt: skip
         request = FilmRequest(prompt, (), negative or "", seed, scale, steps, frames, model=model).validated()
         cost = film_cost(request)
         if cost.long and asked != (
@@ -156,16 +155,16 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
         ):
             slot.stop()
             ask = t("video.ask", **_cost_words(request, t))
-            yield gr.skip(), gr.skip(), _notice(ask), *(gr.skip(),) * (2 + len(FORMATS)), key, gr.skip()
+            yield gr.skip(), gr.skip(), HTML.notice(ask), *(gr.skip(),) * (2 + len(FORMATS)), key, gr.skip()
             return
-        yield from _draw_run(request, shot, slot, t)
+        yield from _draw_run(request, result, slot, t)
 
     @explained(t)
-    def enter(prompt: str, steps: int, frames: int, model: str, asked: str, shot: Shot | None, slot: RunSlot,
-              *values: Any) -> Iterator[Any]:  # fmt: skip
-        if shot is not None or slot.busy:
+    def enter(prompt: str, steps: int, frames: int, model: str, asked: str, result: VideoResult | None,
+              slot: RunSlot, *values: Any) -> Iterator[Any]:  # fmt: skip
+        if result is not None or slot.busy:
             yield (gr.skip(),) * (6 + len(FORMATS))
-        elif (ready := example_shot(first_request())) is not None:
+        elif (ready := example_video(first_request())) is not None:
             page, inside, cost, _, *rest = _show(ready, t("video.example"), t)
             yield page, inside, cost, gr.skip(), *rest  # who pressed "draw" meanwhile needs the stop button
         else:
@@ -174,7 +173,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return draw, enter
 
 
-def _draw_run(request: FilmRequest, before: Shot | None, slot: RunSlot, t: Texts) -> Iterator[Any]:
+def _draw_run(request: FilmRequest, before: VideoResult | None, slot: RunSlot, t: Texts) -> Iterator[Any]:
     off = [gr.update(interactive=False)] * len(FORMATS)
 
     def restored() -> tuple[Any, ...]:
@@ -182,29 +181,32 @@ def _draw_run(request: FilmRequest, before: Shot | None, slot: RunSlot, t: Texts
             return _show(before, "", t)
         return "", inside_waiting(t), "", gr.update(interactive=False), *off, "", gr.skip()
 
-    def running(reel: LiveFilm) -> tuple[Any, ...]:
-        page = running_view(reel, t)
-        if reel.steps:
+    def running(live: LiveVideo) -> tuple[Any, ...]:
+        page = running_view(live, t)
+        if live.steps:
             return page, *(gr.skip(),) * (5 + len(FORMATS))
         return page, inside_waiting(t), "", gr.update(interactive=True), *off, gr.skip(), gr.skip()
 
-    yield from film_run(request, slot, running, lambda shot: _show(shot, _remark(shot, t), t), restored)
+    yield from video_run(
+        request, slot, running, lambda result: _show(result, _remark(result, t), t), restored
+    )
 
 
-def _show(shot: Shot, remark: str, t: Texts) -> tuple[Any, ...]:
-    page = finished_view(shot, remark, t)
+def _show(result: VideoResult, remark: str, t: Texts) -> tuple[Any, ...]:
+    page = finished_view(result, remark, t)
     files = [
         gr.update(
-            value=save_film(shot.trace, kind) if shot.trace.whole else None, interactive=shot.trace.whole
+            value=save_film(result.trace, kind) if result.trace.whole else None,
+            interactive=result.trace.whole,
         )
         for kind in FORMATS
     ]
-    return page, inside_view(shot, t), "", gr.update(interactive=False), *files, "", shot
+    return page, inside_view(result, t), "", gr.update(interactive=False), *files, "", result
 
 
-def _remark(shot: Shot, t: Texts) -> str:
-    last = shot.trace.steps[-1]
-    return "" if shot.trace.whole else t("video.stopped", step=last.index + 1, total=last.total)
+def _remark(result: VideoResult, t: Texts) -> str:
+    last = result.trace.steps[-1]
+    return "" if result.trace.whole else t("video.stopped", step=last.index + 1, total=last.total)
 
 
 def _cost_words(request: FilmRequest, t: Texts) -> dict[str, str]:
@@ -216,10 +218,6 @@ def _cost_words(request: FilmRequest, t: Texts) -> dict[str, str]:
         "teraflop": short(cost.teraflop, t, 0),
         "device": t(f"video.device_{catalogue.device()}"),
     }
-
-
-def _notice(text: str) -> str:
-    return f'<p class="sv-alert" role="alert">{html_escape(text)}</p>'
 
 
 def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
@@ -234,13 +232,13 @@ def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
             return "", slider
         request = FilmRequest("a cat", num_inference_steps=steps, model=model).validated()
         words = _cost_words(request, t) | {"download": short(e.download_mb / 1000, t)}
-        return _notice(t("video.cost", **words)), slider
+        return HTML.notice(t("video.cost", **words)), slider
 
     return chosen
 
 
 @endpoint(FILM)
-def generate_film(
+def generate_video(
     prompt: str = FIRST_PROMPT,
     later: list[list[int | str]] | None = None,
     negative_prompt: str = "",
@@ -293,4 +291,7 @@ def generate_film(
     }
 
 
-API: dict[str, Callable[..., Any]] = {"generate_film": generate_film}
+API: dict[str, Callable[..., Any]] = {
+    "generate_video": generate_video,
+    "generate_film": generate_video,  # its name before, for programs that know it
+}

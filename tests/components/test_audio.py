@@ -15,9 +15,9 @@ import soundfile
 from components.audio import clip as audio_clip
 from components.audio import pair as audio_pair
 from components.audio import tab
-from components.audio.run import Made, Progress, compute_sound, made_message, request_of, show_sound
-from components.audio.view import code_colours, guess_html, levels_html, player_html
-from components.journey.audio_row import sound_station, waiting_sound
+from components.audio.run import AudioResult, LiveAudio, compute_audio, made_message, request_of, show_audio
+from components.audio.view import HTML, code_colours
+from components.journey.audio_row import audio_station, waiting_audio
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.audio import audio
@@ -35,8 +35,8 @@ FRAMES, BOOKS = 70, 4
 
 
 @pytest.fixture(scope="module")
-def made() -> Made:
-    found = compute_sound(REQUEST)
+def made() -> AudioResult:
+    found = compute_audio(REQUEST)
     assert found is not None
     return found
 
@@ -49,7 +49,7 @@ def unpack(text: str, kind: str, *shape: int) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), kind).reshape(shape or -1)
 
 
-def test_the_player_hears_and_sees_what_the_pipeline_made(made: Made) -> None:
+def test_the_player_hears_and_sees_what_the_pipeline_made(made: AudioResult) -> None:
     m = made_message(made, "p", EN)
     assert (m["frames"], m["hop"], m["rate"], m["delay"], m["play"]) == (FRAMES, 320, 50, True, False)
     samples = sounds.limited(made.sound.samples)
@@ -71,7 +71,7 @@ def test_the_player_hears_and_sees_what_the_pipeline_made(made: Made) -> None:
 
 def test_messages_of_a_run_overlap_and_together_are_the_whole() -> None:
     slot = RunSlot()
-    shown = list(show_sound(replace(REQUEST, seconds=3.0), None, None, slot, "p", EN))
+    shown = list(show_audio(replace(REQUEST, seconds=3.0), None, None, slot, "p", EN))
     told = [messages(feed)[0] for feed, _, _ in shown]
     assert [m["kind"] for m in told] == ["wait", *["live"] * 6, "done"]
     assert [running for _, _, running in shown] == [True] * 7 + [False]
@@ -98,7 +98,7 @@ def test_messages_of_a_run_overlap_and_together_are_the_whole() -> None:
 
 def test_a_stop_leaves_what_was_made_and_it_can_be_saved() -> None:
     slot = RunSlot()
-    run = show_sound(REQUEST, None, None, slot, "p", DE)
+    run = show_audio(REQUEST, None, None, slot, "p", DE)
     next(run), next(run)
     slot.stop()
     feed, made, running = list(run)[-1]
@@ -110,16 +110,16 @@ def test_a_stop_leaves_what_was_made_and_it_can_be_saved() -> None:
     assert len(samples) == message["frames"] * 320
 
 
-def test_a_run_that_brings_nothing_gives_back_what_was_there(made: Made) -> None:
+def test_a_run_that_brings_nothing_gives_back_what_was_there(made: AudioResult) -> None:
     slot = RunSlot()
-    run = show_sound(replace(REQUEST, seed=9), None, made, slot, "p", EN)
+    run = show_audio(replace(REQUEST, seed=9), None, made, slot, "p", EN)
     next(run)
     slot.stop()
     feed, kept, _ = list(run)[-1]
     assert kept is made and messages(feed)[0]["id"] == made.id
-    run = show_sound(replace(REQUEST, seed=9), None, None, RunSlot(), "p", EN)
+    run = show_audio(replace(REQUEST, seed=9), None, None, RunSlot(), "p", EN)
     next(run)
-    broken = show_sound(REQUEST, np.zeros((2, 2), int), made, RunSlot(), "p", EN)
+    broken = show_audio(REQUEST, np.zeros((2, 2), int), made, RunSlot(), "p", EN)
     next(broken)
     assert next(broken)[1] is made
     with pytest.raises(InputError, match="clip_codes_foreign"):
@@ -128,18 +128,18 @@ def test_a_run_that_brings_nothing_gives_back_what_was_there(made: Made) -> None
 
 def test_a_newer_run_silences_the_older_and_leaving_ends_it() -> None:
     slot = RunSlot()
-    old = show_sound(REQUEST, None, None, slot, "p", EN)
+    old = show_audio(REQUEST, None, None, slot, "p", EN)
     next(old), next(old)
-    newer = show_sound(replace(REQUEST, seed=6), None, None, slot, "p", EN)
+    newer = show_audio(replace(REQUEST, seed=6), None, None, slot, "p", EN)
     next(newer)
     assert list(old) == []
     newer.close()
     assert slot.current is not None and slot.current.finished
 
 
-def test_a_clip_is_marked_and_gone_on_from(made: Made) -> None:
+def test_a_clip_is_marked_and_gone_on_from(made: AudioResult) -> None:
     given = made.sound.codes[:, :20]
-    shown = list(show_sound(replace(REQUEST, seconds=0.4), given, None, RunSlot(), "p", EN))
+    shown = list(show_audio(replace(REQUEST, seconds=0.4), given, None, RunSlot(), "p", EN))
     message, result = messages(shown[-1][0])[0], shown[-1][1]
     assert message["given"] == 20 and message["frames"] == 40 and message["step"] == 20
     assert np.array_equal(unpack(message["givenCodes"], "<i2", BOOKS, 20), given)
@@ -148,7 +148,7 @@ def test_a_clip_is_marked_and_gone_on_from(made: Made) -> None:
 
 
 @pytest.mark.parametrize("t", [EN, DE])
-def test_codebooks_are_heard_apart(made: Made, t) -> None:
+def test_codebooks_are_heard_apart(made: AudioResult, t) -> None:
     one, all_of_them = (tab.books_message(made, k, t) for k in (1, 9))
     expected = sounds.pcm(audio.hear(made.sound.codes[:1], MODEL))
     assert np.array_equal(unpack(one["pcm"], "<i2"), expected) and one["books"] == 1 and one["play"]
@@ -156,8 +156,8 @@ def test_codebooks_are_heard_apart(made: Made, t) -> None:
     assert one["id"] == made.id and str(BOOKS) in one["text"]
 
 
-def test_buttons_and_files_follow_the_run(made: Made) -> None:
-    run = list(tab.sound_run(REQUEST, None, None, RunSlot(), EN))
+def test_buttons_and_files_follow_the_run(made: AudioResult) -> None:
+    run = list(tab.audio_run(REQUEST, None, None, RunSlot(), EN))
     assert run[0][1] == gr.update(interactive=True)
     feed, stop, download, books, result = run[-1]
     assert messages(feed)[0]["play"] and stop == gr.update(interactive=False) and books == tab.BOOKS
@@ -166,7 +166,7 @@ def test_buttons_and_files_follow_the_run(made: Made) -> None:
     assert np.array_equal(result.sound.codes, made.sound.codes)
 
 
-def test_opening_the_tab_never_plays(made: Made) -> None:
+def test_opening_the_tab_never_plays(made: AudioResult) -> None:
     enter = tab._handlers(EN)[1]
     values = [REQUEST.prompt, 5, 3.0, 1.0, 64, 1.4, MODEL, "transformers"]
     again = list(enter(*values, made, RunSlot()))
@@ -176,29 +176,29 @@ def test_opening_the_tab_never_plays(made: Made) -> None:
     assert messages(fresh[-1][0])[0]["kind"] == "done"
 
 
-def test_coming_back_to_the_tab_leaves_a_run_alone(made: Made) -> None:
+def test_coming_back_to_the_tab_leaves_a_run_alone(made: AudioResult) -> None:
     slot = RunSlot()
-    run = show_sound(REQUEST, None, None, slot, tab.PLAYER, EN)
+    run = show_audio(REQUEST, None, None, slot, tab.PLAYER, EN)
     next(run), next(run)
     values = [REQUEST.prompt, 5, 3.0, 1.0, 64, 1.4, MODEL, "transformers"]
     assert list(tab._handlers(EN)[1](*values, made, slot)) == [(gr.skip(),) * 5]
     assert list(run)[-1][1] is not None
 
 
-def test_what_visitors_type_stays_text(made: Made) -> None:
+def test_what_visitors_type_stays_text(made: AudioResult) -> None:
     feed, *_ = tab._shown(made, EN)
     assert "<b>slow" not in feed and "<b>slow</b>" in messages(feed)[0]["text"]
-    assert "<b>slow" not in sound_station(made, EN)
+    assert "<b>slow" not in audio_station(made, EN)
 
 
 @pytest.mark.parametrize("t", [EN, DE])
-def test_the_pages_parts_are_there_in_both_languages(t, made: Made) -> None:
-    page = player_html(t, "", "x") + guess_html(t)
+def test_the_pages_parts_are_there_in_both_languages(t, made: AudioResult) -> None:
+    page = HTML.player("", "x", t) + HTML.guess(t)
     for name in ("play", "time", "status", "tracks", "grid", "rows", "looks", "words", "wave", "pitches",
                  "head", "silent", "cell", "loupe", "bars", "rest"):  # fmt: skip
         assert f"data-{name}" in page, name
-    assert levels_html(t).count("<tr>") == 4
-    assert 'data-door="audio"' in waiting_sound(t) and 'data-state="done"' in sound_station(made, t)
+    assert HTML.levels(t).count("<tr>") == 4
+    assert 'data-door="audio"' in waiting_audio(t) and 'data-state="done"' in audio_station(made, t)
 
 
 def test_the_licence_stands_where_the_model_is_chosen() -> None:
@@ -224,7 +224,7 @@ def test_three_sounds_are_compared() -> None:
     alone = audio.run(replace(REQUEST, seconds=0.4, seed=6))
     assert np.array_equal(unpack(told[2]["pcm"], "<i2"), sounds.pcm(alone.samples))
     requests = [replace(REQUEST, seconds=0.2, seed=s) for s in (1, 2)]
-    first, other = map(compute_sound, requests)
+    first, other = map(compute_audio, requests)
     assert audio_pair.same_codes(first, first) == 1 > audio_pair.same_codes(first, other)
 
 
@@ -288,7 +288,7 @@ def test_a_program_makes_a_sound_and_goes_on_from_it(upload, monkeypatch) -> Non
 
 
 def test_colours_of_codes_are_those_of_the_browser() -> None:
-    """Against what Chromium paints for the `oklch(0.7 0.13 …)` of `audio.js`."""
+    """Against what Chromium paints for the `oklch(0.7 0.13 …)` of `player.js`."""
     found = code_colours(np.array([[0, 1, 2], [3, 200, 255]]))
     painted = [
         [[223, 122, 155], [117, 177, 94], [135, 151, 239]],
@@ -297,8 +297,8 @@ def test_colours_of_codes_are_those_of_the_browser() -> None:
     assert found.dtype == np.uint8 and np.abs(found.astype(int) - painted).max() <= 1
 
 
-def test_a_progress_tells_only_of_its_own(made: Made) -> None:
-    progress = Progress(REQUEST, None, "p", True)
+def test_a_progress_tells_only_of_its_own(made: AudioResult) -> None:
+    progress = LiveAudio(REQUEST, None, "p", True)
     for frame in generate(REQUEST):
         progress.add(frame)
     assert progress.id != made.id and progress.made().sound.codes.tolist() == made.sound.codes.tolist()

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.audio.run import compute_sound
-from components.journey.audio_row import sound_run, sound_station, waiting_sound
+from components.audio.run import compute_audio
+from components.journey.audio_row import audio_station, journey_audio_run, waiting_audio
 from components.journey.tab import follow_prompt, journey_run
 from components.journey.time_row import build_time_row
 from components.journey.view import READING, STEERING, reading_view, steering_view, waiting_view
@@ -86,9 +86,9 @@ def test_the_endpoint_follows_a_prompt():
 
 @pytest.mark.parametrize("t", [T, DE])
 def test_the_last_station_is_the_same_prompt_as_sound(t):
-    made = compute_sound(AudioRequest(REQUEST.prompt, seconds=0.4, model="classroom-audio").validated())
-    page = sound_station(made, t)
-    assert doors(page) == doors(waiting_sound(t)) == ("audio",)
+    made = compute_audio(AudioRequest(REQUEST.prompt, seconds=0.4, model="classroom-audio").validated())
+    page = audio_station(made, t)
+    assert doors(page) == doors(waiting_audio(t)) == ("audio",)
     assert "<b>red</b>" not in page and "<i>10</i>" in page and 'class="hole"' not in page
     assert t("journey.alt_audio", books=4, frames=20) in page
     assert ("0.4" if t is T else "0,4") in page
@@ -98,8 +98,8 @@ def test_the_sound_fills_its_station_while_it_is_made():
     """The grid is as wide at once as it will be; what is not there yet is clear, and no wave."""
     request = AudioRequest(REQUEST.prompt, seconds=2.0, model="classroom-audio").validated()
     seen = []
-    first, *pages, last = (page for (page,) in sound_run(request, RunSlot(), T))
-    assert first == waiting_sound(T) and 'data-state="done"' in last
+    first, *pages, last = (page for (page,) in journey_audio_run(request, RunSlot(), T))
+    assert first == waiting_audio(T) and 'data-state="done"' in last
     for page in pages:
         codes, wave = (png(uri) for uri in re.findall(r"data:image/png;base64,([^\"]+)", page))
         assert codes.shape == (4, 100, 4) and wave.shape[1] == 600 and 'data-state="waiting"' in page
@@ -116,7 +116,7 @@ def png(data: str) -> np.ndarray:
 def test_who_leaves_does_not_leave_a_sound_behind():
     """Gradio closes the iterator of a page that is gone; a handler that did not yield would go on."""
     slot = RunSlot()
-    growing = sound_run(AudioRequest("birdsong", seconds=8.0).validated(), slot, T)
+    growing = journey_audio_run(AudioRequest("birdsong", seconds=8.0).validated(), slot, T)
     next(growing), next(growing)
     growing.close()
     assert slot.current.finished

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.journey import video_row as journey_film
+from components.journey import video_row as video_row
+from components.page.api import register
 from components.runs import files
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
@@ -24,7 +25,7 @@ from components.video import pair as video_pair
 from components.video import run as video_runs
 from components.video import tab
 from components.video.pair import other_request, pair_run, pair_view
-from components.video.sheets import LiveFilm, Shot, film_sheet
+from components.video.sheets import LiveVideo, VideoResult, video_sheet
 from components.video.view import finished_view, inside_view, running_view
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import Figure
@@ -46,13 +47,13 @@ REQUEST = FilmRequest(
 
 
 @pytest.fixture(scope="module")
-def shot() -> Shot:
-    return video_runs.shot_of(REQUEST)
+def shot() -> VideoResult:
+    return video_runs.draw_video(REQUEST)
 
 
 @pytest.fixture(scope="module")
-def apart() -> Shot:
-    return video_runs.shot_of(replace(REQUEST, motion=False))
+def apart() -> VideoResult:
+    return video_runs.draw_video(replace(REQUEST, motion=False))
 
 
 def pixels(uri: str) -> np.ndarray:
@@ -63,7 +64,7 @@ def data_of(html: str) -> dict:
     return json.loads(unescape(re.search(r'data-video="([^"]*)"', html)[1]))
 
 
-def test_every_step_has_a_sheet_with_all_frames_in_order(shot: Shot) -> None:
+def test_every_step_has_a_sheet_with_all_frames_in_order(shot: VideoResult) -> None:
     data = data_of(finished_view(shot, "", EN))
     sheets = data["films"]["main"]
     assert len(sheets) == 3 and len(set(sheets)) == 3 and data["count"] == 4 and data["step"] == 2
@@ -75,11 +76,11 @@ def test_every_step_has_a_sheet_with_all_frames_in_order(shot: Shot) -> None:
 
 def test_a_sheet_of_many_frames_shows_some_from_the_first_to_the_last() -> None:
     frames = [Image.new("RGB", (8, 8), (10 * i, 0, 0)) for i in range(9)]
-    found = pixels(film_sheet(frames, 3))[4, [4, 12, 20], 0].astype(int)
+    found = pixels(video_sheet(frames, 3))[4, [4, 12, 20], 0].astype(int)
     np.testing.assert_allclose(found, [0, 40, 80], atol=6)
 
 
-def test_the_script_finds_what_the_pipeline_finds_when_a_token_is_picked_up(shot: Shot) -> None:
+def test_the_script_finds_what_the_pipeline_finds_when_a_token_is_picked_up(shot: VideoResult) -> None:
     """The bytes in the page lead to the same most similar tokens as the pipeline's numbers."""
     tokens, data = film_tokens(shot.trace), data_of(inside_view(shot, EN))
     frames, height, width = tokens.values.shape[:3]
@@ -99,7 +100,7 @@ def test_the_script_finds_what_the_pipeline_finds_when_a_token_is_picked_up(shot
     np.testing.assert_allclose(looks, tokens.looks[y, x], atol=0.003)
 
 
-def test_maps_of_all_blocks_stand_side_by_side_for_every_step(shot: Shot, apart: Shot) -> None:
+def test_maps_of_all_blocks_stand_side_by_side_for_every_step(shot: VideoResult, apart: VideoResult) -> None:
     html = inside_view(shot, EN)
     sheets = data_of(html)["films"]["attention"]
     assert len(sheets) == 3 and all(pixels(sheet).shape[:2] == (4, 6 * 4) for sheet in sheets)
@@ -112,10 +113,10 @@ def test_maps_of_all_blocks_stand_side_by_side_for_every_step(shot: Shot, apart:
     assert EN("video.attention_none") in unescape(off) and "features" not in data_of(off)
 
 
-def test_a_run_shows_all_frames_at_every_step_and_ends_with_the_film(shot: Shot) -> None:
+def test_a_run_shows_all_frames_at_every_step_and_ends_with_the_film(shot: VideoResult) -> None:
     slot, reels = RunSlot(), []
     views = list(
-        video_runs.film_run(
+        video_runs.video_run(
             REQUEST, slot, lambda reel: (len(reel.steps), running_view(reel, EN)), lambda s: ("done", s),
             lambda: ("nothing",),
         )
@@ -132,7 +133,7 @@ def test_a_run_shows_all_frames_at_every_step_and_ends_with_the_film(shot: Shot)
 def test_a_stopped_run_shows_what_was_there_and_saves_no_file(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     slot = RunSlot()
-    run = video_runs.film_run(
+    run = video_runs.video_run(
         replace(REQUEST, num_inference_steps=40), slot, lambda reel: (len(reel.steps),), lambda s: s,
         lambda: ("nothing",),
     )  # fmt: skip
@@ -140,7 +141,7 @@ def test_a_stopped_run_shows_what_was_there_and_saves_no_file(monkeypatch, tmp_p
         pass
     slot.stop()
     (*_, stopped) = run
-    assert isinstance(stopped, Shot) and 1 <= len(stopped.trace.steps) < 40
+    assert isinstance(stopped, VideoResult) and 1 <= len(stopped.trace.steps) < 40
     shown = tab._show(stopped, tab._remark(stopped, EN), EN)
     assert 'data-state="stopped"' in shown[0] and "of 40" in shown[0]
     assert not any(update["interactive"] for update in shown[4:7])
@@ -149,16 +150,18 @@ def test_a_stopped_run_shows_what_was_there_and_saves_no_file(monkeypatch, tmp_p
 
 def test_a_new_run_silences_the_one_before() -> None:
     slot = RunSlot()
-    first = video_runs.film_run(
+    first = video_runs.video_run(
         REQUEST, slot, lambda r: ("one", len(r.steps)), lambda s: ("one", s), lambda: ()
     )
     next(first)
-    second = video_runs.film_run(REQUEST, slot, lambda r: ("two",), lambda s: ("two",), lambda: ())
+    second = video_runs.video_run(REQUEST, slot, lambda r: ("two",), lambda s: ("two",), lambda: ())
     assert list(second)[-1] == ("two",)
     assert list(first) == []
 
 
-def test_files_are_written_once_and_off_the_event_loop(shot: Shot, monkeypatch, tmp_path: Path) -> None:
+def test_files_are_written_once_and_off_the_event_loop(
+    shot: VideoResult, monkeypatch, tmp_path: Path
+) -> None:
     """Gradio runs a handler that is no coroutine in a thread of its own: encoding keeps nobody waiting."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     threads: list[int] = []
@@ -183,7 +186,7 @@ def test_files_are_written_once_and_off_the_event_loop(shot: Shot, monkeypatch, 
     assert Path(answer["data"][0]).suffix == ".mp4"
     paths = [Path(files.save_film(shot.trace, kind)) for kind in FORMATS]
     assert [p.suffix[1:] for p in paths] == list(FORMATS) and all(p.is_relative_to(tmp_path) for p in paths)
-    assert not asyncio.iscoroutinefunction(tab.generate_film)
+    assert not asyncio.iscoroutinefunction(tab.generate_video)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +216,7 @@ def test_what_changes_nothing_is_refused(lever, motion, later, frame, key) -> No
     assert refused.value.key == key
 
 
-def test_a_pair_starts_from_the_same_noise_and_says_what_the_world_itself_reaches(shot: Shot) -> None:
+def test_a_pair_starts_from_the_same_noise_and_says_what_the_world_itself_reaches(shot: VideoResult) -> None:
     slot = RunSlot()
     *_, (page, _, pair) = pair_run("off", "", "", 2, shot, slot, None, EN)
     assert pair.one is shot and pair.other.trace.request == replace(REQUEST, motion=False)
@@ -236,10 +239,12 @@ def test_a_long_run_is_asked_about_first_and_drawn_on_the_second_click() -> None
     assert tab._chosen(DE)("classroom-video", 12)[0] == ""
 
 
-def test_opening_the_tab_leaves_the_stop_button_to_the_run(shot: Shot, monkeypatch, tmp_path: Path) -> None:
+def test_opening_the_tab_leaves_the_stop_button_to_the_run(
+    shot: VideoResult, monkeypatch, tmp_path: Path
+) -> None:
     """Between asking whether a film is being drawn and answering, a visitor may have begun one."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    monkeypatch.setattr(tab, "example_shot", lambda request: shot)
+    monkeypatch.setattr(tab, "example_video", lambda request: shot)
     _, enter = tab._handlers(EN)
     stop = 3
     slot = RunSlot()
@@ -247,7 +252,7 @@ def test_opening_the_tab_leaves_the_stop_button_to_the_run(shot: Shot, monkeypat
     (opened,) = enter(*values)
     assert opened[stop] == gr.skip() and opened[-1] is shot and EN("video.example") in opened[0]
     assert tab._show(shot, "", EN)[stop] == gr.update(interactive=False)  # as at the end of a run
-    run = video_runs.film_run(REQUEST, slot, lambda r: ("one",), lambda s: ("one",), lambda: ())
+    run = video_runs.video_run(REQUEST, slot, lambda r: ("one",), lambda s: ("one",), lambda: ())
     next(run)
     assert list(enter(*values)) == [(gr.skip(),) * 9]
     run.close()
@@ -255,7 +260,7 @@ def test_opening_the_tab_leaves_the_stop_button_to_the_run(shot: Shot, monkeypat
 
 def test_the_endpoint_answers_with_a_file_and_its_numbers(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    file, told = tab.generate_film(
+    file, told = tab.generate_video(
         "A dog falls.", later=[[2, "A red car."]], num_inference_steps=2, num_frames=4, format="webp"
     )
     assert Path(file.path).suffix == ".webp" and file.mime_type == "image/webp"
@@ -264,17 +269,28 @@ def test_the_endpoint_answers_with_a_file_and_its_numbers(monkeypatch, tmp_path:
     again = FilmRequest(**told["parameters"]).validated()
     assert again.later == ((2, "A red car."),)
     assert (
-        tab.generate_film("A dog.", num_inference_steps=1, num_frames=2, motion=False)[1]["attention"] == []
+        tab.generate_video("A dog.", num_inference_steps=1, num_frames=2, motion=False)[1]["attention"] == []
     )
     for change, key in (
         ({"num_frames": 0}, "frames_range"), ({"num_frames": 500}, "frames_range"),
         ({"format": "avi"}, "film_format_unknown"), ({"later": [[3, "a"], [1, "b"]]}, "schedule_order"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=key):
-            tab.generate_film(**change)
+            tab.generate_video(**change)
 
 
-def test_a_full_disk_reaches_the_visitor_as_a_sentence(shot: Shot, monkeypatch, tmp_path: Path) -> None:
+def test_the_endpoint_is_still_found_under_its_name_before() -> None:
+    with gr.Blocks() as demo:
+        register(tab.API)
+    named = demo.get_api_info()["named_endpoints"]
+    assert named["/generate_film"] == named["/generate_video"]
+    queues = {f.api_name: (f.concurrency_id, f.concurrency_limit) for f in demo.fns.values()}
+    assert queues["generate_film"] == queues["generate_video"]
+
+
+def test_a_full_disk_reaches_the_visitor_as_a_sentence(
+    shot: VideoResult, monkeypatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     path = Path(files.save_film(shot.trace, "gif"))
     path.unlink()
@@ -285,19 +301,19 @@ def test_a_full_disk_reaches_the_visitor_as_a_sentence(shot: Shot, monkeypatch, 
 
 
 def test_the_journeys_station_takes_the_bars_prompt_and_says_what_it_added() -> None:
-    request = journey_film.film_request("A small cat on a bed.", 4)
+    request = video_row.video_request("A small cat on a bed.", 4)
     assert request.prompt == "A small cat walks right on a bed." and request.seed == 4
-    assert journey_film.film_request("a dog jumps", 0).prompt == "a dog jumps"
+    assert video_row.video_request("a dog jumps", 0).prompt == "a dog jumps"
     with pytest.raises(InputError, match="film_prompt_empty"):
-        journey_film.film_request(" ", 0)
-    reel = LiveFilm(replace(REQUEST, prompt=request.prompt))
+        video_row.video_request(" ", 0)
+    reel = LiveVideo(replace(REQUEST, prompt=request.prompt))
     for step in video.generate(reel.request):
         reel.add(step)
-        assert "Step" in journey_film.running_station(reel, EN)
-    page = journey_film.film_station(reel.shot(), "A small cat on a bed.", DE)
+        assert "Step" in video_row.running_video(reel, EN)
+    page = video_row.video_station(reel.result(), "A small cat on a bed.", DE)
     assert 'data-door="video"' in page and "walks right" in page and 'class="moving"' in page
-    assert EN("journey.say_video_added", motion="walks right") not in journey_film.film_station(
-        reel.shot(), request.prompt, EN
+    assert EN("journey.say_video_added", motion="walks right") not in video_row.video_station(
+        reel.result(), request.prompt, EN
     )
 
 

@@ -12,7 +12,8 @@ ENDPOINTS = {
     "/follow_prompt", "/tokens", "/embeddings", "/context", "/control_vector", "/steer", "/clip_matrix",
     "/dino_features", "/train_dino",
     "/generate_image", "/guidance_sweep", "/cross_attention", "/switch_prompts", "/cut_blocks",
-    "/prompt_variants", "/leave_one_out", "/train_contrastive", "/generate_film", "/generate_audio",
+    "/prompt_variants", "/leave_one_out", "/train_contrastive", "/generate_video", "/generate_film",
+    "/generate_audio",
 }  # fmt: skip
 
 

@@ -140,7 +140,7 @@ def test_it_fits_a_phone(page: Opener) -> None:
 
 def test_a_program_gets_a_film_and_its_numbers(client: Client) -> None:
     path, told = client.predict(
-        prompt="A dog jumps.", num_inference_steps=2, num_frames=4, format="gif", api_name="/generate_film"
+        prompt="A dog jumps.", num_inference_steps=2, num_frames=4, format="gif", api_name="/generate_video"
     )
     assert Image.open(Path(path)).n_frames == 4
     assert len(told["similarity"]) == 4 and told["parameters"]["motion"] is True
