@@ -3,11 +3,13 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from components.control_vector.lever_view import LEFT, LEVERS, RIGHT, Strip, label_of
+from components.control_vector.lever_view import LEVERS, Strip, label_of
 from components.ui.colors import COLOUR_A, COLOUR_B
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.plots import TEXT, style
+
+_LEFT, _RIGHT = 64, 10  # px beside the plot; `lever.html` gives the row of pictures above it the same
 
 
 def lever_figure(lever: str, strip: Strip | None, t: Texts) -> go.Figure:
@@ -31,7 +33,7 @@ def lever_figure(lever: str, strip: Strip | None, t: Texts) -> go.Figure:
     figure = style(figure, t, height=205)
     labels = [label_of(lever, value, t) for value in places]
     figure.update_layout(
-        margin={"l": LEFT, "r": RIGHT, "t": 28, "b": 8}, hovermode="x",
+        margin={"l": _LEFT, "r": _RIGHT, "t": 28, "b": 8}, hovermode="x",
         legend={"y": -0.06, "x": 0.5, "xanchor": "center", "yanchor": "top", "font": {"size": 16}},
         xaxis={"tickvals": places, "ticktext": labels, "range": [places[0] - half, places[-1] + half],
                "side": "top", "automargin": False, "zeroline": False},

@@ -14,7 +14,6 @@ from pipelines.image.control_vector import STATIONS, WEIGHTS
 from pipelines.image.request import ImageRequest
 
 LEVERS = {"blend": STATIONS, "weight": WEIGHTS}
-LEFT, RIGHT = 64, 10  # px beside the plot; the row of pictures above it keeps them, see `lever.html`
 _HTML = "control_vector/lever.html"
 
 
