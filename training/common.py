@@ -53,11 +53,10 @@ def parse_args(
     return args
 
 
-class Average(nn.Module):
-    """Exponential moving average of a model's weights, with a short warm-up (Karras et al. 2024)."""
+class Average:
+    """Exponential moving average of a model's weights and buffers, with a warm-up (Karras et al. 2024)."""
 
     def __init__(self, model: nn.Module, decay: float = 0.999) -> None:
-        super().__init__()
         self.decay = decay
         self.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
 

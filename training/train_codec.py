@@ -284,7 +284,7 @@ def begin_codes(run: Progress, pool: SoundPool, device: str) -> None:
     model: Any = run.model
     model.load_state_dict(run.average.weights)
     model.encoder.requires_grad_(False)
-    waves = torch.stack(pool.values[:512]).to(device)
+    waves = pool.column("sounds")[:512].to(device)
     vectors = torch.cat([model.encoder(part) for part in waves.split(8)])
     quantiser.start(model, vectors.transpose(1, 2).flatten(0, 1))
     together.share_weights(model.quantizer)
@@ -310,7 +310,7 @@ def main() -> None:
     model.encoder.requires_grad_(not has_codes(model))
     pool = SoundPool(args)
     if run.step == 0 and not has_codes(model):
-        even_out(model, torch.stack(pool.values[:16]).to(args.device))
+        even_out(model, pool.column("sounds")[:16].to(args.device))
         together.share_weights(model)
         run.average = Average(model)
     model.train()
@@ -323,7 +323,7 @@ def main() -> None:
         if taken >= FREE_STEPS and not has_codes(model):
             begin_codes(run, pool, args.device)
         taken += 1
-        return loss_of(model, crops(pool.sample()[0]).to(args.device), distance)
+        return loss_of(model, crops(pool.sample()["sounds"]).to(args.device), distance)
 
     def write(averaged: dict[str, Tensor]) -> dict[str, float]:
         # Codes are running means already; averaged once more, they would lag behind.

@@ -38,7 +38,7 @@ from training.dino_losses import (
 )
 from training.dino_probe import Probe, draw_singles, reduced, tokens_of
 from training.muon import Muon
-from training.views import ViewPool
+from training.views import sample_views, view_ring
 
 NAME = "dino"
 FOLDER = MODELS / "dino"
@@ -82,7 +82,6 @@ class Teacher(Average):
     """The average that the loop moves after every step *is* the teacher."""
 
     def __init__(self, model: PatchSelfDistillation) -> None:
-        torch.nn.Module.__init__(self)
         self.weights = model.teacher.backbone.state_dict()  # the weights themselves, not copies
         self.done: PatchForward | None = None  # what the step that is being taken has computed
 
@@ -148,13 +147,13 @@ def main() -> None:
     optimizer = Muon(model, outer=EDGES, weight_decay=0.05)
     run = Progress.resume(f"{NAME}-early" if args.early else NAME, model, optimizer, args)
     run.average = teacher = Teacher(model)
-    pool, probe = ViewPool(args), Probe(args.device)
+    ring, probe = view_ring(args), Probe(args.device)
     rng = torch.Generator().manual_seed(args.seed + run.step)
     steps = itertools.count(run.step)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
         share = 0.0 if args.plain else exchanged(next(steps)) if args.early else EXCHANGED[1]
-        crops = multi_crop(*pool.sample(share), how, rng)
+        crops = multi_crop(*sample_views(ring, share), how, rng)
         with torch.autocast(args.device, torch.bfloat16, enabled=args.device != "cpu"):
             step = forward(model, crops, recipe, rng)
         teacher.done = step

@@ -19,9 +19,9 @@ from pipelines.image.load import classroom_scheduler
 from pipelines.video.motion_unet import motion_modules, with_motion
 from pipelines.world.films import FRAMES
 from training.common import MODELS, Progress, load_fp32, mixed_precision, parse_args, save_fp16, train
-from training.feed import coverage
 from training.film_pool import EVERY_OTHER, SIBLINGS, FilmPool, MeanFilms
 from training.muon import Muon
+from training.picture_rows import coverage
 from training.train_unet import (
     EMPTY_SHARE,
     STEPS,

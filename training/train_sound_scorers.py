@@ -42,8 +42,8 @@ def main() -> None:
     scorer.train()
 
     def compute() -> tuple[Tensor, dict[str, float]]:
-        waves, scenes = pool.sample()
-        return loss_of(scorer(waves.to(args.device)), scenes)
+        rows = pool.sample()
+        return loss_of(scorer(rows["sounds"].to(args.device)), rows["scenes"])
 
     train(run, args, compute, export=export, log_every=50, save_every=200, clip_norm=5.0)
 

@@ -16,7 +16,7 @@ from training import common, train_dino, views
 from training.dino_losses import PatchSelfDistillation
 from training.dino_probe import draw_singles, enlarged, tokens_of
 from training.evaluate_dino import evaluate_dino
-from training.views import ViewPool, draw_views, elsewhere
+from training.views import draw_views, elsewhere, sample_views, view_ring
 
 
 class Numbered(IterableDataset[np.ndarray]):
@@ -52,22 +52,22 @@ def test_the_same_things_stand_elsewhere() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_a_share_of_the_batch_gets_both_drawings(args, share) -> None:
-    pool = ViewPool(args, Numbered())
+    ring = view_ring(args, Numbered())
     exchanged = []
     for _ in range(20):
-        first, second = pool.sample(share)
+        first, second = sample_views(ring, share)
         assert first.shape == (16, 3, views.SIDE, views.SIDE)
         exchanged += (first != second).flatten(1).any(1).tolist()
     assert np.mean(exchanged) == pytest.approx(share, abs=0.1 if share == 0.5 else 0)
 
 
 def test_the_pool_is_renewed(args) -> None:
-    pool = ViewPool(args, Numbered())
-    before = pool.pairs.copy()
+    ring = view_ring(args, Numbered())
+    before = ring.column("pairs").clone()
     for _ in range(4):
-        pool.sample(1.0)
-    assert np.array_equal(before.any(axis=(1, 2, 3, 4)), pool.pairs.any(axis=(1, 2, 3, 4)))
-    assert (before != pool.pairs).any()
+        sample_views(ring, 1.0)
+    changed = (ring.column("pairs") != before).flatten(1).any(1)
+    assert changed.nonzero().flatten().tolist() == list(range(16)), "four steps of four: two draws of eight"
 
 
 def test_places_are_exchanged_more_and_more() -> None:

@@ -127,9 +127,11 @@ def test_families_come_whole_with_the_captions_of_their_films(pool: FilmPool) ->
     for batch, count in ((3, 1), (2 * SIBLINGS, 2)):
         pool.args.batch = batch
         latents, captions = pool.siblings()
-        families = [[i for i, own in enumerate(pool.values) if own.equal(family)] for family in latents]
+        families = [
+            [i for i, own in enumerate(pool.column("latents")) if own.equal(family)] for family in latents
+        ]
         assert latents.shape == (count, SIBLINGS, FRAMES, 4, 16, 16)
-        motions = [film.motion for (family,) in families for film in pool.items[family][0]]
+        motions = [film.motion for (family,) in families for film in pool.column("films")[family]]
         assert [parse_motion(caption) for caption in captions] == motions
     pool.args.batch = 3
 
@@ -139,14 +141,14 @@ def test_a_batch_has_one_film_of_each_family(pool: FilmPool) -> None:
     assert latents.shape == (3, FRAMES, 4, 16, 16)
     assert len(captions) == 3 and len(masks) == 3 * FRAMES
     families = [
-        [i for i, family in enumerate(pool.values) if any(film.equal(own) for own in family)]
+        [i for i, family in enumerate(pool.column("latents")) if any(film.equal(own) for own in family)]
         for film in latents
     ]
     assert sorted(itertools.chain(*families)) == [0, 1, 2]
     for film, mask in zip(latents, np.stack(masks).reshape(3, FRAMES, 1, 64, 64), strict=True):
-        family = next(i for i, f in enumerate(pool.values) if any(film.equal(own) for own in f))
-        own = [i for i in range(SIBLINGS) if film.equal(pool.values[family][i])]
-        assert (pool.items[family][1][own[0]] == mask).all()
+        family = next(i for i, f in enumerate(pool.column("latents")) if any(film.equal(own) for own in f))
+        own = [i for i in range(SIBLINGS) if film.equal(pool.column("latents")[family][i])]
+        assert (pool.column("masks")[family][own[0]] == mask).all()
 
 
 @torch.no_grad()
