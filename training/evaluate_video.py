@@ -44,7 +44,7 @@ WITHOUT = 18  # films that are drawn without attention between frames, too
 
 
 @dataclass(frozen=True)
-class Asked:
+class MotionPrompt:
     """One prompt and the truth it asks for."""
 
     text: str
@@ -52,7 +52,7 @@ class Asked:
     motion: str
 
 
-def prompts(per_motion: int = PER_MOTION) -> list[Asked]:
+def prompts(per_motion: int = PER_MOTION) -> list[MotionPrompt]:
     """Prompts with one thing, a motion and a place each; things and places take turns."""
     out = []
     for k, motion in enumerate(MOTIONS):
@@ -61,7 +61,7 @@ def prompts(per_motion: int = PER_MOTION) -> list[Asked]:
             word, where = MOTION_WORDS[motion][0], PLACE_WORDS[place]
             camera = motion in CAMERA_MOTIONS
             text = f"a {noun} {where}, {word}" if camera else f"a {noun} {word} {where}"
-            out.append(Asked(text, noun, motion))
+            out.append(MotionPrompt(text, noun, motion))
     return out
 
 
@@ -87,7 +87,7 @@ def evaluate_video(per_motion: int = PER_MOTION, without: int = WITHOUT) -> list
     return [*judge, *motion_rows(asked, watch(films, scorer), watch(apart, scorer)), *rows]
 
 
-def real_clip(asked: Asked, seed: int) -> tuple[Image.Image, ...]:
+def real_clip(asked: MotionPrompt, seed: int) -> tuple[Image.Image, ...]:
     """A film that the world draws itself, of the same thing in the same motion."""
     rng = np.random.default_rng(seed)
     while True:
@@ -112,7 +112,7 @@ def judge_row(scorer: FilmScorer, count: int = JUDGED) -> EvaluationRow:
 
 
 def swimming_row(
-    scorer: FilmScorer, asked: Sequence[Asked], real: Sequence[Sequence[Image.Image]], step: int = 4
+    scorer: FilmScorer, asked: Sequence[MotionPrompt], real: Sequence[Sequence[Image.Image]], step: int = 4
 ) -> EvaluationRow:
     """The judge on true films whose frames the picture model drew anew, each from a noise of its own.
 
@@ -157,7 +157,7 @@ def redrawn(frames: Sequence[Image.Image], text: str, seed: int, begin: int = 50
 
 
 def motion_rows(
-    asked: Sequence[Asked], seen: Sequence[str | None], apart: Sequence[str | None]
+    asked: Sequence[MotionPrompt], seen: Sequence[str | None], apart: Sequence[str | None]
 ) -> list[EvaluationRow]:
     """The share of films in which the judge sees the motion that was asked for.
 

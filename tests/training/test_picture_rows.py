@@ -10,7 +10,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch.utils.data import IterableDataset
 
-from pipelines.world.films import Film, film_holds
+from pipelines.world.films import Film
+from tests.oracles import film_holds
 from training.common import MODELS, save_fp16
 from training.picture_rows import CHUNK, WORDINGS, as_rows, motion_number, one_wording
 from training.pool import Shares, draw_example, to_tensor

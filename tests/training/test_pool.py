@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from pipelines.world.captions import caption, holds, parse
-from pipelines.world.films import Film, film_holds, parse_motion
+from pipelines.world.films import Film, parse_motion
 from pipelines.world.scene import is_held_out
+from tests.oracles import film_holds
 from training.pool import CHUNK, Pool, SceneStream, Shares, draw_example, to_tensor
 
 

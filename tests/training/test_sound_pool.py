@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from pipelines.world.sound import is_held_out_music
-from pipelines.world.sound_captions import parse_sound, sound_holds
+from pipelines.world.sound_captions import parse_sound
+from tests.oracles import sound_holds
 from training.sound_pool import CHUNK, SoundPool, SoundStream, draw_sound_example, to_waves
 
 
