@@ -260,7 +260,7 @@ class Part:
 
     Attributes:
         run: measures its rows.
-        row: id of one that it always has; the part is done where that speaks of the weights as they are.
+        row: id of one that it always has; where that belongs to the present weights, the part is done.
     """
 
     run: Callable[[], list[EvaluationRow]]

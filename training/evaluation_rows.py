@@ -1,4 +1,4 @@
-"""The rows of `make evaluate`: their intervals, which weights they speak of, and how they are written."""
+"""The rows of `make evaluate`: their intervals, which weights they belong to, and how they are written."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -172,7 +172,7 @@ def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def read() -> list[dict[str, Any]]:
-    """The rows that speak of the weights as they are now; those of other weights are left out."""
+    """The rows of the present weights; those measured on other weights are left out."""
     path = measured.EVALUATION / "evaluation.json"
     if not path.exists():
         return []
@@ -183,7 +183,7 @@ def read() -> list[dict[str, Any]]:
 def write(rows: Sequence[EvaluationRow]) -> None:
     """Add rows to assets/evaluation/evaluation.json and docs/evaluation.md.
 
-    Rows that are already there are kept as long as they speak of the same weights, so that an evaluation can
+    Rows that are already there are kept as long as their weights are the same, so that an evaluation can
     be made in parts.
     """
     new = {row.id: {k: v for k, v in asdict(row).items() if (k, v) != ("prompts", None)} for row in rows}

@@ -134,7 +134,7 @@ def _rendered(siblings: list[Film], rng: np.random.Generator) -> np.ndarray:
 
 
 class MeanFilms(Ring[Takes]):
-    """A ring of siblings as captions alone foretell them: the means of the `latents` of many takes.
+    """A ring of siblings as captions alone predict them: the means of the `latents` of many takes.
 
     A film that is all noise tells nothing of itself, so the right answer is the mean of all films of which
     the caption is true. One film says little about it: what a caption leaves open varies six times as much

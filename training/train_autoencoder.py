@@ -1,6 +1,6 @@
 """Train the classroom picture autoencoder: 64 px to 4 x 16 x 16 latents and back.
 
-Run: `python -m training.train_autoencoder --minutes 30` (CPU or CUDA; goes on from its checkpoint).
+Run: `python -m training.train_autoencoder --minutes 30` (CPU or CUDA; resumes from its checkpoint).
 The latents are normalised afterwards with the measured mean and deviation, which diffusion needs.
 Source: Rombach et al. 2022, arXiv:2112.10752, section 3.1 (without the adversarial loss).
 """

@@ -1,6 +1,6 @@
 """Train the classroom CLIP with open_clip's own model and loss on freshly drawn scenes.
 
-Run: `python -m training.train_clip --minutes 25` (CPU or CUDA; goes on from its checkpoint).
+Run: `python -m training.train_clip --minutes 25` (CPU or CUDA; resumes from its checkpoint).
 Source: Radford et al. 2021, arXiv:2103.00020, section 2.3.
 """
 

@@ -1,6 +1,6 @@
 """Train the classroom codec: 16 kHz sound to four codes of 256 at 50 frames a second, and back.
 
-Run: `python -m training.train_codec --minutes 40` (CPU or CUDA; goes on from its checkpoint, or from
+Run: `python -m training.train_codec --minutes 40` (CPU or CUDA; resumes from its checkpoint, or from
 the shipped weights). Writes `runs/codec`, an `EncodecModel` folder; `training.train_music` ships it
 together with the music model that reads its codes. `--decoder-only` keeps the codes as they are and
 writes into the shipped folder.
@@ -153,7 +153,7 @@ def wave_error(decoded: Tensor, waves: Tensor) -> Tensor:
     """Mean squared error of the samples as a share of the sound's own power, a scalar.
 
     This is what finds pitch: the notes of the world begin on frames and always alike, so the samples can
-    be foretold, and the spectra alone leave the codec with a buzz of the right outline for very long.
+    be predicted, and the spectra alone leave the codec with a buzz of the right outline for very long.
     """
     error, power = ((w.pow(2).sum((1, 2))) for w in (decoded - waves, waves))
     return (error / (power + 1.0)).mean()

@@ -1,6 +1,6 @@
 """Train the classroom DINO by self-distillation on freshly drawn scenes, without captions or labels.
 
-Run: `python -m training.train_dino --minutes 40` (CPU or CUDA; goes on from its checkpoint).
+Run: `python -m training.train_dino --minutes 40` (CPU or CUDA; resumes from its checkpoint).
 Student, teacher, multi-crop and the loss between crops are those of `pipelines.dino`, what DINOv2 added is
 in `training.dino_losses`; what is shipped is the teacher. It learns in two stages: from random weights
 (`--early`), as DINO does, until features tell things apart; then with prototypes among the features

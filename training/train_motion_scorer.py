@@ -1,6 +1,6 @@
 """Train the judge of classroom films on fresh renders, held-out combinations included.
 
-Run: `python -m training.train_motion_scorer --minutes 15` (CPU or CUDA; goes on from its checkpoint).
+Run: `python -m training.train_motion_scorer --minutes 15` (CPU or CUDA; resumes from its checkpoint).
 """
 
 from collections.abc import Iterator

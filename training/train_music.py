@@ -1,6 +1,6 @@
 """Train the classroom music model: text to the codes of the classroom codec, frame by frame.
 
-Run: `python -m training.train_music --minutes 90` (CPU or CUDA; goes on from its checkpoint, or from
+Run: `python -m training.train_music --minutes 90` (CPU or CUDA; resumes from its checkpoint, or from
 the shipped weights). Needs a codec (`training.train_codec`). Text encoder and decoder learn together,
 from captions that the world's grammar writes about freshly rendered sounds. Writes `assets/models/audio`
 as `MusicgenForConditionalGeneration.from_pretrained` loads it.

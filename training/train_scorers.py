@@ -1,6 +1,6 @@
 """Train the judge of classroom pictures on fresh renders, held-out combinations included.
 
-Run: `python -m training.train_scorers --minutes 15` (CPU or CUDA; goes on from its checkpoint).
+Run: `python -m training.train_scorers --minutes 15` (CPU or CUDA; resumes from its checkpoint).
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Train the classroom picture model: a U-Net that removes noise from latents, steered by text.
 
-Run: `python -m training.train_unet --minutes 90 --compile` (CPU or CUDA; goes on from its
+Run: `python -m training.train_unet --minutes 90 --compile` (CPU or CUDA; resumes from its
 checkpoint, or from the shipped weights). Needs the classroom CLIP and autoencoder.
 
 Sources: Rombach et al. 2022, arXiv:2112.10752; velocity prediction, Salimans & Ho 2022,

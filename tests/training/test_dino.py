@@ -116,7 +116,7 @@ def test_the_gate_begins_where_things_are() -> None:
 
 
 @pytest.mark.parametrize("stage", ["early", "later"])
-def test_a_sitting_ends_and_the_next_goes_on(tmp_path, monkeypatch, stage) -> None:
+def test_a_run_ends_and_the_next_goes_on(tmp_path, monkeypatch, stage) -> None:
     """The script itself, tiny: student, teacher, heads, centers and optimizer come back."""
     monkeypatch.setattr(common, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(train_dino, "FOLDER", tmp_path / "model")

@@ -60,7 +60,7 @@ def test_siblings_cost_their_error_and_what_is_wrong_about_their_differences(fam
         for family in wrong
         for a, b in itertools.combinations(range(3), 2)
     ]
-    torch.testing.assert_close(apart["apart_unforetold"], torch.stack(pairs).mean())
+    torch.testing.assert_close(apart["sibling_variance_left"], torch.stack(pairs).mean())
     torch.testing.assert_close(loss, (wrong**2).mean() + SIBLINGS_WEIGHT * torch.stack(pairs).mean())
     sample, asked_at, rows = model.asked
     assert asked_at.tolist() == [999] * 3 + [800] * 3
@@ -73,7 +73,7 @@ def test_an_error_that_siblings_share_is_not_one_of_their_differences(families) 
     shared, alphas = torch.randn(2, 1, 4, 4, 2, 2), classroom_scheduler().alphas_cumprod
     model = Foretold((shared - latents).flatten(0, 1))
     loss, apart = siblings_loss(model, latents, text, noise, torch.tensor([999, 999]), alphas)
-    assert apart["apart_unforetold"] < 1e-10 < apart["apart"]
+    assert apart["sibling_variance_left"] < 1e-10 < apart["sibling_variance"]
     torch.testing.assert_close(loss, (shared**2).mean())
 
 
