@@ -22,7 +22,7 @@ Written by `make evaluate`.
 
 Where n names prompts, a prompt was tried with several seeds, whose outcomes resemble each other: the interval
 is a percentile bootstrap that resamples whole prompts (Efron 1979; Field & Welsh 2007). All other shares have
-Wilson's interval and all other means the normal one, over n independent trials.
+Wilson's interval and all other means the normal one, which take the n trials for independent.
 
 | what | value | must | n | 95 % interval | |
 |---|---|---|---|---|---|

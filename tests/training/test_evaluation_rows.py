@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,6 +84,43 @@ def test_interval_of_a_mean() -> None:
     found = mean_row("image.x", [1.0, 2.0, 2.0, 3.0], 2.0)
     half = 1.96 * np.sqrt(2 / 3) / 2
     assert found.ci95 == pytest.approx((2 - half, 2 + half), abs=1e-4) and found.ok
+
+
+def test_rows_of_pictures_resample_their_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the prompts succeed with all seeds, the others with none."""
+
+    def judge(prompts: list, scorer: None) -> list[bool]:
+        return [i % 2 == 0 for i in range(len(prompts)) for _ in range(evaluate.SEEDS)]
+
+    monkeypatch.setattr(evaluate, "judge_prompts", judge)
+    rows = {r.id: r for r in (*evaluate.evaluate_geneval(None), *evaluate.evaluate_unseen(None))}
+    assert {(r.value, r.n, r.prompts) for r in rows.values()} == {
+        (0.5, 200, 50), (0.5, 1200, 300), (0.0, 200, 50),
+    }  # fmt: skip
+    # The standard error is that of 50 prompts, 0.071, not that of 200 pictures, 0.035.
+    assert np.ptp(rows["image.two"].ci95) == pytest.approx(2 * 1.96 * 0.0707, rel=0.1)
+    assert np.ptp(rows["image.geneval_mean"].ci95) == pytest.approx(2 * 1.96 * 0.0707 / 6**0.5, rel=0.1)
+    assert np.ptp(rows["image.unseen_minus_seen"].ci95) == pytest.approx(2 * 1.96 * 0.1, rel=0.1)
+
+
+def test_the_negative_ratio_compares_the_same_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a negative prompt every other prompt's defect is drawn, with it every fourth one's."""
+    pairs = evaluate.inviting()
+
+    def draw(texts: list[str], seeds: list[int], negative: list[str] | None) -> list[str | None]:
+        every = 2 if negative is None else 4
+        places = [i // evaluate.SEEDS for i in range(len(texts))]
+        return [pairs[k][1] if k % every == 0 else None for k in places]
+
+    def look_at(images: list[str | None], scorer: None) -> list[SimpleNamespace]:
+        return [SimpleNamespace(looks={"defect": image}) for image in images]
+
+    monkeypatch.setattr(evaluate, "draw", draw)
+    monkeypatch.setattr(evaluate, "look_at", look_at)
+    invited, ratio = evaluate.evaluate_negative(None)
+    assert (invited.value, invited.n, invited.prompts) == (0.5, 200, 50)
+    assert (ratio.value, ratio.ok, ratio.prompts) == (0.52, False, 50)  # 13 of 25
+    assert 0.25 < ratio.ci95[0] < 0.52 < ratio.ci95[1] < 0.8
 
 
 def row(name: str, *, must: float | None = 0.5, value: float = 0.9) -> EvaluationRow:
