@@ -39,7 +39,7 @@ format: $(DONE)/dev ## put all code into the house format
 bench: $(DONE)/app ## speed, as ratios within one run; ends with one JSON object a line
 	$(BIN)/python -m benchmarks
 
-evaluate: $(DONE)/app ## what the classroom models can do; writes docs/evaluation.*
+evaluate: $(DONE)/app ## what the classroom models can do; writes docs/evaluation.md and assets/evaluation
 	$(BIN)/python -m training.evaluate
 
 train: $(DONE)/app ## train all classroom models in order; each goes on from its checkpoint

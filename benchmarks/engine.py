@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from PIL import Image
 
-from benchmarks.bench import Row, medians, row
+from benchmarks.rows import BenchmarkRow, medians, row
 from pipelines.clip.model import clip_model
 from pipelines.image import guidance, image, stepper
 from pipelines.image.load import image_pipeline
@@ -42,7 +42,7 @@ def together(requests: list[ImageRequest]) -> list[image.Trace]:
     return [image.finish(request, tuple(run)) for request, run in zip(requests, runs, strict=True)]
 
 
-def measure(repetitions: int) -> Iterator[Row]:
+def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     """Ratios of the engine to plain library calls and to lone runs."""
     same = image.run(REQUEST).image.tobytes() == library_call().tobytes()
     print(f"traced run and library call draw the same picture: {same}; {torch.get_num_threads()} threads")

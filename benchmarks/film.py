@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from benchmarks.bench import Row, medians, row
+from benchmarks.rows import BenchmarkRow, medians, row
 from pipelines.dino.model import vision_model
 from pipelines.image import stepper
 from pipelines.image.image import decode
@@ -60,7 +60,7 @@ def shown() -> tuple[float, float]:
     return first, time.perf_counter() - start
 
 
-def measure(repetitions: int) -> Iterator[Row]:
+def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     """Ratio of a film to single pictures, and seconds."""
     same = [f.tobytes() for f in video.run(REQUEST).frames] == [f.tobytes() for f in library_film()]  # type: ignore[attr-defined]
     print(f"traced film and library call draw the same film: {same}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from benchmarks.bench import Row, medians, row
+from benchmarks.rows import BenchmarkRow, medians, row
 from pipelines.clip.contrastive import Recipe, begin_training
 from pipelines.clip.contrastive_pairs import first_pairs
 from pipelines.serving.live_training import trainings
@@ -10,7 +10,7 @@ from pipelines.serving.live_training import trainings
 CALLS = 20  # for each repetition: one takes but some hundredths of a second
 
 
-def measure(repetitions: int) -> Iterator[Row]:
+def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     """Seconds of an update; ten a second need 0.1 at most."""
     key = begin_training(first_pairs(), Recipe())
     run = trainings.run(key)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.bench import Row, medians, row
+from benchmarks.rows import BenchmarkRow, medians, row
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_MS = 120_000
@@ -162,7 +162,7 @@ def training_updates(browser: Browser, address: str, repetitions: int) -> float:
     return statistics.median(rates)
 
 
-def measure(repetitions: int) -> Iterator[Row]:
+def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     """Figures of the page; the app has had time to load its models before they are taken."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with (

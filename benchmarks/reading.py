@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from benchmarks.bench import Row, medians, row
+from benchmarks.rows import BenchmarkRow, medians, row
 from pipelines.clip.model import clip_model
 from pipelines.serving.compute import on_compute_thread
 from pipelines.text.context import read_contexts
@@ -28,7 +28,7 @@ def context_view() -> list[object]:
     return [found.attention, found.distances, found.start_share]
 
 
-def measure(repetitions: int) -> Iterator[Row]:
+def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     """Ratios of what a keystroke costs to a bare call of the text encoder."""
     ids = clip_model(MODEL).tokenize([PROMPT])
     calls = CALLS * repetitions

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from benchmarks.bench import Row, medians, row
+from benchmarks.rows import BenchmarkRow, medians, row
 from pipelines.audio.audio import audio_model, run
 from pipelines.audio.request import AudioRequest
 from pipelines.serving.compute import on_compute_thread
@@ -32,7 +32,7 @@ def library_call() -> np.ndarray:
     return made[0, 0].numpy()
 
 
-def measure(repetitions: int) -> Iterator[Row]:
+def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     """Ratio of a streamed run, all distributions and chunks of sound included, to the plain call."""
     same = np.allclose(run(REQUEST).samples, library_call(), atol=1e-5)
     print(f"streamed run and library call make the same sound: {same}")

@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from benchmarks.bench import Row, medians, row
 from benchmarks.engine import REQUEST, one_after_the_other
+from benchmarks.rows import BenchmarkRow, medians, row
 from pipelines.clip.model import clip_model
 from pipelines.image import control_vector
 from pipelines.image.control_vector import Drawn
@@ -34,7 +34,7 @@ def strip() -> Drawn:
     return control_vector.draw(requests, (REQUEST.prompt, PROMPT_B))
 
 
-def measure(repetitions: int) -> Iterator[Row]:
+def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     """Ratios of the tab's work to the library's, and of the strip to seven runs of the same requests."""
     view = {"bare": encode, "view": lambda: control_vector.control_vector(REQUEST.prompt, REQUEST.model)}
     seconds = medians(view, CALLS * repetitions)

@@ -25,6 +25,9 @@ from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNe
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from pipelines.clip.convert import clip_tokenizer
+from pipelines.image import image
+from pipelines.image.request import ImageRequest
+from pipelines.serving import catalogue
 
 PARAMETERS = {"unet": 859_520_964, "vae": 83_653_863, "text_encoder": 123_060_480}  # as published
 
@@ -76,11 +79,6 @@ def cross_attention_shapes(unet: torch.nn.Module) -> Counter[tuple[int, int, int
 
 def measure(steps: int) -> dict[str, Any]:
     """Run one guided picture of 512 px and time its parts."""
-    from pipelines.image import image
-    from pipelines.image.load import image_pipeline
-    from pipelines.image.request import ImageRequest
-    from pipelines.serving import catalogue
-
     marks = [_now()]
     pipe = image_pipeline("true-sd15")
     marks.append(_now())

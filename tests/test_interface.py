@@ -48,5 +48,5 @@ def test_addresses_keep_their_parameters() -> None:
 def test_reports_keep_their_rows() -> None:
     benches = "".join(path.read_text("utf-8") for path in (ROOT / "benchmarks").glob("*.py"))
     assert set(KEPT["bench"]) - set(re.findall(r'row\("([\w.]+)"', benches)) == set()
-    measured = json.loads((ROOT / "docs" / "evaluation.json").read_text("utf-8"))["rows"]
+    measured = json.loads((ROOT / "assets" / "evaluation" / "evaluation.json").read_text("utf-8"))["rows"]
     assert set(KEPT["evaluation"]) - {row["id"] for row in measured} == set()

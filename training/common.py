@@ -35,7 +35,7 @@ def parse_args(
 ) -> argparse.Namespace:
     """The command line that all training scripts share; `flags` adds switches with their help."""
     parser = argparse.ArgumentParser(prog=f"python -m training.{name}")
-    parser.add_argument("--minutes", type=float, default=minutes, help="how long this sitting trains")
+    parser.add_argument("--minutes", type=float, default=minutes, help="how long this run trains")
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--lr", type=float, default=lr)
     parser.add_argument("--seed", type=int, default=0)
@@ -43,7 +43,7 @@ def parse_args(
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2))
     parser.add_argument("--pool", type=int, default=pool, help="scenes held in memory")
     parser.add_argument("--fresh", type=float, default=fresh, help="new scenes a step")
-    parser.add_argument("--fall", type=float, default=0.25, help="share of the sitting in which --lr falls")
+    parser.add_argument("--fall", type=float, default=0.25, help="share of the run in which --lr falls")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--restart", action="store_true", help="ignore the checkpoint")
     for flag, text in flags.items():
@@ -53,11 +53,10 @@ def parse_args(
     return args
 
 
-class Average(nn.Module):
-    """Exponential moving average of a model's weights, with a short warm-up (Karras et al. 2024)."""
+class Average:
+    """Exponential moving average of a model's weights and buffers, with a warm-up (Karras et al. 2024)."""
 
     def __init__(self, model: nn.Module, decay: float = 0.999) -> None:
-        super().__init__()
         self.decay = decay
         self.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
 
@@ -91,7 +90,7 @@ class Clock:
 
     @property
     def lr_scale(self) -> float:
-        """Warm up, hold, then fall along a half cosine: a later sitting can simply go on."""
+        """Warm up, hold, then fall along a half cosine: a later run can simply go on."""
         rise = min(1.0, (self.step - self.first_step + 1) / self.warmup)
         fall = max(0.0, (self.elapsed / self.seconds - 1 + self.fall) / self.fall)
         return rise * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, fall))))
@@ -117,14 +116,14 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def save_checkpoint(name: str, **state: object) -> None:
-    """Write everything that a later sitting needs; a crash while writing loses nothing."""
+    """Write everything that a later run needs; a crash while writing loses nothing."""
     RUNS.mkdir(exist_ok=True)
     torch.save(state, RUNS / f"{name}.tmp")
     (RUNS / f"{name}.tmp").replace(RUNS / f"{name}.pt")
 
 
 def load_checkpoint(name: str, restart: bool, device: str) -> dict | None:
-    """What the last sitting left, or None."""
+    """What the last run left, or None."""
     path = RUNS / f"{name}.pt"
     if restart or not path.exists():
         return None
@@ -133,9 +132,9 @@ def load_checkpoint(name: str, restart: bool, device: str) -> dict | None:
 
 @dataclass
 class Progress:
-    """What a training keeps from sitting to sitting.
+    """What a training keeps from run to run.
 
-    Starts from the checkpoint of the last sitting, else from the shipped weights (a fresh clone has
+    Starts from the checkpoint of the last run, else from the shipped weights (a fresh clone has
     no checkpoints), else from the random weights that `model` has.
     """
 
@@ -256,7 +255,7 @@ def train(
         after: what has to be done after each line of the log; returns more metrics for it.
 
     Returns:
-        Steps so far, those of earlier sittings included.
+        Steps so far, those of earlier runs included.
     """
     clock = Clock(args.minutes, run.step, fall=args.fall)
     history: list[Mapping[str, float | Tensor]] = []

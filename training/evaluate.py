@@ -1,17 +1,21 @@
 """`make evaluate`: judge the classroom models by the table of the world, and write what came out.
 
-Run: `python -m training.evaluate [--only clip,geneval,…]`. Ends with one JSON object a line,
-`{"id", "value", "must", "n", "ci95", "ok"}`; writes docs/evaluation.json and docs/evaluation.md.
+Run: `python -m training.evaluate [--only clip,geneval,…] [--again]`. Each part is written when it is done,
+and a later run leaves out parts whose weights are still those they were measured on. Ends with the table as
+it stands, one JSON object a line: `{"id", "value", "must", "n", "ci95", "ok"}`. Writes assets/evaluation and
+docs/evaluation.md.
 """
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 from scipy import stats
+from tqdm import tqdm
 
 from pipelines.clip.model import clip_scores
 from pipelines.world.captions import Facts, caption, parse
@@ -37,10 +41,19 @@ from training.evaluation_prompts import (
     scene_for,
     unseen_and_seen,
 )
-from training.figures import Row, share_row, wilson, write
+from training.evaluation_rows import (
+    EvaluationRow,
+    evaluation_row,
+    over_prompts,
+    ratio_interval,
+    read,
+    share_row,
+    write,
+)
 from training.scorers import Scorer, load_scorer, look_at
 
-SEEDS = 4
+SEEDS = 4  # pictures of a prompt
+RENDERS = 8  # of a prompt, for the judge of pictures
 
 
 def satisfied(images: Sequence[Image.Image], facts: Sequence[Facts], scorer: Scorer) -> list[dict[str, bool]]:
@@ -57,24 +70,29 @@ def judge_prompts(prompts: Sequence[EvalPrompt], scorer: Scorer, seeds: int = SE
     return [all(a.values()) for a in satisfied(images, facts, scorer)]
 
 
-def evaluate_scorers(scorer: Scorer) -> list[Row]:
+def shares_by_prompt(hits: Sequence[bool]) -> np.ndarray:
+    """`[prompt]` shares of hits that are given prompt by prompt, seed by seed."""
+    return np.reshape(hits, (-1, SEEDS)).mean(1)
+
+
+def evaluate_scorers(scorer: Scorer) -> list[EvaluationRow]:
     """The judge on fresh renders of the prompts it will judge: all demands met must be seen as met."""
     rows = []
     for category in (*GENEVAL, *OWN, "relation"):
         rng = np.random.default_rng([5, *category.encode()])
         prompts = prompts_of(category)
-        facts = [p.facts for p in prompts for _ in range(8)]
+        facts = [p.facts for p in prompts for _ in range(RENDERS)]
         images = [render(scene_for(f, rng), rng)[0] for f in facts]
         hits = [all(a.values()) for a in satisfied(images, facts, scorer)]
         must = 0.95 if category in ("position", "relation") else 0.98
-        rows.append(share_row(f"scorers.{category}", hits, must))
+        rows.append(share_row(f"scorers.{category}", hits, must, RENDERS))
     return [*rows, _defect_judge(scorer)]
 
 
-def _defect_judge(scorer: Scorer) -> Row:
+def _defect_judge(scorer: Scorer) -> EvaluationRow:
     """The judge of defects on fresh renders, half of them with a defect that a prompt invites."""
     rng = np.random.default_rng([5, *b"defects"])
-    asked = [(p.facts, word) for p, word in inviting() for _ in range(4)]
+    asked = [(p.facts, word) for p, word in inviting() for _ in range(RENDERS // 2)]
     pairs = [(facts, word) for facts, word in asked] + [(replace(f, defect=None), None) for f, _ in asked]
     images, truths = [], []
     for facts, word in pairs:
@@ -83,63 +101,72 @@ def _defect_judge(scorer: Scorer) -> Row:
         truths.append(word)
     verdicts = [v for i in range(0, len(images), 64) for v in look_at(images[i : i + 64], scorer)]
     hits = [v.looks["defect"] == truth for v, truth in zip(verdicts, truths, strict=True)]
-    return share_row("scorers.negative_ratio", hits, 0.98)
+    by_prompt = np.reshape(hits, (2, -1, RENDERS // 2)).swapaxes(0, 1).ravel().tolist()
+    return share_row("scorers.negative_ratio", by_prompt, 0.98, RENDERS)
 
 
-def evaluate_categories(scorer: Scorer, categories: Sequence[str]) -> list[Row]:
+def evaluate_categories(scorer: Scorer, categories: Sequence[str]) -> list[EvaluationRow]:
     """The share of pictures that show all that their prompt asks for, by category."""
     return [
-        share_row(f"image.{name}", judge_prompts(prompts_of(name), scorer), 0.85 if name in OWN else None)
+        share_row(
+            f"image.{name}", judge_prompts(prompts_of(name), scorer), 0.85 if name in OWN else None, SEEDS
+        )
         for name in categories
     ]
 
 
-def evaluate_geneval(scorer: Scorer) -> list[Row]:
+def evaluate_geneval(scorer: Scorer) -> list[EvaluationRow]:
     """GenEval's six categories and their mean."""
-    rows = evaluate_categories(scorer, GENEVAL)
-    mean, n = float(np.mean([r.value for r in rows])), sum(r.n for r in rows)
-    return [*rows, Row("image.geneval_mean", round(mean, 4), 0.80, n, wilson(mean * n, n), mean >= 0.80)]
+    hits = {name: judge_prompts(prompts_of(name), scorer) for name in GENEVAL}
+    shares = [shares_by_prompt(h) for h in hits.values()]
+
+    def mean(*categories: np.ndarray) -> float:
+        return float(np.mean([shares.mean() for shares in categories]))
+
+    n, prompts = sum(map(len, hits.values())), sum(map(len, shares))
+    whole = evaluation_row("image.geneval_mean", mean(*shares), 0.80, n, over_prompts(mean, *shares), prompts)
+    return [*(share_row(f"image.{name}", h, None, SEEDS) for name, h in hits.items()), whole]
 
 
-def evaluate_unseen(scorer: Scorer) -> list[Row]:
+def evaluate_unseen(scorer: Scorer) -> list[EvaluationRow]:
     """Combinations that training never showed, against combinations of the same kinds that it did."""
     unseen, seen = unseen_and_seen()
     a, b = judge_prompts(unseen, scorer), judge_prompts(seen, scorer)
+    ci95 = over_prompts(lambda x, y: x.mean() - y.mean(), shares_by_prompt(a), shares_by_prompt(b))
     gap = float(np.mean(a) - np.mean(b))
-    half = 1.96 * float(np.sqrt(np.var(a) / len(a) + np.var(b) / len(b)))
-    ci95 = (round(gap - half, 4), round(gap + half, 4))
     return [
-        share_row("image.unseen", a, None),
-        share_row("image.seen", b, None),
-        Row("image.unseen_minus_seen", round(gap, 4), -0.15, len(a), ci95, gap >= -0.15),
+        share_row("image.unseen", a, None, SEEDS),
+        share_row("image.seen", b, None, SEEDS),
+        evaluation_row("image.unseen_minus_seen", gap, -0.15, len(a), ci95, len(a) // SEEDS),
     ]
 
 
-def evaluate_negative(scorer: Scorer) -> list[Row]:
+def evaluate_negative(scorer: Scorer) -> list[EvaluationRow]:
     """Defects drawn with the negative prompt that names them, against without it."""
     pairs = inviting()
     texts = [p.text for p, _ in pairs for _ in range(SEEDS)]
     words = [w for _, w in pairs for _ in range(SEEDS)]
     seeds = [1000 * (i // SEEDS) + i % SEEDS for i in range(len(texts))]
 
-    def drawn(negative: list[str] | None) -> float:
+    def drawn(negative: list[str] | None) -> list[bool]:
         images = draw(texts, seeds, negative)
         verdicts = [v for i in range(0, len(images), 64) for v in look_at(images[i : i + 64], scorer)]
-        return float(np.mean([v.looks["defect"] == w for v, w in zip(verdicts, words, strict=True)]))
+        return [v.looks["defect"] == w for v, w in zip(verdicts, words, strict=True)]
 
     without, with_it = drawn(None), drawn(words)
-    ratio = with_it / max(without, 1e-6)
-    n = len(texts)
-    low, high = wilson(with_it * n, n)
-    ci = (round(low / max(without, 1e-6), 4), round(high / max(without, 1e-6), 4))
+    ratio = float(np.mean(with_it) / max(float(np.mean(without)), 1e-6))
+    ci95 = ratio_interval(shares_by_prompt(with_it), shares_by_prompt(without))
     return [
-        Row("image.defects_invited", round(without, 4), None, n, wilson(without * n, n), True),
-        Row("image.negative_ratio", round(ratio, 4), 0.3, n, ci, ratio <= 0.3),
+        share_row("image.defects_invited", without, None, SEEDS),
+        evaluation_row("image.negative_ratio", ratio, 0.3, len(texts), ci95, len(pairs)),
     ]
 
 
-def evaluate_lecture(scorer: Scorer) -> list[Row]:
-    """The lecture's three prompts, 32 seeds each. Of "cozy" and "dimm", either light counts."""
+def evaluate_lecture(scorer: Scorer) -> list[EvaluationRow]:
+    """The lecture's three prompts, 32 seeds each. Of "cozy" and "dimm", either light counts.
+
+    The claim is about these very prompts, so seeds are the sample and none of the prompts is drawn.
+    """
     rows, everything = [], []
     for k, text in enumerate(LECTURE):
         images = draw([text] * 32, list(range(32)))
@@ -158,7 +185,7 @@ def parse_all(text: str) -> list[Facts]:
     return readings or [parse(text)]
 
 
-def evaluate_clip() -> list[Row]:
+def evaluate_clip() -> list[EvaluationRow]:
     """Fresh 5 x 5 batches; whether the score rises with the number of right facts; names of single things."""
     rng = np.random.default_rng(99)
     hits = []
@@ -171,7 +198,7 @@ def evaluate_clip() -> list[Row]:
     return [share_row("clip.five_by_five", hits, 0.97), _spearman(rng), _zero_shot()]
 
 
-def _zero_shot(n: int = 400) -> Row:
+def _zero_shot(n: int = 400) -> EvaluationRow:
     """Pictures with one thing, each against "a picture of a ..." for all things of the world."""
     scenes = draw_singles(n, 99)
     texts = [f"a picture of a {noun}" for noun in NOUNS]
@@ -179,7 +206,7 @@ def _zero_shot(n: int = 400) -> Row:
     return share_row("clip.zero_shot", (scores.argmax(1) == scenes.nouns).tolist(), None)
 
 
-def _spearman(rng: np.random.Generator, n: int = 600) -> Row:
+def _spearman(rng: np.random.Generator, n: int = 600) -> EvaluationRow:
     """Score of a prompt with renders that hold between none and all of its facts."""
     counts, scores = [], []
     for _ in range(n):
@@ -190,10 +217,9 @@ def _spearman(rng: np.random.Generator, n: int = 600) -> Row:
         scores.append(float(clip_scores([image], [caption_of(facts)], "classroom-clip")[0, 0]))
         counts.append(right)
     value = float(stats.spearmanr(counts, scores).statistic)
-    half = 1.96 / float(np.sqrt(n - 3))
-    low, high = np.tanh(np.arctanh(value) - half), np.tanh(np.arctanh(value) + half)
-    ci95 = (round(float(low), 4), round(float(high), 4))
-    return Row("clip.spearman", round(value, 4), 0.5, n, ci95, value >= 0.5)
+    half = 1.96 / float(np.sqrt(n - 3))  # of Fisher's transform
+    ci95 = (float(np.tanh(np.arctanh(value) - half)), float(np.tanh(np.arctanh(value) + half)))
+    return evaluation_row("clip.spearman", value, 0.5, n, ci95)
 
 
 def _partly_right(facts: Facts, rng: np.random.Generator) -> tuple[int, Image.Image]:
@@ -228,25 +254,46 @@ def caption_of(facts: Facts) -> str:
     return f"{text}{light}, {facts.style}"
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of the evaluation.
+
+    Attributes:
+        run: measures its rows.
+        row: id of one that it always has; where that belongs to the present weights, the part is done.
+    """
+
+    run: Callable[[], list[EvaluationRow]]
+    row: str
+
+
+PARTS = {
+    "scorers": Part(lambda: evaluate_scorers(load_scorer()), "scorers.negative_ratio"),
+    "clip": Part(evaluate_clip, "clip.zero_shot"),
+    "dino": Part(evaluate_dino, "dino.knn"),
+    "geneval": Part(lambda: evaluate_geneval(load_scorer()), "image.geneval_mean"),
+    "own": Part(lambda: evaluate_categories(load_scorer(), (*OWN, "relation")), "image.relation"),
+    "unseen": Part(lambda: evaluate_unseen(load_scorer()), "image.unseen_minus_seen"),
+    "negative": Part(lambda: evaluate_negative(load_scorer()), "image.negative_ratio"),
+    "lecture": Part(lambda: evaluate_lecture(load_scorer()), "image.lecture"),
+    "attention": Part(evaluate_attention, "image.attention_miou"),
+    "audio": Part(evaluate_audio, "audio.text_gain"),
+    "video": Part(evaluate_video, "video.consistency_gap"),
+    "words": Part(evaluate_words, "image.word_vs_seed"),
+}
+
+
 def main() -> None:
-    parts: dict[str, Callable[[], list[Row]]] = {
-        "scorers": lambda: evaluate_scorers(load_scorer()),
-        "clip": evaluate_clip,
-        "dino": evaluate_dino,
-        "geneval": lambda: evaluate_geneval(load_scorer()),
-        "own": lambda: evaluate_categories(load_scorer(), (*OWN, "relation")),
-        "unseen": lambda: evaluate_unseen(load_scorer()),
-        "negative": lambda: evaluate_negative(load_scorer()),
-        "lecture": lambda: evaluate_lecture(load_scorer()),
-        "attention": evaluate_attention,
-        "audio": evaluate_audio,
-        "video": evaluate_video,
-        "words": evaluate_words,
-    }
     parser = argparse.ArgumentParser(prog="python -m training.evaluate")
-    parser.add_argument("--only", default=",".join(parts), help="comma-separated parts")
-    rows = [row for name in parser.parse_args().only.split(",") for row in parts[name]()]
-    for row in write(rows):
+    parser.add_argument("--only", default=",".join(PARTS), help="comma-separated parts")
+    parser.add_argument("--again", action="store_true", help="measure what is done, too")
+    args = parser.parse_args()
+    for name in args.only.split(","):
+        if not args.again and PARTS[name].row in {row["id"] for row in read()}:
+            tqdm.write(f"{name}: done on these weights; --again measures it anew", file=sys.stderr)
+            continue
+        write(PARTS[name].run())
+    for row in read():
         print(json.dumps(row))
 
 

@@ -15,7 +15,7 @@ from pipelines.world.sound import INSTRUMENTS, MOODS, TEMPI, SoundScene, draw_so
 from pipelines.world.sound_captions import sound_caption
 from pipelines.world.sound_render import render_sound
 from training import quantiser
-from training.figures import Row, mean_row, share_row
+from training.evaluation_rows import EvaluationRow, mean_row, share_row
 from training.sound_pool import SoundStream, to_waves
 from training.sound_scorers import FOLDER, WEIGHTS, SoundScorer, hear, load_sound_scorer
 from training.train_codec import MelDistance, si_sdr
@@ -23,10 +23,11 @@ from training.train_music import code_losses, text_states, words_in
 
 MODEL = "classroom-audio"
 CLIPS, PROMPTS, SEED = 64, 20, 10_000
+RENDERS = 8  # of a scene, for the judge
 ASKED = ("instrument", "tempo", "mood")
 
 
-def evaluate_audio() -> list[Row]:
+def evaluate_audio() -> list[EvaluationRow]:
     """All rows of the classroom's sound models."""
     loaded = audio_model(MODEL)
     examples = next(iter(SoundStream(SEED, CLIPS)))
@@ -43,7 +44,7 @@ def evaluate_audio() -> list[Row]:
 
 
 @torch.inference_mode()
-def _codec(waves: Tensor, codes: Tensor) -> list[Row]:
+def _codec(waves: Tensor, codes: Tensor) -> list[EvaluationRow]:
     """Reconstruction of `[clip, 1, 64000]` waves from `[clip, codebook, frame]` codes."""
     codec, distance = audio_model(MODEL).model.audio_encoder, MelDistance()
     decoded = torch.cat([codec.decode(part[None], [None]).audio_values for part in codes.split(8)])
@@ -58,7 +59,7 @@ def _codec(waves: Tensor, codes: Tensor) -> list[Row]:
 
 
 @torch.inference_mode()
-def _text_gain(codes: Tensor, captions: Sequence[str]) -> Row:
+def _text_gain(codes: Tensor, captions: Sequence[str]) -> EvaluationRow:
     """How much likelier, in nats a code, the right caption makes a sound than another sound's caption."""
     loaded = audio_model(MODEL)
     gains = []
@@ -72,7 +73,7 @@ def _text_gain(codes: Tensor, captions: Sequence[str]) -> Row:
     return mean_row("audio.text_gain", gains, None)
 
 
-def _agreement() -> list[Row]:
+def _agreement() -> list[EvaluationRow]:
     """Whether transformers and audiocraft choose the same codes; nothing where audiocraft is missing."""
     if "audiocraft" not in audio_model(MODEL).backends:
         return []
@@ -91,10 +92,10 @@ def _agreement() -> list[Row]:
     return rows
 
 
-def _judge(scorer: SoundScorer) -> list[Row]:
+def _judge(scorer: SoundScorer) -> list[EvaluationRow]:
     """The judge on fresh renders of the scenes that the model is asked for."""
     rng = np.random.default_rng(SEED + 2)
-    scenes = [SoundScene(i, t, m) for i, t, m in product(INSTRUMENTS, TEMPI, MOODS) for _ in range(8)]
+    scenes = [SoundScene(i, t, m) for i, t, m in product(INSTRUMENTS, TEMPI, MOODS) for _ in range(RENDERS)]
     waves = torch.from_numpy(np.stack([render_sound(s, rng) for s in scenes]))[:, None]
     heard = hear(waves, scorer)
     return [
@@ -102,12 +103,13 @@ def _judge(scorer: SoundScorer) -> list[Row]:
             f"sound_scorers.{k}",
             [getattr(a, k) == getattr(b, k) for a, b in zip(heard, scenes, strict=True)],
             0.98,
+            RENDERS,
         )
         for k in ASKED
     ]
 
 
-def _obedience(scorer: SoundScorer, seeds: int = 2) -> list[Row]:
+def _obedience(scorer: SoundScorer, seeds: int = 2) -> list[EvaluationRow]:
     """Whether a prompt's instrument, tempo and mood are heard; all at once in pairs seen and unseen."""
     asked = [SoundScene(i, t, m) for i, t, m in product(INSTRUMENTS, TEMPI, MOODS) for _ in range(seeds)]
     waves = []
@@ -116,9 +118,10 @@ def _obedience(scorer: SoundScorer, seeds: int = 2) -> list[Row]:
         waves.append(torch.from_numpy(run(AudioRequest(text, seed=k % seeds, model=MODEL)).samples))
     heard = hear(torch.stack(waves)[:, None], scorer)
     right = [{k: getattr(h, k) == getattr(a, k) for k in ASKED} for h, a in zip(heard, asked, strict=True)]
+    whole = [all(r.values()) for r in right]
     unseen = [is_held_out_music(a.instrument, a.mood) for a in asked]
     return [
-        *(share_row(f"audio.{k}", [r[k] for r in right], 0.80) for k in ASKED),
-        share_row("audio.seen", [all(r.values()) for r, u in zip(right, unseen, strict=True) if not u], None),
-        share_row("audio.unseen", [all(r.values()) for r, u in zip(right, unseen, strict=True) if u], None),
+        *(share_row(f"audio.{k}", [r[k] for r in right], 0.80, seeds) for k in ASKED),
+        share_row("audio.seen", [h for h, u in zip(whole, unseen, strict=True) if not u], None, seeds),
+        share_row("audio.unseen", [h for h, u in zip(whole, unseen, strict=True) if u], None, seeds),
     ]

@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.dino.components import foreground_scores, intersection_over_union, vote_of_neighbours
 from pipelines.dino.model import read_tokens, read_whole
 from training.dino_probe import SIDE, Singles, draw_singles, enlarged, pictures_of
-from training.figures import Row, mean_row, share_row
+from training.evaluation_rows import EvaluationRow, mean_row, share_row
 
 # Whatever was chosen (sizes, thresholds, when to stop) was chosen on the seeds of `dino_probe.Probe`.
 BANK, BANK_SEED = 4096, 500_001
@@ -19,7 +19,9 @@ QUERIES, QUERIES_SEED = 1024, 500_002
 NEIGHBOURS = 20
 
 
-def evaluate_dino(bank: int = BANK, queries: int = QUERIES, model: str = "classroom-dino") -> list[Row]:
+def evaluate_dino(
+    bank: int = BANK, queries: int = QUERIES, model: str = "classroom-dino"
+) -> list[EvaluationRow]:
     """k-NN accuracy of things and overlap of the first component, beside what needs no training."""
     known, asked = draw_singles(bank, BANK_SEED), draw_singles(queries, QUERIES_SEED)
     wholes = [read_whole(pictures_of(scenes), model) for scenes in (known, asked)]

@@ -30,7 +30,7 @@ from pipelines.world.films import (
 )
 from pipelines.world.scene import NOUNS, PLACES
 from training.evaluation_prompts import PLACE_WORDS
-from training.figures import Row, share_row, wilson
+from training.evaluation_rows import EvaluationRow, mean_row, share_row
 from training.film_scorers import ANSWERS, FOLDER, WEIGHTS, FilmScorer, load_film_scorer, watch
 from training.pool import to_tensor
 from training.train_unet import latents_of
@@ -43,7 +43,7 @@ WITHOUT = 18  # films that are drawn without attention between frames, too
 
 
 @dataclass(frozen=True)
-class Asked:
+class MotionPrompt:
     """One prompt and the truth it asks for."""
 
     text: str
@@ -51,7 +51,7 @@ class Asked:
     motion: str
 
 
-def prompts(per_motion: int = PER_MOTION) -> list[Asked]:
+def prompts(per_motion: int = PER_MOTION) -> list[MotionPrompt]:
     """Prompts with one thing, a motion and a place each; things and places take turns."""
     out = []
     for k, motion in enumerate(MOTIONS):
@@ -60,11 +60,11 @@ def prompts(per_motion: int = PER_MOTION) -> list[Asked]:
             word, where = MOTION_WORDS[motion][0], PLACE_WORDS[place]
             camera = motion in CAMERA_MOTIONS
             text = f"a {noun} {where}, {word}" if camera else f"a {noun} {word} {where}"
-            out.append(Asked(text, noun, motion))
+            out.append(MotionPrompt(text, noun, motion))
     return out
 
 
-def evaluate_video(per_motion: int = PER_MOTION, without: int = WITHOUT) -> list[Row]:
+def evaluate_video(per_motion: int = PER_MOTION, without: int = WITHOUT) -> list[EvaluationRow]:
     """All rows of the classroom's films; without the judge's weights, those that need none."""
     asked = prompts(per_motion)
     requests = [
@@ -86,7 +86,7 @@ def evaluate_video(per_motion: int = PER_MOTION, without: int = WITHOUT) -> list
     return [*judge, *motion_rows(asked, watch(films, scorer), watch(apart, scorer)), *rows]
 
 
-def real_clip(asked: Asked, seed: int) -> tuple[Image.Image, ...]:
+def real_clip(asked: MotionPrompt, seed: int) -> tuple[Image.Image, ...]:
     """A film that the world draws itself, of the same thing in the same motion."""
     rng = np.random.default_rng(seed)
     while True:
@@ -95,7 +95,7 @@ def real_clip(asked: Asked, seed: int) -> tuple[Image.Image, ...]:
             return render_film(film, seed).frames
 
 
-def judge_row(scorer: FilmScorer, count: int = JUDGED) -> Row:
+def judge_row(scorer: FilmScorer, count: int = JUDGED) -> EvaluationRow:
     """The judge on fresh renders, as many of each motion, and of none."""
     rng = np.random.default_rng(SEED - 1)
     clips: list[tuple[Image.Image, ...]] = []
@@ -111,8 +111,8 @@ def judge_row(scorer: FilmScorer, count: int = JUDGED) -> Row:
 
 
 def swimming_row(
-    scorer: FilmScorer, asked: Sequence[Asked], real: Sequence[Sequence[Image.Image]], step: int = 4
-) -> Row:
+    scorer: FilmScorer, asked: Sequence[MotionPrompt], real: Sequence[Sequence[Image.Image]], step: int = 4
+) -> EvaluationRow:
     """The judge on true films whose frames the picture model drew anew, each from a noise of its own.
 
     What moves is still true, but edges swim as they do in a model's films; so the share that the judge gets
@@ -155,7 +155,9 @@ def redrawn(frames: Sequence[Image.Image], text: str, seed: int, begin: int = 50
     return tuple(decode(latents.numpy(), PICTURES))
 
 
-def motion_rows(asked: Sequence[Asked], seen: Sequence[str | None], apart: Sequence[str | None]) -> list[Row]:
+def motion_rows(
+    asked: Sequence[MotionPrompt], seen: Sequence[str | None], apart: Sequence[str | None]
+) -> list[EvaluationRow]:
     """The share of films in which the judge sees the motion that was asked for.
 
     Args:
@@ -176,7 +178,7 @@ def motion_rows(asked: Sequence[Asked], seen: Sequence[str | None], apart: Seque
 
 def consistency_rows(
     found: Sequence[FilmMeasures], true: Sequence[FilmMeasures], apart: Sequence[FilmMeasures]
-) -> list[Row]:
+) -> list[EvaluationRow]:
     """Consistency of a model's films against the world's own, and the dynamic degree of each.
 
     Args:
@@ -184,18 +186,9 @@ def consistency_rows(
         true: the world's own of the same things and motions, in the same order.
         apart: a model's without attention between frames.
     """
-    gaps = np.array([a.consistency - b.consistency for a, b in zip(found, true, strict=True)])
-    half = 1.96 * float(gaps.std(ddof=1) / np.sqrt(len(gaps)))
-    gap = round(float(gaps.mean()), 4)
-    ci95 = (round(float(gaps.mean()) - half, 4), round(float(gaps.mean()) + half, 4))
-    rows = [Row("video.consistency_gap", gap, -0.03, len(gaps), ci95, gap >= -0.03)]
+    gaps = [a.consistency - b.consistency for a, b in zip(found, true, strict=True)]
+    rows = [mean_row("video.consistency_gap", gaps, -0.03)]
     for name, group in (("", found), ("_real", true), ("_without_attention", apart)):
-        values, moving = [m.consistency for m in group], sum(m.moves for m in group)
-        spread = 1.96 * float(np.std(values, ddof=1) / np.sqrt(len(values)))
-        mean = float(np.mean(values))
-        bounds = (round(mean - spread, 4), round(mean + spread, 4))
-        rows.append(Row(f"video.consistency{name}", round(mean, 4), None, len(values), bounds, True))
-        share = round(moving / len(values), 4)
-        interval = wilson(moving, len(values))
-        rows.append(Row(f"video.dynamic_degree{name}", share, None, len(values), interval, True))
+        rows.append(mean_row(f"video.consistency{name}", [m.consistency for m in group], None))
+        rows.append(share_row(f"video.dynamic_degree{name}", [m.moves for m in group], None))
     return rows

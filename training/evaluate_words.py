@@ -1,6 +1,6 @@
 """One word or another seed: how far apart their pictures are, over many prompts.
 
-Writes docs/evaluation_words.json, which the prompt lab draws its distributions from.
+Writes assets/evaluation/evaluation_words.json, which the prompt lab draws its distributions from.
 """
 
 import json
@@ -14,17 +14,16 @@ from pipelines.clip.model import encode_images
 from pipelines.image.image import picture_change
 from pipelines.image.prompt_lab import clip_distance
 from pipelines.image.prompt_words import current, said, with_value, words_of
+from pipelines.serving import measured
 from pipelines.serving.measured import WORD_KINDS, WORDS_SPEAK_OF, weight_hashes
 from pipelines.world.captions import caption
 from pipelines.world.layout import draw_scene
 from pipelines.world.scene import COLOURABLE
-from training import figures
 from training.drawing import draw
-from training.figures import Row
+from training.evaluation_rows import EvaluationRow, evaluation_row, over_prompts
 
 PROMPTS, SEEDS = 60, 2
 MAX_CHARACTERS = 90  # longer captions say so much that hardly anything is left to the seed
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -123,23 +122,21 @@ def share_beyond(distances: Distances, kinds: Sequence[int]) -> tuple[float, tup
         kinds: indices of the kinds that count.
 
     Returns:
-        The share, and its 95 % interval (percentile bootstrap, Efron 1979, over prompts).
+        The share, and its 95 % interval.
     """
     word, seed = distances.word[list(kinds)], distances.seed
 
     def share(prompts: np.ndarray) -> float:
         return float((word[:, prompts] > np.median(seed[:, prompts])).mean())
 
-    count = word.shape[1]
-    rng = np.random.default_rng(0)
-    resampled = [share(rng.integers(0, count, (count,))) for _ in range(_RESAMPLES)]
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return share(np.arange(count)), (round(float(low), 4), round(float(high), 4))
+    prompts = np.arange(word.shape[1])
+    return share(prompts), over_prompts(share, prompts)
 
 
-def _row(name: str, distances: Distances, kinds: Sequence[int]) -> Row:
+def _row(name: str, distances: Distances, kinds: Sequence[int]) -> EvaluationRow:
     value, ci95 = share_beyond(distances, kinds)
-    return Row(name, round(value, 4), None, distances.word[list(kinds)].size, ci95, True)
+    word = distances.word[list(kinds)]
+    return evaluation_row(name, value, None, word.size, ci95, word.shape[1])
 
 
 def _write(found: dict[str, Distances], prompts: int, seeds: int) -> None:
@@ -160,11 +157,11 @@ def _write(found: dict[str, Distances], prompts: int, seeds: int) -> None:
         },
         "seed": {m: rounded(d.seed, m) for m, d in found.items()},
     }
-    figures.DOCS.mkdir(exist_ok=True)
-    (figures.DOCS / "evaluation_words.json").write_text(json.dumps(content) + "\n")
+    measured.EVALUATION.mkdir(parents=True, exist_ok=True)
+    (measured.EVALUATION / "evaluation_words.json").write_text(json.dumps(content) + "\n")
 
 
-def evaluate_words(prompts: int = PROMPTS, seeds: int = SEEDS) -> list[Row]:
+def evaluate_words(prompts: int = PROMPTS, seeds: int = SEEDS) -> list[EvaluationRow]:
     """How often one word changes the picture more than another seed does; writes all distances.
 
     Args:

@@ -22,7 +22,7 @@ from pipelines.world.films import (
 )
 from training.common import mixed_precision
 from training.pool import to_tensor
-from training.ring import Ring, worker_rng
+from training.ring import Ring, Rows, worker_rng
 from training.train_unet import latents_of
 
 SIBLINGS = 4  # films of one scene
@@ -58,11 +58,8 @@ class FamilyStream(IterableDataset[Family]):
             yield Family(films, frames, np.stack([shot.masks[:, None] for shot in shots]))
 
 
-Kept = tuple[list[Film], np.ndarray]  # films and the masks of their frames
-
-
-class FilmPool(Ring[Kept, Family]):
-    """A ring of families as latents, `[film, frame, 4, 16, 16]` each.
+class FilmPool(Ring[Family]):
+    """A ring of families: `latents` `[row, film, frame, 4, 16, 16]`, their `films` and `masks`.
 
     Args:
         args: of the command line; see `Ring`.
@@ -72,14 +69,14 @@ class FilmPool(Ring[Kept, Family]):
     def __init__(self, args: argparse.Namespace, vae: AutoencoderKL) -> None:
         self.vae = vae
         first = max(4 * args.batch, 32)
-        super().__init__(args, FamilyStream(args.seed), chunk=1, first=first, ahead=2, what="families")
+        super().__init__(
+            args, FamilyStream(args.seed), self._as_rows, chunk=1, first=first, ahead=2, what="families"
+        )
 
-    @torch.no_grad()
-    def prepared(self, drawn: Family) -> list[tuple[Kept, Tensor]]:
-        """The films with their latents."""
+    def _as_rows(self, drawn: Family) -> Rows:
         images = to_tensor(list(drawn.frames.reshape(-1, *drawn.frames.shape[2:]))).to(self.args.device)
-        latents = latents_of(self.vae, images).cpu().unflatten(0, (SIBLINGS, FRAMES))
-        return [((drawn.films, drawn.masks), latents)]
+        latents = latents_of(self.vae, images).cpu().unflatten(0, (1, SIBLINGS, FRAMES))
+        return {"latents": latents, "films": [drawn.films], "masks": [drawn.masks]}
 
     def batch(self) -> tuple[Tensor, list[np.ndarray], list[str]]:
         """One film of each of several families.
@@ -87,11 +84,11 @@ class FilmPool(Ring[Kept, Family]):
         Returns:
             Latents `[film, frame, 4, 16, 16]`, masks of all frames, a new caption for each film.
         """
-        latents, kept = self.sample()
-        chosen = self.rng.integers(SIBLINGS, size=len(kept))
-        masks = [mask for (_, family), i in zip(kept, chosen, strict=True) for mask in family[i]]
-        captions = [film_caption(films[i], self.rng) for (films, _), i in zip(kept, chosen, strict=True)]
-        return latents[torch.arange(len(kept)), torch.from_numpy(chosen)], masks, captions
+        rows = self.sample()
+        chosen = self.rng.integers(SIBLINGS, size=len(rows["films"]))
+        masks = [mask for family, i in zip(rows["masks"], chosen, strict=True) for mask in family[i]]
+        captions = [film_caption(films[i], self.rng) for films, i in zip(rows["films"], chosen, strict=True)]
+        return rows["latents"][torch.arange(len(chosen)), torch.from_numpy(chosen)], masks, captions
 
     def siblings(self) -> tuple[Tensor, list[str]]:
         """Whole families, about as many films as a batch has.
@@ -100,8 +97,8 @@ class FilmPool(Ring[Kept, Family]):
             Latents `[family, film, frame, 4, 16, 16]`, and a caption for each film, alike in a family but for
             the motion.
         """
-        latents, kept = self.sample(max(1, self.args.batch // SIBLINGS))
-        return latents, [c for films, _ in kept for c in sibling_captions(films, self.rng)]
+        rows = self.sample(max(1, self.args.batch // SIBLINGS))
+        return rows["latents"], [c for films in rows["films"] for c in sibling_captions(films, self.rng)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +133,8 @@ def _rendered(siblings: list[Film], rng: np.random.Generator) -> np.ndarray:
     )
 
 
-class MeanFilms(Ring[list[str], Takes]):
-    """A ring of siblings as captions alone foretell them: the means of the latents of many takes.
+class MeanFilms(Ring[Takes]):
+    """A ring of siblings as captions alone predict them: the means of the `latents` of many takes.
 
     A film that is all noise tells nothing of itself, so the right answer is the mean of all films of which
     the caption is true. One film says little about it: what a caption leaves open varies six times as much
@@ -153,15 +150,16 @@ class MeanFilms(Ring[list[str], Takes]):
     def __init__(self, args: argparse.Namespace, vae: AutoencoderKL) -> None:
         self.vae = vae
         first = max(args.batch // SIBLINGS, 8)
-        super().__init__(args, TakesStream(args.seed), chunk=1, first=first, ahead=2, what="mean films")
+        super().__init__(
+            args, TakesStream(args.seed), self._as_rows, chunk=1, first=first, ahead=2, what="mean films"
+        )
 
-    @torch.no_grad()
-    def prepared(self, drawn: Takes) -> list[tuple[list[str], Tensor]]:
-        """The captions with the mean films."""
+    def _as_rows(self, drawn: Takes) -> Rows:
         images = to_tensor(list(drawn.frames.reshape(-1, *drawn.frames.shape[3:]))).to(self.args.device)
         with mixed_precision(self.args.device):
             latents = torch.cat([latents_of(self.vae, part).float() for part in images.split(_AT_ONCE)])
-        return [(drawn.captions, latents.unflatten(0, drawn.frames.shape[:3]).mean(0).cpu())]
+        means = latents.unflatten(0, drawn.frames.shape[:3]).mean(0, keepdim=True).cpu()
+        return {"latents": means, "captions": [drawn.captions]}
 
     def siblings(self) -> tuple[Tensor, list[str]]:
         """Whole families, about as many films as a batch has.
@@ -170,5 +168,5 @@ class MeanFilms(Ring[list[str], Takes]):
             Mean latents `[family, film, frame, 4, 16, 16]` of the frames `EVERY_OTHER`, and a caption for
             each film.
         """
-        latents, captions = self.sample(max(1, self.args.batch // SIBLINGS))
-        return latents, [c for family in captions for c in family]
+        rows = self.sample(max(1, self.args.batch // SIBLINGS))
+        return rows["latents"], [c for family in rows["captions"] for c in family]

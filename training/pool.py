@@ -1,7 +1,7 @@
 """Freshly drawn scenes for all trainings, rendered by worker processes."""
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from pipelines.world.films import FRAMES, Film, draw_film, film_caption, render_
 from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
 from pipelines.world.scene import Scene, is_held_out
-from training.ring import Ring, worker_rng
+from training.ring import Ring, Rows, worker_rng
 
 CHUNK = 16  # scenes that a worker draws at once
 LECTURE_PAIRS = (("cat", "on", "bed"), ("cat", "in front of", "house"))
@@ -101,34 +101,20 @@ def _as_in_the_lecture(rng: np.random.Generator, unseen: bool) -> Scene:
             return scene
 
 
-class Pool(Ring[Example, list[Example]]):
-    """A ring of rendered scenes.
+class Pool(Ring[list[Example]]):
+    """A ring of rendered scenes: `images` `[row, 3, 64, 64]` in -1..1 and `examples`."""
 
-    Args:
-        args: of the command line; see `Ring`.
-        prepare: turns `[batch, 3, y, x]` pictures (-1..1) into what the training keeps.
-        shares: kinds of scenes that this training needs more of.
-    """
-
-    def __init__(
-        self,
-        args: argparse.Namespace,
-        prepare: Callable[[Tensor], Tensor] | None = None,
-        shares: Shares | None = None,
-    ) -> None:
-        self.prepare = prepare
+    def __init__(self, args: argparse.Namespace, shares: Shares | None = None) -> None:
         stream = SceneStream(args.seed, CHUNK, unseen=getattr(args, "unseen", False), shares=shares)
-        super().__init__(args, stream, chunk=CHUNK, first=4096, ahead=8, what="scenes")
-
-    def prepared(self, drawn: list[Example]) -> Iterable[tuple[Example, Tensor]]:
-        """Each scene with its picture, or what `prepare` makes of it."""
-        images = to_tensor([e.image for e in drawn])
-        values = images if self.prepare is None else self.prepare(images.to(self.args.device))
-        return zip(drawn, values, strict=True)
+        super().__init__(args, stream, _as_rows, chunk=CHUNK, first=4096, ahead=8, what="scenes")
 
     def captions(self, examples: list[Example]) -> list[str]:
         """A newly worded caption for each."""
         return [film_caption(Film(e.scene, e.motion), self.rng) for e in examples]
+
+
+def _as_rows(drawn: list[Example]) -> Rows:
+    return {"images": to_tensor([e.image for e in drawn]), "examples": drawn}
 
 
 def to_tensor(images: list[np.ndarray]) -> Tensor:

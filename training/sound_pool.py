@@ -1,7 +1,7 @@
 """Freshly drawn sounds for the codec, the music model and the judges, rendered by worker processes."""
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset
 from pipelines.world.sound import SoundScene, draw_sound
 from pipelines.world.sound_captions import sound_caption
 from pipelines.world.sound_render import render_sound
-from training.ring import Ring, worker_rng
+from training.ring import Ring, Rows, worker_rng
 
 CHUNK = 16  # sounds that a worker draws at once
 _FULL_SCALE = 32767  # int16 halves what a ring of sounds takes in memory
@@ -49,23 +49,21 @@ def to_waves(examples: list[SoundExample]) -> Tensor:
     return torch.from_numpy(np.stack([e.samples for e in examples])).float()[:, None] / _FULL_SCALE
 
 
-class SoundPool(Ring[SoundScene, list[SoundExample]]):
-    """A ring of rendered sounds.
+class SoundPool(Ring[list[SoundExample]]):
+    """A ring of rendered sounds: `sounds` and the `scenes` they are of.
 
     Args:
         args: of the command line; see `Ring`.
-        prepare: turns `[batch, 1, 64000]` waves into what the training keeps in their place.
+        encode: turns `[batch, 1, 64000]` waves into what the training keeps in their place.
     """
 
-    def __init__(self, args: argparse.Namespace, prepare: Callable[[Tensor], Tensor] = lambda w: w) -> None:
-        self.prepare = prepare
-        stream = SoundStream(args.seed, CHUNK, unseen=getattr(args, "unseen", False))
-        super().__init__(args, stream, chunk=CHUNK, first=1024, ahead=4, what="sounds")
+    def __init__(self, args: argparse.Namespace, encode: Callable[[Tensor], Tensor] = lambda w: w) -> None:
+        def as_rows(drawn: list[SoundExample]) -> Rows:
+            sounds = encode(to_waves(drawn).to(args.device))
+            return {"sounds": sounds, "scenes": [e.scene for e in drawn]}
 
-    def prepared(self, drawn: list[SoundExample]) -> Iterable[tuple[SoundScene, Tensor]]:
-        """Each scene with what `prepare` makes of its sound."""
-        values = self.prepare(to_waves(drawn).to(self.args.device))
-        return zip([e.scene for e in drawn], values, strict=True)
+        stream = SoundStream(args.seed, CHUNK, unseen=getattr(args, "unseen", False))
+        super().__init__(args, stream, as_rows, chunk=CHUNK, first=1024, ahead=4, what="sounds")
 
     def captions(self, scenes: list[SoundScene]) -> list[str]:
         """A newly worded caption for each."""

@@ -1,6 +1,6 @@
 """Train the classroom picture autoencoder: 64 px to 4 x 16 x 16 latents and back.
 
-Run: `python -m training.train_autoencoder --minutes 30` (CPU or CUDA; goes on from its checkpoint).
+Run: `python -m training.train_autoencoder --minutes 30` (CPU or CUDA; resumes from its checkpoint).
 The latents are normalised afterwards with the measured mean and deviation, which diffusion needs.
 Source: Rombach et al. 2022, arXiv:2112.10752, section 3.1 (without the adversarial loss).
 """
@@ -119,7 +119,7 @@ def export(weights: dict[str, Tensor], pool: Pool, *, normalised: bool) -> dict[
     """Write the model in diffusers' format, its latents normalised. Returns its metrics."""
     model = AutoencoderKL(**CONFIG).to(pool.args.device).eval()
     model.load_state_dict(weights)
-    images = torch.stack(pool.values[:1024]).to(pool.args.device)
+    images = pool.column("images")[:1024].to(pool.args.device)
     if normalised:
         model.register_to_config(scaling_factor=1.0)
     else:
@@ -165,10 +165,10 @@ def main() -> None:
     pool = Pool(args, shares=SHARES)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
-        batch, examples = pool.sample()
-        images = batch.to(args.device, memory_format=torch.channels_last)
+        rows = pool.sample()
+        images = rows["images"].to(args.device, memory_format=torch.channels_last)
         noise = torch.randn(args.batch, 4, 16, 16, device=args.device)
-        weights = thing_weights([e.masks for e in examples]).to(args.device)
+        weights = thing_weights([e.masks for e in rows["examples"]]).to(args.device)
         with mixed_precision(args.device):
             with torch.no_grad():
                 anchor = before.encode(images).latent_dist.mean.float() if before is not None else None

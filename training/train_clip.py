@@ -1,6 +1,6 @@
 """Train the classroom CLIP with open_clip's own model and loss on freshly drawn scenes.
 
-Run: `python -m training.train_clip --minutes 25` (CPU or CUDA; goes on from its checkpoint).
+Run: `python -m training.train_clip --minutes 25` (CPU or CUDA; resumes from its checkpoint).
 Source: Radford et al. 2021, arXiv:2103.00020, section 2.3.
 """
 
@@ -92,11 +92,12 @@ def main() -> None:
     pool = Pool(args)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
-        images, examples = pool.sample()
-        tokens = tokenize(pool.captions(examples)).to(args.device)
+        rows = pool.sample()
+        images = rows["images"].to(args.device)
+        tokens = tokenize(pool.captions(rows["examples"])).to(args.device)
         limit_scale(model)
         with mixed_precision(args.device):
-            loss, image_features, text_features = contrastive_loss(model, images.to(args.device), tokens)
+            loss, image_features, text_features = contrastive_loss(model, images, tokens)
         found = (image_features @ text_features.T).argmax(1)
         hits = found == torch.arange(len(tokens), device=args.device)
         return loss, {"in_batch": hits.float().mean().item(), "scale": model.logit_scale.exp().item()}

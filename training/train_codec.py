@@ -1,6 +1,6 @@
 """Train the classroom codec: 16 kHz sound to four codes of 256 at 50 frames a second, and back.
 
-Run: `python -m training.train_codec --minutes 40` (CPU or CUDA; goes on from its checkpoint, or from
+Run: `python -m training.train_codec --minutes 40` (CPU or CUDA; resumes from its checkpoint, or from
 the shipped weights). Writes `runs/codec`, an `EncodecModel` folder; `training.train_music` ships it
 together with the music model that reads its codes. `--decoder-only` keeps the codes as they are and
 writes into the shipped folder.
@@ -153,7 +153,7 @@ def wave_error(decoded: Tensor, waves: Tensor) -> Tensor:
     """Mean squared error of the samples as a share of the sound's own power, a scalar.
 
     This is what finds pitch: the notes of the world begin on frames and always alike, so the samples can
-    be foretold, and the spectra alone leave the codec with a buzz of the right outline for very long.
+    be predicted, and the spectra alone leave the codec with a buzz of the right outline for very long.
     """
     error, power = ((w.pow(2).sum((1, 2))) for w in (decoded - waves, waves))
     return (error / (power + 1.0)).mean()
@@ -284,7 +284,7 @@ def begin_codes(run: Progress, pool: SoundPool, device: str) -> None:
     model: Any = run.model
     model.load_state_dict(run.average.weights)
     model.encoder.requires_grad_(False)
-    waves = torch.stack(pool.values[:512]).to(device)
+    waves = pool.column("sounds")[:512].to(device)
     vectors = torch.cat([model.encoder(part) for part in waves.split(8)])
     quantiser.start(model, vectors.transpose(1, 2).flatten(0, 1))
     together.share_weights(model.quantizer)
@@ -310,7 +310,7 @@ def main() -> None:
     model.encoder.requires_grad_(not has_codes(model))
     pool = SoundPool(args)
     if run.step == 0 and not has_codes(model):
-        even_out(model, torch.stack(pool.values[:16]).to(args.device))
+        even_out(model, pool.column("sounds")[:16].to(args.device))
         together.share_weights(model)
         run.average = Average(model)
     model.train()
@@ -323,7 +323,7 @@ def main() -> None:
         if taken >= FREE_STEPS and not has_codes(model):
             begin_codes(run, pool, args.device)
         taken += 1
-        return loss_of(model, crops(pool.sample()[0]).to(args.device), distance)
+        return loss_of(model, crops(pool.sample()["sounds"]).to(args.device), distance)
 
     def write(averaged: dict[str, Tensor]) -> dict[str, float]:
         # Codes are running means already; averaged once more, they would lag behind.

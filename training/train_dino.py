@@ -1,11 +1,12 @@
 """Train the classroom DINO by self-distillation on freshly drawn scenes, without captions or labels.
 
-Run: `python -m training.train_dino --minutes 40` (CPU or CUDA; goes on from its checkpoint).
-Student and teacher, multi-crop, centering and sharpening are those of `pipelines.dino.self_distillation`;
-what is shipped is the teacher. It learns in two stages: from random weights (`--early`), as DINO does,
-until it has a hold in things; then with prototypes among the features themselves and glued crops, so that
-features keep what lasts and patches say what they show. Source: Caron et al. 2021, arXiv:2104.14294; Oquab
-et al. 2023, arXiv:2304.07193.
+Run: `python -m training.train_dino --minutes 40` (CPU or CUDA; resumes from its checkpoint).
+Student, teacher, multi-crop and the loss between crops are those of `pipelines.dino`, what DINOv2 added is
+in `training.dino_losses`; what is shipped is the teacher. It learns in two stages: from random weights
+(`--early`), as DINO does, until features tell things apart; then with prototypes among the features
+themselves and pasted crops (CutMix), so that features keep what lasts and patches say what they show.
+
+Source: Caron et al. 2021, arXiv:2104.14294; Oquab et al. 2023, arXiv:2304.07193.
 """
 
 import itertools
@@ -18,7 +19,7 @@ from transformers import Dinov2Config, Dinov2Model
 from pipelines.dino.collapse import entropy, spread, variety
 from pipelines.dino.components import foreground_direction
 from pipelines.dino.crops import MultiCrop, multi_crop
-from pipelines.dino.self_distillation import Forward, Recipe, SelfDistillation, forward, move_teacher, settle
+from pipelines.dino.self_distillation import Forward, ema_update
 from training.common import (
     MODELS,
     Average,
@@ -27,9 +28,17 @@ from training.common import (
     save_fp16,
     train,
 )
+from training.dino_losses import (
+    PatchDinoNetwork,
+    PatchForward,
+    PatchSelfDistillation,
+    TrainingRecipe,
+    forward,
+    update_teacher_and_centers,
+)
 from training.dino_probe import Probe, draw_singles, reduced, tokens_of
 from training.muon import Muon
-from training.views import ViewPool
+from training.views import sample_views, view_ring
 
 NAME = "dino"
 FOLDER = MODELS / "dino"
@@ -62,9 +71,9 @@ PREPROCESS = {
     "resample": 3,
 }
 EARLY_CROPS = MultiCrop(global_scale=(0.5, 1.0), local_scale=(0.25, 0.6))
-EARLY_RECIPE = Recipe(apart=0.1, balanced=True)
+EARLY_RECIPE = TrainingRecipe(koleo=0.1, sinkhorn=True)
 CROPS = MultiCrop(global_scale=(0.5, 1.0), local_count=0)
-RECIPE = Recipe(apart=0.1, balanced=True, glued=1.5)
+RECIPE = TrainingRecipe(koleo=0.1, sinkhorn=True, cutmix=1.5)
 # What touches pixels, and the prototypes: not hidden, so not for Muon.
 EDGES = ("student.backbone.embeddings", "student.head.prototypes", "student.patch_head.prototypes")
 
@@ -72,28 +81,27 @@ EDGES = ("student.backbone.embeddings", "student.head.prototypes", "student.patc
 class Teacher(Average):
     """The average that the loop moves after every step *is* the teacher."""
 
-    def __init__(self, model: SelfDistillation) -> None:
-        torch.nn.Module.__init__(self)
+    def __init__(self, model: PatchSelfDistillation) -> None:
         self.weights = model.teacher.backbone.state_dict()  # the weights themselves, not copies
-        self.done: Forward | None = None  # what the step that is being taken has computed
+        self.done: PatchForward | None = None  # what the step that is being taken has computed
 
     def update(self, model: torch.nn.Module, step: int) -> None:
         """Move teacher and centers after the student's step."""
-        assert self.done is not None and isinstance(model, SelfDistillation)
-        settle(model, self.done, MOMENTUM)
+        assert self.done is not None and isinstance(model, PatchSelfDistillation)
+        update_teacher_and_centers(model, self.done, MOMENTUM)
 
 
-def build(early: bool = False) -> SelfDistillation:
+def build(early: bool = False) -> PatchSelfDistillation:
     """Student and teacher, alike: random in the early stage, later with the shipped weights if there are any.
 
     The library reads them, since its versions have called the attention's weights by different names.
     """
-    model = SelfDistillation(CONFIG, PROTOTYPES, straight=not early)
+    model = PatchSelfDistillation(PatchDinoNetwork(CONFIG, PROTOTYPES, straight=not early))
     if not early and (FOLDER / WEIGHTS).exists():
         shipped = Dinov2Model.from_pretrained(FOLDER, dtype=torch.float32)
         model.student.backbone.load_state_dict(shipped.state_dict())
         model.student.gate.data.copy_(first_gate(shipped))
-        move_teacher(model.teacher, model.student, 0.0)
+        ema_update(model.teacher, model.student, 0.0)
     return model
 
 
@@ -139,13 +147,13 @@ def main() -> None:
     optimizer = Muon(model, outer=EDGES, weight_decay=0.05)
     run = Progress.resume(f"{NAME}-early" if args.early else NAME, model, optimizer, args)
     run.average = teacher = Teacher(model)
-    pool, probe = ViewPool(args), Probe(args.device)
+    ring, probe = view_ring(args), Probe(args.device)
     rng = torch.Generator().manual_seed(args.seed + run.step)
     steps = itertools.count(run.step)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
         share = 0.0 if args.plain else exchanged(next(steps)) if args.early else EXCHANGED[1]
-        crops = multi_crop(*pool.sample(share), how, rng)
+        crops = multi_crop(*sample_views(ring, share), how, rng)
         with torch.autocast(args.device, torch.bfloat16, enabled=args.device != "cpu"):
             step = forward(model, crops, recipe, rng)
         teacher.done = step

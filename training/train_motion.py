@@ -1,6 +1,6 @@
 """Train the classroom's motion adapter: attention between frames, put into the frozen picture model.
 
-Run: `python -m training.train_motion --minutes 90` (CPU or CUDA; goes on from its checkpoint, or from the
+Run: `python -m training.train_motion --minutes 90` (CPU or CUDA; resumes from its checkpoint, or from the
 shipped weights). Needs the classroom picture model, whose weights stay as they are.
 
 Source: Guo et al. 2023 (AnimateDiff), arXiv:2307.04725, section 4.2.
@@ -19,9 +19,9 @@ from pipelines.image.load import classroom_scheduler
 from pipelines.video.motion_unet import motion_modules, with_motion
 from pipelines.world.films import FRAMES
 from training.common import MODELS, Progress, load_fp32, mixed_precision, parse_args, save_fp16, train
-from training.feed import coverage
 from training.film_pool import EVERY_OTHER, SIBLINGS, FilmPool, MeanFilms
 from training.muon import Muon
+from training.picture_rows import coverage
 from training.train_unet import (
     EMPTY_SHARE,
     STEPS,
@@ -36,7 +36,7 @@ NAME = "motion"
 FOLDER = MODELS / "motion"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 NOISY = 0.4  # 1 for uniform timesteps, less for noisier ones
-MEANS_SHARE = 0.65  # of steps, which learn what a text foretells of a film that is all noise
+MEANS_SHARE = 0.65  # of steps, which learn what a text predicts of a film that is all noise
 SIBLINGS_SHARE = 0.1  # of steps, which tell siblings apart where little is seen
 SIBLINGS_WEIGHT = 2.0
 MOMENTUM = 0.98  # of some fifty steps: few films say little
@@ -165,7 +165,7 @@ def siblings_loss(
 
     Returns:
         Mean squared error of the velocity plus `SIBLINGS_WEIGHT` times its unbiased variance over siblings, a
-        scalar; and the siblings' variance before and after what is foretold is taken away.
+        scalar; and the siblings' variance before and after what is predicted is taken away.
     """
     _, count, frames = latents.shape[:3]
     each = timesteps.repeat_interleave(count * frames)
@@ -175,12 +175,12 @@ def siblings_loss(
     (predicted,) = AsPictures(model, frames)(noised, each, rows, return_dict=False)
     errors, velocity = (predicted.float() - velocity).view_as(latents), velocity.view_as(latents)
     wrong = errors.var(1).mean()
-    apart = {"apart": velocity.var(1).mean(), "apart_unforetold": wrong.detach()}
+    apart = {"sibling_variance": velocity.var(1).mean(), "sibling_variance_left": wrong.detach()}
     return errors.square().mean() + SIBLINGS_WEIGHT * wrong, apart
 
 
 def first_timesteps(count: int, device: str) -> Tensor:
-    """Timesteps at which it is settled what moves: the first quarter of the way."""
+    """Timesteps at which what moves is decided: the first quarter of the way."""
     return torch.randint(STEPS * 3 // 4, STEPS, (count,), device=device)
 
 
@@ -197,7 +197,7 @@ def empty_timesteps(count: int, device: str) -> Tensor:
 def noisy_timesteps(batch: int, device: str) -> Tensor:
     """One random timestep in each of `batch` strata, more of them where the noise is strong.
 
-    Where things are in which frame is settled in the first steps of a film; in the last ones the frames have
+    Where things are in which frame is decided in the first steps of a film; in the last ones the frames have
     only to agree, which is learned soon. The median is 760 of 1000.
     """
     return (strata(batch, device) ** NOISY * STEPS).long().clamp(max=STEPS - 1)

@@ -1,9 +1,8 @@
 """Train the judge of classroom films on fresh renders, held-out combinations included.
 
-Run: `python -m training.train_motion_scorer --minutes 15` (CPU or CUDA; goes on from its checkpoint).
+Run: `python -m training.train_motion_scorer --minutes 15` (CPU or CUDA; resumes from its checkpoint).
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from pipelines.world.films import Film, draw_film, render_film
 from training.common import Progress, load_fp32, parse_args, save_fp16, train
 from training.film_scorers import ANSWERS, FOLDER, WEIGHTS, FilmScorer
 from training.muon import Muon
-from training.ring import Ring, worker_rng
+from training.ring import Ring, Rows, worker_rng
 
 NAME = "film_scorers"
 EDGES = ("body.0.", "answer")
@@ -48,15 +47,10 @@ class Renders(IterableDataset[Rendered]):
             yield Rendered(film, np.stack([np.asarray(frame) for frame in shot.frames]))
 
 
-class RenderPool(Ring[Film, Rendered]):
-    """A ring of rendered films, `[frame, 3, 64, 64]` uint8 each."""
-
-    def __init__(self, args: argparse.Namespace) -> None:
-        super().__init__(args, Renders(args.seed), chunk=1, first=256, ahead=8, what="films")
-
-    def prepared(self, drawn: Rendered) -> list[tuple[Film, Tensor]]:
-        """The film with its pixels."""
-        return [(drawn.film, torch.from_numpy(drawn.frames).permute(0, 3, 1, 2).contiguous())]
+def as_rows(drawn: Rendered) -> Rows:
+    """One film: its `pixels` `[1, frame, 3, 64, 64]` uint8 and its `truth`, the index of the answer."""
+    pixels = torch.from_numpy(drawn.frames).permute(0, 3, 1, 2)[None]
+    return {"pixels": pixels, "truth": torch.tensor([ANSWERS.index(drawn.film.motion)])}
 
 
 def softened(films: Tensor, rng: np.random.Generator) -> Tensor:
@@ -119,15 +113,14 @@ def main() -> None:
     scorer = FilmScorer().to(args.device)
     optimizer = Muon(scorer, outer=EDGES, weight_decay=0.02)
     run = Progress.resume(NAME, scorer, optimizer, args, load_fp32(FOLDER / WEIGHTS))
-    pool = RenderPool(args)
+    ring = Ring(args, Renders(args.seed), as_rows, chunk=1, first=256, ahead=8, what="films")
     scorer.train()
     generator = torch.Generator().manual_seed(args.seed)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
-        pixels, films = pool.sample()
-        truth = torch.tensor([ANSWERS.index(film.motion) for film in films], device=args.device)
-        shown = softened(swimming(pixels.to(args.device).float() / 127.5 - 1, generator), pool.rng)
-        return loss_of(scorer, shown, truth)
+        rows = ring.sample()
+        films = rows["pixels"].to(args.device).float() / 127.5 - 1
+        return loss_of(scorer, softened(swimming(films, generator), ring.rng), rows["truth"].to(args.device))
 
     train(run, args, compute, export=export, log_every=50, save_every=200, clip_norm=5.0)
 

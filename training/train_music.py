@@ -1,6 +1,6 @@
 """Train the classroom music model: text to the codes of the classroom codec, frame by frame.
 
-Run: `python -m training.train_music --minutes 90` (CPU or CUDA; goes on from its checkpoint, or from
+Run: `python -m training.train_music --minutes 90` (CPU or CUDA; resumes from its checkpoint, or from
 the shipped weights). Needs a codec (`training.train_codec`). Text encoder and decoder learn together,
 from captions that the world's grammar writes about freshly rendered sounds. Writes `assets/models/audio`
 as `MusicgenForConditionalGeneration.from_pretrained` loads it.
@@ -151,9 +151,9 @@ def words_in(tokenizer: T5Tokenizer, captions: list[str], device: str) -> tuple[
 @torch.no_grad()
 def text_use(model: Any, tokenizer: T5Tokenizer, pool: SoundPool) -> dict[str, float]:
     """Loss with the right, a wrong and no caption: how much the text says; and that of each codebook."""
-    codes, scenes = pool.sample()
-    codes = codes.to(pool.args.device).long()
-    ids, mask = words_in(tokenizer, pool.captions(scenes), pool.args.device)
+    rows = pool.sample()
+    codes = rows["sounds"].to(pool.args.device).long()
+    ids, mask = words_in(tokenizer, pool.captions(rows["scenes"]), pool.args.device)
     states = text_states(model, ids, mask)
     right = code_losses(model, codes, states, mask)
     wrong = code_losses(model, codes, states.roll(1, 0), mask.roll(1, 0))
@@ -216,12 +216,12 @@ def main() -> None:
     model.train()
 
     def compute() -> tuple[Tensor, dict[str, float]]:
-        codes, scenes = pool.sample()
-        ids, mask = words_in(tokenizer, pool.captions(scenes), args.device)
+        rows = pool.sample()
+        ids, mask = words_in(tokenizer, pool.captions(rows["scenes"]), args.device)
         keep = (torch.rand(args.batch, device=args.device) >= EMPTY_SHARE).float()
         with mixed_precision(args.device):
             states = text_states(model, ids, mask, keep)
-            losses = code_losses(model, codes.to(args.device).long(), states, mask)
+            losses = code_losses(model, rows["sounds"].to(args.device).long(), states, mask)
         return losses.mean(), {f"book_{k}": loss.item() for k, loss in enumerate(losses)}
 
     train(

@@ -1,6 +1,6 @@
 """Train the judge of classroom pictures on fresh renders, held-out combinations included.
 
-Run: `python -m training.train_scorers --minutes 15` (CPU or CUDA; goes on from its checkpoint).
+Run: `python -m training.train_scorers --minutes 15` (CPU or CUDA; resumes from its checkpoint).
 """
 
 import numpy as np
@@ -79,9 +79,9 @@ def main() -> None:
     pool = Pool(args, shares=SHARES)
 
     def compute() -> tuple[Tensor, dict[str, float]]:
-        images, examples = pool.sample()
-        images = images.to(args.device, memory_format=torch.channels_last)
-        truths = [truth_of(e.scene, e.masks) for e in examples]
+        rows = pool.sample()
+        images = rows["images"].to(args.device, memory_format=torch.channels_last)
+        truths = [truth_of(e.scene, e.masks) for e in rows["examples"]]
         with mixed_precision(args.device):
             return loss_of(scorer, scorer(images), truths, args.device)
 

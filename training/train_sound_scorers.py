@@ -1,6 +1,6 @@
 """Train the judge of classroom sounds on fresh renders, held-out combinations included.
 
-Run: `python -m training.train_sound_scorers --minutes 15` (CPU or CUDA; goes on from its checkpoint).
+Run: `python -m training.train_sound_scorers --minutes 15` (CPU or CUDA; resumes from its checkpoint).
 """
 
 import torch
@@ -42,8 +42,8 @@ def main() -> None:
     scorer.train()
 
     def compute() -> tuple[Tensor, dict[str, float]]:
-        waves, scenes = pool.sample()
-        return loss_of(scorer(waves.to(args.device)), scenes)
+        rows = pool.sample()
+        return loss_of(scorer(rows["sounds"].to(args.device)), rows["scenes"])
 
     train(run, args, compute, export=export, log_every=50, save_every=200, clip_norm=5.0)
 

@@ -1,6 +1,6 @@
 """Train the classroom picture model: a U-Net that removes noise from latents, steered by text.
 
-Run: `python -m training.train_unet --minutes 90 --compile` (CPU or CUDA; goes on from its
+Run: `python -m training.train_unet --minutes 90 --compile` (CPU or CUDA; resumes from its
 checkpoint, or from the shipped weights). Needs the classroom CLIP and autoencoder.
 
 Sources: Rombach et al. 2022, arXiv:2112.10752; velocity prediction, Salimans & Ho 2022,
@@ -29,9 +29,10 @@ from training.common import (
     save_fp16,
     train,
 )
-from training.feed import Feed, Rows, RowStream
 from training.muon import Muon
+from training.picture_rows import CHUNK, RowStream, one_wording
 from training.pool import Shares
+from training.ring import Ring, Rows
 
 NAME = "unet"
 FOLDER = MODELS / "image" / "unet"
@@ -183,9 +184,9 @@ def motion_legibility(embedding: Tensor, motions: Tensor, codes: Tensor) -> Tens
 
 
 @torch.no_grad()
-def text_use(unet: torch.nn.Module, text_of: TextTower, feed: Feed, alphas: Tensor) -> dict[str, float]:
+def text_use(unet: torch.nn.Module, text_of: TextTower, ring: Ring[Rows], alphas: Tensor) -> dict[str, float]:
     """Loss at the last timestep with the right, a wrong and no caption: how much the text says."""
-    rows = feed.sample(64)
+    rows = one_wording(ring.sample(64))
     latents, right = rows["latents"], text_of.encode(rows["ids"])
     noise = torch.randn_like(latents)
     last = torch.full((len(latents),), STEPS - 1, device=alphas.device)
@@ -214,9 +215,10 @@ class Encoder:
         return (self.path / "diffusion_pytorch_model.safetensors").stat().st_mtime
 
     def __call__(self, rows: Rows) -> Rows:
-        """Rows with `latents` `[n, 4, 16, 16]` in the place of `pixels`."""
+        """Rows on the device, with `latents` `[n, 4, 16, 16]` in the place of `pixels`."""
         if self._written() != self.read:
             self._load()
+        rows = {name: values.to(self.device, non_blocking=True) for name, values in rows.items()}
         return rows | {"latents": latents_of(self.vae, rows.pop("pixels").float() / 127.5 - 1)}
 
 
@@ -244,11 +246,14 @@ def main() -> None:
     text_of = TextTower(args.device)
     empty = text_of.tokenize([""]).int().to(args.device)
     alphas = classroom_scheduler().alphas_cumprod.to(args.device)
-    feed = Feed(args, RowStream(args.seed, text_of.tokenize, SHARES), Encoder(args.device))
+    stream = RowStream(args.seed, text_of.tokenize, SHARES)
+    ring = Ring(
+        args, stream, Encoder(args.device), chunk=CHUNK, first=4096, ahead=4, what="rows", waits=False
+    )
     codes = motion_codes(unet.time_embedding.linear_2.out_features).to(args.device)
 
     def compute() -> tuple[Tensor, dict[str, Tensor]]:
-        rows = feed.sample(args.batch)
+        rows = one_wording(ring.sample())
         dropped = torch.rand(args.batch, device=args.device) < EMPTY_SHARE
         ids = torch.where(dropped[:, None], empty, rows["ids"])
         motions = torch.where(dropped, 0, rows["motions"])
@@ -266,7 +271,7 @@ def main() -> None:
         compute,
         export=export,
         save_every=250,
-        after=lambda: text_use(unet, text_of, feed, alphas),
+        after=lambda: text_use(unet, text_of, ring, alphas),
     )
 
 

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
-from tqdm import tqdm
 
 from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
 from pipelines.world.scene import Scene, is_held_out
-from training.ring import drawn_by_workers, worker_rng
+from training.ring import Ring, worker_rng
 
 SIDE = 128  # px of the drawings that crops are cut from
 CHUNK = 8  # pairs that a worker draws at once
@@ -63,43 +62,23 @@ class ViewStream(IterableDataset[np.ndarray]):
             yield np.stack([draw_views(rng) for _ in range(CHUNK)])
 
 
-class ViewPool:
-    """A ring of drawn pairs that is renewed a little at every step, in one array: compare `Ring`.
+def view_ring(args: argparse.Namespace, stream: IterableDataset[np.ndarray] | None = None) -> Ring:
+    """A ring of drawn `pairs`, `[row, 2, SIDE, SIDE, 3]` uint8."""
+    return Ring(
+        args, stream or ViewStream(args.seed), lambda drawn: {"pairs": torch.as_tensor(drawn)},
+        chunk=CHUNK, first=1024, ahead=8, what="pairs",
+    )  # fmt: skip
+
+
+def sample_views(ring: Ring, exchanged: float) -> tuple[Tensor, Tensor]:
+    """A batch of both drawings, `[batch, 3, y, x]` in -1..1 each.
 
     Args:
-        args: `seed`, `workers`, `pool`, `fresh` and `batch` of the command line.
-        stream: where pairs come from.
+        ring: of `view_ring`.
+        exchanged: share of the batch that gets both; the rest gets the first one twice.
     """
-
-    def __init__(self, args: argparse.Namespace, stream: IterableDataset[np.ndarray] | None = None) -> None:
-        self.args = args
-        self.source = drawn_by_workers(stream or ViewStream(args.seed), args.workers, ahead=8)
-        self.rng = np.random.default_rng(args.seed)
-        self.pairs = np.empty((args.pool, 2, SIDE, SIDE, 3), np.uint8)
-        self.held = self.next = 0
-        self.due = 0.0  # new pairs that are owed
-        for _ in tqdm(range(0, min(args.pool, 1024), CHUNK), "first scenes", mininterval=5):
-            self._take()
-
-    def _take(self) -> None:
-        chunk = np.asarray(next(self.source))
-        places = (self.next + np.arange(len(chunk))) % len(self.pairs)
-        self.pairs[places] = chunk
-        self.next = int(places[-1] + 1) % len(self.pairs)
-        self.held = min(self.held + len(chunk), len(self.pairs))
-
-    def sample(self, exchanged: float) -> tuple[Tensor, Tensor]:
-        """A batch of both drawings, `[batch, 3, y, x]` in -1..1 each.
-
-        Args:
-            exchanged: share of the batch that gets both; the rest gets the first one twice.
-        """
-        self.due += self.args.fresh / CHUNK
-        while self.due >= 1:
-            self._take()
-            self.due -= 1
-        chosen = self.pairs[self.rng.choice(self.held, self.args.batch, replace=False)]
-        same = self.rng.random(self.args.batch) >= exchanged
-        chosen[same, 1] = chosen[same, 0]
-        pixels = torch.from_numpy(chosen).permute(1, 0, 4, 2, 3).to(self.args.device).float() / 127.5 - 1
-        return pixels[0], pixels[1]
+    pairs = ring.sample()["pairs"]
+    same = torch.from_numpy(ring.rng.random(len(pairs)) >= exchanged)
+    pairs[same, 1] = pairs[same, 0]
+    pixels = pairs.permute(1, 0, 4, 2, 3).to(ring.args.device).float() / 127.5 - 1
+    return pixels[0], pixels[1]

@@ -103,32 +103,6 @@ def cut(pictures: Tensor, boxes: Tensor, flips: Tensor, side: int) -> Tensor:
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
-def glue(pictures: Tensor, grid: int, rng: Generator) -> tuple[Tensor, Tensor]:
-    """Paste a rectangle of the next picture of the batch onto each, along the borders of patches.
-
-    Args:
-        pictures: `[batch, 3, side, side]`.
-        grid: patches in a row; divides `side`.
-        rng: source of the rectangles: a quarter to three quarters of the patches, at least two wide and high.
-
-    Returns:
-        The pictures, and where the next one shows: `[batch, grid, grid]` bool.
-
-    Source: Yun et al. 2019, arXiv:1905.04899 (CutMix).
-    """
-    sides = range(2, grid + 1)
-    sizes = torch.tensor([(h, w) for h in sides for w in sides if grid**2 <= 4 * h * w <= 3 * grid**2])
-    chosen = sizes[torch.randint(len(sizes), (len(pictures),), generator=rng)]
-    corners = (torch.rand(len(pictures), 2, generator=rng, dtype=torch.float32) * (grid + 1 - chosen)).long()
-    steps = torch.arange(grid)
-    rows, columns = ((steps >= c[:, None]) & (steps < (c + s)[:, None])
-                     for c, s in zip(corners.T, chosen.T, strict=True))  # fmt: skip
-    pasted = (rows[:, :, None] & columns[:, None, :]).to(pictures.device)
-    patch = pictures.shape[-1] // grid
-    shown = pasted.repeat_interleave(patch, 1).repeat_interleave(patch, 2)[:, None]
-    return torch.where(shown, pictures.roll(1, 0), pictures), pasted
-
-
 def recolour(pictures: Tensor, strength: float, rng: Generator) -> Tensor:
     """Change light, contrast, saturation and hue; some lose their colours, some their sharpness.
 

@@ -14,7 +14,14 @@ from transformers import Dinov2Config
 from pipelines.dino.collapse import entropy, spread, variety
 from pipelines.dino.components import vote_of_neighbours
 from pipelines.dino.crops import Crops, MultiCrop, multi_crop
-from pipelines.dino.self_distillation import Forward, Recipe, SelfDistillation, forward, settle
+from pipelines.dino.self_distillation import (
+    DinoNetwork,
+    DinoRecipe,
+    Forward,
+    SelfDistillation,
+    forward,
+    update_teacher_and_center,
+)
 from pipelines.serving.compute import on_compute_thread, one_core
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import MOST_STEPS
@@ -43,7 +50,7 @@ class Settings:
 
     Attributes:
         momentum: how much of itself the teacher keeps at a step, 0 (it is the student) to 0.999.
-        centering, sharpening: see `Recipe`.
+        centering, sharpening: see `DinoRecipe`.
 
     Raises:
         InputError: `momentum_range` for a momentum of 1 or beyond, below 0, or none at all.
@@ -178,7 +185,7 @@ class DinoLearner:
         self.seed, self.settings = seed, settings
         self.taken: list[Settings] = []
         with OwnRandom(seed):
-            self.model = SelfDistillation(CONFIG, PROTOTYPES)
+            self.model = SelfDistillation(DinoNetwork(CONFIG, PROTOTYPES))
         weights = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(weights, LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.02)
         self._now, self._step = settings, 0
@@ -205,16 +212,16 @@ class DinoLearner:
         done.loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.student.parameters(), 3.0)
         self.optimizer.step()
-        settle(self.model, done, self._now.momentum)
+        update_teacher_and_center(self.model, done, self._now.momentum)
         self._last = done
 
     @property
-    def _recipe(self) -> Recipe:
-        return Recipe(self._now.centering, self._now.sharpening)
+    def _recipe(self) -> DinoRecipe:
+        return DinoRecipe(self._now.centering, self._now.sharpening)
 
     def _forward(self) -> Forward:
         crops, _ = crops_of(self.seed, self._step)
-        return forward(self.model, crops, self._recipe, _rng(self.seed, self._step))
+        return forward(self.model, crops, self._recipe)
 
     @torch.no_grad()
     def measure(self) -> DinoRecord:

@@ -1,8 +1,8 @@
 """What `make evaluate` measured, for tabs that say it; only as long as the weights are the same.
 
-The evaluation writes `docs/evaluation.json` (one figure a row) and `docs/evaluation_words.json`
-(every distance between pictures, for the distributions of the prompt lab), each with the hashes of
-the weights it speaks of.
+The evaluation writes into `assets/evaluation`: `evaluation.json` (one figure a row) and
+`evaluation_words.json` (every distance between pictures, for the distributions of the prompt lab), each with
+the hashes of the weights it speaks of.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import numpy as np
 
 from pipelines.serving import catalogue
 
-DOCS = Path(__file__).parents[2] / "docs"
+EVALUATION = Path(__file__).parents[2] / "assets" / "evaluation"
 WORD_KINDS = ("content", "property", "style", "atmosphere", "composition", "place")
 # Which weights a figure speaks of, by the first part of its id.
 _SPEAKS_OF = {
@@ -113,7 +113,7 @@ def _parsed(path: Path, changed_ns: int) -> Any:
 
 def _read(name: str) -> Any:
     """A file of the evaluation, or None where there is none."""
-    path = DOCS / name
+    path = EVALUATION / name
     return _parsed(path, path.stat().st_mtime_ns) if path.exists() else None
 
 

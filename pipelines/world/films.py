@@ -247,11 +247,6 @@ def parse_motion(text: str) -> str | None:
     return said[-1][2] if said else None
 
 
-def film_holds(text: str, film: Film) -> bool:
-    """Whether everything that a text says is true of a film."""
-    return parse_motion(text) in (None, film.motion) and holds(parse(_SPEAKS.sub(" ", text)), film.scene)
-
-
 def render_frame(
     film: Film, frame: int, rng: np.random.Generator, size: int = 64
 ) -> tuple[Image.Image, np.ndarray]:

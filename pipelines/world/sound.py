@@ -6,7 +6,6 @@ truth that captions are written from, that sounds are rendered from and that jud
 
 import zlib
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -83,11 +82,6 @@ def is_held_out_music(instrument: str | None, mood: str | None) -> bool:
     """Whether training never lets `instrument` play in this mood."""
     music = instrument is not None and mood is not None
     return music and zlib.crc32(f"{instrument}/{mood}".encode()) % 10 == 0
-
-
-def held_out_music() -> list[tuple[str, str]]:
-    """All pairs of instrument and mood that training never lets hear."""
-    return [(i, m) for i, m in product(INSTRUMENTS, MOODS) if is_held_out_music(i, m)]
 
 
 def _one_of(rng: np.random.Generator, values: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ would sound so ("A cat. Cozy atmosphere."), written by the picture world's own g
 prompt can travel from pictures to sound. `parse_sound` reads both.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from pipelines.world import captions
 from pipelines.world.captions import ATMOSPHERE_WORDS, NOUN_WORDS, PLACE_WORDS, Lexicon, pick, plural
 from pipelines.world.layout import draw_scene
 from pipelines.world.scene import COLOURABLE, NOUNS, Scene
-from pipelines.world.sound import FEELINGS, SoundScene
+from pipelines.world.sound import SoundScene
 
 INSTRUMENT_WORDS = {
     "piano": ("piano",),
@@ -215,22 +215,3 @@ def parse_sound(text: str) -> SoundFacts:
     if place:
         found.setdefault("sound", place)
     return SoundFacts(**found)
-
-
-def implied(facts: SoundFacts) -> SoundFacts:
-    """The same facts with what an atmosphere word brings along: "cozy" is slow and calm."""
-    if facts.atmosphere is None:
-        return facts
-    feeling = FEELINGS[facts.atmosphere]
-    tempo = feeling.tempi[0] if len(feeling.tempi) == 1 else None
-    return replace(
-        facts,
-        tempo=facts.tempo or tempo,
-        mood=facts.mood or feeling.mood,
-        structure=facts.structure or (feeling.structure if facts.instrument != "drum" else None),
-    )
-
-
-def sound_holds(facts: SoundFacts, scene: SoundScene) -> bool:
-    """Whether everything that `facts` says is true of the scene."""
-    return all(getattr(facts, f.name) in (None, getattr(scene, f.name)) for f in fields(SoundFacts))

@@ -208,7 +208,7 @@ def test_a_run_that_fails_brings_back_what_was_there():
 @pytest.fixture
 def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
     """Distances of the shipped weights, made up."""
-    monkeypatch.setattr(figures, "DOCS", tmp_path)
+    monkeypatch.setattr(figures, "EVALUATION", tmp_path)
     rng = np.random.default_rng(0)
     kinds = {k: {"clip": rng.random(8).tolist(), "pixel": (90 * rng.random(8)).tolist()}
              for k in figures.WORD_KINDS}  # fmt: skip

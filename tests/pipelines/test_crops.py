@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Generator
 
-from pipelines.dino.crops import MultiCrop, cut, draw_boxes, glue, multi_crop, recolour
+from pipelines.dino.crops import MultiCrop, cut, draw_boxes, multi_crop, recolour
 
 
 def smooth(count: int = 4, side: int = 64) -> torch.Tensor:
@@ -82,17 +82,3 @@ def test_hues_turn_all_the_way_round() -> None:
     hottest = out.mean((2, 3)).argmax(1).bincount(minlength=3)
     assert (hottest > 40).all(), "red, green and blue all occur"
     assert math.isclose(hottest.sum().item(), 512)
-
-
-def test_a_rectangle_of_the_next_picture_is_pasted_along_patches() -> None:
-    pictures = torch.arange(200.0)[:, None, None, None].expand(200, 3, 48, 48)
-    glued, pasted = glue(pictures, 6, Generator().manual_seed(0))
-    for i, (picture, where) in enumerate(zip(glued, pasted, strict=True)):
-        rows, columns = where.any(1), where.any(0)
-        assert torch.equal(where, rows[:, None] & columns)
-        assert rows.nonzero().diff(dim=0).eq(1).all() and columns.nonzero().diff(dim=0).eq(1).all()
-        assert 9 <= where.sum() <= 27
-        big = where.repeat_interleave(8, 0).repeat_interleave(8, 1)
-        assert (picture[:, big] == (i - 1) % 200).all() and (picture[:, ~big] == i).all()
-    assert pasted.float().mean(0).min() > 0.1  # every patch is reached, corners too
-    assert torch.equal(glue(pictures, 6, Generator().manual_seed(0))[1], pasted)

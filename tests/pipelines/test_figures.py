@@ -12,7 +12,7 @@ from pipelines.serving import measured as figures
 
 
 @pytest.fixture
-def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An evaluation of three small files of weights."""
     weights = tmp_path / "models"
     for name in ("clip/a", "image/unet/b", "scorers/c"):
@@ -20,7 +20,7 @@ def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.parent.mkdir(parents=True)
         path.write_bytes(name.encode())
     monkeypatch.setattr(catalogue, "ASSETS", weights)
-    monkeypatch.setattr(figures, "DOCS", tmp_path)
+    monkeypatch.setattr(figures, "EVALUATION", tmp_path)
     row = {"id": "image.x", "value": 0.25, "must": None, "n": 40, "ci95": [0.1, 0.4], "ok": True}
     clip_row = row | {"id": "clip.y", "judge": ["size"]}
     hashes = figures.weight_hashes()
@@ -34,21 +34,21 @@ def docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_hashes_are_those_of_the_files(docs):
+def test_hashes_are_those_of_the_files(evaluation):
     assert figures.weight_hashes() == {
         f"{name}.safetensors": hashlib.sha256(name.encode()).hexdigest()
         for name in ("clip/a", "image/unet/b", "scorers/c")
     }
 
 
-def test_a_figure_is_read_with_its_sample_size_and_interval(docs):
+def test_a_figure_is_read_with_its_sample_size_and_interval(evaluation):
     assert figures.figure("image.x") == figures.Figure("image.x", 0.25, None, 40, (0.1, 0.4), True)
     assert figures.figure("clip.y").judge == ("size",)
     assert figures.figure("image.never_measured") is None
 
 
-def test_other_weights_take_away_the_figures_that_speak_of_them_and_no_others(docs):
-    path = docs / "models" / "image" / "unet" / "b.safetensors"
+def test_other_weights_take_away_the_figures_that_speak_of_them_and_no_others(evaluation):
+    path = evaluation / "models" / "image" / "unet" / "b.safetensors"
     path.write_bytes(b"trained on")
     assert figures.figure("image.x") is None
     assert figures.figure("clip.y") is not None
@@ -57,13 +57,13 @@ def test_other_weights_take_away_the_figures_that_speak_of_them_and_no_others(do
     assert figures.figure("image.x") is not None
 
 
-def test_a_file_of_weights_more_counts_as_other_weights(docs):
-    (docs / "models" / "image" / "new.safetensors").write_bytes(b"new")
+def test_a_file_of_weights_more_counts_as_other_weights(evaluation):
+    (evaluation / "models" / "image" / "new.safetensors").write_bytes(b"new")
     assert figures.figure("image.x") is None
 
 
-def test_word_distances_speak_of_clip_and_image_weights_alone(docs):
-    (docs / "models" / "scorers" / "c.safetensors").write_bytes(b"other judge")
+def test_word_distances_speak_of_clip_and_image_weights_alone(evaluation):
+    (evaluation / "models" / "scorers" / "c.safetensors").write_bytes(b"other judge")
     found = figures.word_distances()
     assert found.true_of_shipped
     assert list(found.word_clip) == ["content"]
@@ -71,8 +71,8 @@ def test_word_distances_speak_of_clip_and_image_weights_alone(docs):
     assert (found.prompts, found.seeds, found.clip_model) == (2, 2, "c")
 
 
-def test_without_an_evaluation_there_are_no_figures(docs):
+def test_without_an_evaluation_there_are_no_figures(evaluation):
     for name in ("evaluation.json", "evaluation_words.json"):
-        (docs / name).unlink()
+        (evaluation / name).unlink()
     assert figures.figure("image.x") is None
     assert figures.word_distances() is None

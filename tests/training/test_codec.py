@@ -158,7 +158,7 @@ def test_codes_begin_where_the_averaged_encoder_is_and_it_stays(waves: torch.Ten
     averaged = {k: v.clone() for k, v in run.average.weights.items()}
     with torch.no_grad():
         model.encoder.layers[0].conv.weight += 1  # further than its average
-    train_codec.begin_codes(run, SimpleNamespace(values=list(waves)), "cpu")
+    train_codec.begin_codes(run, SimpleNamespace(column=lambda name: waves), "cpu")
     assert torch.equal(model.encoder.layers[0].conv.weight, averaged["encoder.layers.0.conv.weight"])
     assert not any(p.requires_grad for p in model.encoder.parameters())
     assert all(p.requires_grad for p in model.decoder.parameters())

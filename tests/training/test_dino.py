@@ -10,13 +10,13 @@ import torch
 from torch.utils.data import IterableDataset
 from transformers import Dinov2Config, Dinov2Model
 
-from pipelines.dino.self_distillation import SelfDistillation
 from pipelines.world.layout import draw_scene
 from pipelines.world.scene import is_held_out
 from training import common, train_dino, views
+from training.dino_losses import PatchSelfDistillation
 from training.dino_probe import draw_singles, enlarged, tokens_of
 from training.evaluate_dino import evaluate_dino
-from training.views import ViewPool, draw_views, elsewhere
+from training.views import draw_views, elsewhere, sample_views, view_ring
 
 
 class Numbered(IterableDataset[np.ndarray]):
@@ -52,22 +52,22 @@ def test_the_same_things_stand_elsewhere() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_a_share_of_the_batch_gets_both_drawings(args, share) -> None:
-    pool = ViewPool(args, Numbered())
+    ring = view_ring(args, Numbered())
     exchanged = []
     for _ in range(20):
-        first, second = pool.sample(share)
+        first, second = sample_views(ring, share)
         assert first.shape == (16, 3, views.SIDE, views.SIDE)
         exchanged += (first != second).flatten(1).any(1).tolist()
     assert np.mean(exchanged) == pytest.approx(share, abs=0.1 if share == 0.5 else 0)
 
 
 def test_the_pool_is_renewed(args) -> None:
-    pool = ViewPool(args, Numbered())
-    before = pool.pairs.copy()
+    ring = view_ring(args, Numbered())
+    before = ring.column("pairs").clone()
     for _ in range(4):
-        pool.sample(1.0)
-    assert np.array_equal(before.any(axis=(1, 2, 3, 4)), pool.pairs.any(axis=(1, 2, 3, 4)))
-    assert (before != pool.pairs).any()
+        sample_views(ring, 1.0)
+    changed = (ring.column("pairs") != before).flatten(1).any(1)
+    assert changed.nonzero().flatten().tolist() == list(range(16)), "four steps of four: two draws of eight"
 
 
 def test_places_are_exchanged_more_and_more() -> None:
@@ -97,8 +97,10 @@ def test_training_goes_on_from_the_shipped_weights_unless_it_begins_anew() -> No
     shipped = Dinov2Model.from_pretrained(train_dino.FOLDER, dtype=torch.float32).state_dict()
     for early in (False, True):
         model = train_dino.build(early)
-        for pupil in (model.student, model.teacher):
-            same = [torch.equal(value, shipped[name]) for name, value in pupil.backbone.state_dict().items()]
+        for network in (model.student, model.teacher):
+            same = [
+                torch.equal(value, shipped[name]) for name, value in network.backbone.state_dict().items()
+            ]
             assert all(same) is not early
         scores = model.student.head(torch.eye(train_dino.CONFIG.hidden_size))
         straight = torch.nn.functional.normalize(model.student.head.prototypes, dim=-1).T
@@ -106,15 +108,15 @@ def test_training_goes_on_from_the_shipped_weights_unless_it_begins_anew() -> No
 
 
 def test_the_gate_begins_where_things_are() -> None:
-    pupil, scenes = train_dino.build().student, draw_singles(40, 5)
-    patches = tokens_of(pupil.backbone, scenes.pixels, "cpu")[:, 1:]
-    cosines = torch.cosine_similarity(torch.from_numpy(patches), pupil.gate.detach(), -1)
+    network, scenes = train_dino.build().student, draw_singles(40, 5)
+    patches = tokens_of(network.backbone, scenes.pixels, "cpu")[:, 1:]
+    cosines = torch.cosine_similarity(torch.from_numpy(patches), network.gate.detach(), -1)
     there = torch.nn.functional.avg_pool2d(torch.from_numpy(scenes.masks).float(), 8).flatten(1)
     assert cosines[there > 0.7].mean() > cosines[there == 0].mean() + 0.2
 
 
 @pytest.mark.parametrize("stage", ["early", "later"])
-def test_a_sitting_ends_and_the_next_goes_on(tmp_path, monkeypatch, stage) -> None:
+def test_a_run_ends_and_the_next_goes_on(tmp_path, monkeypatch, stage) -> None:
     """The script itself, tiny: student, teacher, heads, centers and optimizer come back."""
     monkeypatch.setattr(common, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(train_dino, "FOLDER", tmp_path / "model")
@@ -134,7 +136,7 @@ def test_a_sitting_ends_and_the_next_goes_on(tmp_path, monkeypatch, stage) -> No
     names = {name.split(".")[0] for name in state["model"]}
     assert names == {"student", "teacher", "center", "patch_center"}
     assert any("prototypes" in name for name in state["model"]) and state["optimizer"]["state"]
-    seen: list[SelfDistillation] = []
+    seen: list[PatchSelfDistillation] = []
     build = train_dino.build
     monkeypatch.setattr(train_dino, "build", lambda early: seen.append(build(early)) or seen[-1])
     monkeypatch.setattr("sys.argv", [*command[:2], "0", *command[3:]])

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from pipelines.clip.model import encode_images
+from pipelines.serving import measured
 from pipelines.serving.measured import WORD_KINDS
 from pipelines.world.captions import parse
-from training import drawing, figures
+from training import drawing
 from training.evaluate_words import Distances, WordTrial, evaluate_words, measure, runs, share_beyond, trials
 
 
@@ -81,7 +82,7 @@ def test_the_share_counts_what_lies_beyond_the_median_and_prompts_are_resampled(
 
 
 def test_the_file_holds_every_distance_and_the_weights_it_speaks_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "DOCS", tmp_path)
+    monkeypatch.setattr(measured, "EVALUATION", tmp_path)
     monkeypatch.setattr(drawing, "STEPS", 1)
     rows = {row.id: row for row in evaluate_words(prompts=2)}
     assert list(rows) == ["image.word_vs_seed", *(f"image.word_{kind}" for kind in WORD_KINDS)]

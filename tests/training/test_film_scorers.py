@@ -7,7 +7,7 @@ import torch
 from pipelines.video.measures import FilmMeasures
 from pipelines.world.films import FRAMES, MOTIONS, draw_film, is_held_out_motion, parse_motion, render_film
 from training import train_motion_scorer
-from training.evaluate_video import Asked, consistency_rows, motion_rows, prompts, real_clip, redrawn
+from training.evaluate_video import MotionPrompt, consistency_rows, motion_rows, prompts, real_clip, redrawn
 from training.film_scorers import ANSWERS, FilmScorer, to_films, watch
 from training.train_motion_scorer import Renders, loss_of, softened, swimming
 
@@ -21,10 +21,10 @@ def test_prompts_ask_for_every_motion_equally_and_say_what_they_ask() -> None:
 
 
 def test_a_real_clip_shows_the_thing_in_the_motion_that_was_asked_for() -> None:
-    frames = real_clip(Asked("a cat jumps", "cat", "jumps"), 3)
+    frames = real_clip(MotionPrompt("a cat jumps", "cat", "jumps"), 3)
     assert len(frames) == FRAMES
     assert len({frame.tobytes() for frame in frames}) > 3  # a jump passes the same heights twice
-    again = real_clip(Asked("a cat jumps", "cat", "jumps"), 3)
+    again = real_clip(MotionPrompt("a cat jumps", "cat", "jumps"), 3)
     assert [f.tobytes() for f in frames] == [f.tobytes() for f in again]
 
 

@@ -104,9 +104,10 @@ def test_the_log_says_how_much_the_text_says(model: Any, tokenizer: T5Tokenizer)
     class TwoSounds:
         args = Namespace(device="cpu")
 
-        def sample(self) -> tuple[torch.Tensor, list]:
+        def sample(self) -> dict[str, Any]:
             rng = np.random.default_rng(0)
-            return torch.randint(CODES, (2, 4, 6)), [draw_sound(rng) for _ in range(2)]
+            scenes = [draw_sound(rng) for _ in range(2)]
+            return {"sounds": torch.randint(CODES, (2, 4, 6)), "scenes": scenes}
 
         def captions(self, scenes: list) -> list[str]:
             return ["a sad piano", "rain"]

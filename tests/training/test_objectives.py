@@ -9,7 +9,7 @@ from torch import nn
 from pipelines.image.load import classroom_scheduler
 from pipelines.world.films import MOTIONS
 from training import train_autoencoder
-from training.feed import coverage, motion_number
+from training.picture_rows import coverage, motion_number
 from training.train_autoencoder import ANCHOR, edge_error, normalise
 from training.train_autoencoder import loss_of as autoencoder_loss
 from training.train_autoencoder import thing_weights as autoencoder_weights

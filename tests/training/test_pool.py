@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from pipelines.world.captions import caption, holds, parse
-from pipelines.world.films import Film, film_holds, parse_motion
+from pipelines.world.films import Film, parse_motion
 from pipelines.world.scene import is_held_out
+from tests.oracles import film_holds
 from training.pool import CHUNK, Pool, SceneStream, Shares, draw_example, to_tensor
 
 
@@ -46,14 +47,13 @@ def test_captions_of_the_stream_are_true() -> None:
 
 def test_the_ring_is_renewed_at_the_rate_asked_for() -> None:
     args = Namespace(seed=1, workers=0, pool=2 * CHUNK, fresh=4, batch=8, device="cpu")
-    pool = Pool(args, lambda images: images.mean((1, 2, 3)))
-    before = list(pool.items)
+    pool = Pool(args)
+    before = list(pool.column("examples"))
     for step in range(1, 9):
-        values, examples = pool.sample()
-        assert values.shape == (8,)
-        means = [to_tensor([e.image]).mean() for e in examples]
-        torch.testing.assert_close(values, torch.stack(means), atol=1e-5, rtol=1e-4)
-        renewed = sum(new is not old for new, old in zip(pool.items, before, strict=True))
+        rows = pool.sample()
+        assert rows["images"].shape == (8, 3, 64, 64)
+        assert torch.equal(rows["images"], to_tensor([e.image for e in rows["examples"]]))
+        renewed = sum(new is not old for new, old in zip(pool.column("examples"), before, strict=True))
         assert renewed == step * 4 // CHUNK * CHUNK
 
 

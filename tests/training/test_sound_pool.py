@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from pipelines.world.sound import is_held_out_music
-from pipelines.world.sound_captions import parse_sound, sound_holds
+from pipelines.world.sound_captions import parse_sound
+from tests.oracles import sound_holds
 from training.sound_pool import CHUNK, SoundPool, SoundStream, draw_sound_example, to_waves
 
 
@@ -36,17 +37,17 @@ def test_waves_are_what_was_rendered() -> None:
 
 def test_values_stay_with_their_scenes_and_the_ring_is_renewed() -> None:
     pool = pool_of()
-    before = list(pool.items)
+    before = list(pool.column("scenes"))
     for _ in range(2 * CHUNK // 4):
-        waves, scenes = pool.sample()
-        assert waves.shape == (8, 1, 64000)
-    assert all(new != old for new, old in zip(pool.items, before, strict=True))
-    level = {id(s): float(v.abs().max()) for s, v in zip(pool.items, pool.values, strict=True)}
-    waves, scenes = pool.sample()
-    assert [float(w.abs().max()) for w in waves] == [level[id(s)] for s in scenes]
+        assert pool.sample()["sounds"].shape == (8, 1, 64000)
+    assert all(new != old for new, old in zip(pool.column("scenes"), before, strict=True))
+    pairs = zip(pool.column("scenes"), pool.column("sounds"), strict=True)
+    level = {id(scene): float(sound.abs().max()) for scene, sound in pairs}
+    rows = pool.sample()
+    assert [float(s.abs().max()) for s in rows["sounds"]] == [level[id(s)] for s in rows["scenes"]]
 
 
 def test_captions_of_the_pool_are_true() -> None:
     pool = pool_of()
-    _, scenes = pool.sample()
+    scenes = pool.sample()["scenes"]
     assert all(sound_holds(parse_sound(t), s) for t, s in zip(pool.captions(scenes), scenes, strict=True))

@@ -60,7 +60,7 @@ def test_siblings_cost_their_error_and_what_is_wrong_about_their_differences(fam
         for family in wrong
         for a, b in itertools.combinations(range(3), 2)
     ]
-    torch.testing.assert_close(apart["apart_unforetold"], torch.stack(pairs).mean())
+    torch.testing.assert_close(apart["sibling_variance_left"], torch.stack(pairs).mean())
     torch.testing.assert_close(loss, (wrong**2).mean() + SIBLINGS_WEIGHT * torch.stack(pairs).mean())
     sample, asked_at, rows = model.asked
     assert asked_at.tolist() == [999] * 3 + [800] * 3
@@ -73,7 +73,7 @@ def test_an_error_that_siblings_share_is_not_one_of_their_differences(families) 
     shared, alphas = torch.randn(2, 1, 4, 4, 2, 2), classroom_scheduler().alphas_cumprod
     model = Foretold((shared - latents).flatten(0, 1))
     loss, apart = siblings_loss(model, latents, text, noise, torch.tensor([999, 999]), alphas)
-    assert apart["apart_unforetold"] < 1e-10 < apart["apart"]
+    assert apart["sibling_variance_left"] < 1e-10 < apart["sibling_variance"]
     torch.testing.assert_close(loss, (shared**2).mean())
 
 
@@ -127,9 +127,11 @@ def test_families_come_whole_with_the_captions_of_their_films(pool: FilmPool) ->
     for batch, count in ((3, 1), (2 * SIBLINGS, 2)):
         pool.args.batch = batch
         latents, captions = pool.siblings()
-        families = [[i for i, own in enumerate(pool.values) if own.equal(family)] for family in latents]
+        families = [
+            [i for i, own in enumerate(pool.column("latents")) if own.equal(family)] for family in latents
+        ]
         assert latents.shape == (count, SIBLINGS, FRAMES, 4, 16, 16)
-        motions = [film.motion for (family,) in families for film in pool.items[family][0]]
+        motions = [film.motion for (family,) in families for film in pool.column("films")[family]]
         assert [parse_motion(caption) for caption in captions] == motions
     pool.args.batch = 3
 
@@ -139,14 +141,14 @@ def test_a_batch_has_one_film_of_each_family(pool: FilmPool) -> None:
     assert latents.shape == (3, FRAMES, 4, 16, 16)
     assert len(captions) == 3 and len(masks) == 3 * FRAMES
     families = [
-        [i for i, family in enumerate(pool.values) if any(film.equal(own) for own in family)]
+        [i for i, family in enumerate(pool.column("latents")) if any(film.equal(own) for own in family)]
         for film in latents
     ]
     assert sorted(itertools.chain(*families)) == [0, 1, 2]
     for film, mask in zip(latents, np.stack(masks).reshape(3, FRAMES, 1, 64, 64), strict=True):
-        family = next(i for i, f in enumerate(pool.values) if any(film.equal(own) for own in f))
-        own = [i for i in range(SIBLINGS) if film.equal(pool.values[family][i])]
-        assert (pool.items[family][1][own[0]] == mask).all()
+        family = next(i for i, f in enumerate(pool.column("latents")) if any(film.equal(own) for own in f))
+        own = [i for i in range(SIBLINGS) if film.equal(pool.column("latents")[family][i])]
+        assert (pool.column("masks")[family][own[0]] == mask).all()
 
 
 @torch.no_grad()

@@ -16,13 +16,13 @@ from pipelines.world.films import (
     draw_siblings,
     draw_takes,
     film_caption,
-    film_holds,
     is_held_out_motion,
     parse_motion,
     render_film,
     sibling_captions,
 )
 from pipelines.world.scene import COLOURABLE, NOUNS, STYLES, Scene, Thing, is_held_out
+from tests.oracles import film_holds
 
 PLAIN = Scene((Thing("cat", "orange", x=0.5, y=0.6, extent=0.4),), place="meadow", style="cartoon")
 

@@ -17,7 +17,6 @@ from pipelines.world.sound import (
     TEMPI,
     SoundScene,
     draw_sound,
-    held_out_music,
 )
 from pipelines.world.sound_captions import (
     INSTRUMENT_WORDS,
@@ -26,11 +25,10 @@ from pipelines.world.sound_captions import (
     STRUCTURE_WORDS,
     TEMPO_WORDS,
     SoundFacts,
-    implied,
     parse_sound,
     sound_caption,
-    sound_holds,
 )
+from tests.oracles import held_out_music, implied, sound_holds
 
 TABLES = {
     "instrument": INSTRUMENT_WORDS,

@@ -10,10 +10,12 @@ import torch
 from diffusers import AutoencoderKL
 from torch.utils.data import IterableDataset
 
-from pipelines.world.films import Film, film_holds
+from pipelines.world.films import Film
+from tests.oracles import film_holds
 from training.common import MODELS, save_fp16
-from training.feed import CHUNK, WORDINGS, Feed, Rows, as_rows, motion_number
+from training.picture_rows import CHUNK, WORDINGS, as_rows, motion_number, one_wording
 from training.pool import Shares, draw_example, to_tensor
+from training.ring import Ring, Rows
 from training.train_unet import Encoder, Tokenize
 
 
@@ -61,15 +63,16 @@ class Numbered(IterableDataset[Rows]):
             yield {"pixels": ids.float(), "ids": wordings * 10 + torch.arange(WORDINGS), "motions": wordings}
 
 
-def _feed(chunks: int, fresh: float) -> Feed:
-    args = Namespace(workers=0, pool=2 * CHUNK, fresh=fresh, device="cpu")
-    feed = Feed(args, Numbered(chunks), lambda rows: rows | {"latents": rows.pop("pixels")})
-    feed.fetching.join(timeout=60)  # all chunks are drawn
-    return feed
+def ring_of(chunks: int, fresh: float) -> Ring[Rows]:
+    args = Namespace(seed=0, workers=0, pool=2 * CHUNK, fresh=fresh, batch=8, device="cpu")
+    ring = Ring(args, Numbered(chunks), lambda rows: rows | {"latents": rows.pop("pixels")},
+                chunk=CHUNK, first=4096, ahead=4, what="rows", waits=False)  # fmt: skip
+    ring.source.thread.join(timeout=60)  # all chunks are drawn
+    return ring
 
 
 def test_a_row_stays_one_row_and_every_wording_has_its_turn() -> None:
-    rows = _feed(2, fresh=0).sample(4000)
+    rows = one_wording(ring_of(2, fresh=0).sample(4000))
     assert set(rows) == {"latents", "ids", "motions"}
     assert (rows["ids"] // 10 == rows["latents"]).all()
     assert (rows["motions"] == rows["latents"]).all()
@@ -77,18 +80,18 @@ def test_a_row_stays_one_row_and_every_wording_has_its_turn() -> None:
     assert rows["ids"].unique().numel() == 2 * CHUNK * WORDINGS
 
 
-def test_the_oldest_rows_give_way_at_the_rate_asked_for() -> None:
-    feed = _feed(5, fresh=CHUNK / 2)
+def test_the_oldest_rows_are_replaced_at_the_rate_asked_for() -> None:
+    ring = ring_of(5, fresh=CHUNK / 2)
     newest = []
     for _ in range(4):
-        newest.append(int(feed.sample(4000)["latents"].max()) // CHUNK)
+        newest.append(int(ring.sample(4000)["latents"].max()) // CHUNK)
     assert newest == [1, 2, 2, 3]
-    assert feed.sample(4000)["latents"].min() == 2 * CHUNK
+    assert ring.sample(4000)["latents"].min() == 2 * CHUNK
 
 
 def test_a_step_never_waits_for_workers() -> None:
-    feed = _feed(2, fresh=100 * CHUNK)
-    assert feed.sample(4000)["latents"].max() == 2 * CHUNK - 1, "nothing newer was drawn"
+    ring = ring_of(2, fresh=100 * CHUNK)
+    assert ring.sample(4000)["latents"].max() == 2 * CHUNK - 1, "nothing newer was drawn"
 
 
 def test_latents_follow_an_autoencoder_that_goes_on_training(tmp_path: Path) -> None:

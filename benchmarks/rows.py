@@ -1,0 +1,66 @@
+"""One figure a row, its bound, and how rivals are timed."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MUST = {
+    "image.trace_ratio": 1.10,  # fully traced picture / plain StableDiffusionPipeline call
+    "guidance.sweep_ratio": 0.5,  # sweep of eight scales / eight single runs
+    "stepper.sharing_ratio": 0.6,  # eight visitors together / one after the other
+    "cross_attention.recording_ratio": 1.25,  # attention of every layer recorded / untraced run
+    "context.text_ratio": 1.5,  # all numbers of the context tab / a bare call of the text encoder
+    "control_vector.text_ratio": 1.5,  # all numbers of what is handed over / the library's encode_prompt
+    "control_vector.strip_ratio": 0.6,  # seven pictures from A to B / seven single runs
+    "contrastive.update_s": 0.1,  # a step of a visitor's CLIP with its measurements: ten a second
+    "video.film_ratio": 1.3,  # a film of 16 frames / 16 single pictures of the same model and steps
+    "video.first_preview_s": 1.0,  # until all frames of the first step can be shown
+    "video.whole_film_s": 20.0,  # until a film of 12 steps is decoded, measured and encoded
+    "audio.stream_ratio": 1.15,  # sound streamed frame by frame / the library's plain generate call
+    "audio.first_sound_s": 2.0,  # from the click to the first sound on the page
+    "audio.real_time_factor": 1.0,  # seconds on the page to make a second of sound
+    "page.training_updates_per_s": 10.0,  # of a visitor's CLIP, as frames of the page show them; at least
+    "page.interactive_ratio": 2.0,  # page ready to type / an empty Gradio page
+    "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
+    "image.whole_picture_s": 2.0,  # from the click to the finished picture on the page
+}
+
+AT_LEAST = {"page.training_updates_per_s"}  # all others may have that much at most
+
+
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """One figure.
+
+    Attributes:
+        id: stable name.
+        value: ratio, s or 1/s.
+        must: upper bound; lower bound of those in `AT_LEAST`.
+        n: repetitions of each rival.
+        ok: whether the bound holds.
+    """
+
+    id: str
+    value: float
+    must: float
+    n: int
+    ok: bool
+
+
+def row(name: str, value: float, n: int) -> BenchmarkRow:
+    """A figure judged against its bound."""
+    must = MUST[name]
+    return BenchmarkRow(name, round(value, 3), must, n, value >= must if name in AT_LEAST else value <= must)
+
+
+def medians(rivals: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
+    """Median seconds of each rival; they take turns, after one round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    for turn in range(repetitions + 1):
+        for name, work in rivals.items():
+            start = time.perf_counter()
+            work()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
