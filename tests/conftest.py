@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the hub's client is imported: no test goes online
 
-import httpx
 import pytest
 import torch
 from gradio_client import Client
@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 ROOT = Path(__file__).parents[1]
 E2E = Path(__file__).parent / "e2e"
-STARTING = 9  # tries to connect, each time after twice as long: two minutes in all
+STARTING_S = 300
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
@@ -33,15 +33,36 @@ expect.set_options(timeout=PATIENCE_MS)
 
 @dataclass(frozen=True)
 class App:
-    """The running app: its address, everything it has written so far, and its process."""
+    """The running app.
+
+    Attributes:
+        address: where it answers.
+        folder: what it prints (`out`), what it logs (`app.log`), and its files.
+        process: None in all processes but the one that has started it.
+    """
 
     address: str
-    log: Path
-    process: subprocess.Popen[bytes]
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "app.log"
+
+    def wait(self) -> None:
+        """Until it has printed its address."""
+        for _ in range(5 * STARTING_S):
+            if self.address in (self.folder / "out").read_text():
+                return
+            if "Traceback" in self.log.read_text():
+                break
+            time.sleep(0.2)
+        pytest.fail(f"the app did not start:\n{self.log.read_text()}")
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(30)
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(30)
 
 
 APP = pytest.StashKey[App]()
@@ -57,19 +78,17 @@ def start_app(folder: Path, **environment: str) -> App:
     """Start the app as `MCP=1 make demo` does, on a free port and without a network; does not wait for it.
 
     Args:
-        folder: for its log and its files.
+        folder: for what it writes.
         environment: variables that differ.
     """
-    port, log = free_port(), folder / "app.log"
+    port = free_port()
     env = os.environ | {
         "HOST": "127.0.0.1", "PORT": str(port), "MCP": "1", "HF_HUB_OFFLINE": "1",
         "STEUERVEKTOR_FAMILY": "classroom", "GRADIO_TEMP_DIR": str(folder / "files"),
     } | environment  # fmt: skip
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=file
-        )
-    return App(f"http://127.0.0.1:{port}", log, process)
+    with (folder / "out").open("wb") as out, (folder / "app.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env, stdout=out, stderr=log)
+    return App(f"http://127.0.0.1:{port}", folder, process)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -97,40 +116,31 @@ def pytest_configure_node(node: Any) -> None:
     if APP not in config.stash:
         config.stash[APP] = start_app(Path(tempfile.mkdtemp()), OMP_NUM_THREADS="1")
         config.add_cleanup(config.stash[APP].stop)
-    node.workerinput["app"] = (config.stash[APP].address, str(config.stash[APP].log))
+    node.workerinput["app"] = (config.stash[APP].address, str(config.stash[APP].folder))
 
 
 @pytest.fixture(scope="session")
-def _app(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, Path]]:
-    """Address and log of the app; it answers."""
-    own = None
-    if shared := getattr(request.config, "workerinput", {}).get("app"):
-        address, log = shared[0], Path(shared[1])
-    else:
-        own = start_app(tmp_path_factory.mktemp("server"))
-        address, log = own.address, own.log
+def running_app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app, which answers."""
+    shared = getattr(request.config, "workerinput", {}).get("app")
+    app = App(shared[0], Path(shared[1])) if shared else start_app(tmp_path_factory.mktemp("server"))
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(retries=STARTING), timeout=60) as client:
-            client.get(f"{address}/gradio_api/startup-events").raise_for_status()
-    except httpx.HTTPError as error:
-        pytest.fail(f"the app did not start ({error!r}):\n{log.read_text()}")
-    yield address, log
-    if own is not None:
-        own.stop()
+        app.wait()
+        yield app
+    finally:
+        app.stop()
 
 
 @pytest.fixture(scope="session")
-def server(_app: tuple[str, Path]) -> str:
+def server(running_app: App) -> str:
     """The app's address."""
-    return _app[0]
+    return running_app.address
 
 
 @pytest.fixture(scope="session")
-def server_log(_app: tuple[str, Path]) -> Path:
+def server_log(running_app: App) -> Path:
     """Everything the app has written so far."""
-    return _app[1]
+    return running_app.log
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,7 @@ def test_imports_keep_to_their_side(path: Path) -> None:
     assert not imported & FORBIDDEN[path.relative_to(ROOT).parts[0]]
 
 
+@pytest.mark.slow
 def test_importing_does_nothing_else() -> None:
     paths = [p for p in MODULES if p.relative_to(ROOT).parts[0] in ("components", "pipelines")]
     names = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in (ROOT / "app.py", *paths)]

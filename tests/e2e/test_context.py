@@ -67,8 +67,8 @@ def test_layer_head_and_token_are_chosen_without_the_server(page) -> None:
     assert asked == []
 
 
-def test_the_keyboard_walks_from_token_to_token(page) -> None:
-    opened = _open(page)
+def test_the_keyboard_walks_from_token_to_token(kept) -> None:
+    opened = _open(kept)
     view = opened.locator("#context-view")
     view.locator(".cx-token[tabindex='0']").focus()
     opened.keyboard.press("ArrowLeft")
@@ -84,8 +84,8 @@ def test_the_keyboard_walks_from_token_to_token(page) -> None:
     assert _arcs(opened) == ["0"]
 
 
-def test_the_table_chooses_a_row_and_says_what_a_cell_is(page) -> None:
-    opened = _open(page)
+def test_the_table_chooses_a_row_and_says_what_a_cell_is(kept) -> None:
+    opened = _open(kept)
     canvas = opened.locator("#context-view .cx-area canvas")
     box = canvas.bounding_box()
     assert box is not None

@@ -77,8 +77,8 @@ def test_every_tab_is_offline_in_its_language_and_fits_a_phone(
     assert strangers(seen, server) == ["http://127.0.0.1:9/font.woff2"]
 
 
-def test_tabs_stand_in_their_chapters(page: Opener) -> None:
-    opened = page("/de")
+def test_tabs_stand_in_their_chapters(kept: Opener) -> None:
+    opened = kept("/de?tab=tokens")
     t = load_texts("de")
     for stem, chapter in (("tokens", "reading"), ("clip_matrix", "pictures"), ("image", "steering")):
         content = opened.locator(f"#tab-{stem}-button").evaluate(
@@ -105,7 +105,7 @@ def test_german_browsers_are_sent_to_german_unless_they_chose(page: Opener) -> N
 
 
 def test_the_language_switch_keeps_all_of_the_state(page: Opener, open_tab: TabOpener) -> None:
-    opened = page("/")
+    opened = page("/?tab=tokens")
     opened.locator("#prompt textarea").fill("Ein Hund & 2 Äpfel?")
     opened.locator("#prompt-bar-more .sv-more-button").click()
     opened.locator("#prompt-b textarea").fill("zweiter + Text")
@@ -131,7 +131,7 @@ def test_the_language_switch_keeps_all_of_the_state(page: Opener, open_tab: TabO
 
 def test_the_controls_are_on_the_page_before_they_are_shown(page: Opener) -> None:
     """What is drawn only when it is opened loses what is typed in that moment."""
-    opened = page("/de")
+    opened = page("/de?tab=tokens")
     second, button = opened.locator("#prompt-b textarea"), opened.locator("#prompt-bar-more .sv-more-button")
     expect(second).to_be_attached()
     expect(second).to_be_hidden()
@@ -146,9 +146,9 @@ def test_the_controls_are_on_the_page_before_they_are_shown(page: Opener) -> Non
 
 
 @pytest.mark.parametrize(("path", "language"), [("/", "en"), ("/de", "de")])
-def test_scripts_write_shares_as_the_server_does(page: Opener, path: str, language: str) -> None:
+def test_scripts_write_shares_as_the_server_does(kept: Opener, path: str, language: str) -> None:
     shares = [0, 0.0001, 0.0049, 0.006, 0.114, 0.5, 0.994, 0.996, 0.9994, 0.99999, 1]
-    opened = page(path)
+    opened = kept(f"{path}?tab=tokens")
     written = opened.evaluate("shares => shares.map((share) => steuervektor.percent(share))", shares)
     assert written == [percent(share, load_texts(language)) for share in shares]
     finely = opened.evaluate("[0, 0.0004, 0.0006, 0.114, 0.9996, 1].map((s) => steuervektor.percent(s, 1))")
@@ -158,7 +158,7 @@ def test_scripts_write_shares_as_the_server_does(page: Opener, path: str, langua
 
 
 def test_an_example_is_one_click_away(page: Opener) -> None:
-    opened = page("/")
+    opened = page("/?tab=tokens")
     assert prompt_of(opened) == EXAMPLES[0]
     opened.locator("button.sv-chip").nth(2).click()
     expect(opened.locator("#prompt textarea")).to_have_value(EXAMPLES[2])
