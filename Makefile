@@ -11,12 +11,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 CHECKED := app.py pipelines components training benchmarks
+# A file's tests share what they have loaded; in the order of their folders, so that the app of the browser's
+# tests has time to start and the short files come last.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench evaluate train export clean
+.PHONY: help setup demo test test-fast check format bench evaluate train export clean
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 setup: $(DONE)/app $(DONE)/audiocraft $(DONE)/dev ## install everything but a browser
 
@@ -24,8 +27,10 @@ demo: $(DONE)/app $(DONE)/audiocraft ## start the app (HOST, PORT; MCP=1 offers 
 	$(BIN)/python app.py
 
 test: setup $(DONE)/chromium ## run every test, those in a browser included
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest $(TWO)
+
+test-fast: setup ## run the tests that are quick and need no browser
+	$(BIN)/python -m pytest $(TWO) --ignore tests/e2e -m "not slow"
 
 check: $(DONE)/app $(DONE)/dev ## lint, format and types
 	$(BIN)/ruff check .

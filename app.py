@@ -1,7 +1,7 @@
 """Steuervektor: a page that shows how text steers generative models.
 
 Builds the same page once per language ("/" English, "/de" German), wires what crosses tabs, and
-launches. `HOST`, `PORT` and `MCP=1` are read from the environment.
+launches. `HOST`, `PORT`, `MCP=1` and `STEUERVEKTOR_EXAMPLES=0` are read from the environment.
 """
 
 import os
@@ -157,7 +157,8 @@ def main() -> None:
     options = launch_options()
     demo.launch(prevent_thread_lock=True, **options)
     print(f"Steuervektor: http://{options['server_name']}:{options['server_port']}", flush=True)
-    examples.warm_up()
+    if os.environ.get("STEUERVEKTOR_EXAMPLES") != "0":
+        examples.warm_up()
     demo.block_thread()
 
 

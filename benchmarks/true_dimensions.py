@@ -26,6 +26,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from pipelines.clip.convert import clip_tokenizer
 from pipelines.image import image
+from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
 from pipelines.serving import catalogue
 

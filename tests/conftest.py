@@ -5,8 +5,14 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the hub's client is imported: no test goes online
 
 import pytest
 import torch
@@ -14,6 +20,8 @@ from gradio_client import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
+E2E = Path(__file__).parent / "e2e"
+STARTING_S = 300
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
@@ -23,10 +31,41 @@ PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Share the cores among the processes that run tests side by side."""
-    if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(workers)))
+@dataclass(frozen=True)
+class App:
+    """The running app.
+
+    Attributes:
+        address: where it answers.
+        folder: what it prints (`out`), what it logs (`app.log`), and its files.
+        process: None in all processes but the one that has started it.
+    """
+
+    address: str
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "app.log"
+
+    def wait(self) -> None:
+        """Until it has printed its address."""
+        for _ in range(5 * STARTING_S):
+            if self.address in (self.folder / "out").read_text():
+                return
+            if "Traceback" in self.log.read_text():
+                break
+            time.sleep(0.2)
+        pytest.fail(f"the app did not start:\n{self.log.read_text()}")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(30)
+
+
+APP = pytest.StashKey[App]()
 
 
 def free_port() -> int:
@@ -35,35 +74,73 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def server_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything the app has written so far."""
-    return tmp_path_factory.mktemp("server") / "app.log"
+def start_app(folder: Path, **environment: str) -> App:
+    """Start the app as `MCP=1 make demo` does, on a free port and without a network; does not wait for it.
 
-
-@pytest.fixture(scope="session")
-def server(server_log: Path) -> Iterator[str]:
-    """The app as `MCP=1 make demo` starts it, on a free port and without a network; yields its address."""
+    Args:
+        folder: for what it writes.
+        environment: variables that differ.
+    """
     port = free_port()
     env = os.environ | {
-        "HOST": "127.0.0.1", "PORT": str(port), "MCP": "1",
-        "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1",
-        "STEUERVEKTOR_FAMILY": "classroom", "GRADIO_TEMP_DIR": str(server_log.parent / "files"),
-    }  # fmt: skip
-    with server_log.open("w") as log:
-        app = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=env, text=True,
-            stdout=subprocess.PIPE, stderr=log,
-        )  # fmt: skip
+        "HOST": "127.0.0.1", "PORT": str(port), "MCP": "1", "HF_HUB_OFFLINE": "1",
+        "STEUERVEKTOR_FAMILY": "classroom", "GRADIO_TEMP_DIR": str(folder / "files"),
+    } | environment  # fmt: skip
+    with (folder / "out").open("wb") as out, (folder / "app.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env, stdout=out, stderr=log)
+    return App(f"http://127.0.0.1:{port}", folder, process)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the cores among the processes that run tests side by side."""
+    if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(workers)))
+
+
+def _asks_for_browser_tests(config: pytest.Config) -> bool:
+    asked = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    ignored = [Path(path).resolve() for path in config.getoption("ignore") or ()]
+    return E2E not in ignored and any(E2E.is_relative_to(p) or p.is_relative_to(E2E) for p in asked)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give all processes that run tests side by side the same app, which starts while they do.
+
+    Called by pytest-xdist once a process. Beside them, operations of the app's models use one core each:
+    more threads than cores only wait for one another.
+    """
+    config = node.config
+    if not _asks_for_browser_tests(config):
+        return
+    if APP not in config.stash:
+        config.stash[APP] = start_app(Path(tempfile.mkdtemp()), OMP_NUM_THREADS="1")
+        config.add_cleanup(config.stash[APP].stop)
+    node.workerinput["app"] = (config.stash[APP].address, str(config.stash[APP].folder))
+
+
+@pytest.fixture(scope="session")
+def running_app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app, which answers."""
+    shared = getattr(request.config, "workerinput", {}).get("app")
+    app = App(shared[0], Path(shared[1])) if shared else start_app(tmp_path_factory.mktemp("server"))
     try:
-        # The address is printed once the server answers; an app that fails closes the pipe.
-        lines = (line.split() for line in app.stdout or ())
-        address = next((words[1] for words in lines if words[:1] == ["Steuervektor:"]), None)
-        assert address, f"the app did not start:\n{server_log.read_text()}"
-        yield address
+        app.wait()
+        yield app
     finally:
-        app.terminate()
-        app.wait(30)
+        app.stop()
+
+
+@pytest.fixture(scope="session")
+def server(running_app: App) -> str:
+    """The app's address."""
+    return running_app.address
+
+
+@pytest.fixture(scope="session")
+def server_log(running_app: App) -> Path:
+    """Everything the app has written so far."""
+    return running_app.log
 
 
 @pytest.fixture(scope="session")
@@ -82,28 +159,73 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+def _open(opened: Page, address: str, width: int, height: int) -> Page:
+    opened.set_default_timeout(PATIENCE_MS)
+    opened.set_viewport_size({"width": width, "height": height})
+    opened.goto(address)
+    opened.locator("#prompt textarea").wait_for()
+    opened.locator("html[data-restored]").wait_for(state="attached")  # the bar has read the address
+    return opened
+
+
+@pytest.fixture(scope="session")
+def visitor(browser: Browser) -> Iterator[BrowserContext]:
+    """A context that has Gradio's scripts in its cache: a page opens in half the time."""
+    with browser.new_context() as context:
+        yield context
+
+
 @pytest.fixture
-def page(server: str, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """A factory: `page("/de", width=390)` opens the app in a fresh context and waits for the bar.
+def page(server: str, browser: Browser, visitor: BrowserContext) -> Iterator[Callable[..., Page]]:
+    """A factory: `page("/de", width=390)` opens the app in a new page and waits for the bar.
 
     Args of the factory: `path` (with query), `width`, `height` in CSS px, and anything
-    `Browser.new_context` takes, such as `locale` or `color_scheme`.
+    `Browser.new_context` takes, such as `locale` or `color_scheme`, and `seen`, a list that gets the
+    addresses of all requests; with any of these the context is new, too.
     """
     contexts: list[BrowserContext] = []
+    pages: list[Page] = []
 
-    def open_page(path: str = "/", width: int = 1280, height: int = 800, **options: object) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)  # type: ignore[arg-type]
-        context.set_default_timeout(PATIENCE_MS)
-        contexts.append(context)
-        opened = context.new_page()
-        opened.goto(server + path)
-        opened.locator("#prompt textarea").wait_for()
-        opened.locator("html[data-restored]").wait_for(state="attached")  # the bar has read the address
-        return opened
+    def open_page(
+        path: str = "/", width: int = 1280, height: int = 800, seen: list[str] | None = None, **options: Any
+    ) -> Page:
+        if seen is None and not options:
+            pages.append(visitor.new_page())
+            return _open(pages[-1], server + path, width, height)
+        contexts.append(browser.new_context(**options))
+        opened = contexts[-1].new_page()
+        if seen is not None:
+            opened.on("request", lambda request: seen.append(request.url))
+            opened.on("websocket", lambda socket: seen.append(socket.url))
+        return _open(opened, server + path, width, height)
 
     yield open_page
     for context in contexts:
         context.close()
+    visitor.clear_cookies()
+    for opened in pages:
+        opened.evaluate("localStorage.clear()")
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def kept(server: str, visitor: BrowserContext) -> Iterator[Callable[..., Page]]:
+    """Like `page`, but several tests of a module share the page that is opened at an address.
+
+    Each finds it as the one before has left it, so they state first what they start from.
+    """
+    pages: dict[str, Page] = {}
+
+    def page_at(path: str = "/", width: int = 1280, height: int = 800) -> Page:
+        if path not in pages:
+            pages[path] = visitor.new_page()
+            return _open(pages[path], server + path, width, height)
+        pages[path].set_viewport_size({"width": width, "height": height})
+        return pages[path]
+
+    yield page_at
+    for opened in pages.values():
+        opened.close()
 
 
 @pytest.fixture

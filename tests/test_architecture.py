@@ -176,6 +176,7 @@ def test_nothing_lies_between_the_rooms() -> None:
     assert [p for p in rooms if p.name != "__pycache__" and not (p / "__init__.py").exists()] == []
 
 
+@pytest.mark.slow
 def test_importing_does_nothing_else() -> None:
     paths = [p for p in MODULES if p.relative_to(ROOT).parts[0] in ("components", "pipelines")]
     names = [name_of(path) for path in (ROOT / "app.py", *paths)]

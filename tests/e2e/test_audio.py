@@ -60,15 +60,18 @@ def coloured(page: Page, opaque: bool) -> int:
     )
 
 
-@pytest.mark.parametrize("path, t", [("/?tab=audio", EN), ("/de?tab=audio", DE)], ids=["en", "de"])
-def test_the_tab_opens_with_a_sound_and_keeps_silent(page: Opener, path: str, t) -> None:
-    opened = page(path)
+@pytest.mark.parametrize(
+    "path, width, t", [("/?tab=audio", 1280, EN), ("/de?tab=audio", 390, DE)], ids=["en", "de"]
+)
+def test_the_tab_opens_with_a_sound_and_keeps_silent(page: Opener, path: str, width: int, t) -> None:
+    opened = page(path, width=width)
     found = player(opened)
     expect(found).to_have_attribute("data-sounding", "no")
     expect(opened.locator("#audio-player [data-words] span")).to_have_count(8)
     assert coloured(opened, opaque=True) > 500
     expect(opened.locator("#audio-guess [data-bars] li").first).to_be_visible()
     expect(opened.locator("#audio-guess [data-cell]")).to_contain_text(t("audio.player.book", number=1))
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_sound_is_heard_while_it_is_made_and_the_grid_goes_with_it(page: Opener) -> None:
@@ -103,8 +106,8 @@ def test_a_browser_without_sound_runs_silently(page: Opener) -> None:
     assert heard(opened) == 4.0
 
 
-def test_keys_choose_a_cell_and_play(page: Opener) -> None:
-    opened = page("/?tab=audio")
+def test_keys_choose_a_cell_and_play(kept: Opener) -> None:
+    opened = kept("/?tab=audio")
     player(opened)
     tracks, cell = opened.locator("#audio-player [data-tracks]"), opened.locator("#audio-guess [data-cell]")
     tracks.focus()
@@ -126,8 +129,8 @@ def test_keys_choose_a_cell_and_play(page: Opener) -> None:
     expect(cell).to_contain_text("Codebook 4, second 2.0")
 
 
-def test_codebooks_apart_and_a_saved_file(page: Opener) -> None:
-    opened = page("/?tab=audio")
+def test_codebooks_apart_and_a_saved_file(kept: Opener) -> None:
+    opened = kept("/?tab=audio")
     player(opened)
     opened.locator("#audio-books label").first.click()
     expect(opened.locator("#audio-player [data-status]")).to_contain_text(
@@ -141,8 +144,8 @@ def test_codebooks_apart_and_a_saved_file(page: Opener) -> None:
     assert request.prompt == opened.locator("#prompt textarea").input_value()
 
 
-def test_a_stop_in_the_middle_loses_nothing(page: Opener) -> None:
-    opened = page("/?tab=audio")
+def test_a_stop_in_the_middle_loses_nothing(kept: Opener) -> None:
+    opened = kept("/?tab=audio")
     player(opened)
     opened.locator("#audio-seconds input[type=number]").fill("10")
     opened.locator("#audio-seconds input[type=number]").press("Tab")
@@ -155,11 +158,11 @@ def test_a_stop_in_the_middle_loses_nothing(page: Opener) -> None:
     expect(opened.locator("#audio-player [data-play]")).to_be_enabled()
 
 
-def test_clips_good_and_bad(page: Opener, tmp_path) -> None:
+def test_clips_good_and_bad(kept: Opener, tmp_path) -> None:
     soundfile.write(tmp_path / "hum.wav", 0.3 * np.sin(np.arange(44_100) * 0.05), 44_100)
     soundfile.write(tmp_path / "silent.wav", np.zeros(44_100), 44_100)
     (tmp_path / "film.wav").write_bytes(b"\0\0\0\x20ftypisom" + bytes(5000))
-    opened = page("/de?tab=audio")
+    opened = kept("/de?tab=audio")
     player(opened)
     chooser = opened.locator("#audio-clip input[type=file]")
     for name, said in (("film", "clip_not_supported"), ("silent", "clip_silent")):
@@ -189,8 +192,8 @@ def test_a_recording_is_a_clip_to_go_on_from(page: Opener) -> None:
     expect(opened.locator("#audio-go-on")).to_be_enabled()
 
 
-def test_a_refused_microphone_says_what_else_works(page: Opener) -> None:
-    opened = page("/de?tab=audio")
+def test_a_refused_microphone_says_what_else_works(kept: Opener) -> None:
+    opened = kept("/de?tab=audio")
     player(opened)
     opened.evaluate(MUTE)
     opened.locator("#audio-clip [data-microphone]").click()
@@ -207,12 +210,6 @@ def test_two_prompts_side_by_side(page: Opener) -> None:
         player(opened, name=f"audio-pair-{name}")
     expect(opened.locator("#audio-pair-b")).to_contain_text("fast drums")
     expect(opened.locator("#audio-pair-verdict")).to_contain_text("Of 120 codes")
-
-
-def test_it_fits_a_phone(page: Opener) -> None:
-    opened = page("/de?tab=audio", width=390, height=844)
-    player(opened)
-    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_the_journey_ends_with_the_same_prompt_as_sound(page: Opener) -> None:

@@ -102,9 +102,8 @@ def test_a_program_cannot_read_files_of_the_server(client, server, files, disgui
 
 
 @pytest.mark.parametrize("path, language", [("/", "en"), ("/de", "de")])
-def test_the_tab_opens_with_five_pictures_judged(page, open_tab, path, language):
-    tab, t = page(path), load_texts(language)
-    open_tab(tab, "clip_matrix")
+def test_the_tab_opens_with_five_pictures_judged(page, path, language):
+    tab, t = page(f"{path}?tab=clip_matrix"), load_texts(language)
     cells = tab.locator("#clip-matrix .cm-cell > span:first-child")
     expect(tab.locator("#clip-matrix .cm-paired")).to_have_count(5)
     values = [float(s.replace("−", "-").replace(",", ".")) for s in cells.all_inner_texts()]
@@ -115,9 +114,8 @@ def test_the_tab_opens_with_five_pictures_judged(page, open_tab, path, language)
     expect(tab.get_by_text(t("clip_matrix.summary", right=5, total=5))).to_be_visible()
 
 
-def test_a_visitor_types_slides_and_turns_the_softmax(page, open_tab):
-    tab = page("/")
-    open_tab(tab, "clip_matrix")
+def test_a_visitor_types_slides_and_turns_the_softmax(page):
+    tab = page("/?tab=clip_matrix")
     cells = tab.locator("#clip-matrix .cm-cell > span:first-child")
     tab.locator("#clip-texts textarea").fill(
         "a red car\n<img src=x onerror=\"document.title='broken in'\"> ${1+1} {{value}}"
@@ -139,10 +137,9 @@ def test_a_visitor_types_slides_and_turns_the_softmax(page, open_tab):
     expect(cells).to_have_count(5)
 
 
-def test_a_visitor_brings_takes_away_and_draws_pictures(page, open_tab, files):
+def test_a_visitor_brings_takes_away_and_draws_pictures(page, files):
     paths, _, _, hostile = files
-    tab, t = page("/de"), load_texts("de")
-    open_tab(tab, "clip_matrix")
+    tab, t = page("/de?tab=clip_matrix"), load_texts("de")
     pictures = tab.locator("#clip-matrix .cm-picture")
     expect(tab.locator("#clip-matrix .cm-paired")).to_have_count(5)
     chooser = tab.locator("#clip-sources input[type=file]")
@@ -170,8 +167,7 @@ def test_the_generated_picture_is_missed_in_plain_words(page):
 
 
 def test_the_generated_picture_is_scored_and_can_be_laid_on_the_matrix(page, open_tab):
-    tab, t = page("/de"), load_texts("de")
-    open_tab(tab, "image")  # draws its first example by itself
+    tab, t = page("/de?tab=image"), load_texts("de")  # draws its first example by itself
     expect(tab.locator("#download")).to_be_enabled()
     open_tab(tab, "clip_matrix")
     expect(tab.locator("#clip-score figcaption")).to_have_text(t("clip_matrix.score_generated"))

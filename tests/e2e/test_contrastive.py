@@ -19,9 +19,8 @@ def step(page: Page) -> int:
     return int(page.locator(STAGE).get_attribute("data-step") or 0)
 
 
-def test_the_first_example_runs_and_can_be_paused_stepped_scrubbed_and_gone_on_with(page, open_tab) -> None:
-    opened = page("/")
-    open_tab(opened, "contrastive")
+def test_the_first_example_runs_and_can_be_paused_stepped_scrubbed_and_gone_on_with(page) -> None:
+    opened = page("/?tab=contrastive")
     opened.locator(f"{STAGE}[data-state=running]").wait_for()
     expect(opened.locator("[data-matrix=pairs] .cell").first).to_have_text(NUMBER)
     opened.locator("[data-act=go]").click()
@@ -39,9 +38,8 @@ def test_the_first_example_runs_and_can_be_paused_stepped_scrubbed_and_gone_on_w
     expect(slider).to_have_attribute("max", "1")
 
 
-def test_a_step_looked_back_on_stays_when_the_run_has_its_last_word(page, open_tab) -> None:
-    opened = page("/")
-    open_tab(opened, "contrastive")
+def test_a_step_looked_back_on_stays_when_the_run_has_its_last_word(page) -> None:
+    opened = page("/?tab=contrastive")
     opened.wait_for_function(f"Number(document.querySelector('{STAGE}')?.dataset.step) >= 3")
     slider = opened.locator("#contrastive-stage .console input")
     slider.fill("1")
@@ -53,12 +51,11 @@ def test_a_step_looked_back_on_stays_when_the_run_has_its_last_word(page, open_t
     expect(opened.locator(STAGE)).to_have_attribute("data-step", "2")
 
 
-def test_pictures_are_brought_and_taken_away_one_by_one(page, open_tab, tmp_path) -> None:
+def test_pictures_are_brought_and_taken_away_one_by_one(page, tmp_path) -> None:
     for name, colour in (("red", "red"), ("blue", "blue"), ("night", "black")):
         Image.new("RGB", (60, 60), colour).save(tmp_path / f"{name}.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "red.png").read_bytes()[:40])
-    opened = page("/de")
-    open_tab(opened, "contrastive")
+    opened = page("/de?tab=contrastive")
     opened.locator(f"{STAGE}[data-state=running]").wait_for()
     strip, captions = (
         opened.locator("#contrastive-strip li"),
@@ -83,9 +80,8 @@ def test_pictures_are_brought_and_taken_away_one_by_one(page, open_tab, tmp_path
     expect(strip).to_have_count(2)
 
 
-def test_softmax_columns_sum_to_one(page, open_tab) -> None:
-    opened = page("/de")
-    open_tab(opened, "contrastive")
+def test_softmax_columns_sum_to_one(page) -> None:
+    opened = page("/de?tab=contrastive")
     opened.locator(f"{STAGE}[data-state=running]").wait_for()
     opened.locator("[data-act=go]").click()
     opened.locator(f"{STAGE}[data-state=paused]").wait_for()

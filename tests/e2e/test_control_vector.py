@@ -16,19 +16,14 @@ EN, DE = load_texts("en"), load_texts("de")
 QUICK = "num_inference_steps=2"
 
 
-def open_vector(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None], path: str = "/", **size: int
-) -> Page:
-    opened = page(path, **size)
-    open_tab(opened, "control_vector")
+def open_vector(page: Callable[..., Page], path: str = "/", **size: int) -> Page:
+    opened = page(f"{path}&tab=control_vector" if "?" in path else f"{path}?tab=control_vector", **size)
     opened.locator("#cv-handed .cv-row").nth(76).wait_for(state="attached", timeout=WAIT)
     return opened
 
 
-def test_what_is_handed_over_is_there_at_once_and_follows_the_prompt(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
-) -> None:
-    opened = open_vector(page, open_tab)
+def test_what_is_handed_over_is_there_at_once_and_follows_the_prompt(page: Callable[..., Page]) -> None:
+    opened = open_vector(page)
     detail = opened.locator("#cv-handed .cv-detail")
     expect(opened.locator("#cv-handed .cv-row")).to_have_count(77)
     expect(detail.locator("b")).to_have_text(EN("tokens.strip.end"))
@@ -58,10 +53,8 @@ def test_what_is_handed_over_is_there_at_once_and_follows_the_prompt(
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_from_a_to_b_with_every_picture_over_its_point(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None], width: int
-) -> None:
-    opened = open_vector(page, open_tab, f"/?{QUICK}&prompt_b=A%20blue%20bird.", width=width)
+def test_from_a_to_b_with_every_picture_over_its_point(page: Callable[..., Page], width: int) -> None:
+    opened = open_vector(page, f"/?{QUICK}&prompt_b=A%20blue%20bird.", width=width)
     expect(opened.locator("#cv-pair .cv-B")).to_contain_text("A blue bird.")
     opened.locator("#cv-blend-start").click()
     view = opened.locator("#cv-blend-view")
@@ -93,14 +86,13 @@ def test_from_a_to_b_with_every_picture_over_its_point(
     expect(view.locator(".lever-row img")).to_have_count(7)
 
 
-def test_equal_prompts_are_explained_and_nothing_is_lost(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
-) -> None:
-    opened = open_vector(page, open_tab, f"/?{QUICK}&prompt=A%20dog.&prompt_b=a%20DOG%20.")
+def test_equal_prompts_are_explained_and_nothing_is_lost(page: Callable[..., Page]) -> None:
+    opened = open_vector(page, f"/?{QUICK}&prompt=A%20dog.&prompt_b=a%20DOG%20.")
     expect(opened.locator("#cv-pair")).to_contain_text(EN("errors.prompts_equal"))
     opened.locator("#cv-blend-start").click()
     expect(opened.locator(".toast-body")).to_contain_text(EN("errors.prompts_equal"), timeout=WAIT)
     expect(opened.locator("#cv-blend-view .lever")).to_have_attribute("data-state", "idle")
+    opened.locator(".toast-close").click()  # it lies over what is clicked next
     opened.locator("#prompt-bar-more .sv-more-button").click()
     expect(opened.locator("#prompt-b textarea")).to_have_value("a DOG .")
     opened.locator("#prompt-b textarea").fill("")
@@ -110,8 +102,8 @@ def test_equal_prompts_are_explained_and_nothing_is_lost(
     expect(opened.locator("#cv-blend-view .lever")).to_have_attribute("data-state", "done", timeout=WAIT)
 
 
-def test_one_words_weight_in_german(page: Callable[..., Page], open_tab: Callable[[Page, str], None]) -> None:
-    opened = open_vector(page, open_tab, f"/de?{QUICK}")
+def test_one_words_weight_in_german(page: Callable[..., Page]) -> None:
+    opened = open_vector(page, f"/de?{QUICK}")
     opened.locator("#cv-tokens button", has_text="bed").click()
     expect(opened.locator("#cv-tokens [aria-pressed=true]")).to_have_text("bed")
     opened.locator("#cv-onwards input").check()
@@ -124,10 +116,8 @@ def test_one_words_weight_in_german(page: Callable[..., Page], open_tab: Callabl
     expect(view.locator("[data-read]")).to_have_text("Gewicht 0,5")
 
 
-def test_pooled_pictures_stop_within_a_step(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
-) -> None:
-    opened = open_vector(page, open_tab, "/?num_inference_steps=50")
+def test_pooled_pictures_stop_within_a_step(page: Callable[..., Page]) -> None:
+    opened = open_vector(page, "/?num_inference_steps=50")
     opened.locator("#cv-pooled-start").click()
     view = opened.locator("#cv-pooled-view")
     expect(view.locator("img")).to_have_count(8, timeout=WAIT)

@@ -40,8 +40,8 @@ def test_the_tab_opens_with_two_pictures_looked_at(page: Opener, path: str, t) -
     expect(opened.locator("#dino-training [data-verdict=early]")).to_be_visible()
 
 
-def test_a_click_and_the_arrow_keys_choose_a_patch(page: Opener) -> None:
-    opened = ready(page("/?tab=dino"))
+def test_a_click_and_the_arrow_keys_choose_a_patch(kept: Opener) -> None:
+    opened = ready(kept("/?tab=dino"))
     first = opened.locator("#dino-patches [data-tile=like][data-picture='0']")
     first.click(position={"x": 5, "y": 5})
     corner = heat(opened, "[data-tile=like][data-picture='0']")
@@ -71,8 +71,8 @@ def changed(page: Page, before: list[str]) -> list[str]:
     return page.evaluate(PICTURES)
 
 
-def test_new_pictures_take_the_place_of_the_old_ones(page: Opener) -> None:
-    opened = ready(page("/?tab=dino"))
+def test_new_pictures_take_the_place_of_the_old_ones(kept: Opener) -> None:
+    opened = ready(kept("/?tab=dino"))
     pictures = changed(opened, [""])
     opened.locator("#dino-draw").click()
     drawn = changed(opened, pictures)

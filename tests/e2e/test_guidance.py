@@ -11,12 +11,11 @@ from components.ui.language import load_texts
 
 WAIT = 120_000  # ms; a guard, not a measure: the machine may be busy with a training
 EN = load_texts("en")
-QUICK = "/?num_inference_steps=2"
+QUICK = "/?tab=guidance&num_inference_steps=2"
 
 
-def open_guidance(page: Callable[..., Page], open_tab: Callable[[Page, str], None], path: str) -> Page:
-    opened = page(path)
-    open_tab(opened, "guidance")
+def open_guidance(page: Callable[..., Page]) -> Page:
+    opened = page(QUICK)
     opened.locator("#guidance-sweep img").nth(7).wait_for(timeout=WAIT)
     return opened
 
@@ -28,20 +27,17 @@ def turn_dial(page: Page, scale: str) -> None:
 
 
 def test_tab_is_filled_without_a_click(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
+    page: Callable[..., Page],
 ) -> None:
-    opened = open_guidance(page, open_tab, QUICK)
+    opened = open_guidance(page)
     expect(opened.locator("#guidance-live img")).to_have_count(1)
     expect(opened.locator("#guidance-sum .sum img")).to_have_count(7)
     expect(opened.locator("#guidance-sweep .js-plotly-plot")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_every_picture_of_the_sweep_stands_over_its_point(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None], width: int
-) -> None:
+def test_every_picture_of_the_sweep_stands_over_its_point(page: Callable[..., Page], width: int) -> None:
     opened = page(QUICK, width=width)
-    open_tab(opened, "guidance")
     opened.locator("#guidance-sweep .scatterlayer .point").nth(7).wait_for(timeout=WAIT)
     centres = """selector => [...document.querySelectorAll(selector)].map(e => e.getBoundingClientRect())
         .map(box => box.x + box.width / 2)"""
@@ -55,7 +51,7 @@ def test_every_picture_of_the_sweep_stands_over_its_point(
 def test_dial_draws_again_and_the_image_tab_shows_the_same_run(
     page: Callable[..., Page], open_tab: Callable[[Page, str], None]
 ) -> None:
-    opened = open_guidance(page, open_tab, QUICK)
+    opened = open_guidance(page)
     turn_dial(opened, "12")
     live = opened.locator("#guidance-live")
     expect(live.locator("figure")).to_have_count(2, timeout=WAIT)
@@ -68,9 +64,9 @@ def test_dial_draws_again_and_the_image_tab_shows_the_same_run(
 
 
 def test_steering_away_shows_two_pictures_of_one_seed(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
+    page: Callable[..., Page],
 ) -> None:
-    opened = open_guidance(page, open_tab, QUICK)
+    opened = open_guidance(page)
     opened.locator("#away").click()
     away = opened.locator("#guidance-away")
     expect(away.locator("img")).to_have_count(2, timeout=WAIT)

@@ -66,11 +66,8 @@ def test_stop_shows_what_was_drawn_and_the_next_run_goes_through(
     expect(opened.locator("#image-trace .count")).to_have_text("50 / 50")
 
 
-def test_saved_png_carries_the_parameters_of_the_bar(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
-) -> None:
-    opened = page("/de?prompt=A%20blue%20bird.&seed=11&num_inference_steps=3&guidance_scale=2.5")
-    open_tab(opened, "image")
+def test_saved_png_carries_the_parameters_of_the_bar(page: Callable[..., Page]) -> None:
+    opened = page("/de?tab=image&prompt=A%20blue%20bird.&seed=11&num_inference_steps=3&guidance_scale=2.5")
     wait_for(opened, "done")
     expect(opened.locator("#image-trace .facts")).to_contain_text("„A blue bird.“")
     with opened.expect_download() as download:
@@ -81,22 +78,16 @@ def test_saved_png_carries_the_parameters_of_the_bar(
     assert parameters["guidance_scale"] == 2.5
 
 
-def test_markup_in_the_prompt_is_shown_as_text(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
-) -> None:
+def test_markup_in_the_prompt_is_shown_as_text(page: Callable[..., Page]) -> None:
     evil = "<img src=x onerror=\"document.title='owned'\">"
-    opened = page(f"/?num_inference_steps=1&prompt={quote(evil)}")
-    open_tab(opened, "image")
+    opened = page(f"/?tab=image&num_inference_steps=1&prompt={quote(evil)}")
     wait_for(opened, "done")
     expect(opened.locator("#image-trace .facts")).to_contain_text(evil)
     assert opened.title() != "owned"
 
 
-def test_empty_prompt_gets_its_sentence_and_the_picture_stays(
-    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
-) -> None:
-    opened = page("/de")
-    open_tab(opened, "image")
+def test_empty_prompt_gets_its_sentence_and_the_picture_stays(page: Callable[..., Page]) -> None:
+    opened = page("/de?tab=image")
     wait_for(opened, "done")
     opened.locator("#prompt textarea").fill("")
     opened.locator("#generate").click()

@@ -13,15 +13,16 @@ QUICK = "/?num_inference_steps=3"
 Opener = Callable[..., Page]
 
 
-@pytest.mark.parametrize(("path", "language"), [("/", "en"), ("/de", "de")])
-def test_the_page_opens_at_a_filled_journey(page: Opener, path: str, language: str) -> None:
-    opened, t = page(path), load_texts(language)
+@pytest.mark.parametrize(("path", "width", "language"), [("/", 1280, "en"), ("/de", 390, "de")])
+def test_the_page_opens_at_a_filled_journey(page: Opener, path: str, width: int, language: str) -> None:
+    opened, t = page(path, width=width), load_texts(language)
     expect(opened.locator("#tab-journey-button")).to_have_attribute("aria-selected", "true")
     expect(opened.locator("#journey-steering [data-state=done]")).to_be_visible(timeout=WAIT)
     expect(opened.locator("#journey-reading .chips em")).to_have_count(7, timeout=WAIT)
     expect(opened.locator("#journey-reading")).to_contain_text(t("journey.say_tokens", count=7))
     expect(opened.locator("#journey-video [data-state=done] .moving")).to_be_visible(timeout=WAIT)
     assert opened.locator(".station .hole").count() == 0
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_the_text_stations_follow_typing_and_enter_draws(page: Opener) -> None:
@@ -44,12 +45,6 @@ def test_a_station_is_a_door(page: Opener) -> None:
     opened.locator('[data-door="context"]').click()
     expect(opened.locator("#tab-context-button")).to_have_attribute("aria-selected", "true")
     expect(opened.locator("#tab-context .sv-note")).to_be_visible()
-
-
-def test_it_fits_a_phone(page: Opener) -> None:
-    opened = page(QUICK, width=390)
-    expect(opened.locator("#journey-steering [data-state=done]")).to_be_visible(timeout=WAIT)
-    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_the_endpoint_follows_a_prompt(client: Client) -> None:

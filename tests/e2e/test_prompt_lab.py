@@ -12,14 +12,12 @@ from components.ui.language import load_texts
 
 WAIT = 120_000  # ms; a guard, not a measure: the machine may be busy with a training
 EN, DE = load_texts("en"), load_texts("de")
-QUICK = "/?num_inference_steps=2"
+QUICK = "/?tab=prompt_lab&num_inference_steps=2"
 Opener = Callable[..., Page]
-TabOpener = Callable[[Page, str], None]
 
 
-def open_lab(page: Opener, open_tab: TabOpener, path: str = QUICK) -> Page:
+def open_lab(page: Opener, path: str = QUICK) -> Page:
     opened = page(path)
-    open_tab(opened, "prompt_lab")
     opened.locator("#lab-grid .pl-facts").wait_for(timeout=WAIT)
     expect(opened.locator("#lab-grid img")).to_have_count(3, timeout=WAIT)
     return opened
@@ -33,8 +31,8 @@ def prompt_is(page: Page, text: str) -> None:
     expect(page.locator("#prompt textarea")).to_have_value(text)
 
 
-def test_chips_change_one_word_of_the_prompt_and_say_which(page: Opener, open_tab: TabOpener) -> None:
-    opened = open_lab(page, open_tab)
+def test_chips_change_one_word_of_the_prompt_and_say_which(page: Opener) -> None:
+    opened = open_lab(page)
     chip(opened, "size", "large").click()
     prompt_is(opened, "A large cat on a bed.")
     expect(opened.locator("#lab-builder del")).to_have_text("small")
@@ -53,10 +51,8 @@ def test_chips_change_one_word_of_the_prompt_and_say_which(page: Opener, open_ta
     prompt_is(opened, "<b>two</b> birds")
 
 
-def test_a_row_draws_its_words_and_a_picture_puts_its_word_into_the_prompt(
-    page: Opener, open_tab: TabOpener
-) -> None:
-    opened = open_lab(page, open_tab)
+def test_a_row_draws_its_words_and_a_picture_puts_its_word_into_the_prompt(page: Opener) -> None:
+    opened = open_lab(page)
     opened.locator('#lab-builder [data-draw="style"]').click()
     expect(opened.locator("#lab-draw")).to_have_text(
         EN("prompt_lab.draw", dimension=EN("prompt_lab.dimension.style"))
@@ -69,8 +65,8 @@ def test_a_row_draws_its_words_and_a_picture_puts_its_word_into_the_prompt(
     expect(chip(opened, "style", "watercolor")).to_have_attribute("aria-pressed", "true")
 
 
-def test_an_example_of_the_lecture_draws_what_it_is_about(page: Opener, open_tab: TabOpener) -> None:
-    opened = open_lab(page, open_tab)
+def test_an_example_of_the_lecture_draws_what_it_is_about(page: Opener) -> None:
+    opened = open_lab(page)
     opened.locator("#lab-example-relation").click()
     prompt_is(opened, EXAMPLES[1])
     behind = opened.locator('#lab-grid [data-dimension="relation"][data-value="behind"] img')
@@ -78,9 +74,8 @@ def test_an_example_of_the_lecture_draws_what_it_is_about(page: Opener, open_tab
     expect(opened.locator("#lab-grid .pl-facts")).to_contain_text("in front of a House")
 
 
-def test_stop_ends_the_pictures_within_a_step(page: Opener, open_tab: TabOpener) -> None:
-    opened = page("/?num_inference_steps=50")
-    open_tab(opened, "prompt_lab")
+def test_stop_ends_the_pictures_within_a_step(page: Opener) -> None:
+    opened = page("/?tab=prompt_lab&num_inference_steps=50")
     expect(opened.locator("#lab-grid img").first).to_be_visible(timeout=WAIT)  # at least one step is there
     opened.locator("#lab-grid [data-stop]").click(timeout=WAIT)
     expect(opened.locator("#lab-grid [data-stop]")).to_have_count(0, timeout=WAIT)
@@ -88,10 +83,8 @@ def test_stop_ends_the_pictures_within_a_step(page: Opener, open_tab: TabOpener)
     expect(opened.locator("#lab-grid")).to_contain_text(before)
 
 
-def test_each_word_is_left_out_and_the_one_that_mattered_is_named(
-    page: Opener, open_tab: TabOpener, server_log
-) -> None:
-    opened = open_lab(page, open_tab)
+def test_each_word_is_left_out_and_the_one_that_mattered_is_named(page: Opener, server_log) -> None:
+    opened = open_lab(page)
     opened.locator("#lab-without-run").click()
     expect(opened.locator("#lab-without .pl-result b").first).to_be_visible(timeout=WAIT)
     expect(opened.locator("#lab-without img")).to_have_count(7)
@@ -108,10 +101,8 @@ def test_each_word_is_left_out_and_the_one_that_mattered_is_named(
     assert "unexpected error" not in server_log.read_text()
 
 
-def test_ones_own_word_and_seeds_stand_as_dots_beneath_the_distributions(
-    page: Opener, open_tab: TabOpener
-) -> None:
-    opened = open_lab(page, open_tab, "/de" + QUICK[1:])
+def test_ones_own_word_and_seeds_stand_as_dots_beneath_the_distributions(page: Opener) -> None:
+    opened = open_lab(page, "/de" + QUICK[1:])
     expect(opened.locator("#lab-words .pl-result")).to_be_visible()
     measured = opened.locator("#lab-distribution").count() > 0
     opened.locator("#lab-own-run").click()
@@ -121,10 +112,8 @@ def test_ones_own_word_and_seeds_stand_as_dots_beneath_the_distributions(
         expect(opened.locator("#lab-distribution .scatterlayer .point")).to_have_count(16)
 
 
-def test_a_negative_prompt_stands_beside_its_defect_and_no_beside_it(
-    page: Opener, open_tab: TabOpener
-) -> None:
-    opened = open_lab(page, open_tab)
+def test_a_negative_prompt_stands_beside_its_defect_and_no_beside_it(page: Opener) -> None:
+    opened = open_lab(page)
     opened.locator("#prompt textarea").fill("")  # its texts are its own
     opened.locator("#lab-defect").get_by_text("watermark").click()
     opened.locator("#lab-negative-run").click()

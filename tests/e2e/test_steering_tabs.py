@@ -18,9 +18,8 @@ Opener, TabOpener = Callable[..., Page], Callable[[Page, str], None]
 
 
 @pytest.fixture
-def attention(page: Opener, open_tab: TabOpener) -> Page:
-    opened = page(QUICK)
-    open_tab(opened, "cross_attention")
+def attention(page: Opener) -> Page:
+    opened = page(f"{QUICK}&tab=cross_attention")
     opened.locator("#attention-view [data-chips] button").first.wait_for(timeout=WAIT)
     return opened
 
@@ -90,9 +89,8 @@ def test_the_same_run_serves_both_tabs(attention: Page, open_tab: TabOpener) -> 
     expect(attention.locator("#conditioning-effects .heatmaplayer image")).to_have_count(4)
 
 
-def test_cutting_blocks_and_swapping_prompts(page: Opener, open_tab: TabOpener) -> None:
-    opened = page(QUICK)
-    open_tab(opened, "conditioning")
+def test_cutting_blocks_and_swapping_prompts(page: Opener) -> None:
+    opened = page(f"{QUICK}&tab=conditioning")
     opened.locator("#conditioning-effects .main-svg").first.wait_for(timeout=WAIT)
     opened.locator("#conditioning-cut").click()
     expect(opened.locator("#conditioning-cuts img")).to_have_count(8, timeout=WAIT)

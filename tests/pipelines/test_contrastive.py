@@ -162,6 +162,7 @@ def test_five_pairs_are_learnt_by_heart() -> None:
     assert diagonal.min() > found[-1].similarity[~np.eye(5, dtype=bool)].max()
 
 
+@pytest.mark.slow
 def test_many_scenes_make_it_understand_pairs_that_it_never_saw() -> None:
     assert trained(80, Recipe(many=True, batch=16))[-1].unseen_accuracy >= 0.9
 
@@ -250,6 +251,7 @@ def test_recipes_out_of_range_are_refused(recipe: Recipe, key: str) -> None:
         begin_training(first_pairs(), recipe)
 
 
+@pytest.mark.slow
 def test_ten_visitors_train_at_once_and_each_gets_the_training_of_a_lone_one() -> None:
     def visit(seed: int) -> list[ClipStep]:
         key = begin_training(first_pairs(3), Recipe(seed=seed), owner=str(seed))

@@ -85,6 +85,7 @@ def test_going_back_leads_to_the_same_step_and_on_to_another_future() -> None:
     store.free(key)
 
 
+@pytest.mark.slow
 def test_ten_visitors_train_at_once_and_each_gets_the_training_of_a_lone_one() -> None:
     def visit(seed: int) -> list[DinoRecord]:
         key = trainings.begin(

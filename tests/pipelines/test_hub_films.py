@@ -95,7 +95,6 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEUERVEKTOR_MODELS", str(folder / "models.toml"))
-        patch.setenv("HF_HUB_OFFLINE", "1")
         catalogue._added.cache_clear()
         yield folder
     for name in ("tiny-film", "tiny-wan"):
@@ -185,7 +184,8 @@ def test_numbers_of_frames_are_those_that_the_latents_can_hold(films: Path) -> N
         video.run(replace(PATCHED, later=((4, "a dog"),)))
 
 
-def test_a_model_that_is_not_there_says_so(films: Path) -> None:
+def test_a_model_that_is_not_there_says_so(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="model_needs_network"):
         next(video.generate(replace(ANIMATED, model="absent-film")))
 

@@ -107,6 +107,7 @@ def batch_sizes(model: str) -> Iterator[list[int]]:
         hook.remove()
 
 
+@pytest.mark.slow
 def test_a_hundred_visitors_get_the_picture_of_their_lone_run():
     requests = crowd(100)
     assert largest_difference(requests, together(Stepper(), requests)) <= 1

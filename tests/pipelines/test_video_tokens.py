@@ -38,6 +38,7 @@ def noised(frames, caption: str) -> tuple[np.ndarray, object]:
     return latents.numpy(), desk.inside()
 
 
+@pytest.mark.slow
 def test_the_token_of_a_thing_is_followed_along_its_true_track() -> None:
     """Features find the thing far more often than its old place does; all within three cells of the truth."""
     rng, followed, stayed = np.random.default_rng(5), [], []

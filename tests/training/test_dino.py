@@ -93,6 +93,7 @@ def test_what_is_written_is_the_teacher_and_loads_in_the_library(tmp_path, monke
         torch.testing.assert_close(value, theirs[name].half().float(), msg=name)
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_the_shipped_weights_unless_it_begins_anew() -> None:
     shipped = Dinov2Model.from_pretrained(train_dino.FOLDER, dtype=torch.float32).state_dict()
     for early in (False, True):
@@ -107,6 +108,7 @@ def test_training_goes_on_from_the_shipped_weights_unless_it_begins_anew() -> No
         assert early or torch.allclose(scores, straight)
 
 
+@pytest.mark.slow
 def test_the_gate_begins_where_things_are() -> None:
     network, scenes = train_dino.build().student, draw_singles(40, 5)
     patches = tokens_of(network.backbone, scenes.pixels, "cpu")[:, 1:]
@@ -161,6 +163,7 @@ def test_enlarging_keeps_a_patch_where_it_is() -> None:
     assert (rows.mean(), columns.mean()) == pytest.approx((1.5 * 4 - 0.5, 2.5 * 4 - 0.5))
 
 
+@pytest.mark.slow
 def test_the_evaluations_rows() -> None:
     rows = {row.id: row for row in evaluate_dino(bank=80, queries=40)}
     assert {name: row.must for name, row in rows.items() if row.must} == {

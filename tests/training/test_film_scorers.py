@@ -28,6 +28,7 @@ def test_a_real_clip_shows_the_thing_in_the_motion_that_was_asked_for() -> None:
     assert [f.tobytes() for f in frames] == [f.tobytes() for f in again]
 
 
+@pytest.mark.slow
 def test_the_judge_learns_left_from_right_and_forward_from_backward() -> None:
     """A film played backwards walks the other way: only the order of its frames differs."""
     torch.manual_seed(0)

@@ -140,6 +140,7 @@ def test_training_goes_on_with_the_tokenizer_of_its_weights(
     assert (tmp_path / "tokenizer.json").read_bytes() == written
 
 
+@pytest.mark.slow
 def test_the_model_learns_what_the_text_says(tokenizer: T5Tokenizer) -> None:
     """Two captions, two melodies of codes: soon the right caption explains more than the wrong one."""
     torch.manual_seed(0)

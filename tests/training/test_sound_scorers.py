@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from pipelines.world.sound import SoundScene, draw_sound
@@ -34,6 +35,7 @@ def test_one_clip_is_judged_as_among_others() -> None:
     assert all(replace(s, atmosphere=None) == s for s in hear(waves, scorer))
 
 
+@pytest.mark.slow
 def test_the_judge_learns_what_is_played() -> None:
     """Some steps on one small batch: the losses of all questions together fall to less than a third."""
     torch.manual_seed(0)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from training import together
@@ -15,6 +16,7 @@ one_of_two = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(one_of_two)
 
 
+@pytest.mark.slow
 def test_two_processes_step_as_one_with_both_batches(tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     settings = {"PYTHONPATH": str(SCRIPT.parents[2]), "OMP_NUM_THREADS": "1"}

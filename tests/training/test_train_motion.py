@@ -123,6 +123,7 @@ def pool(vae: AutoencoderKL) -> FilmPool:
     return FilmPool(args, vae)
 
 
+@pytest.mark.slow
 def test_families_come_whole_with_the_captions_of_their_films(pool: FilmPool) -> None:
     for batch, count in ((3, 1), (2 * SIBLINGS, 2)):
         pool.args.batch = batch
@@ -151,6 +152,7 @@ def test_a_batch_has_one_film_of_each_family(pool: FilmPool) -> None:
         assert (pool.column("masks")[family][own[0]] == mask).all()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_mean_film_is_the_mean_of_the_films_of_which_its_caption_is_true(vae: AutoencoderKL) -> None:
     args = argparse.Namespace(seed=5, workers=0, pool=1, fresh=0, batch=1, device="cpu")
