@@ -1,5 +1,6 @@
 """The audio tab: a prompt becomes sound, token by token, heard while it is made."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def _layout(bar: PromptBar, t: Texts) -> _Parts:
     with gr.Row(elem_classes="sv-examples"):
         for text in EXAMPLES:
             chip = gr.Button(text, size="sm", elem_classes="sv-chip")
-            chip.click(None, outputs=bar.prompt, js=f"() => {text!r}", api_visibility="private")
+            chip.click(None, outputs=bar.prompt, js=f"() => {json.dumps(text)}", api_visibility="private")
     player = HTML.player(t("audio.player.waiting"), GUESS, t)
     live_html("audio/player", PLAYER, t("audio.player.tracks"), player)
     feed = live_html("audio/feed", "audio-feed", classes=["sv-sr"])
