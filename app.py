@@ -104,9 +104,9 @@ def _build_page(page: gr.Blocks, language: str) -> None:
     bar = build_prompt_bar(t)
     builders = {stem: build_tab for _, tabs in CHAPTERS for stem, build_tab in tabs.items()}
     with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
-        landing = journey.build_journey_tab(bar, t, public=language == "en")
+        landing = journey.build_journey_tab(bar, t)
         for build_tab in builders.values():
-            build_tab(bar, t, public=language == "en")
+            build_tab(bar, t)
     build_footer(t)
     wire_address(page, bar, tabs, ["journey", *builders])
     landing.open_at(page)

@@ -14,7 +14,7 @@ from components.prompt_lab.tab import compute_example_variants
 from components.video.run import compute_example_video
 from pipelines.clip import embeddings
 from pipelines.serving import catalogue
-from pipelines.serving.compute import patiently, wait_until_quiet
+from pipelines.serving.compute import low_priority, wait_until_quiet
 
 log = logging.getLogger(__name__)
 WARM_UP: tuple[Callable[[], object], ...] = (
@@ -38,7 +38,7 @@ def warm_up() -> threading.Thread:
     """
 
     def work() -> None:
-        with patiently():
+        with low_priority():
             for compute in WARM_UP:
                 wait_until_quiet()  # pictures are drawn by the stepper's thread, which is never patient
                 try:

@@ -11,7 +11,7 @@ from pipelines.text.context import Context, read_contexts
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class JourneyReading:
     """How a prompt is read, up to what the generator is handed.
 
     Attributes:
@@ -25,7 +25,7 @@ class Reading:
     vector: ControlVector
 
 
-def read(prompt: str, clip_model: str, image_model: str) -> Reading:
+def read(prompt: str, clip_model: str, image_model: str) -> JourneyReading:
     """Read a prompt with a CLIP and with a picture model's own encoders.
 
     Args:
@@ -38,7 +38,7 @@ def read(prompt: str, clip_model: str, image_model: str) -> Reading:
     """
     (found,) = embed([prompt], clip_model, count=3)
     (context,) = read_contexts([prompt], clip_model)
-    return Reading(context, found.neighbours, control_vector(prompt, image_model))
+    return JourneyReading(context, found.neighbours, control_vector(prompt, image_model))
 
 
 def score(trace: Trace) -> float:

@@ -58,7 +58,7 @@ def open_sent(file: Any, model: str) -> AudioClip:
         InputError: `clip_not_uploaded`, and those of `open_clip`.
     """
     rate = audio_model(model).sample_rate
-    return AudioClip(sounds.open_clip(uploaded(file, "clip_not_uploaded"), rate), rate, model)
+    return AudioClip(sounds.open_sound(uploaded(file, "clip_not_uploaded"), rate), rate, model)
 
 
 def build_clip_part(t: Texts) -> ClipPart:

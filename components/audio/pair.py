@@ -122,8 +122,6 @@ def pair_run(request: AudioRequest, prompt_b: str, slot: RunSlot, t: Texts) -> I
     Args:
         request: of the first, checked.
         prompt_b: the other prompt.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for feed, stop button and verdict.

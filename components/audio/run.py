@@ -135,7 +135,6 @@ def made_message(
     Args:
         made: finished or stopped.
         player: address of the player.
-        t: texts.
         play: whether the visitor has asked to hear it.
         text: instead of the usual sentence.
     """
@@ -223,9 +222,7 @@ def show_audio(
         request: checked.
         given: codes that it goes on from, or None.
         before: what the player showed, which comes back should nothing come of the run.
-        slot: this visitor's; a run in it ends.
         player: address of the player.
-        t: texts.
         play: whether the visitor has asked to hear it.
 
     Yields:

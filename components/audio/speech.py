@@ -30,7 +30,6 @@ def level_message(
         level: newest.
         run: id of the run.
         player: address of the player.
-        t: texts.
         play: whether the visitor has asked to hear it.
     """
     voice = bark_voice(request.model)

@@ -65,12 +65,11 @@ class _Parts:
         return [self.feed, self.stop, self.download, self.books, self.made]
 
 
-def build_audio_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_audio_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and wire it.
 
     Args:
         bar: prompt, second prompt and seed come from it.
-        public: not used, as the endpoint in `API` belongs to no language's page.
     """
     with tab_frame(t, "audio") as tab:
         parts = _layout(bar, t)

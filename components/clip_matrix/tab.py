@@ -280,13 +280,11 @@ def _wire_score(bar: PromptBar, t: Texts, p: _Parts, after: list[Any]) -> None:
         event.success(scored, given, p.score, **LIVE)
 
 
-def build_clip_matrix_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_clip_matrix_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and wire it.
 
     Args:
         bar: the bar above all tabs.
-        t: texts of the page.
-        public: whether this page lists endpoints; this tab's only one is in `API`, so nothing changes.
     """
     with tab_frame(t, "clip_matrix") as tab:
         parts = _layout(t)

@@ -60,13 +60,11 @@ def second_prompt(prompt: str, prompt_b: str) -> str:
     return prompt_b.strip() or next(other for other in OTHERS if other != prompt.strip())
 
 
-def build_conditioning_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and wire it.
 
     Args:
         bar: prompts and numbers come from it; the trace is shared with the other tabs about pictures.
-        t: texts.
-        public: not used, as the endpoints in `API` belong to no language's page.
     """
     with tab_frame(t, "conditioning") as tab:
         parts = _layout(t)
@@ -177,8 +175,6 @@ def effects_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]
 
     Args:
         request: checked.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for the figures, the status, the stop button and the trace.
@@ -219,8 +215,6 @@ def cuts_run(
     Args:
         request: checked.
         kept: the values of the trial before.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for the pictures, what is kept and the stop button.
@@ -246,8 +240,6 @@ def switches_run(
         request: checked; its prompt is the first.
         other: the second prompt.
         kept: the values of the trial before.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for the row of pictures, the plot, what is kept and the stop button.
@@ -273,8 +265,6 @@ def switch_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:
 
     Args:
         request: checked, with `switch_at`.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         The view of the picture. The visitor's trace stays the one of the prompt alone.

@@ -172,12 +172,11 @@ def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
     return ContextView(is_open, hint, attention, moves, moved, said, word, parted, verdict, chosen)
 
 
-def build_context_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_context_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and let it follow the bar while a visitor types.
 
     Args:
         bar: the prompt bar; this tab reads its two prompts and its CLIP model.
-        public: whether this page is the one that programs see; all events here are private.
     """
     with tab_frame(t, "context") as tab:
         view = _lay_out(bar, t)

@@ -77,7 +77,6 @@ def begun(
         batch: pairs in a step, if there are many.
         temperature: fixed; None to learn it.
         owner: the visitor.
-        t: texts of the page.
 
     Returns:
         The desk with its training, and the stage for it.

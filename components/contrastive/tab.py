@@ -134,7 +134,6 @@ def _fresh(desk: TrainingState, given: tuple[Any, ...], owner: str, burst: int, 
         given: values of `_Parts.recipe`.
         owner: the visitor.
         burst: steps to take; 0 only shows the untrained model.
-        t: texts of the page.
     """
     experiment, batch, kind, tau, pace = given
     try:
@@ -179,7 +178,6 @@ def _renewing(
     """A handler that begins a new training.
 
     Args:
-        t: texts of the page.
         when: told the values of `_Parts.recipe`, whether they make a difference.
         burst: steps to take at once.
         seed: added to the visitor's.
@@ -271,13 +269,11 @@ def _wire_pairs(t: Texts, p: _Parts) -> None:
         place.upload(sent, p.desk, [*p.shown, *p.laid], api_visibility="private", show_progress="hidden")
 
 
-def build_contrastive_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_contrastive_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and wire it.
 
     Args:
         bar: the bar above all tabs; this tab has its own texts.
-        t: texts of the page.
-        public: whether this page lists endpoints; this tab's only one is in `API`, so nothing changes.
     """
     with tab_frame(t, "contrastive") as tab:
         parts = _layout(t)

@@ -32,12 +32,11 @@ from pipelines.text.tokens import token_view
 _IS_OPEN = is_open("control_vector")
 
 
-def build_control_vector_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_control_vector_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and wire it.
 
     Args:
         bar: prompts, numbers and picture model come from it.
-        public: not used, as the endpoints in `API` belong to no language's page.
     """
     with tab_frame(t, "control_vector") as tab:
         show = gr.Radio(

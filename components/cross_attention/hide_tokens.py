@@ -66,7 +66,6 @@ def wire_hidden(part: HiddenSection, inputs: Sequence[Any], t: Texts) -> None:
     Args:
         part: what `build_hidden_section` drew.
         inputs: what `request_like` reads after the trace, then trace and run slot of the visitor.
-        t: texts.
     """
 
     @explained(t)
@@ -89,8 +88,6 @@ def hidden_run(
     Args:
         request: checked.
         kept: the values of the trial before.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for figure, pictures, what is kept and stop button.

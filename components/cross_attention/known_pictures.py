@@ -86,7 +86,7 @@ def wire_picture(part: PictureSection, bar: PromptBar, tab: gr.Tab, t: Texts) ->
 
 
 def _picture_handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
-    def look(scene: picture_attention.Known, text: str, model: str) -> str:
+    def look(scene: picture_attention.KnownPicture, text: str, model: str) -> str:
         return picture_page(scene, text, model, t)
 
     @explained(t)
@@ -97,16 +97,16 @@ def _picture_handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
 
     @explained(t)
     def taken(path: str, text: str, prompt: str, model: str) -> Any:
-        scene = picture_attention.Known(open_picture(path), (), ())
+        scene = picture_attention.KnownPicture(open_picture(path), (), ())
         words = text if text.strip() else prompt
         return look(scene, words, model), scene, words
 
     @explained(t)
-    def asked(scene: picture_attention.Known | None, text: str, model: str) -> Any:
+    def asked(scene: picture_attention.KnownPicture | None, text: str, model: str) -> Any:
         return gr.skip() if scene is None else look(scene, text, model)
 
     @explained(t)
-    def entered(scene: picture_attention.Known | None, model: str) -> Any:
+    def entered(scene: picture_attention.KnownPicture | None, model: str) -> Any:
         if scene is not None:
             return (gr.skip(),) * 3
         known, text = picture_attention.world_picture(_FIRST)
@@ -115,7 +115,7 @@ def _picture_handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     return fresh, taken, asked, entered
 
 
-def picture_page(scene: picture_attention.Known, text: str, model: str, t: Texts) -> str:
+def picture_page(scene: picture_attention.KnownPicture, text: str, model: str, t: Texts) -> str:
     """Where the words of a text are looked at in a picture, and what is known of it.
 
     Args:

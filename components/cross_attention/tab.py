@@ -23,13 +23,11 @@ from pipelines.image import image
 from pipelines.image.request import ImageRequest, Trace
 
 
-def build_cross_attention_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_cross_attention_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and wire it.
 
     Args:
         bar: prompt and numbers come from it; the trace is shared with the other tabs about pictures.
-        t: texts.
-        public: not used, as the endpoint in `API` belongs to no language's page.
     """
     with tab_frame(t, "cross_attention") as tab:
         with gr.Row(elem_classes="image-actions", equal_height=True):
@@ -83,8 +81,6 @@ def look_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Te
     Args:
         request: checked.
         previous: this visitor's trace before.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for the view, the stop button and the trace.

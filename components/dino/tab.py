@@ -165,13 +165,11 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> None:
     p.sources.upload(sent, given, shown, **QUIET_MODEL)
 
 
-def build_dino_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_dino_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and wire it.
 
     Args:
         bar: the bar above all tabs; only its CLIP model is read.
-        t: texts of the page.
-        public: whether this page lists endpoints; this tab's are in `API`, so nothing changes.
     """
     with tab_frame(t, "dino") as tab:
         parts = _layout(t)

@@ -18,7 +18,7 @@ from components.ui.training_console import console_html
 from pipelines.dino.training import MOMENTUM_HIGHEST, DinoLearner, DinoRecord, Settings, neighbour_share
 from pipelines.serving.checks import MAX_SEED, whole
 from pipelines.serving.compute import on_compute_thread, one_core
-from pipelines.serving.live_training import MOST_STEPS, Run, trainings
+from pipelines.serving.live_training import MOST_STEPS, TrainingRun, trainings
 from pipelines.serving.loading import while_nothing_loads
 
 PACE = 0.3  # s between two views: each has a dozen small pictures
@@ -154,7 +154,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     return pause, back, change, enter
 
 
-def _shown(run: Run[DinoRecord], key: str, burst: int, t: Texts) -> Iterator[Any]:
+def _shown(run: TrainingRun[DinoRecord], key: str, burst: int, t: Texts) -> Iterator[Any]:
     """A training while it runs; each view has all that was measured. The last one says that it rests."""
 
     def view(running: bool) -> tuple[str, str]:

@@ -13,12 +13,11 @@ from components.ui.layout import tab_frame
 from pipelines.clip.embeddings import difference, embed
 
 
-def build_embeddings_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_embeddings_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and wire it.
 
     Args:
         bar: the prompt bar; this tab reads its two prompts and its CLIP model.
-        public: whether this page is the one that programs see; all events here are private.
     """
     with tab_frame(t, "embeddings") as tab:
         view = lay_out_map(t)

@@ -73,7 +73,6 @@ def wire_sweep(sweep: SweepSection, inputs: Sequence[Any], after: Sequence[Any],
         sweep: what `build_sweep_section` drew.
         inputs: what `request_like` reads after the trace, then trace and run slot of the visitor.
         after: events after which a tab without a sweep gets its first one.
-        t: texts.
     """
     on_click, on_enter = _handlers(t)
     call: dict[str, Any] = {
@@ -96,8 +95,6 @@ def sweep_run(
     Args:
         request: checked; its own scale is not used.
         kept: the values of the sweep before.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for row, figure, summary, what is kept and stop button.

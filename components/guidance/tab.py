@@ -23,13 +23,11 @@ from pipelines.image import image
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 
 
-def build_guidance_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_guidance_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and wire it.
 
     Args:
         bar: prompt and numbers come from it; the trace is shared with the image tab.
-        t: texts.
-        public: not used, as the endpoint in `API` belongs to no language's page.
     """
     with tab_frame(t, "guidance") as tab:
         section(t("guidance.live_title"), t("guidance.live_hint"))
@@ -115,8 +113,6 @@ def turn(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Texts)
     Args:
         request: checked.
         previous: this visitor's trace before.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for the dial's pictures, the sum of pictures, the stop button and the trace.
@@ -176,8 +172,6 @@ def compare_without_and_with(
     Args:
         request: checked.
         kept: the values of the comparison before.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for the view, what is kept and the stop button.

@@ -22,13 +22,11 @@ from pipelines.image import image
 from pipelines.image.request import SCHEDULERS, ImageRequest, Trace
 
 
-def build_image_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_image_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and wire it.
 
     Args:
         bar: prompt, seed, scale and steps come from it; the trace goes into it.
-        t: texts.
-        public: not used, as the endpoint in `API` belongs to no language's page.
     """
     with tab_frame(t, "image") as tab:
         with gr.Row(elem_classes="image-actions", equal_height=True):
@@ -100,8 +98,6 @@ def draw_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Te
     Args:
         request: checked.
         previous: this visitor's trace before, which comes back should the run fail.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for the view, the stop button, the download button and the trace.

@@ -66,12 +66,11 @@ class Landing:
             row.follow(drawn)
 
 
-def build_journey_tab(bar: PromptBar, t: Texts, public: bool) -> Landing:
+def build_journey_tab(bar: PromptBar, t: Texts) -> Landing:
     """Draw the tab and wire it.
 
     Args:
         bar: prompt and numbers come from it; the trace is shared with the tabs about pictures.
-        public: not used, as the endpoint in `API` belongs to no language's page.
 
     Returns:
         What to do when the page opens.
@@ -153,8 +152,6 @@ def journey_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t:
     Args:
         request: checked.
         previous: this visitor's trace before.
-        slot: this visitor's; a run in it ends.
-        t: texts.
 
     Yields:
         Values for the lower row, the stop button and the trace.

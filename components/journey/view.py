@@ -20,7 +20,7 @@ from components.ui.token_text import first_word
 from pipelines.clip.world_texts import picture as world_picture
 from pipelines.image.cross_attention import has_maps, trace_maps
 from pipelines.image.request import ImageRequest, Trace
-from pipelines.journey import Reading
+from pipelines.journey import JourneyReading
 from pipelines.text.tokens import colour_keys
 
 HTML = templates("journey/view.html")
@@ -39,19 +39,19 @@ def waiting_view(stems: Sequence[str], t: Texts) -> str:
     return HTML.waiting((*READING, *STEERING).index(stems[0]) + 1, stems, t)
 
 
-def reading_view(reading: Reading, t: Texts) -> str:
+def reading_view(reading: JourneyReading, t: Texts) -> str:
     """The four stations at which the text is read."""
     return HTML.reading(_tokens(reading), _embeddings(reading), _context(reading), _vector(reading), t)
 
 
-def _tokens(reading: Reading) -> dict[str, Any]:
+def _tokens(reading: JourneyReading) -> dict[str, Any]:
     pieces = [p for p in reading.context.tokens if not p.special]
     colours = token_colours(colour_keys(reading.context.tokens))[1:]
     chips = [(piece, colour, text_on(colour)) for piece, colour in zip(pieces, colours, strict=False)]
     return {"chips": chips[:MAX_CHIPS], "more": len(pieces) - MAX_CHIPS, "count": len(pieces)}
 
 
-def _embeddings(reading: Reading) -> dict[str, Any]:
+def _embeddings(reading: JourneyReading) -> dict[str, Any]:
     start = reading.context.states[0]
     return {
         "heat": heat_uri(start, float(np.abs(start).max()) or 1.0),
@@ -60,7 +60,7 @@ def _embeddings(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _context(reading: Reading) -> dict[str, Any]:
+def _context(reading: JourneyReading) -> dict[str, Any]:
     weights = reading.context.attention[-1].mean(0)
     names = [piece.text for piece in reading.context.tokens]
     word = first_word(reading.context.tokens)
@@ -81,7 +81,7 @@ def _weights_uri(weights: np.ndarray) -> str:
     return encode_exactly(Image.fromarray(rgba, "RGBA"))
 
 
-def _vector(reading: Reading) -> dict[str, Any]:
+def _vector(reading: JourneyReading) -> dict[str, Any]:
     vector = reading.vector
     places, width = vector.sequence.shape
     end = f"{100 * (vector.end + 0.5) / places:.1f}"

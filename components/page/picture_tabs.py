@@ -87,7 +87,6 @@ def open_tab(
     Args:
         trace: this visitor's last.
         request_of: what the bar asks for.
-        slot: this visitor's.
         waiting: values of the tab's outputs while what another tab draws is waited for.
         show: values for a trace.
         run: draws the request; told the trace at hand, if there is one that is not enough.

@@ -60,13 +60,11 @@ def compute_example_variants() -> Pictures:
     return drawn(variants_batch(example_request(), _FIRST))
 
 
-def build_prompt_lab_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_prompt_lab_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and wire it.
 
     Args:
         bar: prompt and numbers come from it; a click on a word changes its prompt.
-        t: texts.
-        public: not used, as the endpoints in `API` belong to no language's page.
     """
     with tab_frame(t, "prompt_lab") as tab:
         parts = _layout(t)
@@ -217,9 +215,7 @@ def variants_run(
     Args:
         request: checked.
         dimension: one of `DIMENSIONS`.
-        slot: this visitor's; a run in it ends.
         before: the view that comes back should the run draw nothing.
-        t: texts.
 
     Yields:
         Values for the grid, and for the view to be kept.

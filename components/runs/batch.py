@@ -67,7 +67,6 @@ def show_batch(
 
     Args:
         requests: checked, all of one model and size.
-        slot: this visitor's; a run in it ends.
         place: the part of the page; a batch overtaken by the next one of its part falls silent, one
             overtaken by another part shows how far it came.
         views: of that part.
@@ -119,11 +118,9 @@ def show_trial(
 
     Args:
         requests: checked, all of one model and size.
-        slot: this visitor's; a run in it ends.
         place: the part of the page.
         views: of that part.
         kept: the values of its last whole result, which come back should the run draw nothing.
-        t: texts.
         on_step: told every step of all pictures, shown or not.
 
     Yields:

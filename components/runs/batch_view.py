@@ -15,7 +15,6 @@ def running_gallery(kind: str, captions: Sequence[str], sources: Sequence[str], 
         captions: plain text, one for each picture.
         sources: addresses of the pictures; none before the first step.
         status: how far they are.
-        t: texts.
     """
     page = templates("runs/batch_view.html")
     return page.gallery(kind, captions, sources, t("image.waiting"), status).strip()

@@ -59,7 +59,6 @@ def stream(
     Args:
         source: starts the run and brings what arrives of it, until it ends; see `VisitorRun.follow`.
         live: takes in what arrives.
-        slot: this visitor's; a run in it ends.
         place: the part of the page.
         views: of that part.
         pace: s between two views of what is not due; `WHEN_DUE` leaves all others out.
@@ -113,7 +112,6 @@ def show_run(
 
     Args:
         request: checked.
-        slot: this visitor's; a run in it ends.
         views: of the tab.
         place: the part of the page; the trace and frames of a run in `PICTURE` stay in the slot, for the
             other tabs to show.

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from pipelines.serving.live_training import Run, trainings
+from pipelines.serving.live_training import TrainingRun, trainings
 
 View = TypeVar("View")
 
@@ -29,7 +29,7 @@ def wire_leaving(page: gr.Blocks) -> None:
 
 
 def show_training(
-    run: Run[Any],
+    run: TrainingRun[Any],
     most: int,
     running: Callable[[], View],
     resting: Callable[[], View],

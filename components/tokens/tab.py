@@ -57,13 +57,11 @@ def render(prompt: str, prompt_b: str, model: str, t: Texts) -> str:
     )
 
 
-def build_tokens_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_tokens_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and let it follow the bar while a visitor types.
 
     Args:
         bar: the prompt bar; the tab reads both prompts and both models.
-        public: whether the page's events may be listed for programs; this tab's are drawing
-            only, programs use `tokens`.
     """
     with tab_frame(t, "tokens"):
         choices = [(t(f"tokens.reader_{role}"), role) for role in READ_ROLES]

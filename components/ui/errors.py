@@ -25,7 +25,6 @@ def as_gradio_error(error: Exception, t: Texts, where: str, for_page: bool = Tru
 
     Args:
         error: what was raised.
-        t: texts.
         where: what failed, for the log.
         for_page: whether the message is shown on the page, where Gradio renders it as HTML: it quotes what
             visitors typed, so it is escaped.

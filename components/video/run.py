@@ -62,7 +62,6 @@ def video_run(
 
     Args:
         request: checked.
-        slot: this visitor's; a run in it ends.
         running: values for the films so far, none at first.
         finished: values at the end, or where the run was stopped.
         restored: values of what was there before, should the run draw nothing.

@@ -100,12 +100,11 @@ def _layout(t: Texts) -> _Parts:
     )  # fmt: skip
 
 
-def build_video_tab(bar: PromptBar, t: Texts, public: bool) -> None:
+def build_video_tab(bar: PromptBar, t: Texts) -> None:
     """Draw the tab and wire it.
 
     Args:
         bar: seed, scale and negative prompt come from it, and its prompt on a click.
-        public: not used, as the endpoint in `API` belongs to no language's page.
     """
     with tab_frame(t, "video") as tab:
         parts = _layout(t)

@@ -229,9 +229,9 @@ class _Writer:
         return steps
 
     def _write(self, index: int, begun: CodeRun) -> AudioFrame:
-        """One step: ask the model, guide, draw, and note."""
+        """One step: ask the model, classifier_free_guidance, draw, and note."""
         prompt, empty = begun.step(self.next.to(self.loaded.device)).cpu()
-        guided = guide(prompt, empty, self.request.guidance_scale)
+        guided = classifier_free_guidance(prompt, empty, self.request.guidance_scale)
         warped = self.warp(None, guided)
         if self.request.temperature == 0:
             drawn = warped.argmax(1)
@@ -278,7 +278,7 @@ class _Writer:
         return samples[begin:end].numpy()
 
 
-def guide(prompt: Tensor, empty: Tensor, scale: float) -> Tensor:
+def classifier_free_guidance(prompt: Tensor, empty: Tensor, scale: float) -> Tensor:
     """Logits pushed from those without the prompt towards those with it.
 
     Source: Ho & Salimans 2022, arXiv:2207.12598, eq. 6, for logits as in Kreuk et al. 2022 (AudioGen),

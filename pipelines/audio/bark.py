@@ -14,7 +14,7 @@ from torch import Tensor
 from pipelines.audio.request import AudioRequest, Sound
 from pipelines.serving import catalogue
 from pipelines.serving.catalogue import ModelEntry
-from pipelines.serving.compute import on_passing_thread
+from pipelines.serving.compute import on_short_lived_thread
 from pipelines.serving.errors import InputError
 from pipelines.serving.loading import load
 
@@ -145,7 +145,7 @@ def _seeded(request: AudioRequest, level: int) -> None:
     torch.manual_seed((request.seed * 3 + level) % 2**63)
 
 
-@on_passing_thread  # a level can take minutes: nobody else shall wait for it
+@on_short_lived_thread  # a level can take minutes: nobody else shall wait for it
 @torch.inference_mode()
 def _semantic(voice: BarkVoice, request: AudioRequest) -> tuple[Tensor, int]:
     """`[token]` with the end mark, and how many frames of sound they stand for."""
@@ -165,7 +165,7 @@ def _semantic(voice: BarkVoice, request: AudioRequest) -> tuple[Tensor, int]:
     return found, int(count * coarse.coarse_rate_hz / semantic.semantic_rate_hz)
 
 
-@on_passing_thread
+@on_short_lived_thread
 @torch.inference_mode()
 def _coarse(voice: BarkVoice, request: AudioRequest, semantic: Tensor) -> Tensor:
     """`[frame * codebook]` of the first codebooks, as the library numbers them."""
@@ -177,7 +177,7 @@ def _coarse(voice: BarkVoice, request: AudioRequest, semantic: Tensor) -> Tensor
         )[0].cpu()  # fmt: skip
 
 
-@on_passing_thread
+@on_short_lived_thread
 @torch.inference_mode()
 def _fine(voice: BarkVoice, request: AudioRequest, coarse: Tensor) -> tuple[Tensor, np.ndarray]:
     """`[codebook, frame]` of all codebooks, and the sound; this level takes the likeliest codes, or draws."""

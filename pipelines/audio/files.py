@@ -28,7 +28,7 @@ BANDS = 64  # of the spectrogram
 _FLOOR_DB, _TOP_DB = -80.0, 0.0
 
 
-def open_clip(source: str | Path | bytes, sample_rate: int) -> np.ndarray:
+def open_sound(source: str | Path | bytes, sample_rate: int) -> np.ndarray:
     """Open a recording that a visitor sent.
 
     Size, format, length, sample rate and channels are read from the header; only then the end of the clip is

@@ -20,7 +20,7 @@ from pipelines.clip.contrastive_pairs import Pairs, pool_of
 from pipelines.serving.checks import MAX_SEED, whole, within
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import trainings
-from pipelines.serving.own_random import OwnRandom
+from pipelines.serving.own_random import SeededInit
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 128,
@@ -232,7 +232,7 @@ class ContrastiveLearner:
         self.targets = swapped(count, rng) if self.recipe.captions == "swapped" else tuple(range(count))
 
     def _build(self) -> open_clip.CLIP:
-        with OwnRandom(self.recipe.seed):
+        with SeededInit(self.recipe.seed):
             model = build_clip(SMALL, TRAIN_CONTEXT)
         ids = torch.cat([self._pool[1].flatten(), self._unseen[1].flatten()]).unique()
         model.token_embedding = RowsInUse(model.token_embedding, ids)

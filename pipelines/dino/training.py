@@ -25,7 +25,7 @@ from pipelines.dino.self_distillation import (
 from pipelines.serving.compute import on_compute_thread, one_core
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import MOST_STEPS
-from pipelines.serving.own_random import OwnRandom
+from pipelines.serving.own_random import SeededInit
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
 from pipelines.world.scene import NOUNS
@@ -184,7 +184,7 @@ class DinoLearner:
     def __init__(self, seed: int, settings: Settings) -> None:
         self.seed, self.settings = seed, settings
         self.taken: list[Settings] = []
-        with OwnRandom(seed):
+        with SeededInit(seed):
             self.model = SelfDistillation(DinoNetwork(CONFIG, PROTOTYPES))
         weights = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(weights, LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.02)

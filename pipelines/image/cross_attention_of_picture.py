@@ -17,7 +17,7 @@ from torch import Tensor
 from pipelines.image.cross_attention import TraceMaps, grouped, read_pieces
 from pipelines.image.encoding import encode
 from pipelines.image.load import image_pipeline
-from pipelines.image.recorder import Subject, instruments, layout_of
+from pipelines.image.recorder import Subject, layout_of, recording
 from pipelines.image.request import ImageRequest, Inside
 from pipelines.image.schedulers import make_scheduler
 from pipelines.image.steering import Steering
@@ -94,7 +94,7 @@ def _look(
     times = torch.tensor(timesteps, device=clean.device)
     noisy = make_scheduler("ddim", pipe).add_noise(clean.repeat(count, 1, 1, 1), noise, times)
     subjects = [Subject(read.ends[-1:], Steering(), look=True)] * count
-    with instruments(pipe.unet, subjects, (clean.shape[2], clean.shape[3])) as desk:
+    with recording(pipe.unet, subjects, (clean.shape[2], clean.shape[3])) as desk:
         pipe.unet(
             noisy,
             times,
@@ -117,7 +117,7 @@ def _latents_of(pipe: Any, picture: Image.Image) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class KnownPicture:
     """A picture, and what is known to be in it; of an upload, nothing is.
 
     Attributes:
@@ -131,7 +131,7 @@ class Known:
     masks: tuple[np.ndarray, ...] = ()
 
 
-def world_picture(seed: int) -> tuple[Known, str]:
+def world_picture(seed: int) -> tuple[KnownPicture, str]:
     """A scene of the classroom world with one thing or two different ones, and a plain text about it.
 
     Args:
@@ -146,7 +146,9 @@ def world_picture(seed: int) -> tuple[Known, str]:
     picture, masks = render(scene, rng)
     words = [f"{thing.colour or ''} {thing.noun}".strip() for thing in scene.things]
     text = f" {scene.relation or 'and'} ".join(f"{'an' if w[0] in 'aeiou' else 'a'} {w}" for w in words)
-    known = Known(picture, tuple(t.noun for t in scene.things), tuple(np.asarray(m, bool) for m in masks))
+    known = KnownPicture(
+        picture, tuple(t.noun for t in scene.things), tuple(np.asarray(m, bool) for m in masks)
+    )
     return known, text
 
 
@@ -158,7 +160,7 @@ def rows_of(pieces: Sequence[Piece], word: str) -> list[int]:
     return [i for i, p in enumerate(pieces) if p.word >= 0 and texts[p.word].casefold() == word.casefold()]
 
 
-def overlaps(found: PictureMaps, known: Known) -> list[tuple[str, np.ndarray, float]]:
+def overlaps(found: PictureMaps, known: KnownPicture) -> list[tuple[str, np.ndarray, float]]:
     """For each thing that the text names: its noun, its true place, and how well the noun's map meets it.
 
     Returns:

@@ -11,7 +11,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from pipelines.image.encoding import Conditioning, picture_size
-from pipelines.image.recorder import Desk, Subject, check_blocks, instruments, layout_of
+from pipelines.image.recorder import AttentionRecord, Subject, check_blocks, layout_of, recording
 from pipelines.image.request import DenoiseStep, ImageRequest, Inside
 from pipelines.image.schedulers import NoiseLevel, denoising_factors, noise_levels, set_timesteps
 
@@ -19,7 +19,7 @@ SchedulerFactory = Callable[[str, Any], SchedulerMixin]
 
 
 @dataclass
-class Run:
+class DenoiseRun:
     """One picture under way; only the stepper's thread touches it.
 
     Attributes:
@@ -42,7 +42,7 @@ class Run:
     @property
     def kind(self) -> tuple[object, ...]:
         """Runs of the same kind share a U-Net call."""
-        return (id(self.pipe), self.latents.shape, self.first.branches, self.needs_instruments)
+        return (id(self.pipe), self.latents.shape, self.first.branches, self.needs_recording)
 
     @property
     def conditioning(self) -> Conditioning:
@@ -51,8 +51,8 @@ class Run:
         return self.later if switch is not None and self.index >= switch else self.first
 
     @property
-    def needs_instruments(self) -> bool:
-        return self.request.look_inside or self.request.steering.needs_instruments
+    def needs_recording(self) -> bool:
+        return self.request.look_inside or self.request.steering.needs_recording
 
     @property
     def timestep(self) -> Tensor:
@@ -69,7 +69,7 @@ def start(
     request: ImageRequest,
     conditionings: tuple[Conditioning, Conditioning],
     make_scheduler: SchedulerFactory,
-) -> Run:
+) -> DenoiseRun:
     """A run before its first step; the noise is drawn as the library's pipelines draw it."""
     check_blocks(pipe.unet, request.steering.blocks_off)
     scheduler = make_scheduler(request.scheduler, pipe)
@@ -82,11 +82,11 @@ def start(
         dtype=conditionings[0].states.dtype,
     )
     latents = noise * scheduler.init_noise_sigma
-    return Run(request, pipe, scheduler, *conditionings, latents, noise_levels(scheduler))
+    return DenoiseRun(request, pipe, scheduler, *conditionings, latents, noise_levels(scheduler))
 
 
 @torch.inference_mode()
-def predict(runs: Sequence[Run]) -> tuple[Tensor, list[Inside | None]]:
+def predict(runs: Sequence[DenoiseRun]) -> tuple[Tensor, list[Inside | None]]:
     """Ask the U-Net for all runs at once, each at its own timestep.
 
     Args:
@@ -101,8 +101,8 @@ def predict(runs: Sequence[Run]) -> tuple[Tensor, list[Inside | None]]:
     added = {name: torch.cat([c.added[name] for c in conditionings]) for name in conditionings[0].added}
     states = torch.cat([c.states for c in conditionings])
     unet = runs[0].pipe.unet
-    with _instruments(runs) as desk:
-        mask = desk.encoder_mask(states.shape[1]) if desk else None
+    with _recording(runs) as record:
+        mask = record.encoder_mask(states.shape[1]) if record else None
         out = unet(
             torch.cat(noisy).repeat_interleave(branches, dim=0),
             # float32 holds every timestep exactly; some schedulers count in whole numbers, some do not
@@ -112,21 +112,21 @@ def predict(runs: Sequence[Run]) -> tuple[Tensor, list[Inside | None]]:
             return_dict=False,
             **({} if mask is None else {"encoder_attention_mask": mask.to(states.device)}),
         )[0]
-    insides = [desk.inside_of(i, layout_of(unet).blocks) if desk else None for i in range(len(runs))]
+    insides = [record.inside_of(i, layout_of(unet).blocks) if record else None for i in range(len(runs))]
     return out.unflatten(0, (len(runs), branches)), insides
 
 
-def _instruments(runs: Sequence[Run]) -> AbstractContextManager[Desk | None]:
+def _recording(runs: Sequence[DenoiseRun]) -> AbstractContextManager[AttentionRecord | None]:
     """Instruments where one of the runs needs them; the untouched U-Net elsewhere."""
-    if not runs[0].needs_instruments:
+    if not runs[0].needs_recording:
         return nullcontext()
     subjects = [Subject(r.conditioning.ends, r.request.steering, r.request.look_inside) for r in runs]
     height, width = runs[0].latents.shape[-2:]
-    return instruments(runs[0].pipe.unet, subjects, (height, width))
+    return recording(runs[0].pipe.unet, subjects, (height, width))
 
 
 @torch.inference_mode()
-def advance(run: Run, prediction: Tensor, inside: Inside | None = None) -> DenoiseStep:
+def advance(run: DenoiseRun, prediction: Tensor, inside: Inside | None = None) -> DenoiseStep:
     """Guide one run's predictions, let its scheduler step, and note what happened.
 
     Args:
@@ -136,7 +136,7 @@ def advance(run: Run, prediction: Tensor, inside: Inside | None = None) -> Denoi
     """
     index, timestep, before = run.index, run.timestep, run.latents
     branches = prediction.split(1)
-    guided = guide(branches, run.request.guidance_scale)
+    guided = classifier_free_guidance(branches, run.request.guidance_scale)
     run.latents = run.scheduler.step(guided, timestep, before, return_dict=False)[0]
     run.index += 1
     a, b = denoising_factors(run.scheduler.config.prediction_type, run.levels[index])
@@ -154,7 +154,7 @@ def advance(run: Run, prediction: Tensor, inside: Inside | None = None) -> Denoi
     )
 
 
-def guide(branches: Sequence[Tensor], scale: float) -> Tensor:
+def classifier_free_guidance(branches: Sequence[Tensor], scale: float) -> Tensor:
     """Move the prediction away from the empty prompt's, towards the prompt's.
 
     Args:

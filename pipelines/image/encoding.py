@@ -91,7 +91,7 @@ def _end(pipe: Any, text: str) -> int:
 
 
 @dataclass
-class Readings:
+class PromptCache:
     """Texts read for runs that start together; a sweep's eight runs share theirs."""
 
     _read: dict[tuple[object, ...], Conditioning] = field(default_factory=dict)

@@ -99,8 +99,8 @@ def check_blocks(unet: Any, names: Sequence[str]) -> None:
 
 
 @dataclass
-class Desk:
-    """What the instruments of one U-Net call have noted, for all runs of the batch.
+class AttentionRecord:
+    """What the recording of one U-Net call has noted, for all runs of the batch.
 
     Attributes:
         subjects: the runs; each has as many samples in the batch as branches, one after the other.
@@ -207,11 +207,11 @@ def _grid(count: int, cells: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-class _Watched:
-    """An attention processor of the library with its instruments around it."""
+class RecordingProcessor:
+    """An attention processor of the library with a recording around it."""
 
-    def __init__(self, processor: Any, layer: str, desk: Desk) -> None:
-        self.processor, self.layer, self.desk = processor, layer, desk
+    def __init__(self, processor: Any, layer: str, record: AttentionRecord) -> None:
+        self.processor, self.layer, self.record = processor, layer, record
 
     def __call__(
         self,
@@ -223,12 +223,12 @@ class _Watched:
         **kwargs: Any,
     ) -> Tensor:
         out = self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, *args, **kwargs)
-        kept = self.desk.kept(block_of(self.layer))
+        kept = self.record.kept(block_of(self.layer))
         if kept is not None:
             out = out * kept.to(out)
-        if self.desk.looks:
+        if self.record.looks:
             looks = attention_of(attn, hidden_states, encoder_hidden_states, attention_mask)
-            self.desk._maps[self.layer] = looks
+            self.record._maps[self.layer] = looks
         return out
 
 
@@ -257,15 +257,15 @@ def attention_of(attn: Any, hidden: Tensor, context: Tensor | None, mask: Tensor
 
 
 @contextmanager
-def instruments(unet: Any, subjects: Sequence[Subject], cells: tuple[int, int]) -> Iterator[Desk]:
-    """Put the instruments into a U-Net for one call, and take them out again, whatever happens.
+def recording(unet: Any, subjects: Sequence[Subject], cells: tuple[int, int]) -> Iterator[AttentionRecord]:
+    """Let a U-Net be recorded for one call; everything is put back, whatever happens.
 
     Args:
         unet: a diffusers `UNet2DConditionModel`.
         subjects: the runs of the batch.
         cells: height and width of the latents.
     """
-    desk, layout = Desk(subjects, cells), layout_of(unet)
+    record, layout = AttentionRecord(subjects, cells), layout_of(unet)
     with ExitStack() as stack:
 
         def hook(name: str, call: Callable[..., Any]) -> None:
@@ -274,51 +274,51 @@ def instruments(unet: Any, subjects: Sequence[Subject], cells: tuple[int, int]) 
         for layer, norm in zip(layout.layers, layout.norms, strict=True):
             attn = unet.get_submodule(layer)
             stack.callback(attn.set_processor, attn.processor)
-            attn.set_processor(_Watched(attn.processor, layer, desk))
-            if desk.looks:
-                hook(norm, _note_stream(desk, layer))
-                hook(layer, _note_added(desk, layer))
-        if desk.looks:
+            attn.set_processor(RecordingProcessor(attn.processor, layer, record))
+            if record.looks:
+                hook(norm, _note_stream(record, layer))
+                hook(layer, _note_added(record, layer))
+        if record.looks:
             for block in layout.blocks:
-                hook(block, _note_output(desk, block))
+                hook(block, _note_output(record, block))
             for name, block in layout.times:
-                hook(name, _note_time(desk, block))
+                hook(name, _note_time(record, block))
         if not all(s.steering.text_in_time for s in subjects) and unet.config.addition_embed_type == "text":
-            hook("add_embedding", _deafen(desk))
-        yield desk
+            hook("add_embedding", _drop_text_from_time(record))
+        yield record
 
 
-def _note_stream(desk: Desk, layer: str) -> Callable[..., None]:
+def _note_stream(record: AttentionRecord, layer: str) -> Callable[..., None]:
     def note(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
-        desk._streams[layer] = _lengths(inputs[0])
+        record._streams[layer] = _lengths(inputs[0])
 
     return note
 
 
-def _note_added(desk: Desk, layer: str) -> Callable[..., None]:
+def _note_added(record: AttentionRecord, layer: str) -> Callable[..., None]:
     """How long the vectors are that cross-attention adds, relative to what they are added to."""
 
     def note(module: nn.Module, inputs: object, out: Tensor) -> None:
-        desk._added[block_of(layer)].append(_lengths(out) / desk._streams[layer].clamp(min=1e-12))
+        record._added[block_of(layer)].append(_lengths(out) / record._streams[layer].clamp(min=1e-12))
 
     return note
 
 
-def _note_time(desk: Desk, block: str) -> Callable[..., None]:
+def _note_time(record: AttentionRecord, block: str) -> Callable[..., None]:
     def note(module: nn.Module, inputs: object, out: Tensor) -> None:
-        desk._times[block].append(out)
+        record._times[block].append(out)
 
     return note
 
 
-def _note_output(desk: Desk, block: str) -> Callable[..., None]:
+def _note_output(record: AttentionRecord, block: str) -> Callable[..., None]:
     """How much a block's output differs between the branches."""
 
     def note(module: nn.Module, inputs: object, out: Tensor | tuple[Tensor, ...]) -> None:
         hidden = out[0] if isinstance(out, tuple) else out
-        if desk.branches == 2:
+        if record.branches == 2:
             empty, prompt = hidden.unflatten(0, (-1, 2)).unbind(1)
-            desk._outputs[block] = torch.stack([_lengths(prompt - empty), _lengths(empty)])
+            record._outputs[block] = torch.stack([_lengths(prompt - empty), _lengths(empty)])
 
     return note
 
@@ -328,14 +328,14 @@ def _lengths(values: Tensor) -> Tensor:
     return values.flatten(1).float().norm(dim=1)
 
 
-def _deafen(desk: Desk) -> Callable[..., Tensor]:
+def _drop_text_from_time(record: AttentionRecord) -> Callable[..., Tensor]:
     """The time embedding hears the empty prompt in the prompt's branch, too."""
 
     def replaced(module: nn.Module, inputs: object, out: Tensor) -> Tensor:
-        runs = out.unflatten(0, (-1, desk.branches)).clone()
-        for i, subject in enumerate(desk.subjects):
+        runs = out.unflatten(0, (-1, record.branches)).clone()
+        for i, subject in enumerate(record.subjects):
             if not subject.steering.text_in_time:
-                runs[i, -1] = runs[i, 0] if desk.branches == 2 else 0
+                runs[i, -1] = runs[i, 0] if record.branches == 2 else 0
         return runs.flatten(0, 1)
 
     return replaced

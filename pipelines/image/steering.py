@@ -36,7 +36,7 @@ class Steering:
     places_hidden: tuple[int, ...] = ()
 
     @property
-    def needs_instruments(self) -> bool:
+    def needs_recording(self) -> bool:
         """Whether the U-Net itself has to run differently, rather than on other vectors."""
         return bool(self.blocks_off or self.places_hidden or not self.text_in_time)
 

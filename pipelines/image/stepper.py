@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipelines.image import denoise
-from pipelines.image.denoise import Run, SchedulerFactory
-from pipelines.image.encoding import Readings
+from pipelines.image.denoise import DenoiseRun, SchedulerFactory
+from pipelines.image.encoding import PromptCache
 from pipelines.image.load import image_pipeline
 from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.image.schedulers import make_scheduler
@@ -105,8 +105,8 @@ class Stepper:
         self._thread: threading.Thread | None = None
         # the worker's own: what goes in, what stands in line, what takes its step
         self._admitting: list[_Ticket] = []
-        self._active: deque[tuple[_Ticket, Run]] = deque()
-        self._group: list[tuple[_Ticket, Run]] = []
+        self._active: deque[tuple[_Ticket, DenoiseRun]] = deque()
+        self._group: list[tuple[_Ticket, DenoiseRun]] = []
 
     def submit(self, requests: Sequence[ImageRequest]) -> list[Steps]:
         """Queue runs that start together at the next tick.
@@ -171,7 +171,7 @@ class Stepper:
                 self._changed.wait()
             count = min(self._max_batch, len(self._inbox))
             self._admitting = [self._inbox.popleft() for _ in range(count)]
-        readings = Readings()
+        readings = PromptCache()
         started = []
         for ticket in self._admitting:
             if ticket.closed.is_set():
@@ -185,7 +185,7 @@ class Stepper:
         self._admitting = []
 
     @on_compute_thread
-    def _start(self, ticket: _Ticket, readings: Readings) -> Run:
+    def _start(self, ticket: _Ticket, readings: PromptCache) -> DenoiseRun:
         conditionings = readings.of(ticket.pipe, ticket.request)
         return denoise.start(ticket.pipe, ticket.request, conditionings, self._make_scheduler)
 
@@ -195,7 +195,7 @@ class Stepper:
                 self._active.remove((ticket, run))
                 self._retire(ticket, None)
 
-    def _next_group(self) -> list[tuple[_Ticket, Run]]:
+    def _next_group(self) -> list[tuple[_Ticket, DenoiseRun]]:
         """The run that has waited longest, and others of its kind in order, taken off the queue."""
         if not self._active:
             return []
@@ -206,7 +206,7 @@ class Stepper:
         return group
 
     @on_compute_thread
-    def _tick(self, group: list[tuple[_Ticket, Run]]) -> None:
+    def _tick(self, group: list[tuple[_Ticket, DenoiseRun]]) -> None:
         """One step for a group; whoever goes on stands in line again behind the others."""
         try:
             predictions, insides = denoise.predict([run for _, run in group])

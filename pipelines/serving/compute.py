@@ -69,7 +69,7 @@ def wait_until_quiet() -> None:
 
 
 @contextmanager
-def patiently() -> Iterator[None]:
+def low_priority() -> Iterator[None]:
     """Let what this thread asks for wait whenever visitors ask for something."""
     _here.patient = True
     try:
@@ -93,7 +93,7 @@ def one_core() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def on_passing_thread(function: Callable[P, R]) -> Callable[P, R]:
+def on_short_lived_thread(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator: calls run on a thread that ends with them and takes its OpenMP pool along.
 
     For what takes too long to keep all other visitors waiting, such as loading a model.

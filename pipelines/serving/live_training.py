@@ -104,7 +104,7 @@ class Training(Generic[Record]):
             self.learner.load(self._saved[self._updates])
 
 
-class Run(Iterator[Record]):
+class TrainingRun(Iterator[Record]):
     """A training under way, for the visitor who started it: each `next` takes a step.
 
     It ends when it is closed, when the visitor starts another run of the same training, when the training is
@@ -155,7 +155,9 @@ class _Place:
     kind: str
     clock: Callable[[], float]
     lock: threading.Lock = field(default_factory=threading.Lock)  # held while a step is taken
-    latest: Callable[[], Run[Any] | None] = lambda: None  # a weak reference: a run that is dropped ends
+    latest: Callable[[], TrainingRun[Any] | None] = lambda: (
+        None
+    )  # a weak reference: a run that is dropped ends
     touched: float = 0.0
     gone: bool = False
 
@@ -231,7 +233,7 @@ class Trainings:
             self._changed.notify_all()
         return key
 
-    def run(self, key: str, step: int | None = None) -> Run[Any]:
+    def run(self, key: str, step: int | None = None) -> TrainingRun[Any]:
         """Go on with a training; a run of it that is under way ends.
 
         Args:
@@ -247,7 +249,7 @@ class Trainings:
             place.end_run(superseded=True)  # of somebody who was quicker
             if step is not None:
                 place.training.rewind(step)
-            run: Run[Any] = Run(place)
+            run: TrainingRun[Any] = TrainingRun(place)
             place.latest = weakref.ref(run)
             return run
 

@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
 )
 
 from pipelines.serving.catalogue import ModelEntry, device
-from pipelines.serving.compute import on_passing_thread
+from pipelines.serving.compute import on_short_lived_thread
 from pipelines.serving.errors import InputError
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ def load(
             if download is not None and e.family == "hub":
                 download(e)
             with _building:
-                made = on_passing_thread(make)(e, device())
+                made = on_short_lived_thread(make)(e, device())
         except InputError:
             raise
         except Exception as error:
@@ -204,7 +204,7 @@ def while_nothing_loads(make: Callable[[], T]) -> T:
     """
     alone = _building.acquire(timeout=LOAD_S)
     try:
-        return on_passing_thread(make)()
+        return on_short_lived_thread(make)()
     finally:
         if alone:
             _building.release()

@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class OwnRandom(TorchDispatchMode):
+class SeededInit(TorchDispatchMode):
     """Within it, this thread draws the numbers that `torch.manual_seed(seed)` would give, and the rest none.
 
     Args:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pipelines.text.bpe import Merge, first_symbols, merge_steps
-from pipelines.text.readers import Reader, Reading
+from pipelines.text.readers import Reader, Tokenization
 
 MAX_WORD = 64  # bytes of a word whose merges are shown
 LOOK_AHEAD = 4  # tokens that complete a letter of which the last token shown holds the first byte
@@ -129,7 +129,7 @@ def _letters_of(chunks: list[bytes]) -> Iterator[tuple[Letter, ...]]:
         yield tuple(found)
 
 
-def _chunks(source: Reader, reading: Reading, begin: int, end: int) -> list[bytes]:
+def _chunks(source: Reader, reading: Tokenization, begin: int, end: int) -> list[bytes]:
     """The bytes that each token of a word stands for."""
     if reading.texts:
         return [text.encode() for text in reading.texts[begin:end]]
@@ -146,7 +146,9 @@ def _whole(letters: tuple[Letter, ...]) -> tuple[Letter, ...]:
     )
 
 
-def _word(source: Reader, reading: Reading, begin: int, end: int, shown: int) -> tuple[list[Piece], Word]:
+def _word(
+    source: Reader, reading: Tokenization, begin: int, end: int, shown: int
+) -> tuple[list[Piece], Word]:
     """Tokens `begin` to `end`, which form one word, of which `shown` are taken apart."""
     special = "typed" if reading.ids[begin] in source.special else ""
     chunks = _chunks(source, reading, begin, min(end, begin + shown + LOOK_AHEAD))
@@ -163,7 +165,7 @@ def _word(source: Reader, reading: Reading, begin: int, end: int, shown: int) ->
     return pieces, replace(word, symbols=first_symbols(spelled, source.suffix), merges=merges)
 
 
-def words_of(source: Reader, reading: Reading, limit: int) -> tuple[list[Piece], list[Word]]:
+def words_of(source: Reader, reading: Tokenization, limit: int) -> tuple[list[Piece], list[Word]]:
     """The first `limit` tokens of a reading, grouped into words.
 
     Args:

@@ -40,7 +40,7 @@ class Cleaned:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Tokenization:
     """A text as a tokenizer splits it, before anything is cut off, start and end left out.
 
     Attributes:
@@ -73,7 +73,7 @@ class Reader:
         ranks: rank of each merge rule; empty where there are none.
         suffix: mark of a word's last symbol; "" where there is none.
         byte_of: the byte that each stand-in letter means; empty where symbols are plain text.
-        read: text to `Reading`.
+        read: text to `Tokenization`.
         feed: text, and its reading, to the ids that the model is given, `[places]`.
         lock: held while `read` or `feed` runs.
     """
@@ -88,8 +88,8 @@ class Reader:
     ranks: Ranks
     suffix: str
     byte_of: Mapping[str, int]
-    read: Callable[[str], Reading]
-    feed: Callable[[str, Reading], list[int]]
+    read: Callable[[str], Tokenization]
+    feed: Callable[[str, Tokenization], list[int]]
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -124,7 +124,7 @@ def open_clip_reader(tokenizer: Any) -> Reader:
     start, end = tokenizer.sot_token_id, tokenizer.eot_token_id
     special = {tokenizer.decoder[i]: i for i in tokenizer.all_special_ids}
 
-    def read(text: str) -> Reading:
+    def read(text: str) -> Tokenization:
         cleaning = _open_clip_cleaning(text, tokenizer.clean_fn)
         ids, symbols, words = [], [], []
         for index, word in enumerate(tokenizer.pat.findall(cleaning[-1].text)):
@@ -136,9 +136,9 @@ def open_clip_reader(tokenizer: Any) -> Reader:
             ids += [i for i, _ in found]
             symbols += [s for _, s in found]
             words += [index] * len(found)
-        return Reading(cleaning, tuple(ids), tuple(symbols), tuple(words))
+        return Tokenization(cleaning, tuple(ids), tuple(symbols), tuple(words))
 
-    def feed(text: str, reading: Reading) -> list[int]:
+    def feed(text: str, reading: Tokenization) -> list[int]:
         ids = [start, *reading.ids, end][: tokenizer.context_length]
         ids[-1] = end
         return ids + [0] * (tokenizer.context_length - len(ids))
@@ -203,18 +203,18 @@ def transformers_reader(
     start = (marks[0], spelled(marks[0])) if starts else None
     end = (marks[-1], spelled(marks[-1])) if framed.special_tokens_mask[-1] else None
 
-    def read(text: str) -> Reading:
+    def read(text: str) -> Tokenization:
         cleaning = _normalizer_cleaning(text, clean, backend)
         source = clean(text) if clean else text
         coded = tokenizer(source, verbose=False).encodings[0]
         inside = slice(int(starts), len(coded.ids) - (end is not None))
         texts = tuple(source[a:b].strip() for a, b in coded.offsets[inside])
         words = tuple(w if w is not None else -1 for w in coded.word_ids[inside])
-        return Reading(
+        return Tokenization(
             cleaning, tuple(coded.ids[inside]), tuple(coded.tokens[inside]), words, () if byte_of else texts
         )
 
-    def pipeline_feed(text: str, reading: Reading) -> list[int]:
+    def pipeline_feed(text: str, reading: Tokenization) -> list[int]:
         return tokenizer(text, padding="max_length", max_length=places, truncation=True).input_ids
 
     return Reader(
@@ -237,10 +237,10 @@ def byte_reader() -> Reader:
     tokenizer = ByT5Tokenizer(extra_ids=0)
     letters = {chr(byte): byte for byte in range(256)}
 
-    def read(text: str) -> Reading:
+    def read(text: str) -> Tokenization:
         ids = tuple(tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
         symbols = tuple(tokenizer.convert_ids_to_tokens(ids))
-        return Reading((Cleaned("other", text),), ids, symbols, (0,) * len(ids))
+        return Tokenization((Cleaned("other", text),), ids, symbols, (0,) * len(ids))
 
     end = tokenizer.eos_token_id
     return Reader(
@@ -263,7 +263,7 @@ def _clip_reader(e: ModelEntry) -> Reader:
     if hasattr(tokenizer, "bpe_ranks"):
         return open_clip_reader(tokenizer)
 
-    def feed(text: str, reading: Reading) -> list[int]:
+    def feed(text: str, reading: Tokenization) -> list[int]:
         return tokenizer([text])[0].tolist()
 
     return transformers_reader(tokenizer.tokenizer, int(tokenizer.context_length), tokenizer.clean_fn, feed)

@@ -13,7 +13,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
-from pipelines.image.denoise import guide
+from pipelines.image.denoise import classifier_free_guidance
 from pipelines.image.previews import shrunk
 from pipelines.image.schedulers import (
     denoising_factors,
@@ -22,14 +22,14 @@ from pipelines.image.schedulers import (
     noise_levels,
     set_timesteps,
 )
-from pipelines.video.animatediff_recorder import film_instruments
+from pipelines.video.animatediff_recorder import recording_film
 from pipelines.video.request import FEATURE_TIMESTEP, FilmRequest, FilmStep
 
 _FRAMES_AT_ONCE = 16  # decoded in one call, as the library does
 
 
 @dataclass
-class Run:
+class AnimateDiffRun:
     """One film under way.
 
     Attributes:
@@ -56,25 +56,25 @@ class Run:
         index, before = self.index, self.latents
         timestep, levels = self.scheduler.timesteps[index], noise_levels(self.scheduler)
         height, width = before.shape[-2:]
-        with film_instruments(
+        with recording_film(
             self.pipe.unet, 2, (height, width), look=True, keep=index == self.keep_at,
             motion=self.request.motion,
-        ) as desk:  # fmt: skip
+        ) as record:  # fmt: skip
             noisy = self.scheduler.scale_model_input(torch.cat([before] * 2), timestep)
             out = self.pipe.unet(noisy, timestep, encoder_hidden_states=self.states).sample
-        guided = guide(out.chunk(2), self.request.guidance_scale)
+        guided = classifier_free_guidance(out.chunk(2), self.request.guidance_scale)
         self.latents = self.scheduler.step(guided, timestep, before, return_dict=False)[0]
         self.index += 1
         a, b = denoising_factors(self.scheduler.config.prediction_type, levels[index])
         latents, denoised = (
             x[0].transpose(0, 1).float().cpu().numpy() for x in (self.latents, a * before + b * guided)
         )
-        inside = desk.inside() if desk else None
+        inside = record.inside() if record else None
         return FilmStep(index, len(self.scheduler.timesteps), int(timestep), latents, denoised, inside)
 
 
 @torch.inference_mode()
-def start(pipe: Any, request: FilmRequest) -> Run:
+def start(pipe: Any, request: FilmRequest) -> AnimateDiffRun:
     """A run before its first step; the noise is drawn as the library's pipeline draws it."""
     scheduler = make_scheduler("ddim", pipe)
     set_timesteps(scheduler, request.num_inference_steps, pipe.device)
@@ -87,7 +87,7 @@ def start(pipe: Any, request: FilmRequest) -> Run:
         generator=torch.Generator().manual_seed(request.seed), device=pipe.device, dtype=states.dtype,
     )  # fmt: skip
     keep_at = nearest_step(scheduler, FEATURE_TIMESTEP)
-    return Run(request, pipe, scheduler, states, noise * scheduler.init_noise_sigma, keep_at)
+    return AnimateDiffRun(request, pipe, scheduler, states, noise * scheduler.init_noise_sigma, keep_at)
 
 
 def read_schedule(pipe: Any, request: FilmRequest) -> Tensor:

@@ -44,8 +44,8 @@ class FilmInside:
 
 
 @dataclass
-class FilmDesk:
-    """What the instruments of one call have noted.
+class FilmAttentionRecord:
+    """What the recording of one call has noted.
 
     Attributes:
         branches: films in the call; the last one has the prompt.
@@ -87,11 +87,11 @@ def coarse(maps: Tensor) -> np.ndarray:
     return F.avg_pool2d(maps.float(), factor).half().cpu().numpy()
 
 
-class _Watched:
+class RecordingProcessor:
     """An attention processor of the library that notes where its frames look."""
 
-    def __init__(self, processor: Any, layer: str, desk: FilmDesk) -> None:
-        self.processor, self.layer, self.desk = processor, layer, desk
+    def __init__(self, processor: Any, layer: str, record: FilmAttentionRecord) -> None:
+        self.processor, self.layer, self.record = processor, layer, record
 
     def __call__(
         self,
@@ -103,16 +103,16 @@ class _Watched:
         **kwargs: Any,
     ) -> Tensor:
         out = self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, *args, **kwargs)
-        seen = self.desk.prompt_of(hidden_states)
-        self.desk.note(self.layer, attention_of(attn, seen, encoder_hidden_states, attention_mask))
+        seen = self.record.prompt_of(hidden_states)
+        self.record.note(self.layer, attention_of(attn, seen, encoder_hidden_states, attention_mask))
         return out
 
 
 @contextmanager
-def film_instruments(
+def recording_film(
     unet: Any, branches: int, cells: tuple[int, int], *, look: bool, keep: bool, motion: bool
-) -> Iterator[FilmDesk | None]:
-    """Put the instruments into a U-Net for films for one call, and take them out again, whatever happens.
+) -> Iterator[FilmAttentionRecord | None]:
+    """Let a U-Net for films be recorded for one call; everything is put back, whatever happens.
 
     Args:
         unet: a diffusers `UNetMotionModel`.
@@ -126,19 +126,19 @@ def film_instruments(
         What is noted; None if nothing is.
     """
     modules = motion_modules(unet)
-    desk = FilmDesk(branches, cells, keep) if look and motion else None
+    record = FilmAttentionRecord(branches, cells, keep) if look and motion else None
     with ExitStack() as stack:
         for name, module in modules.items():
             if not motion:
                 module.forward = _passed_over  # type: ignore[method-assign]
                 stack.callback(delattr, module, "forward")  # the class's own is back
-            if desk:
+            if record:
                 for layer, attn in _layers(name, module):
                     stack.callback(attn.set_processor, attn.processor)
-                    attn.set_processor(_Watched(attn.processor, layer, desk))
-        if desk and keep:
-            stack.callback(unet.up_blocks[-1].register_forward_hook(_note_features(desk)).remove)
-        yield desk
+                    attn.set_processor(RecordingProcessor(attn.processor, layer, record))
+        if record and keep:
+            stack.callback(unet.up_blocks[-1].register_forward_hook(_note_features(record)).remove)
+        yield record
 
 
 def _layers(name: str, module: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -152,8 +152,8 @@ def _passed_over(hidden_states: Tensor, *args: object, **kwargs: object) -> Tens
     return hidden_states
 
 
-def _note_features(desk: FilmDesk) -> Callable[..., None]:
+def _note_features(record: FilmAttentionRecord) -> Callable[..., None]:
     def note(module: nn.Module, inputs: object, out: Tensor) -> None:
-        desk._features = out.unflatten(0, (desk.branches, -1))[-1]
+        record._features = out.unflatten(0, (record.branches, -1))[-1]
 
     return note

@@ -11,7 +11,7 @@ from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
 from torch import Tensor, nn
 
 
-class _Heard(nn.Module):
+class TextTimeEmbedding(nn.Module):
     """A time embedding to which what the text says is added.
 
     Attributes:
@@ -28,7 +28,7 @@ class _Heard(nn.Module):
         return embedded if self.said is None else embedded + self.said
 
 
-class HearingMotionModel(UNetMotionModel):
+class TextTimeMotionModel(UNetMotionModel):
     """A `UNetMotionModel` whose time embedding hears the text, as `addition_embed_type="text"` has it.
 
     The library's own has no such embedding, so a U-Net that needs one would draw as if it were deaf.
@@ -48,12 +48,12 @@ class HearingMotionModel(UNetMotionModel):
                 ) - self.time_embedding.said.repeat_interleave(rows.shape[1], 0)
                 for block in (*self.down_blocks, self.mid_block, *self.up_blocks):
                     stack.callback(
-                        block.register_forward_pre_hook(_told_apart(apart), with_kwargs=True).remove
+                        block.register_forward_pre_hook(_per_frame_text(apart), with_kwargs=True).remove
                     )
             return super().forward(sample, timestep, encoder_hidden_states, *args, **kwargs)
 
 
-def _told_apart(apart: Tensor) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
+def _per_frame_text(apart: Tensor) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
     """A hook that tells each frame what its own text says; the library tells all frames of a film the same.
 
     Args:
@@ -81,12 +81,12 @@ def with_motion(unet: UNet2DConditionModel, adapter: MotionAdapter) -> UNetMotio
     Raises:
         ValueError: if they have not.
     """
-    kind = HearingMotionModel if unet.config.addition_embed_type == "text" else UNetMotionModel
+    kind = TextTimeMotionModel if unet.config.addition_embed_type == "text" else UNetMotionModel
     model = kind.from_unet2d(unet, adapter, load_weights=False)
     for part in ("conv_in", "time_proj", "time_embedding", "conv_norm_out", "conv_act", "conv_out"):
         setattr(model, part, getattr(unet, part))
-    if kind is HearingMotionModel:
-        model.time_embedding = _Heard(unet.time_embedding)
+    if kind is TextTimeMotionModel:
+        model.time_embedding = TextTimeEmbedding(unet.time_embedding)
         model.add_embedding = unet.add_embedding
     pairs = [
         *zip(model.down_blocks, unet.down_blocks, strict=True),

@@ -17,7 +17,7 @@ from pipelines.video.request import FilmRequest, FilmStep, FilmTrace
 # arXiv:2306.03881, section 4
 
 
-class Run(Protocol):
+class FilmRun(Protocol):
     """A film under way."""
 
     @property
@@ -35,7 +35,7 @@ class FilmSteps(Iterator[FilmStep]):
 
     def __init__(self, request: FilmRequest) -> None:
         self.request = request
-        self._run: Run | None = None
+        self._run: FilmRun | None = None
         self._closed = threading.Event()
 
     def __next__(self) -> FilmStep:
@@ -54,7 +54,7 @@ class FilmSteps(Iterator[FilmStep]):
 
 
 @on_compute_thread
-def _begin(loaded: Any, request: FilmRequest) -> Run:
+def _begin(loaded: Any, request: FilmRequest) -> FilmRun:
     return engine_of(loaded).start(loaded, request)
 
 

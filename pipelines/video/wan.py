@@ -16,18 +16,18 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
-from pipelines.image.denoise import guide
+from pipelines.image.denoise import classifier_free_guidance
 from pipelines.image.previews import shrunk
 from pipelines.image.schedulers import nearest_step
 from pipelines.serving.errors import InputError
 from pipelines.video.request import FEATURE_TIMESTEP, FilmRequest, FilmStep
-from pipelines.video.wan_recorder import patch_instruments
+from pipelines.video.wan_recorder import recording_patches
 
 HEIGHT, WIDTH = 480, 832  # px, what the 1.3B model was trained at
 
 
 @dataclass
-class Run:
+class WanRun:
     """One film under way.
 
     Attributes:
@@ -55,19 +55,19 @@ class Run:
         index, before = self.index, self.latents
         timestep, motion = self.scheduler.timesteps[index], self.request.motion
         keep = index == self.keep_at
-        with patch_instruments(
+        with recording_patches(
             self.pipe.transformer, before.shape, look=True, keep=keep, motion=motion
-        ) as desk:
+        ) as record:
             prompt = self._ask(self.prompt, timestep)
-        with patch_instruments(self.pipe.transformer, before.shape, look=False, keep=False, motion=motion):
+        with recording_patches(self.pipe.transformer, before.shape, look=False, keep=False, motion=motion):
             empty = self._ask(self.empty, timestep)
-        guided = guide((empty, prompt), self.request.guidance_scale)
+        guided = classifier_free_guidance((empty, prompt), self.request.guidance_scale)
         self.latents = self.scheduler.step(guided, timestep, before, return_dict=False)[0]
         self.index += 1
         # Flow matching: what is left of the noise lies along the predicted velocity.
         clean = before - self.scheduler.sigmas[index].to(before) * guided
         latents, denoised = (x[0].transpose(0, 1).float().cpu().numpy() for x in (self.latents, clean))
-        inside = desk.inside() if desk else None
+        inside = record.inside() if record else None
         return FilmStep(index, len(self.scheduler.timesteps), int(timestep), latents, denoised, inside)
 
     def _ask(self, text: Tensor, timestep: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class Run:
 
 
 @torch.inference_mode()
-def start(pipe: Any, request: FilmRequest) -> Run:
+def start(pipe: Any, request: FilmRequest) -> WanRun:
     """A run before its first step; the noise is drawn as the library's pipeline draws it.
 
     Raises:
@@ -103,7 +103,7 @@ def start(pipe: Any, request: FilmRequest) -> Run:
         generator=torch.Generator().manual_seed(request.seed), device=pipe.device, dtype=torch.float32,
     )  # fmt: skip
     keep_at = nearest_step(scheduler, FEATURE_TIMESTEP)
-    return Run(request, pipe, scheduler, prompt.to(kind), empty.to(kind), latents, keep_at)
+    return WanRun(request, pipe, scheduler, prompt.to(kind), empty.to(kind), latents, keep_at)
 
 
 @torch.inference_mode()

@@ -18,8 +18,8 @@ Grid = tuple[int, int, int]  # frames, rows and columns of patches
 
 
 @dataclass
-class PatchDesk:
-    """What the instruments of one call have noted.
+class PatchAttentionRecord:
+    """What the recording of one call has noted.
 
     Attributes:
         grid: of the patches.
@@ -70,11 +70,19 @@ class _Asked:
         return rows.expand(len(hidden), -1, -1)
 
 
-class _Watched:
+class RecordingProcessor:
     """A self-attention processor of the library that notes where frames look, or keeps frames apart."""
 
-    def __init__(self, processor: Any, layer: str, grid: Grid, desk: PatchDesk | None, motion: bool) -> None:
-        self.processor, self.layer, self.grid, self.desk, self.motion = processor, layer, grid, desk, motion
+    def __init__(
+        self, processor: Any, layer: str, grid: Grid, record: PatchAttentionRecord | None, motion: bool
+    ) -> None:
+        self.processor, self.layer, self.grid, self.record, self.motion = (
+            processor,
+            layer,
+            grid,
+            record,
+            motion,
+        )
 
     def __call__(
         self,
@@ -92,19 +100,19 @@ class _Watched:
             out = self.processor(attn, apart, None, None, turned)
             return out.unflatten(0, (-1, frames)).flatten(1, 2)
         out = self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, rotary_emb)
-        if self.desk is not None:
+        if self.record is not None:
             looks = self.processor(_Asked(attn, self.grid), hidden_states, None, None, rotary_emb)[0]
             frames = self.grid[0]
             shares = looks.unflatten(-1, (attn.heads, -1))[..., :frames].float().mean(1)
-            self.desk._looks[self.layer] = shares.unflatten(0, (frames, -1))
+            self.record._looks[self.layer] = shares.unflatten(0, (frames, -1))
         return out
 
 
 @contextmanager
-def patch_instruments(
+def recording_patches(
     transformer: Any, shape: tuple[int, ...], *, look: bool, keep: bool, motion: bool
-) -> Iterator[PatchDesk | None]:
-    """Put the instruments into a Wan transformer for one call, and take them out again, whatever happens.
+) -> Iterator[PatchAttentionRecord | None]:
+    """Let a Wan transformer be recorded for one call; everything is put back, whatever happens.
 
     Args:
         transformer: a diffusers `WanTransformer3DModel`.
@@ -119,20 +127,20 @@ def patch_instruments(
     sizes = zip(shape[2:], transformer.config.patch_size, strict=True)
     frames, height, width = (side // patch for side, patch in sizes)
     grid = (frames, height, width)
-    desk = PatchDesk(grid, keep) if look and motion else None
+    record = PatchAttentionRecord(grid, keep) if look and motion else None
     with ExitStack() as stack:
-        for i, block in enumerate(transformer.blocks if desk or not motion else ()):
+        for i, block in enumerate(transformer.blocks if record or not motion else ()):
             attn = block.attn1
             stack.callback(attn.set_processor, attn.processor)
-            attn.set_processor(_Watched(attn.processor, f"blocks.{i}", grid, desk, motion))
-        if desk and keep:
+            attn.set_processor(RecordingProcessor(attn.processor, f"blocks.{i}", grid, record, motion))
+        if record and keep:
             middle = transformer.blocks[2 * len(transformer.blocks) // 3]
-            stack.callback(middle.register_forward_hook(_note_features(desk)).remove)
-        yield desk
+            stack.callback(middle.register_forward_hook(_note_features(record)).remove)
+        yield record
 
 
-def _note_features(desk: PatchDesk) -> Callable[..., None]:
+def _note_features(record: PatchAttentionRecord) -> Callable[..., None]:
     def note(module: nn.Module, inputs: object, out: Tensor) -> None:
-        desk._features = out[0].unflatten(0, desk.grid).permute(0, 3, 1, 2)
+        record._features = out[0].unflatten(0, record.grid).permute(0, 3, 1, 2)
 
     return note

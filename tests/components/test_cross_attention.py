@@ -23,7 +23,7 @@ from components.ui.language import load_texts
 from components.ui.token_text import block_name, first_word
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import image
-from pipelines.image.cross_attention_of_picture import Known, world_picture
+from pipelines.image.cross_attention_of_picture import KnownPicture, world_picture
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving.errors import InputError
 
@@ -158,7 +158,7 @@ def test_pictures_show_the_truth_where_it_is_known():
     page = picture_page(known, text, "classroom-image", T)
     assert T("cross_attention.truth", noun="drum") in page
     assert page.count("<figure>") == 2
-    unknown = picture_page(Known(known.picture), "a <drum>", "classroom-image", T)
+    unknown = picture_page(KnownPicture(known.picture), "a <drum>", "classroom-image", T)
     assert "<figure>" not in unknown
     assert "<drum>" not in unknown
     with pytest.raises(InputError, match="prompt_empty"):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipelines.image import image, stepper
 from pipelines.image.load import image_pipeline
-from pipelines.image.recorder import Subject, instruments, layout_of
+from pipelines.image.recorder import Subject, layout_of, recording
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
 from pipelines.serving.errors import InputError
@@ -116,7 +116,7 @@ def test_nothing_is_left_behind_even_after_a_failure():
     hooks = sum(len(m._forward_hooks) for m in unet.modules())
     subject = Subject((1, 3), Steering(text_in_time=False), look=True)
     try:
-        with instruments(unet, [subject], (8, 8)):
+        with recording(unet, [subject], (8, 8)):
             assert unet.attn_processors != before
             raise RuntimeError("on purpose")
     except RuntimeError:

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.audio.audio import audio_model, encode_clip, finish, generate, guide, hear, run
+from pipelines.audio.audio import (
+    audio_model,
+    classifier_free_guidance,
+    encode_clip,
+    finish,
+    generate,
+    hear,
+    run,
+)
 from pipelines.audio.request import AudioFrame, AudioRequest
 from pipelines.serving import catalogue
 from pipelines.serving.catalogue import backends_of
@@ -93,8 +101,8 @@ def test_guidance_is_the_difference_that_the_prompt_makes(frames: list[AudioFram
     expected /= expected.sum(1, keepdims=True)
     np.testing.assert_allclose(frame.guided, expected, atol=1e-4)
     prompt, empty = torch.randn(2, 4, 8)
-    assert torch.equal(guide(prompt, empty, 1), prompt)
-    torch.testing.assert_close(guide(prompt, empty, 0), empty)
+    assert torch.equal(classifier_free_guidance(prompt, empty, 1), prompt)
+    torch.testing.assert_close(classifier_free_guidance(prompt, empty, 0), empty)
 
 
 def test_the_first_step_differs_with_and_without_the_prompt(frames: list[AudioFrame]) -> None:

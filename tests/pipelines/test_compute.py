@@ -13,7 +13,7 @@ from pipelines.image import image
 from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
 from pipelines.serving import compute
-from pipelines.serving.compute import on_compute_thread, on_passing_thread, one_core, patiently
+from pipelines.serving.compute import low_priority, on_compute_thread, on_short_lived_thread, one_core
 
 
 @on_compute_thread
@@ -45,7 +45,7 @@ def test_what_is_patient_lets_visitors_go_first(monkeypatch: pytest.MonkeyPatch)
     note("visitor")
 
     def in_the_background() -> None:
-        with patiently():
+        with low_priority():
             note("patient")
 
     background = threading.Thread(target=in_the_background)
@@ -56,7 +56,7 @@ def test_what_is_patient_lets_visitors_go_first(monkeypatch: pytest.MonkeyPatch)
     assert order == ["visitor"] * 201 + ["patient"]
 
 
-@pytest.mark.parametrize("decorator", [on_compute_thread, on_passing_thread])
+@pytest.mark.parametrize("decorator", [on_compute_thread, on_short_lived_thread])
 def test_errors_reach_the_caller(decorator) -> None:
     @decorator
     def fails(what: str) -> None:
@@ -67,7 +67,7 @@ def test_errors_reach_the_caller(decorator) -> None:
 
 
 def test_a_passing_thread_ends_with_its_work() -> None:
-    thread = on_passing_thread(threading.current_thread)()
+    thread = on_short_lived_thread(threading.current_thread)()
     assert thread is not threading.current_thread()
     assert not thread.is_alive()
 

@@ -32,7 +32,7 @@ from pipelines.serving.catalogue import ASSETS
 from pipelines.serving.compute import one_core
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import trainings
-from pipelines.serving.own_random import OwnRandom
+from pipelines.serving.own_random import SeededInit
 
 
 def same(first: ClipStep, second: ClipStep) -> bool:
@@ -143,7 +143,7 @@ def test_nobody_elses_random_numbers_matter_nor_are_touched() -> None:
     torch.manual_seed(6)
     (again,) = trained(0, Recipe(seed=9))
     assert same(first, again)
-    with OwnRandom(3):
+    with SeededInit(3):
         model = build_clip(SMALL, TRAIN_CONTEXT)
         torch.manual_seed(7)  # as if another thread had drawn meanwhile
         other = build_clip(SMALL, TRAIN_CONTEXT)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from diffusers import WanTransformer3DModel
 
-from pipelines.video.animatediff_recorder import film_instruments
+from pipelines.video.animatediff_recorder import recording_film
 from pipelines.video.motion_unet import with_motion
-from pipelines.video.wan_recorder import patch_instruments
+from pipelines.video.wan_recorder import recording_patches
 from tests.pipelines.test_motion import HEARING, PLAIN, adapter, tiny
 
 FRAMES = 4
@@ -36,11 +36,11 @@ def test_looking_changes_nothing_and_leaves_nothing_behind(unet) -> None:
     before = call(unet, films, rows)
     processors = dict(unet.attn_processors)
     hooks = sum(len(m._forward_hooks) for m in unet.modules())
-    with film_instruments(unet, 2, (8, 8), look=True, keep=True, motion=True) as desk:
+    with recording_film(unet, 2, (8, 8), look=True, keep=True, motion=True) as desk:
         assert torch.equal(call(unet, films, rows), before)
     assert desk is not None and desk.inside().features is not None
     with pytest.raises(RuntimeError, match="mid"), \
-            film_instruments(unet, 2, (8, 8), look=True, keep=True, motion=False):  # fmt: skip
+            recording_film(unet, 2, (8, 8), look=True, keep=True, motion=False):  # fmt: skip
         raise RuntimeError("mid")
     assert unet.attn_processors == processors
     assert sum(len(m._forward_hooks) for m in unet.modules()) == hooks
@@ -54,7 +54,7 @@ def test_looks_are_the_softmax_of_the_layers_own_queries_and_keys(unet) -> None:
     handle = attn.register_forward_pre_hook(lambda m, args, kwargs: seen.append(args[0]), with_kwargs=True)
     second = unet.down_blocks[0].motion_modules[0].transformer_blocks[0].attn2
     other = second.register_forward_pre_hook(lambda m, args, kwargs: seen.append(args[0]), with_kwargs=True)
-    with film_instruments(unet, 2, (8, 8), look=True, keep=True, motion=True) as desk:
+    with recording_film(unet, 2, (8, 8), look=True, keep=True, motion=True) as desk:
         call(unet, films, rows)
     handle.remove()
     other.remove()
@@ -83,7 +83,7 @@ def test_without_motion_no_frame_changes_another(unet) -> None:
     asked: list[str] = []
     attn = unet.up_blocks[0].motion_modules[0].transformer_blocks[0].attn1
     handle = attn.register_forward_hook(lambda *_: asked.append("between frames"))
-    with film_instruments(unet, 2, (8, 8), look=True, keep=True, motion=False) as desk:
+    with recording_film(unet, 2, (8, 8), look=True, keep=True, motion=False) as desk:
         before, after = call(unet, films, rows), call(unet, changed, rows)
     assert desk is None and not asked
     call(unet, films, rows)
@@ -116,7 +116,7 @@ def test_patches_are_looked_at_without_changing_them_and_summed_up_by_frame() ->
     wan = tiny_wan()
     before, seen = ask(wan, LATENTS), []
     handle = wan.blocks[0].attn1.register_forward_pre_hook(lambda m, args: seen.append(args))
-    with patch_instruments(wan, LATENTS.shape, look=True, keep=True, motion=True) as desk:
+    with recording_patches(wan, LATENTS.shape, look=True, keep=True, motion=True) as desk:
         assert torch.equal(ask(wan, LATENTS), before)
     handle.remove()
     inside = desk.inside()
@@ -147,7 +147,7 @@ def test_patches_kept_apart_see_their_own_frame_alone() -> None:
     wan = tiny_wan(layers=1)
     changed = LATENTS.clone()
     changed[:, :, 0] += 1
-    with patch_instruments(wan, LATENTS.shape, look=True, keep=True, motion=False) as desk:
+    with recording_patches(wan, LATENTS.shape, look=True, keep=True, motion=False) as desk:
         before, after = ask(wan, LATENTS), ask(wan, changed)
         # a frame keeps its own place in time: one film of its first frame alone says the same of that frame
         first = ask(wan, LATENTS)[:, :, :1]

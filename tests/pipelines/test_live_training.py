@@ -17,7 +17,7 @@ from torch import nn
 from pipelines.serving import catalogue, compute, loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.serving.live_training import Run, Training, Trainings
+from pipelines.serving.live_training import Training, TrainingRun, Trainings
 
 
 class Small:
@@ -330,7 +330,7 @@ def test_a_training_put_away_while_its_run_begins_takes_no_step() -> None:
     key = table.begin(Small)
     place = table._place(key)
     table.free(key)
-    assert list(Run(place)) == []
+    assert list(TrainingRun(place)) == []
     assert len(place.training.records) == 1
 
 

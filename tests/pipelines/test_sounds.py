@@ -35,7 +35,7 @@ def loudest_pitch(samples: np.ndarray, rate: int = RATE) -> float:
 @pytest.mark.parametrize("channels", [1, 2])
 def test_any_usual_recording_becomes_the_models(rate: int, channels: int) -> None:
     given = np.stack([tone(1, rate)] * channels, 1)
-    opened = sounds.open_clip(file_of(given, rate), RATE)
+    opened = sounds.open_sound(file_of(given, rate), RATE)
     assert opened.dtype == np.float32 and len(opened) == RATE
     assert loudest_pitch(opened) == pytest.approx(440, abs=2)
     assert np.abs(opened[1000:-1000]).max() == pytest.approx(0.5, abs=0.02)
@@ -43,18 +43,18 @@ def test_any_usual_recording_becomes_the_models(rate: int, channels: int) -> Non
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "AIFF"])
 def test_every_known_format_is_read(kind: str) -> None:
-    assert loudest_pitch(sounds.open_clip(file_of(tone(1), kind=kind), RATE)) == pytest.approx(440, abs=2)
+    assert loudest_pitch(sounds.open_sound(file_of(tone(1), kind=kind), RATE)) == pytest.approx(440, abs=2)
 
 
 def test_the_end_of_a_long_clip_counts() -> None:
     both = np.concatenate([tone(5, hertz=300), tone(5, hertz=900)])
-    opened = sounds.open_clip(file_of(both), RATE)
+    opened = sounds.open_sound(file_of(both), RATE)
     assert len(opened) == sounds.KEPT_SECONDS * RATE
     assert loudest_pitch(opened) == pytest.approx(900, abs=2)
 
 
 def test_stereo_is_mixed_not_halved() -> None:
-    opened = sounds.open_clip(file_of(np.stack([tone(1), tone(1, hertz=660)], 1)), RATE)
+    opened = sounds.open_sound(file_of(np.stack([tone(1), tone(1, hertz=660)], 1)), RATE)
     spectrum = np.abs(np.fft.rfft(opened))
     assert spectrum[440] > 1000 and spectrum[660] > 1000
 
@@ -82,7 +82,7 @@ def test_stereo_is_mixed_not_halved() -> None:
 )
 def test_what_cannot_be_used_is_named(data: bytes, key: str) -> None:
     with pytest.raises(InputError) as caught:
-        sounds.open_clip(data, RATE)
+        sounds.open_sound(data, RATE)
     assert caught.value.key == key
 
 
@@ -96,22 +96,22 @@ def test_an_hour_is_refused_by_its_header_without_being_decoded(monkeypatch: pyt
 
     monkeypatch.setattr(soundfile.SoundFile, "read", refuse)
     with pytest.raises(InputError, match="clip_too_long"):
-        sounds.open_clip(buffer.getvalue(), RATE)
+        sounds.open_sound(buffer.getvalue(), RATE)
 
 
 def test_a_file_that_is_gone_or_a_folder_is_broken(tmp_path) -> None:
     for path in (tmp_path / "none.wav", tmp_path):
         with pytest.raises(InputError, match="clip_broken"):
-            sounds.open_clip(path, RATE)
+            sounds.open_sound(path, RATE)
     (tmp_path / "a.wav").write_bytes(file_of(tone(1)))
-    assert len(sounds.open_clip(tmp_path / "a.wav", RATE)) == RATE
+    assert len(sounds.open_sound(tmp_path / "a.wav", RATE)) == RATE
 
 
 def test_a_file_cut_off_is_used_as_far_as_it_goes_or_named() -> None:
     cut = file_of(tone(2))[: 44 + 2 * RATE]
-    assert loudest_pitch(sounds.open_clip(cut, RATE)) == pytest.approx(440, abs=2)
+    assert loudest_pitch(sounds.open_sound(cut, RATE)) == pytest.approx(440, abs=2)
     with pytest.raises(InputError, match=r"clip_(broken|not_supported|too_short)"):
-        sounds.open_clip(file_of(tone(2), kind="FLAC")[:900], RATE)
+        sounds.open_sound(file_of(tone(2), kind="FLAC")[:900], RATE)
 
 
 def test_nothing_leaves_louder_than_the_limit_and_quiet_sounds_stay() -> None:

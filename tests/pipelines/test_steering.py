@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipelines.image import image, stepper
-from pipelines.image.encoding import Readings
+from pipelines.image.encoding import PromptCache
 from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
@@ -70,7 +70,7 @@ def test_between_two_prompts_the_longer_one_has_its_end(first, second):
     """Else the places of its last words would count as padding where the run is looked into."""
     pipe = image_pipeline(A.model)
     request = replace(A, prompt=first, steering=Steering(prompt_b=second, blend=0.5))
-    mixed, _ = Readings().of(pipe, request)
+    mixed, _ = PromptCache().of(pipe, request)
     assert mixed.ends[-1] == len(pipe.tokenizer(B.prompt).input_ids) - 1
 
 

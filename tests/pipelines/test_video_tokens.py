@@ -9,7 +9,7 @@ import torch
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.video import video
-from pipelines.video.animatediff_recorder import film_instruments
+from pipelines.video.animatediff_recorder import recording_film
 from pipelines.video.latent_tokens import central_token, colours_of, film_tokens, follow, grid_like
 from pipelines.video.load import video_pipeline
 from pipelines.video.request import FEATURE_TIMESTEP, FilmRequest, FilmStep, FilmTrace
@@ -33,7 +33,7 @@ def noised(frames, caption: str) -> tuple[np.ndarray, object]:
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     noisy = (alpha.sqrt() * latents + (1 - alpha).sqrt() * noise).transpose(0, 1)[None]
     text, _ = pipe.encode_prompt(caption, "cpu", 1, False)
-    with film_instruments(pipe.unet, 1, (16, 16), look=True, keep=True, motion=True) as desk:
+    with recording_film(pipe.unet, 1, (16, 16), look=True, keep=True, motion=True) as desk:
         pipe.unet(noisy, FEATURE_TIMESTEP, encoder_hidden_states=text.repeat_interleave(len(frames), 0))
     return latents.numpy(), desk.inside()
 
