@@ -112,7 +112,7 @@ def sweep_run(
 
 
 def _views(request: ImageRequest, sweep: GuidanceSweep, t: Texts) -> tuple[Any, ...]:
-    figure = gr.update(value=sweep_figure(sweep, t), visible=True)
+    figure = gr.update(value=sweep_figure(sweep, request.model, t), visible=True)
     return sweep_row(sweep, t), figure, sweep_summary(request, sweep, t)
 
 

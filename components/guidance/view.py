@@ -13,6 +13,7 @@ from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
 from components.ui.plots import DIVERGING, LEFT, RIGHT, SEQUENTIAL, style
 from components.ui.templates import templates
+from pipelines.image.encoding import wants_empty_branch
 from pipelines.image.guidance import GuidanceSweep
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving import catalogue
@@ -27,6 +28,8 @@ def formula(request: ImageRequest, t: Texts) -> Markup:
     Source: Ho & Salimans 2022, arXiv:2207.12598, eq. 6, in the library's convention.
     """
     scale = request.guidance_scale
+    if not wants_empty_branch(request):
+        return _html.formula("guidance.formula_prompt", short(scale, t), t("guidance.scale_distilled"), t)
     key = "guidance.formula_negative" if request.negative_prompt else "guidance.formula"
     if scale in (0, 1):
         meaning = "scale_zero" if scale == 0 else "scale_one"
@@ -92,8 +95,12 @@ def sweep_summary(request: ImageRequest, sweep: GuidanceSweep, t: Texts) -> Mark
     return note(t("guidance.sweep_best", scale=scale, score=score), facts(request, t, scale=False))
 
 
-def sweep_figure(sweep: GuidanceSweep, t: Texts) -> go.Figure:
-    """CLIP score against scale, one evenly spaced place per picture above."""
+def sweep_figure(sweep: GuidanceSweep, model: str, t: Texts) -> go.Figure:
+    """CLIP score against scale, one evenly spaced place per picture above.
+
+    Args:
+        model: catalogue id of the model that drew.
+    """
     places = list(range(len(sweep.scales)))
     labels = [f"s = {short(scale, t)}" for scale in sweep.scales]
     low, high = float(sweep.clip_scores.min()), float(sweep.clip_scores.max())
@@ -104,7 +111,10 @@ def sweep_figure(sweep: GuidanceSweep, t: Texts) -> go.Figure:
             customdata=labels, hovertemplate="%{customdata}<br>CLIP %{y:.3f}<extra></extra>",
         )
     )  # fmt: skip
-    for scale, key in ((0.0, "sweep_zero"), (1.0, "sweep_one")):
+    marks = {0.0: "sweep_zero", 1.0: "sweep_one"}
+    if catalogue.entry(model).distilled:  # up to 1 it draws with the prompt alone
+        marks = {1.0: "sweep_distilled"}
+    for scale, key in marks.items():
         for place in (i for i, value in enumerate(sweep.scales) if value == scale):
             _mark(
                 figure, place, t(f"guidance.{key}"), low - room, high + (0.4 if scale == 0 else 0.15) * room

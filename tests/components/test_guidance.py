@@ -55,6 +55,15 @@ def test_formula_says_what_the_scale_means(scale, key):
     assert escape(T(f"guidance.{key}")) in text
 
 
+def test_a_distilled_model_is_not_said_to_ignore_the_prompt():
+    """Up to a scale of 1 it draws with the prompt alone."""
+    at_zero = formula(request(guidance_scale=0, model="sd-turbo"), T)
+    assert escape(T("guidance.scale_distilled")) in at_zero and T("guidance.scale_zero") not in at_zero
+    assert escape(T("guidance.scale_usual")) in formula(request(guidance_scale=5, model="sd-turbo"), T)
+    figure = sweep_figure(sweep_of(SCALES), "sd-turbo", T)
+    assert [a.text for a in figure.layout.annotations] == [T("guidance.sweep_distilled")]
+
+
 def test_formula_names_the_negative_prompt_when_it_takes_the_empty_ones_place():
     assert "negative" not in formula(request(), T)
     assert "(with − negative)" in formula(request(negative_prompt="blur"), T)
@@ -111,7 +120,7 @@ def test_stopping_the_dial_keeps_the_steps_so_far(trace):
 
 def test_sweep_plot_has_a_point_under_every_picture_and_marks_zero_and_one():
     sweep = sweep_of(SCALES)
-    figure = sweep_figure(sweep, T)
+    figure = sweep_figure(sweep, "classroom-image", T)
     assert list(figure.data[0].x) == list(range(8))
     np.testing.assert_array_equal(figure.data[0].y, sweep.clip_scores)
     assert [shape.x0 for shape in figure.layout.shapes] == [0, 1]
@@ -120,7 +129,7 @@ def test_sweep_plot_has_a_point_under_every_picture_and_marks_zero_and_one():
 
 
 def test_sweep_plot_without_zero_and_one_has_no_marks():
-    assert not sweep_figure(sweep_of((2.0, 4.0)), T).layout.shapes
+    assert not sweep_figure(sweep_of((2.0, 4.0)), "classroom-image", T).layout.shapes
 
 
 def test_a_sweep_shows_its_pictures_while_they_come_out_of_the_noise():
