@@ -250,7 +250,7 @@ def switches_run(
     hidden = gr.update(visible=False)
 
     def running(sources: Sequence[str], status: str) -> tuple[Any, ...]:
-        return running_status(status, running_row("over", captions, sources)), hidden
+        return running_row(captions, sources) + running_status(status), hidden
 
     def whole(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
         found = pipeline.finish_switches(requests, steps)

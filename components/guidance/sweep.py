@@ -102,7 +102,7 @@ def sweep_run(
     captions = [t("guidance.now", scale=short(scale, t)) for scale in SCALES]
 
     def running(sources: Sequence[str], status: str) -> tuple[Any, ...]:
-        return running_row("row", captions, sources), gr.update(visible=False), running_status(status)
+        return running_row(captions, sources), gr.update(visible=False), running_status(status)
 
     def whole(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
         return _views(request, finish_sweep(request, SCALES, steps), t)

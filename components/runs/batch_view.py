@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
+from components.runs.trace_view import over_plot
 from components.ui.language import Texts
-from components.ui.plots import LEFT, RIGHT
 from components.ui.templates import templates
 
 
@@ -20,23 +22,16 @@ def running_gallery(kind: str, captions: Sequence[str], sources: Sequence[str], 
     return page.gallery(kind, captions, sources, t("image.waiting"), status).strip()
 
 
-def running_row(kind: str, captions: Sequence[str], sources: Sequence[str]) -> str:
+def running_row(captions: Sequence[str], sources: Sequence[str]) -> Markup:
     """Pictures side by side, each where its point of the plot beneath will be; nothing before the first step.
 
     Args:
-        kind: class of the row.
         captions: what each picture is, for those who do not see it.
         sources: their addresses.
     """
-    columns = f"grid-template-columns:repeat({len(sources)},minmax(0,1fr));padding:0 {RIGHT}px 0 {LEFT}px"
-    return templates("runs/batch_view.html").row(kind, columns, captions, sources).strip()
+    return over_plot(list(zip(sources, captions, strict=True))) if sources else Markup("")
 
 
-def running_status(text: str, above: str = "") -> str:
-    """How far a batch is.
-
-    Args:
-        text: plain.
-        above: what `running_row` drew, where it has no place of its own.
-    """
-    return templates("runs/batch_view.html").status(text, above).strip()
+def running_status(text: str) -> Markup:
+    """How far a batch is."""
+    return templates("runs/batch_view.html").status(text)
