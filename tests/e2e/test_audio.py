@@ -68,7 +68,7 @@ def test_the_tab_opens_with_a_sound_and_keeps_silent(page: Opener, path: str, wi
     found = player(opened)
     expect(found).to_have_attribute("data-sounding", "no")
     expect(opened.locator("#audio-player [data-words] span")).to_have_count(8)
-    assert coloured(opened, opaque=True) > 500
+    assert coloured(opened, opaque=True) > 0.39 * width
     expect(opened.locator("#audio-guess [data-bars] li").first).to_be_visible()
     expect(opened.locator("#audio-guess [data-cell]")).to_contain_text(t("audio.player.book", number=1))
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
