@@ -9,17 +9,17 @@ from components import warm_up as examples
 from components.guidance.sweep import SCALES, compute_example_sweep
 from components.page.picture_tabs import compute_example, example_if_ready, example_request
 from components.page.prompt_bar import BarValues
-from components.video.run import example_shot, first_request
+from components.video.run import example_video, first_request
 from pipelines.serving.errors import InputError
 
 DRAWN = (
     compute_example,
     compute_example_sweep,
-    examples.compute_example_sound,
+    examples.compute_example_audio,
     examples.compute_example_strip,
     examples.compute_example_variants,
-    examples.compute_example_station,
-    examples.compute_example_film,
+    examples.compute_station_video,
+    examples.compute_example_video,
 )
 
 
@@ -45,7 +45,7 @@ def test_the_first_tabs_are_filled_from_a_real_run_of_the_bars_defaults(few_step
     assert len(frames.guided) == trace.request.num_inference_steps
     assert tuple(compute_example_sweep().scales) == SCALES
     assert all(example.cache_info().currsize for example in DRAWN)
-    assert example_shot(first_request()).trace.request == first_request()
+    assert example_video(first_request()).trace.request == first_request()
 
 
 def test_one_example_that_fails_leaves_the_others_and_says_why(monkeypatch, caplog):

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 from pipelines.image import cross_attention, image
 from pipelines.image import cross_attention_of_picture as picture_attention
 from pipelines.image.cross_attention_of_picture import (
-    Known,
+    KnownPicture,
     overlap,
     overlaps,
     picture_maps,
@@ -187,6 +187,6 @@ def test_overlaps_name_the_things_that_the_text_names():
     known, _ = world_picture(13)
     maps = picture_maps(known.picture, "a drum", "classroom-image")
     assert [(noun, mask.max()) for noun, mask, _ in overlaps(maps, known)] == [("drum", 255)]
-    assert overlaps(maps, Known(known.picture)) == []
+    assert overlaps(maps, KnownPicture(known.picture)) == []
     pieces = picture_maps(known.picture, "a drumdrum and a Drum", "classroom-image").maps.finest.pieces
     assert [pieces[i].text for i in rows_of(pieces, "drum")] == ["drum"]  # not a part of another word
