@@ -68,12 +68,12 @@ def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
     """
     with tab_frame(t, "conditioning") as tab:
         parts = _layout(t)
+        cuts_kept, switches_kept = gr.State(None), gr.State(None)
     inputs = bar.run_inputs
     draw, enter, cut, switch, one = _handlers(t)
     outputs = [*parts.effects, parts.status, parts.draw_stop, bar.trace]
     tab.select(enter, inputs, outputs, **STEPPER)
     parts.draw.click(draw, inputs, outputs, trigger_mode="multiple", **STEPPER)
-    cuts_kept, switches_kept = gr.State(None), gr.State(None)
     parts.cut.click(
         cut, [*inputs, cuts_kept], [parts.cuts, cuts_kept, parts.cut_stop], trigger_mode="multiple", **STEPPER
     )

@@ -30,7 +30,7 @@ _BESIDE = {"knn": "knn_raw_pixels", "foreground_miou": "foreground_miou_everywhe
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class DinoState:
     """The two pictures of one visitor.
 
     Attributes:
@@ -44,13 +44,13 @@ class Bench:
     model: str = ""
 
 
-def drawn(seeds: tuple[int, ...]) -> Bench:
+def drawn(seeds: tuple[int, ...]) -> DinoState:
     """Pictures of the classroom world, one thing in each."""
     known = tuple(pipeline.world_picture(seed, things=1) for seed in seeds)
-    return Bench(tuple(k.picture for k in known), known)
+    return DinoState(tuple(k.picture for k in known), known)
 
 
-def with_uploads(bench: Bench, pictures: list[Image.Image]) -> Bench:
+def with_uploads(bench: DinoState, pictures: list[Image.Image]) -> DinoState:
     """Uploaded pictures come first; what was there moves on to the second place."""
     both = [(picture, None) for picture in pictures] + list(zip(bench.pictures, bench.known, strict=True))
     return replace(bench, pictures=tuple(p for p, _ in both[:2]), known=tuple(k for _, k in both[:2]))
@@ -68,13 +68,13 @@ def one_or_two(files: Any) -> list[Image.Image]:
     return open_uploads(files, 2)
 
 
-def exchanged(bench: Bench) -> Bench:
+def exchanged(bench: DinoState) -> DinoState:
     """The second picture first."""
     return replace(bench, pictures=bench.pictures[::-1], known=bench.known[::-1])
 
 
-def looked(bench: Bench, model: str, clip: str, t: Texts) -> tuple[Bench, str, str]:
-    """Bench, patches and neighbours as the page shows them; what cannot be computed says why."""
+def looked(bench: DinoState, model: str, clip: str, t: Texts) -> tuple[DinoState, str, str]:
+    """DinoState, patches and neighbours as the page shows them; what cannot be computed says why."""
     bench = replace(bench, model=model)
     try:
         patches = patches_html(pipeline.look_at(bench.pictures, model), t)
@@ -116,7 +116,7 @@ def _layout(t: Texts) -> _Parts:
     section(t("dino.near_title"), t("dino.near_hint"))
     near = live_html("dino/view", "dino-near", t("dino.near_title"), waiting_html(t))
     gr.Markdown(_measured("knn", t), elem_classes="sv-hint")
-    return _Parts(gr.State(Bench()), model, sources, draw, swap, patches, near)
+    return _Parts(gr.State(DinoState()), model, sources, draw, swap, patches, near)
 
 
 def _measured(name: str, t: Texts) -> str:
@@ -135,25 +135,25 @@ def _measured(name: str, t: Texts) -> str:
 
 def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> None:
     @explained(t)
-    def opened(bench: Bench, model: str, clip: str) -> Any:
+    def opened(bench: DinoState, model: str, clip: str) -> Any:
         if bench.model == model:
             return (gr.skip(),) * 3
         return looked(bench if bench.pictures else drawn(FIRST), model, clip, t)
 
     @explained(t)
-    def chosen(bench: Bench, model: str, clip: str) -> Any:
+    def chosen(bench: DinoState, model: str, clip: str) -> Any:
         return looked(bench, model, clip, t) if bench.pictures else (gr.skip(),) * 3
 
     @explained(t)
-    def fresh(bench: Bench, model: str, clip: str) -> Any:
+    def fresh(bench: DinoState, model: str, clip: str) -> Any:
         return looked(drawn((random.getrandbits(32), random.getrandbits(32))), model, clip, t)
 
     @explained(t)
-    def turned(bench: Bench, model: str, clip: str) -> Any:
+    def turned(bench: DinoState, model: str, clip: str) -> Any:
         return looked(exchanged(bench), model, clip, t) if bench.pictures else (gr.skip(),) * 3
 
     @explained(t)
-    def sent(event: gr.EventData, bench: Bench, model: str, clip: str) -> Any:
+    def sent(event: gr.EventData, bench: DinoState, model: str, clip: str) -> Any:
         return looked(with_uploads(bench, one_or_two(event.paths)), model, clip, t)
 
     given, shown = [p.bench, p.model, bar.clip_model], [p.bench, p.patches, p.near]

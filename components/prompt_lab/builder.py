@@ -10,7 +10,7 @@ from components.ui.templates import templates
 from pipelines.image.prompt_words import (
     DEFECTS,
     DIMENSIONS,
-    Change,
+    WordChange,
     change_between,
     defects_of,
     said,
@@ -85,7 +85,7 @@ def builder_html(
     return _html.builder(rows, shown, negative[:MAX_SHOWN] if negative.strip() else "", t)
 
 
-def marked(change: Change) -> Markup:
+def marked(change: WordChange) -> Markup:
     """A change as HTML; of long prompts only the surroundings of the change."""
     half = MAX_SHOWN // 2
     head = ("… " if len(change.head) > half else "") + change.head[-half:]

@@ -9,7 +9,7 @@ from components.ui.numbers import grouped
 from components.ui.templates import templates
 from pipelines.serving import catalogue
 from pipelines.text.pieces import Piece
-from pipelines.text.tokens import Change, Row, TokenView, colour_keys, compare
+from pipelines.text.tokens import Row, TokenChange, TokenView, colour_keys, compare
 
 MAX_CHANGES = 6  # told in words
 MAX_QUOTE = 120  # characters that are repeated in a sentence
@@ -33,7 +33,7 @@ def _short(text: str) -> str:
     return text if len(text) <= MAX_QUOTE else text[:MAX_QUOTE] + "…"
 
 
-def _told(changes: Sequence[Change], t: Texts) -> list[str]:
+def _told(changes: Sequence[TokenChange], t: Texts) -> list[str]:
     """The changes in words."""
     unlike = [c for c in changes if c.kind != "equal"]
     items = [
@@ -45,7 +45,7 @@ def _told(changes: Sequence[Change], t: Texts) -> list[str]:
     return items
 
 
-def _summary(a: TokenView, b: TokenView, changes: Sequence[Change], t: Texts) -> str:
+def _summary(a: TokenView, b: TokenView, changes: Sequence[TokenChange], t: Texts) -> str:
     """How much stays the same, in a sentence or two."""
     if all(c.kind == "equal" for c in changes):
         return t("tokens.compare.same" if a.prompt == b.prompt else "tokens.compare.same_unlike")
@@ -57,7 +57,7 @@ def _summary(a: TokenView, b: TokenView, changes: Sequence[Change], t: Texts) ->
     return text
 
 
-def _groups(changes: Sequence[Change], t: Texts) -> Iterator[tuple[str, list[Chip], list[Chip]]]:
+def _groups(changes: Sequence[TokenChange], t: Texts) -> Iterator[tuple[str, list[Chip], list[Chip]]]:
     """Tokens that stand above and below each other: kind of change, those of A, those of B."""
     pieces = [p for c in changes for p in c.a] + [p for c in changes for p in c.b]
     colours = token_colours(colour_keys(pieces))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -290,7 +291,13 @@ def generate_video(
     }
 
 
+@wraps(generate_video)
+def _generate_film(*args: Any, **kwargs: Any) -> Any:
+    return generate_video(*args, **kwargs)
+
+
+_generate_film.__name__ = "generate_film"  # what MCP calls it
 API: dict[str, Callable[..., Any]] = {
     "generate_video": generate_video,
-    "generate_film": generate_video,  # its name before, for programs that know it
+    "generate_film": _generate_film,  # its name before, for programs that know it
 }

@@ -17,7 +17,7 @@ from torch import Tensor
 from pipelines.image.cross_attention import TraceMaps, grouped, read_pieces
 from pipelines.image.encoding import encode
 from pipelines.image.load import image_pipeline
-from pipelines.image.recorder import Subject, layout_of, recording
+from pipelines.image.recorder import RecordedRun, layout_of, recording
 from pipelines.image.request import ImageRequest, Inside
 from pipelines.image.schedulers import make_scheduler
 from pipelines.image.steering import Steering
@@ -93,7 +93,7 @@ def _look(
     count = len(timesteps)
     times = torch.tensor(timesteps, device=clean.device)
     noisy = make_scheduler("ddim", pipe).add_noise(clean.repeat(count, 1, 1, 1), noise, times)
-    subjects = [Subject(read.ends[-1:], Steering(), look=True)] * count
+    subjects = [RecordedRun(read.ends[-1:], Steering(), look=True)] * count
     with recording(pipe.unet, subjects, (clean.shape[2], clean.shape[3])) as desk:
         pipe.unet(
             noisy,

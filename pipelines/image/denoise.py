@@ -11,7 +11,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from pipelines.image.encoding import Conditioning, picture_size
-from pipelines.image.recorder import AttentionRecord, Subject, check_blocks, layout_of, recording
+from pipelines.image.recorder import AttentionRecord, RecordedRun, check_blocks, layout_of, recording
 from pipelines.image.request import DenoiseStep, ImageRequest, Inside
 from pipelines.image.schedulers import NoiseLevel, denoising_factors, noise_levels, set_timesteps
 
@@ -120,7 +120,7 @@ def _recording(runs: Sequence[DenoiseRun]) -> AbstractContextManager[AttentionRe
     """Instruments where one of the runs needs them; the untouched U-Net elsewhere."""
     if not runs[0].needs_recording:
         return nullcontext()
-    subjects = [Subject(r.conditioning.ends, r.request.steering, r.request.look_inside) for r in runs]
+    subjects = [RecordedRun(r.conditioning.ends, r.request.steering, r.request.look_inside) for r in runs]
     height, width = runs[0].latents.shape[-2:]
     return recording(runs[0].pipe.unet, subjects, (height, width))
 

@@ -31,7 +31,7 @@ _LAST = r"[.!?,;:]"
 
 
 @dataclass(frozen=True)
-class Change:
+class WordChange:
     """Two texts that differ in one stretch, cut at blanks.
 
     Attributes:
@@ -149,14 +149,14 @@ def without_word(text: str, index: int) -> str:
     return (left + right.lstrip() if right.strip() else left.rstrip()) or ""
 
 
-def change_between(before: str, after: str) -> Change:
+def change_between(before: str, after: str) -> WordChange:
     """The one stretch in which two texts differ, widened to whole words."""
     old, new = (re.findall(r"\s+|\w+(?:-\w+)*|[^\w\s]", text) for text in (before, after))
     most = min(len(old), len(new))
     head = next((i for i in range(most) if old[i] != new[i]), most)
     tail = next((i for i in range(most - head) if old[-1 - i] != new[-1 - i]), most - head)
     ends = len(old) - tail, len(new) - tail
-    return Change(
+    return WordChange(
         "".join(old[:head]),
         "".join(old[head : ends[0]]),
         "".join(new[head : ends[1]]),

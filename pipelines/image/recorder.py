@@ -26,7 +26,7 @@ NAN = float("nan")
 
 
 @dataclass(frozen=True)
-class Subject:
+class RecordedRun:
     """One run in a batch.
 
     Attributes:
@@ -107,7 +107,7 @@ class AttentionRecord:
         cells: height and width of the latents.
     """
 
-    subjects: Sequence[Subject]
+    subjects: Sequence[RecordedRun]
     cells: tuple[int, int]
     _maps: dict[str, Tensor] = field(default_factory=dict)  # [sample, y * x, key]
     _streams: dict[str, Tensor] = field(default_factory=dict)  # [sample]
@@ -208,10 +208,15 @@ def _grid(count: int, cells: tuple[int, int]) -> tuple[int, int]:
 
 
 class RecordingProcessor:
-    """An attention processor of the library with a recording around it."""
+    """An attention processor of the library that somebody watches.
 
-    def __init__(self, processor: Any, layer: str, record: AttentionRecord) -> None:
-        self.processor, self.layer, self.record = processor, layer, record
+    Args:
+        processor: of the library; it computes what the layer gives.
+        watch: told the layer, its activations, its context, its mask and what it gives; returns the latter.
+    """
+
+    def __init__(self, processor: Any, watch: Callable[..., Tensor]) -> None:
+        self.processor, self.watch = processor, watch
 
     def __call__(
         self,
@@ -223,13 +228,17 @@ class RecordingProcessor:
         **kwargs: Any,
     ) -> Tensor:
         out = self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, *args, **kwargs)
-        kept = self.record.kept(block_of(self.layer))
-        if kept is not None:
-            out = out * kept.to(out)
-        if self.record.looks:
-            looks = attention_of(attn, hidden_states, encoder_hidden_states, attention_mask)
-            self.record._maps[self.layer] = looks
-        return out
+        return self.watch(attn, hidden_states, encoder_hidden_states, attention_mask, out)
+
+
+def _note_looks(record: AttentionRecord, layer: str) -> Callable[..., Tensor]:
+    def watch(attn: Any, hidden: Tensor, context: Tensor | None, mask: Tensor | None, out: Tensor) -> Tensor:
+        kept = record.kept(block_of(layer))
+        if record.looks:
+            record._maps[layer] = attention_of(attn, hidden, context, mask)
+        return out if kept is None else out * kept.to(out)
+
+    return watch
 
 
 def attention_of(attn: Any, hidden: Tensor, context: Tensor | None, mask: Tensor | None) -> Tensor:
@@ -257,7 +266,9 @@ def attention_of(attn: Any, hidden: Tensor, context: Tensor | None, mask: Tensor
 
 
 @contextmanager
-def recording(unet: Any, subjects: Sequence[Subject], cells: tuple[int, int]) -> Iterator[AttentionRecord]:
+def recording(
+    unet: Any, subjects: Sequence[RecordedRun], cells: tuple[int, int]
+) -> Iterator[AttentionRecord]:
     """Let a U-Net be recorded for one call; everything is put back, whatever happens.
 
     Args:
@@ -274,7 +285,7 @@ def recording(unet: Any, subjects: Sequence[Subject], cells: tuple[int, int]) ->
         for layer, norm in zip(layout.layers, layout.norms, strict=True):
             attn = unet.get_submodule(layer)
             stack.callback(attn.set_processor, attn.processor)
-            attn.set_processor(RecordingProcessor(attn.processor, layer, record))
+            attn.set_processor(RecordingProcessor(attn.processor, _note_looks(record, layer)))
             if record.looks:
                 hook(norm, _note_stream(record, layer))
                 hook(layer, _note_added(record, layer))

@@ -72,7 +72,7 @@ class TokenView:
 
 
 @dataclass(frozen=True)
-class Change:
+class TokenChange:
     """A stretch of two prompts' tokens that is alike, or is not.
 
     Attributes:
@@ -151,7 +151,7 @@ def token_view(prompt: str, model: str) -> TokenView:
     return _view(_checked(prompt), model, reader(model))
 
 
-def compare(a: TokenView, b: TokenView) -> tuple[Change, ...]:
+def compare(a: TokenView, b: TokenView) -> tuple[TokenChange, ...]:
     """What changed from one prompt to the other, among the tokens that the model reads.
 
     Source: Ratcliff & Metzener 1988, as in `difflib.SequenceMatcher`, over token ids.
@@ -160,7 +160,7 @@ def compare(a: TokenView, b: TokenView) -> tuple[Change, ...]:
     a_ids, b_ids = ([p.id for p in side] for side in sides)
     places = [next((i for i, p in enumerate(view.fed) if p.word >= 0), 0) for view in (a, b)]
     return tuple(
-        Change(kind, sides[0][i1:i2], sides[1][j1:j2], places[0] + i1, places[1] + j1)
+        TokenChange(kind, sides[0][i1:i2], sides[1][j1:j2], places[0] + i1, places[1] + j1)
         for kind, i1, i2, j1, j2 in SequenceMatcher(None, a_ids, b_ids, autojunk=False).get_opcodes()
     )
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipelines.image.recorder import attention_of, block_of
+from pipelines.image.recorder import RecordingProcessor, attention_of, block_of
 from pipelines.video.motion_unet import motion_modules
 
 MAX_SIDE = 16  # cells of places and features; finer grids are averaged
@@ -87,25 +87,12 @@ def coarse(maps: Tensor) -> np.ndarray:
     return F.avg_pool2d(maps.float(), factor).half().cpu().numpy()
 
 
-class RecordingProcessor:
-    """An attention processor of the library that notes where its frames look."""
-
-    def __init__(self, processor: Any, layer: str, record: FilmAttentionRecord) -> None:
-        self.processor, self.layer, self.record = processor, layer, record
-
-    def __call__(
-        self,
-        attn: Any,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Tensor:
-        out = self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, *args, **kwargs)
-        seen = self.record.prompt_of(hidden_states)
-        self.record.note(self.layer, attention_of(attn, seen, encoder_hidden_states, attention_mask))
+def _note_looks(record: FilmAttentionRecord, layer: str) -> Callable[..., Tensor]:
+    def watch(attn: Any, hidden: Tensor, context: Tensor | None, mask: Tensor | None, out: Tensor) -> Tensor:
+        record.note(layer, attention_of(attn, record.prompt_of(hidden), context, mask))
         return out
+
+    return watch
 
 
 @contextmanager
@@ -135,7 +122,7 @@ def recording_film(
             if record:
                 for layer, attn in _layers(name, module):
                     stack.callback(attn.set_processor, attn.processor)
-                    attn.set_processor(RecordingProcessor(attn.processor, layer, record))
+                    attn.set_processor(RecordingProcessor(attn.processor, _note_looks(record, layer)))
         if record and keep:
             stack.callback(unet.up_blocks[-1].register_forward_hook(_note_features(record)).remove)
         yield record

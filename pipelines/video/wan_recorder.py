@@ -43,7 +43,7 @@ class PatchAttentionRecord:
         )  # fmt: skip
 
 
-class _Asked:
+class _FrameShares:
     """An attention layer whose values say which frame they come from, and whose outputs are left as they are.
 
     Run through the library's own processor, it gives each patch's attention summed up over the patches of
@@ -70,7 +70,7 @@ class _Asked:
         return rows.expand(len(hidden), -1, -1)
 
 
-class RecordingProcessor:
+class PatchProcessor:
     """A self-attention processor of the library that notes where frames look, or keeps frames apart."""
 
     def __init__(
@@ -101,7 +101,7 @@ class RecordingProcessor:
             return out.unflatten(0, (-1, frames)).flatten(1, 2)
         out = self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, rotary_emb)
         if self.record is not None:
-            looks = self.processor(_Asked(attn, self.grid), hidden_states, None, None, rotary_emb)[0]
+            looks = self.processor(_FrameShares(attn, self.grid), hidden_states, None, None, rotary_emb)[0]
             frames = self.grid[0]
             shares = looks.unflatten(-1, (attn.heads, -1))[..., :frames].float().mean(1)
             self.record._looks[self.layer] = shares.unflatten(0, (frames, -1))
@@ -132,7 +132,7 @@ def recording_patches(
         for i, block in enumerate(transformer.blocks if record or not motion else ()):
             attn = block.attn1
             stack.callback(attn.set_processor, attn.processor)
-            attn.set_processor(RecordingProcessor(attn.processor, f"blocks.{i}", grid, record, motion))
+            attn.set_processor(PatchProcessor(attn.processor, f"blocks.{i}", grid, record, motion))
         if record and keep:
             middle = transformer.blocks[2 * len(transformer.blocks) // 3]
             stack.callback(middle.register_forward_hook(_note_features(record)).remove)

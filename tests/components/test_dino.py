@@ -33,7 +33,7 @@ TOP = math.log(PROTOTYPES)
 
 
 @pytest.fixture(scope="module")
-def bench() -> tab.Bench:
+def bench() -> tab.DinoState:
     return tab.drawn((1, 2))
 
 

@@ -15,6 +15,13 @@ from components.ui.layout import live_html, view_class
 SKELETON = '<html lang="en"><head><meta charset="utf-8"></head><body></body></html>'
 
 
+def test_between_tabs_there_is_nothing() -> None:
+    """Gradio counts whatever stands there as a tab, a state, too, and then shows the last one twice."""
+    tabs = [b for b in app.build().blocks.values() if isinstance(b, gr.Tabs)]
+    assert len(tabs) == 2
+    assert {type(child) for tab in tabs for child in tab.children} == {gr.Tab}
+
+
 def live_views() -> list[gr.HTML]:
     """Every place of the page that has rules or a script of its own."""
     blocks = app.build().blocks.values()

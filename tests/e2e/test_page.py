@@ -245,6 +245,7 @@ def test_the_prompt_stays_in_view_while_one_scrolls(page: Opener) -> None:
 def test_the_skip_link_leads_into_the_open_tab_and_changes_nothing_else(page: Opener) -> None:
     opened = page("/de?tab=tokens&prompt=Hallo")
     opened.locator("#tab-tokens .sv-head").wait_for()
+    expect(opened).to_have_url(re.compile("clip_model="))  # the bar has written itself into the address
     before = opened.url
     opened.locator(".sv-skip").focus()
     opened.keyboard.press("Enter")

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from components.ui.language import load_texts
 
@@ -45,6 +45,13 @@ def browser(browser: Browser) -> Iterator[Browser]:
     )
     yield chromium
     chromium.close()
+
+
+@pytest.fixture(scope="module")
+def visitor(browser: Browser) -> Iterator[BrowserContext]:
+    """A context of that browser."""
+    with browser.new_context() as context:
+        yield context
 
 
 def expect_live(page: Page, count: int) -> None:

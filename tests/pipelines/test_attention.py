@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipelines.image import image, stepper
 from pipelines.image.load import image_pipeline
-from pipelines.image.recorder import Subject, layout_of, recording
+from pipelines.image.recorder import RecordedRun, layout_of, recording
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
 from pipelines.serving.errors import InputError
@@ -114,7 +114,7 @@ def test_nothing_is_left_behind_even_after_a_failure():
     unet = image_pipeline("tiny-sd").unet
     before = dict(unet.attn_processors)
     hooks = sum(len(m._forward_hooks) for m in unet.modules())
-    subject = Subject((1, 3), Steering(text_in_time=False), look=True)
+    subject = RecordedRun((1, 3), Steering(text_in_time=False), look=True)
     try:
         with recording(unet, [subject], (8, 8)):
             assert unet.attn_processors != before
