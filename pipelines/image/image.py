@@ -20,10 +20,6 @@ from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 
-__all__ = ["SCHEDULERS", "DenoiseStep", "ImageRequest", "Trace", "decode", "decode_steps", "draw_together",
-           "finish", "generate", "picture_change", "png_with_parameters", "preview", "read_parameters",
-           "run", "steps_together"]  # fmt: skip
-
 _CELLS_AT_ONCE = 8192  # latent cells decoded in one call: 32 classroom pictures or 2 of 512 px
 _CHUNK = "parameters"  # name of the PNG text chunk
 
