@@ -15,7 +15,7 @@ from torch import Tensor
 from pipelines.image import stepper
 from pipelines.image.load import image_pipeline
 from pipelines.image.previews import shrunk
-from pipelines.image.request import SCHEDULERS, DenoiseStep, ImageRequest, Trace
+from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
