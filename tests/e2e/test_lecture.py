@@ -26,8 +26,8 @@ MOST = 6  # pictures that must be right
 @pytest.mark.parametrize("prompt", LECTURE)
 def test_a_prompt_of_the_lecture_draws_what_it_asks_for(prompt: str) -> None:
     """Drawn by the engine of the page, with the numbers that the bar has at first."""
-    steps = image.draw_together([ImageRequest(prompt, seed=seed) for seed in SEEDS])
-    pictures = image.decode_steps(steps, ImageRequest(prompt).model)
+    requests = [ImageRequest(prompt, seed=seed).validated() for seed in SEEDS]
+    pictures = image.decode_steps(image.draw_together(requests), requests[0].model)
     verdicts = look_at(pictures, load_scorer())
     right = [any(all(v.answers(facts).values()) for facts in parse_all(prompt)) for v in verdicts]
     assert sum(right) >= MOST, [(v.counts, v.looks) for v in verdicts]
