@@ -122,7 +122,9 @@ def recolour(pictures: Tensor, strength: float, rng: Generator) -> Tensor:
     light = _column(_uniform(count, (-0.4 * strength, 0.4 * strength), rng), device)
     changed = torch.einsum("bij,bjyx->biyx", jittered, (pictures - mean) * contrast + mean) + light
     blurred = _blur(changed)
-    soft = _column((torch.rand(count, generator=rng, dtype=torch.float32) < 0.3 * strength).float(), device)
+    soft = _column(
+        (torch.rand(count, generator=rng, dtype=torch.float32) < 0.3 * strength).to(torch.float32), device
+    )
     return (changed + soft * (blurred - changed)).clamp(-1, 1)
 
 
@@ -135,9 +137,9 @@ def _jitter_weights(count: int, strength: float, rng: Generator) -> Tensor:
     cos, sin = (torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None])
     axis = torch.full((3, 3), 1 / 3, dtype=torch.float32)
     r = 1 / math.sqrt(3)
-    cross = torch.tensor([[0, -r, r], [r, 0, -r], [-r, r, 0]])
+    cross = torch.tensor([[0, -r, r], [r, 0, -r], [-r, r, 0]], dtype=torch.float32)
     turn = cos * torch.eye(3, dtype=torch.float32) + sin * cross + (1 - cos) * axis
-    grey = torch.tensor(_GREY).expand(3, 3)
+    grey = torch.tensor(_GREY, dtype=torch.float32).expand(3, 3)
     s = saturation[:, None, None]
     return (s * torch.eye(3, dtype=torch.float32) + (1 - s) * grey) @ turn
 

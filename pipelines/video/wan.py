@@ -124,7 +124,7 @@ def _pixels(pipe: Any, latents: Tensor) -> Tensor:
     """`[film, channel, frame, y, x]` latents to pixels, as the library's pipeline decodes them."""
     latents, config = latents.to(pipe.vae.device, pipe.vae.dtype), pipe.vae.config
     shape = (1, config.z_dim, 1, 1, 1)
-    mean = torch.tensor(config.latents_mean).view(shape).to(latents)
-    inverse = 1.0 / torch.tensor(config.latents_std).view(shape).to(latents)
+    mean = torch.tensor(config.latents_mean, dtype=torch.float32).view(shape).to(latents)
+    inverse = 1.0 / torch.tensor(config.latents_std, dtype=torch.float32).view(shape).to(latents)
     pixels: Tensor = pipe.vae.decode(latents / inverse + mean, return_dict=False)[0]
     return pixels

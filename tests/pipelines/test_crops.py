@@ -53,6 +53,18 @@ def test_a_seed_decides_everything() -> None:
     assert not torch.equal(one.large[0], one.large[1])
 
 
+def test_a_model_that_is_loaded_in_half_precision_meanwhile_changes_nothing() -> None:
+    """Libraries set the default precision of all threads while they build a model."""
+    expected = multi_crop(smooth(), smooth(), MultiCrop(), Generator().manual_seed(1))
+    pictures = smooth(), smooth()
+    torch.set_default_dtype(torch.float16)
+    try:
+        found = multi_crop(*pictures, MultiCrop(), Generator().manual_seed(1))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found.large, expected.large) and torch.equal(found.small, expected.small)
+
+
 def test_large_crops_come_from_one_drawing_each_and_small_ones_in_turn() -> None:
     dark, light = torch.full((3, 3, 64, 64), -0.5), torch.full((3, 3, 64, 64), 0.5)
     crops = multi_crop(dark, light, MultiCrop(colour=0), Generator().manual_seed(0))

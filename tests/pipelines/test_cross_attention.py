@@ -151,6 +151,18 @@ def test_given_pictures_keep_their_proportions(size, expected):
     assert len(found.maps.finest.maps) == len(picture_attention.TIMESTEPS)
 
 
+def test_a_model_that_is_loaded_in_half_precision_meanwhile_changes_no_map():
+    """Libraries set the default precision of all threads while they build a model."""
+    known, text = world_picture(13)
+    expected = picture_maps(known.picture, text, "classroom-image", timesteps=(300,), seed=4)
+    torch.set_default_dtype(torch.float16)
+    try:
+        found = picture_maps(known.picture, text, "classroom-image", timesteps=(300,), seed=4)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(found.maps.finest.maps, expected.maps.finest.maps)
+
+
 @pytest.mark.parametrize("model", ["tiny-sd", "tiny-turbo"])
 def test_other_models_look_at_given_pictures(model):
     found = picture_maps(Image.new("RGB", (80, 40)), "two cats", model)
