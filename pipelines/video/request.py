@@ -1,4 +1,4 @@
-"""TODO."""
+"""What a film is made from and what comes of it: the request, a step, and the trace of a run."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines.clip import model as clip
 from pipelines.image import guidance, image
-from pipelines.image.load import image_pipeline
+from pipelines.image.load import image_pipeline, load_diffusion
 from pipelines.image.request import SCHEDULERS, ImageRequest
 from pipelines.image.stepper import Stepper
 from pipelines.serving import catalogue, loading
@@ -137,8 +137,6 @@ def test_a_broken_folder_is_named(tmp_path, checkpoints, monkeypatch):
 def test_half_size_weights_are_read_where_a_folder_has_only_those(tmp_path, checkpoints):
     pipe = image_pipeline("tiny-sd")
     pipe.save_pretrained(tmp_path / "fp16", variant="fp16", safe_serialization=True)
-    from pipelines.image.load import load_diffusion
-
     entry = replace(catalogue.entry("tiny-sd"), source=str(tmp_path / "fp16"))
     again = load_diffusion(entry, "cpu")
     assert torch.equal(again.unet.conv_in.weight, pipe.unet.conv_in.weight)
@@ -147,7 +145,5 @@ def test_half_size_weights_are_read_where_a_folder_has_only_those(tmp_path, chec
 def test_weights_that_could_run_code_are_not_read(tmp_path):
     pipe = image_pipeline("tiny-sd")
     pipe.save_pretrained(tmp_path / "pickled", safe_serialization=False)
-    from pipelines.image.load import load_diffusion
-
     with pytest.raises(OSError, match="safetensors"):
         load_diffusion(replace(catalogue.entry("tiny-sd"), source=str(tmp_path / "pickled")), "cpu")
