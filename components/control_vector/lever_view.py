@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from markupsafe import Markup
 
 from components.runs.trace_view import facts, hole
 from components.ui.language import Texts
@@ -74,9 +73,7 @@ def _names(lever: str, t: Texts) -> list[str]:
 
 def idle_view(lever: str, t: Texts) -> str:
     """The places of the pictures before anybody asked for them."""
-    return templates(_HTML).idle(
-        lever, _names(lever, t), Markup(hole(t(f"control_vector.{lever}_idle"), "")), t
-    )
+    return templates(_HTML).idle(lever, _names(lever, t), hole(t(f"control_vector.{lever}_idle"), ""), t)
 
 
 def running_view(
@@ -91,7 +88,7 @@ def running_view(
         status: where the run is.
         remark: what has to be said about these pictures.
     """
-    empty, asked = Markup(hole(t("image.waiting"), "")), Markup(facts(request, t))
+    empty, asked = hole(t("image.waiting"), ""), facts(request, t)
     return templates(_HTML).running(lever, _names(lever, t), sources, empty, status, remark, asked, t)
 
 
@@ -121,7 +118,7 @@ def strip_view(lever: str, strip: Strip, at: float, extra: Extra | None, t: Text
             "waiting": t("image.waiting"),
         },
     }
-    asked = Markup(facts(strip.requests[0], t))
+    asked = facts(strip.requests[0], t)
     return templates(_HTML).done(
         lever, _names(lever, t), strip.sources, station, strip.remark, asked, data, t
     )

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
-from markupsafe import Markup
 
 from components.control_vector.lever import ALSO, STEM, bar_inputs, request_of
 from components.page.prompt_bar import PromptBar
@@ -43,7 +42,7 @@ def pooled_view(
         score = t("control_vector.pooled_mean", score=fixed(means[i], t), count=SEEDS) if means else ""
         rows.append((t(f"control_vector.{key}"), score, sources[i * SEEDS : (i + 1) * SEEDS]))
     state = "idle" if request is None else "done" if means else "running"
-    below = Markup(facts(request, t)) if request else ""
+    below = facts(request, t) if request else ""
     return templates("control_vector/lever.html").pooled(state, rows, status, below)
 
 

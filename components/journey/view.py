@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
@@ -101,7 +100,7 @@ def steering_view(
     """
     return HTML.steering(
         "done" if trace else "running", _film(request, frames), _guidance(request, frames, t),
-        _attention(trace, frames), _picture(trace, frames, score, t), Markup(facts(request, t)), t,
+        _attention(trace, frames), _picture(trace, frames, score, t), facts(request, t), t,
     )  # fmt: skip
 
 

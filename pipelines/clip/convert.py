@@ -8,7 +8,6 @@ import gzip
 from importlib.resources import files
 
 import open_clip
-import torch
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -95,12 +94,3 @@ def text_encoder_of(clip: open_clip.CLIP) -> CLIPTextModel:
     if unexpected or [k for k in missing if not k.endswith("position_ids")]:
         raise RuntimeError(f"the text tower does not fit CLIPTextModel: {missing=} {unexpected=}")
     return model.eval().requires_grad_(False)
-
-
-def same_features(clip: open_clip.CLIP, encoder: CLIPTextModel, tokens: Tensor) -> float:
-    """Largest difference of the two classes' outputs on `[batch, 77]` token ids."""
-    with torch.no_grad():
-        ours = encoder(tokens).last_hidden_state
-        x = clip.token_embedding(tokens) + clip.positional_embedding
-        theirs = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))
-    return float((ours - theirs).abs().max())

@@ -6,8 +6,9 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from transformers import CLIPTextModel
 
-from pipelines.clip.convert import clip_tokenizer, same_features, text_encoder_of
+from pipelines.clip.convert import clip_tokenizer, text_encoder_of
 from pipelines.world.captions import caption
 from pipelines.world.layout import draw_scene
 
@@ -74,6 +75,15 @@ def test_the_vocabulary_is_clips(tokenizer) -> None:
     assert tokenizer.convert_tokens_to_ids(["<|startoftext|>", "<|endoftext|>"]) == [49406, 49407]
     # The ids that every user of Stable Diffusion knows.
     assert tokenizer("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
+
+
+def same_features(clip: open_clip.CLIP, encoder: CLIPTextModel, tokens: torch.Tensor) -> float:
+    """Largest difference of the two classes' outputs on `[batch, 77]` token ids."""
+    with torch.no_grad():
+        ours = encoder(tokens).last_hidden_state
+        x = clip.token_embedding(tokens) + clip.positional_embedding
+        theirs = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))
+    return float((ours - theirs).abs().max())
 
 
 def test_features_are_those_of_open_clip(clip: open_clip.CLIP, tokenizer) -> None:
