@@ -16,13 +16,13 @@ from pipelines.image.request import ImageRequest
 from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
 from pipelines.video import video
-from pipelines.video.files import film_bytes
+from pipelines.video.files import video_bytes
 from pipelines.video.load import video_pipeline
 from pipelines.video.measures import measure as measured
-from pipelines.video.request import FilmRequest
+from pipelines.video.request import VideoRequest
 
 STEPS, FRAMES = 12, 16
-REQUEST = FilmRequest(
+REQUEST = VideoRequest(
     "A cat walks right in a meadow.", seed=1, num_inference_steps=STEPS, num_frames=FRAMES,
     model="classroom-video",
 )  # fmt: skip
@@ -56,7 +56,7 @@ def shown() -> tuple[float, float]:
         first = first or time.perf_counter() - start
     trace = video.finish(REQUEST, steps)
     measured(trace.frames)
-    film_bytes(trace.frames, "mp4", REQUEST)
+    video_bytes(trace.frames, "mp4", REQUEST)
     return first, time.perf_counter() - start
 
 

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from pipelines.image.image import decode
 from pipelines.image.load import classroom_scheduler, image_pipeline
 from pipelines.video import video
-from pipelines.video.measures import FilmMeasures, measure
-from pipelines.video.request import FilmRequest
+from pipelines.video.measures import VideoMeasures, measure
+from pipelines.video.request import VideoRequest
 from pipelines.world.films import (
     CAMERA_MOTIONS,
     MOTION_WORDS,
@@ -68,7 +68,7 @@ def evaluate_video(per_motion: int = PER_MOTION, without: int = WITHOUT) -> list
     """All rows of the classroom's films; without the judge's weights, those that need none."""
     asked = prompts(per_motion)
     requests = [
-        FilmRequest(a.text, seed=SEED + i, num_inference_steps=STEPS, model=MODEL)
+        VideoRequest(a.text, seed=SEED + i, num_inference_steps=STEPS, model=MODEL)
         for i, a in enumerate(asked)
     ]
     films = [video.run(request).frames for request in tqdm(requests, "films", mininterval=20)]
@@ -177,7 +177,7 @@ def motion_rows(
 
 
 def consistency_rows(
-    found: Sequence[FilmMeasures], true: Sequence[FilmMeasures], apart: Sequence[FilmMeasures]
+    found: Sequence[VideoMeasures], true: Sequence[VideoMeasures], apart: Sequence[VideoMeasures]
 ) -> list[EvaluationRow]:
     """Consistency of a model's films against the world's own, and the dynamic degree of each.
 

@@ -14,7 +14,7 @@ from components.ui.language import Texts
 from components.video.run import draw_video, video_run
 from components.video.sheets import LiveVideo, VideoResult
 from pipelines.serving import catalogue
-from pipelines.video.request import FilmRequest
+from pipelines.video.request import VideoRequest
 from pipelines.video.words import said_motion, with_motion_word
 
 ADDED = "walks right"  # what moves where the prompt does not say
@@ -22,15 +22,15 @@ STEPS = 8  # fewer than in the tab: a miniature
 SHOWN = 6  # frames beside the film
 
 
-def video_request(prompt: str, seed: int) -> FilmRequest:
+def video_request(prompt: str, seed: int) -> VideoRequest:
     """The bar's prompt as a film; of the classroom model, whatever the tab has chosen.
 
     Raises:
-        InputError: what `FilmRequest.validated` raises.
+        InputError: what `VideoRequest.validated` raises.
     """
     moving = prompt if said_motion(prompt) or not prompt.strip() else with_motion_word(prompt, ADDED)
     model = catalogue.entries("video")[0].id
-    return FilmRequest(moving, seed=seed, num_inference_steps=STEPS, model=model).validated()
+    return VideoRequest(moving, seed=seed, num_inference_steps=STEPS, model=model).validated()
 
 
 @lru_cache(maxsize=1)
@@ -69,7 +69,7 @@ def video_station(result: VideoResult, prompt: str, t: Texts) -> str:
     return HTML.video("done", _video(result.sheets[-1], result.count, request), words, t)
 
 
-def _video(sheet: str, count: int, request: FilmRequest) -> dict[str, Any]:
+def _video(sheet: str, count: int, request: VideoRequest) -> dict[str, Any]:
     stills = sorted({round(i * (count - 1) / (SHOWN - 1)) for i in range(SHOWN)})
     return {"sheet": sheet, "count": count, "stills": stills, "prompt": request.prompt}
 

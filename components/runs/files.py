@@ -12,8 +12,8 @@ from pipelines.audio.request import Sound
 from pipelines.image import image
 from pipelines.image.request import Trace
 from pipelines.serving import catalogue
-from pipelines.video.files import film_bytes, write_film
-from pipelines.video.request import FRAMES_PER_SECOND, FilmTrace
+from pipelines.video.files import video_bytes, write_video
+from pipelines.video.request import FRAMES_PER_SECOND, VideoTrace
 
 
 def save_png(trace: Trace) -> str:
@@ -35,7 +35,7 @@ def save_wav(sound: Sound) -> str:
 FILM_TYPES = {"mp4": "video/mp4", "gif": "image/gif", "webp": "image/webp"}
 
 
-def save_film(trace: FilmTrace, kind: str) -> str:
+def save_video(trace: VideoTrace, kind: str) -> str:
     """Write a film where Gradio serves, and later deletes, files from.
 
     Returns:
@@ -47,7 +47,7 @@ def save_film(trace: FilmTrace, kind: str) -> str:
     cache = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir()) / "gradio")
     rule = catalogue.entry(trace.request.model).frame
     rate = rule.rate if rule else FRAMES_PER_SECOND
-    content = film_bytes(trace.frames, kind, trace.request, rate)
+    content = video_bytes(trace.frames, kind, trace.request, rate)
     path = cache / sha256(content).hexdigest() / f"film-{trace.request.seed}.{kind}"
-    write_film(content, path)
+    write_video(content, path)
     return str(path)

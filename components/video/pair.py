@@ -20,8 +20,8 @@ from components.video.view import HTML, aspect, base_data, measured
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import figure
-from pipelines.video.measures import FilmMeasures
-from pipelines.video.request import FilmRequest
+from pipelines.video.measures import VideoMeasures
+from pipelines.video.request import VideoRequest
 from pipelines.video.words import real_clips, said_motion, with_motion_word
 from pipelines.world.films import MOTION_WORDS, MOTIONS
 
@@ -56,7 +56,7 @@ class Pair:
     other: VideoResult
 
 
-def other_request(request: FilmRequest, lever: str, motion: str, later: str, frame: int) -> FilmRequest:
+def other_request(request: VideoRequest, lever: str, motion: str, later: str, frame: int) -> VideoRequest:
     """The film beside: the same seed and numbers, one thing changed.
 
     Args:
@@ -68,7 +68,7 @@ def other_request(request: FilmRequest, lever: str, motion: str, later: str, fra
         frame: for "later", 1-based.
 
     Raises:
-        InputError: `film_lever_unknown`, `word_same`, and what `FilmRequest.validated` raises.
+        InputError: `film_lever_unknown`, `word_same`, and what `VideoRequest.validated` raises.
     """
     if lever == "off":
         return replace(request, motion=False).validated()
@@ -233,7 +233,7 @@ def pair_view(pair: Pair, t: Texts) -> str:
 
 
 def _side(
-    name: str, key: str, request: FilmRequest, t: Texts, measures: FilmMeasures | None = None,
+    name: str, key: str, request: VideoRequest, t: Texts, measures: VideoMeasures | None = None,
     progress: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """One of the two films for the template; `progress` while it is being drawn."""

@@ -11,22 +11,22 @@ from components.runs.stream import Views, stream
 from components.video.sheets import LiveVideo, VideoResult
 from pipelines.serving import catalogue
 from pipelines.video import video
-from pipelines.video.request import FilmRequest
+from pipelines.video.request import VideoRequest
 
 FIRST_PROMPT = "A cat walks right in a meadow."
 FIRST_STEPS = 12
 
 
-def first_request() -> FilmRequest:
+def first_request() -> VideoRequest:
     """The film that the tab opens with."""
     bar = BarValues()
-    return FilmRequest(
+    return VideoRequest(
         FIRST_PROMPT, (), bar.negative_prompt, bar.seed, bar.guidance_scale, FIRST_STEPS,
         model=catalogue.default_id("video"),
     ).validated()  # fmt: skip
 
 
-def draw_video(request: FilmRequest) -> VideoResult:
+def draw_video(request: VideoRequest) -> VideoResult:
     """Draw a film to its end."""
     live = LiveVideo(request)
     for step in video.generate(request):
@@ -40,7 +40,7 @@ def compute_example_video(motion: bool) -> VideoResult:
     return draw_video(replace(first_request(), motion=motion))
 
 
-def example_video(request: FilmRequest) -> VideoResult | None:
+def example_video(request: VideoRequest) -> VideoResult | None:
     """One of the first two films, if this is it and it has been drawn.
 
     The cache is only asked when both are there, since asking it draws what is not.
@@ -51,7 +51,7 @@ def example_video(request: FilmRequest) -> VideoResult | None:
 
 
 def video_run(
-    request: FilmRequest,
+    request: VideoRequest,
     slot: RunSlot,
     running: Callable[[LiveVideo], tuple[Any, ...]],
     finished: Callable[[VideoResult], tuple[Any, ...]],

@@ -10,8 +10,8 @@ from plotly.colors import get_colorscale
 from components.runs.frames import coloured, encode, encode_exactly
 from components.ui.plots import SEQUENTIAL
 from pipelines.video import video
-from pipelines.video.measures import FilmMeasures, measure
-from pipelines.video.request import FilmRequest, FilmStep, FilmTrace
+from pipelines.video.measures import VideoMeasures, measure
+from pipelines.video.request import VideoRequest, VideoStep, VideoTrace
 
 LARGEST = 192  # px of a frame's longer side on a sheet; the files have the film in full
 
@@ -61,9 +61,9 @@ class VideoResult:
         measures: how it holds together and moves.
     """
 
-    trace: FilmTrace
+    trace: VideoTrace
     sheets: tuple[str, ...]
-    measures: FilmMeasures
+    measures: VideoMeasures
 
     @property
     def count(self) -> int:
@@ -81,11 +81,11 @@ class LiveVideo:
         sheets: one for each.
     """
 
-    request: FilmRequest
-    steps: list[FilmStep] = field(default_factory=list)
+    request: VideoRequest
+    steps: list[VideoStep] = field(default_factory=list)
     sheets: list[str] = field(default_factory=list)
 
-    def add(self, step: FilmStep) -> bool:
+    def add(self, step: VideoStep) -> bool:
         """Decode and encode a step's estimate, which need not be shown at once."""
         pictures = video.preview(step.denoised, self.request.model)
         self.steps.append(step)

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from components.page.prompt_bar import PromptBar
-from components.runs.files import FILM_TYPES, save_film
+from components.runs.files import FILM_TYPES, save_video
 from components.runs.queues import FILM, endpoint
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
@@ -23,10 +23,10 @@ from components.video.view import HTML, finished_view, inside_view, inside_waiti
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.video import video
-from pipelines.video.cost import film_cost
+from pipelines.video.cost import video_cost
 from pipelines.video.files import FORMATS
 from pipelines.video.measures import measure
-from pipelines.video.request import FilmRequest
+from pipelines.video.request import VideoRequest
 from pipelines.video.words import said_motion, with_motion_word
 from pipelines.world.films import MOTIONS
 
@@ -148,8 +148,10 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     @explained(t)
     def draw(prompt: str, steps: int, frames: int, model: str, asked: str, result: VideoResult | None,
              slot: RunSlot, negative: str, seed: int, scale: float) -> Iterator[Any]:  # fmt: skip
-        request = FilmRequest(prompt, (), negative or "", seed, scale, steps, frames, model=model).validated()
-        cost = film_cost(request)
+        request = VideoRequest(
+            prompt, (), negative or "", seed, scale, steps, frames, model=model
+        ).validated()
+        cost = video_cost(request)
         if cost.long and asked != (
             key := f"{request.model} {request.num_inference_steps} {request.num_frames}"
         ):
@@ -173,7 +175,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return draw, enter
 
 
-def _draw_run(request: FilmRequest, before: VideoResult | None, slot: RunSlot, t: Texts) -> Iterator[Any]:
+def _draw_run(request: VideoRequest, before: VideoResult | None, slot: RunSlot, t: Texts) -> Iterator[Any]:
     off = [gr.update(interactive=False)] * len(FORMATS)
 
     def restored() -> tuple[Any, ...]:
@@ -196,7 +198,7 @@ def _show(result: VideoResult, remark: str, t: Texts) -> tuple[Any, ...]:
     page = finished_view(result, remark, t)
     files = [
         gr.update(
-            value=save_film(result.trace, kind) if result.trace.whole else None,
+            value=save_video(result.trace, kind) if result.trace.whole else None,
             interactive=result.trace.whole,
         )
         for kind in FORMATS
@@ -209,8 +211,8 @@ def _remark(result: VideoResult, t: Texts) -> str:
     return "" if result.trace.whole else t("video.stopped", step=last.index + 1, total=last.total)
 
 
-def _cost_words(request: FilmRequest, t: Texts) -> dict[str, str]:
-    cost = film_cost(request)
+def _cost_words(request: VideoRequest, t: Texts) -> dict[str, str]:
+    cost = video_cost(request)
     return {
         "title": catalogue.entry(request.model).title,
         "minutes": short(cost.seconds / 60, t, 0 if cost.seconds > 600 else 1),
@@ -230,7 +232,7 @@ def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
         slider = gr.update(maximum=rule.most, value=rule.count)
         if e.family == "classroom":
             return "", slider
-        request = FilmRequest("a cat", num_inference_steps=steps, model=model).validated()
+        request = VideoRequest("a cat", num_inference_steps=steps, model=model).validated()
         words = _cost_words(request, t) | {"download": short(e.download_mb / 1000, t)}
         return HTML.notice(t("video.cost", **words)), slider
 
@@ -273,13 +275,13 @@ def generate_video(
     """
     if format not in FORMATS:
         raise InputError("film_format_unknown", received=format, known=", ".join(FORMATS))
-    request = FilmRequest(
+    request = VideoRequest(
         prompt, tuple(tuple(pair) for pair in later or ()), negative_prompt, seed, guidance_scale,  # type: ignore[misc]
         num_inference_steps, num_frames, motion=motion, model=model,
     )  # fmt: skip
     trace = video.run(request)
     found, inside = measure(trace.frames), trace.steps[-1].inside
-    path = save_film(trace, format)
+    path = save_video(trace, format)
     return gr.FileData(path=path, orig_name=Path(path).name, mime_type=FILM_TYPES[format]), {
         "parameters": trace.request.parameters(),
         "consistency": round(found.consistency, 4),

@@ -12,9 +12,9 @@ from components.ui.numbers import fixed, short
 from components.ui.templates import templates
 from components.video.sheets import LiveVideo, VideoResult, heat_sheet, sheet
 from pipelines.serving import catalogue
-from pipelines.video.latent_tokens import FilmTokens, central_token, colours_of, film_tokens, grid_like
-from pipelines.video.measures import FilmMeasures
-from pipelines.video.request import FRAMES_PER_SECOND, FilmRequest, FilmStep
+from pipelines.video.latent_tokens import VideoTokens, central_token, colours_of, grid_like, video_tokens
+from pipelines.video.measures import VideoMeasures
+from pipelines.video.request import FRAMES_PER_SECOND, VideoRequest, VideoStep
 
 HTML = templates("video/view.html")
 VALUES = 4.0  # deviations at which a token's number is cut off for the page
@@ -31,7 +31,7 @@ def base_data(count: int, t: Texts) -> dict[str, Any]:
     }
 
 
-def facts(request: FilmRequest, t: Texts) -> list[tuple[str, str]]:
+def facts(request: VideoRequest, t: Texts) -> list[tuple[str, str]]:
     """What a film was asked for: the key of each fact's name, and the fact."""
     quoted = "“{}”" if t.language == "en" else "„{}“"
     later = [
@@ -47,7 +47,7 @@ def facts(request: FilmRequest, t: Texts) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def measured(measures: FilmMeasures, t: Texts) -> dict[str, str]:
+def measured(measures: VideoMeasures, t: Texts) -> dict[str, str]:
     """Consistency and motion as the page writes them."""
     return {
         "consistency": fixed(measures.consistency, t),
@@ -56,7 +56,7 @@ def measured(measures: FilmMeasures, t: Texts) -> dict[str, str]:
     }
 
 
-def aspect(step: FilmStep) -> str:
+def aspect(step: VideoStep) -> str:
     """Width of a frame over its height, for CSS."""
     height, width = step.latents.shape[-2:]
     return f"{width / height:.4f}"
@@ -87,7 +87,7 @@ def finished_view(result: VideoResult, remark: str, t: Texts) -> str:
 
 def inside_view(result: VideoResult, t: Texts) -> str:
     """The tokens of a film, and how its frames look at each other; follows the sliders of its film."""
-    steps, tokens = result.trace.steps, film_tokens(result.trace)
+    steps, tokens = result.trace.steps, video_tokens(result.trace)
     films = {"latents": _latent_sheets(steps, tokens)}
     data = base_data(result.count, t) | {"films": films, "step": len(steps) - 1, "link": "main"}
     data |= _token_data(tokens)
@@ -108,7 +108,7 @@ def inside_waiting(t: Texts) -> str:
     return HTML.inside_waiting(t)
 
 
-def _latent_sheets(steps: Sequence[FilmStep], tokens: FilmTokens) -> list[str]:
+def _latent_sheets(steps: Sequence[VideoStep], tokens: VideoTokens) -> list[str]:
     """The latents of every step as coloured tokens, in the colours of the last one."""
     out = []
     for step in steps:
@@ -123,7 +123,7 @@ def _bytes_uri(rows: np.ndarray) -> str:
     return encode_exactly(Image.fromarray(rows.astype(np.uint8), "L"))
 
 
-def _token_data(tokens: FilmTokens) -> dict[str, Any]:
+def _token_data(tokens: VideoTokens) -> dict[str, Any]:
     """Numbers, features and looks of the tokens, as grey pictures with a row for each token."""
     frames, height, width, channels = tokens.values.shape
     flat = tokens.values.reshape(-1, channels)
@@ -144,7 +144,7 @@ def _token_data(tokens: FilmTokens) -> dict[str, Any]:
     return data
 
 
-def _tokens_hint(tokens: FilmTokens, t: Texts) -> str:
+def _tokens_hint(tokens: VideoTokens, t: Texts) -> str:
     frames, height, width, channels = tokens.shape
     shown = tokens.values.shape
     hint = t("video.tokens_hint", frames=frames, rows=height, columns=width, channels=channels,

@@ -22,8 +22,8 @@ from pipelines.image.schedulers import (
     noise_levels,
     set_timesteps,
 )
-from pipelines.video.animatediff_recorder import recording_film
-from pipelines.video.request import FEATURE_TIMESTEP, FilmRequest, FilmStep
+from pipelines.video.animatediff_recorder import recording_video
+from pipelines.video.request import FEATURE_TIMESTEP, VideoRequest, VideoStep
 
 _FRAMES_AT_ONCE = 16  # decoded in one call, as the library does
 
@@ -38,7 +38,7 @@ class AnimateDiffRun:
         keep_at: index of the step whose places and features are kept.
     """
 
-    request: FilmRequest
+    request: VideoRequest
     pipe: Any
     scheduler: SchedulerMixin
     states: Tensor
@@ -51,12 +51,12 @@ class AnimateDiffRun:
         return self.index == len(self.scheduler.timesteps)
 
     @torch.inference_mode()
-    def advance(self) -> FilmStep:
+    def advance(self) -> VideoStep:
         """One step for all frames: a single U-Net call, guidance, the scheduler."""
         index, before = self.index, self.latents
         timestep, levels = self.scheduler.timesteps[index], noise_levels(self.scheduler)
         height, width = before.shape[-2:]
-        with recording_film(
+        with recording_video(
             self.pipe.unet, 2, (height, width), look=True, keep=index == self.keep_at,
             motion=self.request.motion,
         ) as record:  # fmt: skip
@@ -70,11 +70,11 @@ class AnimateDiffRun:
             x[0].transpose(0, 1).float().cpu().numpy() for x in (self.latents, a * before + b * guided)
         )
         inside = record.inside() if record else None
-        return FilmStep(index, len(self.scheduler.timesteps), int(timestep), latents, denoised, inside)
+        return VideoStep(index, len(self.scheduler.timesteps), int(timestep), latents, denoised, inside)
 
 
 @torch.inference_mode()
-def start(pipe: Any, request: FilmRequest) -> AnimateDiffRun:
+def start(pipe: Any, request: VideoRequest) -> AnimateDiffRun:
     """A run before its first step; the noise is drawn as the library's pipeline draws it."""
     scheduler = make_scheduler("ddim", pipe)
     set_timesteps(scheduler, request.num_inference_steps, pipe.device)
@@ -90,7 +90,7 @@ def start(pipe: Any, request: FilmRequest) -> AnimateDiffRun:
     return AnimateDiffRun(request, pipe, scheduler, states, noise * scheduler.init_noise_sigma, keep_at)
 
 
-def read_schedule(pipe: Any, request: FilmRequest) -> Tensor:
+def read_schedule(pipe: Any, request: VideoRequest) -> Tensor:
     """What every frame is told, `[2 * frame, token, dim]`: first the negative prompt for all, then the texts.
 
     Between two texts of a schedule the vectors go over in a straight line, as in the library's

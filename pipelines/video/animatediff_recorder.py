@@ -22,7 +22,7 @@ MAX_SIDE = 16  # cells of places and features; finer grids are averaged
 
 
 @dataclass(frozen=True, eq=False)
-class FilmInside:
+class VideoInside:
     """How the frames looked at each other in one step, in the branch with the prompt.
 
     Attributes:
@@ -44,7 +44,7 @@ class FilmInside:
 
 
 @dataclass
-class FilmAttentionRecord:
+class VideoAttentionRecord:
     """What the recording of one call has noted.
 
     Attributes:
@@ -70,13 +70,13 @@ class FilmAttentionRecord:
         """The part of `[branch * place, ...]` that belongs to the branch with the prompt."""
         return states.unflatten(0, (self.branches, -1))[-1]
 
-    def inside(self) -> FilmInside:
+    def inside(self) -> VideoInside:
         """What was noted, as arrays."""
         frames = np.stack([torch.stack(found).mean(0).cpu().numpy() for found in self._frames.values()])
         if not self._places or self._features is None:
-            return FilmInside(tuple(self._frames), frames)
+            return VideoInside(tuple(self._frames), frames)
         places = torch.stack(self._places).mean(0).unflatten(0, self.cells).permute(2, 3, 0, 1)
-        return FilmInside(
+        return VideoInside(
             tuple(self._frames), frames, coarse(places).transpose(2, 3, 0, 1), coarse(self._features)
         )
 
@@ -87,7 +87,7 @@ def coarse(maps: Tensor) -> np.ndarray:
     return F.avg_pool2d(maps.float(), factor).half().cpu().numpy()
 
 
-def _note_looks(record: FilmAttentionRecord, layer: str) -> Callable[..., Tensor]:
+def _note_looks(record: VideoAttentionRecord, layer: str) -> Callable[..., Tensor]:
     def watch(attn: Any, hidden: Tensor, context: Tensor | None, mask: Tensor | None, out: Tensor) -> Tensor:
         record.note(layer, attention_of(attn, record.prompt_of(hidden), context, mask))
         return out
@@ -96,9 +96,9 @@ def _note_looks(record: FilmAttentionRecord, layer: str) -> Callable[..., Tensor
 
 
 @contextmanager
-def recording_film(
+def recording_video(
     unet: Any, branches: int, cells: tuple[int, int], *, look: bool, keep: bool, motion: bool
-) -> Iterator[FilmAttentionRecord | None]:
+) -> Iterator[VideoAttentionRecord | None]:
     """Let a U-Net for films be recorded for one call; everything is put back, whatever happens.
 
     Args:
@@ -113,7 +113,7 @@ def recording_film(
         What is noted; None if nothing is.
     """
     modules = motion_modules(unet)
-    record = FilmAttentionRecord(branches, cells, keep) if look and motion else None
+    record = VideoAttentionRecord(branches, cells, keep) if look and motion else None
     with ExitStack() as stack:
         for name, module in modules.items():
             if not motion:
@@ -139,7 +139,7 @@ def _passed_over(hidden_states: Tensor, *args: object, **kwargs: object) -> Tens
     return hidden_states
 
 
-def _note_features(record: FilmAttentionRecord) -> Callable[..., None]:
+def _note_features(record: VideoAttentionRecord) -> Callable[..., None]:
     def note(module: nn.Module, inputs: object, out: Tensor) -> None:
         record._features = out.unflatten(0, (record.branches, -1))[-1]
 

@@ -7,14 +7,14 @@ import torch
 
 from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
-from pipelines.video.request import FilmRequest
+from pipelines.video.request import VideoRequest
 
 LONG = 120.0  # s; before a run that takes longer, the page asks
 _SIDE, _ROUNDS = 1024, 3
 
 
 @dataclass(frozen=True)
-class FilmCost:
+class VideoCost:
     """An estimate.
 
     Attributes:
@@ -32,7 +32,7 @@ class FilmCost:
         return self.seconds > LONG
 
 
-def film_cost(request: FilmRequest) -> FilmCost:
+def video_cost(request: VideoRequest) -> VideoCost:
     """Estimate a run from the arithmetic that its steps need and the speed at which this machine multiplies.
 
     The arithmetic was counted at the model's own size and number of frames and is scaled to the request's
@@ -43,10 +43,10 @@ def film_cost(request: FilmRequest) -> FilmCost:
     """
     rule = catalogue.entry(request.model).frame
     if rule is None or not rule.teraflop:
-        return FilmCost(0.0, 0.0, 0.0)
+        return VideoCost(0.0, 0.0, 0.0)
     step = rule.teraflop * (request.num_frames or rule.count) / rule.count
     half = catalogue.device() == "cuda"
-    return FilmCost(step * request.num_inference_steps / teraflops(), rule.gib * (1 if half else 2), step)
+    return VideoCost(step * request.num_inference_steps / teraflops(), rule.gib * (1 if half else 2), step)
 
 
 _fastest = 0.0  # 10¹² operations a second

@@ -12,14 +12,14 @@ import numpy as np
 from PIL import Image
 
 from pipelines.serving.errors import InputError
-from pipelines.video.request import FRAMES_PER_SECOND, FilmRequest
+from pipelines.video.request import FRAMES_PER_SECOND, VideoRequest
 
 FORMATS = ("mp4", "gif", "webp")
 LEAST_SIDE = 256  # px; smaller films are enlarged by a whole factor, since players would blur them
 
 
-def film_bytes(
-    frames: Sequence[Image.Image], kind: str, request: FilmRequest | None = None,
+def video_bytes(
+    frames: Sequence[Image.Image], kind: str, request: VideoRequest | None = None,
     frames_per_second: int = FRAMES_PER_SECOND,
 ) -> bytes:  # fmt: skip
     """A film as the content of a file.
@@ -93,7 +93,7 @@ def _exif(comment: str) -> bytes:
     return exif.tobytes()
 
 
-def write_film(content: bytes, path: Path) -> None:
+def write_video(content: bytes, path: Path) -> None:
     """Write a film where Gradio serves files from.
 
     Raises:

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipelines.serving.checks import whole
 from pipelines.serving.errors import InputError
-from pipelines.video.request import FilmTrace
+from pipelines.video.request import VideoTrace
 
 DIMENSIONS = 16  # directions in which tokens are compared; the strongest of some tens to hundreds
 MOST_SIDE = 16  # tokens in a row at most; finer grids are averaged
@@ -14,7 +14,7 @@ _SPREAD = 2.5  # deviations from black to full colour
 
 
 @dataclass(frozen=True, eq=False)
-class FilmTokens:
+class VideoTokens:
     """The latents of a film as a grid of tokens.
 
     Attributes:
@@ -35,7 +35,7 @@ class FilmTokens:
     same_place: bool = True
 
 
-def film_tokens(trace: FilmTrace) -> FilmTokens:
+def video_tokens(trace: VideoTrace) -> VideoTokens:
     """The tokens of a run: latents of its last step, looks and features of the step that kept them."""
     latents = trace.steps[-1].latents if trace.whole else trace.steps[-1].denoised
     frames, channels, height, width = latents.shape
@@ -44,14 +44,14 @@ def film_tokens(trace: FilmTrace) -> FilmTokens:
     kept = next((inside for inside in noted if inside.features is not None), None)
     if kept is None or kept.features is None or kept.places is None:
         values = _grid(latents, None)
-        return FilmTokens(shape, values, colours_of(values), None, None)
+        return VideoTokens(shape, values, colours_of(values), None, None)
     looks = kept.places.astype(np.float32)
     values = _grid(latents, looks.shape[:2])
     features = _compared(kept.features.astype(np.float32))
-    return FilmTokens(shape, values, colours_of(values), features, looks, kept.same_place)
+    return VideoTokens(shape, values, colours_of(values), features, looks, kept.same_place)
 
 
-def grid_like(latents: np.ndarray, tokens: FilmTokens) -> np.ndarray:
+def grid_like(latents: np.ndarray, tokens: VideoTokens) -> np.ndarray:
     """Latents of another step on the grid of a film's tokens; `[frame, y, x, channel]`."""
     return _grid(latents, tokens.values.shape[1:3])
 
@@ -100,7 +100,7 @@ def _compared(features: np.ndarray) -> np.ndarray:
     return kept.reshape(*rows.shape[:3], -1).astype(np.float32)
 
 
-def follow(tokens: FilmTokens, frame: int, y: int, x: int) -> np.ndarray:
+def follow(tokens: VideoTokens, frame: int, y: int, x: int) -> np.ndarray:
     """Where the thing under a token is in every frame: the most similar token of each.
 
     Args:
@@ -128,7 +128,7 @@ def follow(tokens: FilmTokens, frame: int, y: int, x: int) -> np.ndarray:
     return np.stack([*np.divmod(best, width), similar.max(1)], axis=1)
 
 
-def central_token(tokens: FilmTokens) -> tuple[int, int, int]:
+def central_token(tokens: VideoTokens) -> tuple[int, int, int]:
     """The token to begin with: the one in the first frame that stands out most from the rest of it."""
     first = tokens.values[0]
     apart = np.linalg.norm(first - np.median(first, axis=(0, 1)), axis=-1)

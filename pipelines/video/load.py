@@ -19,7 +19,7 @@ from pipelines.serving.loading import load
 from pipelines.video.motion_unet import with_motion
 
 
-def assemble_film(folder: Path) -> AnimateDiffPipeline:
+def assemble_animatediff(folder: Path) -> AnimateDiffPipeline:
     """The classroom pipeline: its picture model, and the attention between frames."""
     pictures = assemble(ASSETS / "image")
     adapter = MotionAdapter.from_pretrained(folder, torch_dtype=torch.float32)
@@ -64,7 +64,7 @@ def video_pipeline(model: str) -> Any:
     Raises:
         InputError: `model_unknown` for an id of another role, and what `loading.load` raises.
     """
-    return load(entry(model, "video"), load_film_model, _download)
+    return load(entry(model, "video"), load_video_model, _download)
 
 
 def _download(e: ModelEntry) -> None:
@@ -73,7 +73,7 @@ def _download(e: ModelEntry) -> None:
     download_pipeline(e.base or e.source)
 
 
-def load_film_model(e: ModelEntry, device: str) -> Any:
+def load_video_model(e: ModelEntry, device: str) -> Any:
     """Load a diffusers text-to-film pipeline; safetensors only, never remote code.
 
     Args:
@@ -85,7 +85,7 @@ def load_film_model(e: ModelEntry, device: str) -> Any:
     if e.base:
         pipe: Any = _animatediff(e, torch.float16 if gpu else torch.float32)
     elif (Path(e.source) / "config.json").exists():
-        pipe = assemble_film(Path(e.source))
+        pipe = assemble_animatediff(Path(e.source))
     else:
         pipe = _wan(e, torch.bfloat16 if gpu else torch.float32)
     pipe.set_progress_bar_config(disable=True)

@@ -20,7 +20,7 @@ MOVING_PAIRS = 4  # of 16 frames, as in VBench
 
 
 @dataclass(frozen=True, eq=False)
-class FilmMeasures:
+class VideoMeasures:
     """A film in numbers.
 
     Attributes:
@@ -48,7 +48,7 @@ class FilmMeasures:
         return int((self.motion > MOVING).sum()) >= needed
 
 
-def measure(frames: Sequence[Image.Image], model: str | None = None) -> FilmMeasures:
+def measure(frames: Sequence[Image.Image], model: str | None = None) -> VideoMeasures:
     """Compare the frames of a film.
 
     Args:
@@ -57,7 +57,7 @@ def measure(frames: Sequence[Image.Image], model: str | None = None) -> FilmMeas
     """
     model = model or catalogue.default_id("dino")
     similarity = cosines(read_whole(frames, model))
-    return FilmMeasures(similarity, consistency(similarity), motion(frames), model)
+    return VideoMeasures(similarity, consistency(similarity), motion(frames), model)
 
 
 def cosines(features: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from pipelines.image.request import MAX_GUIDANCE_SCALE, MAX_SIZE, MAX_STEPS, MIN
 from pipelines.serving import catalogue
 from pipelines.serving.checks import MAX_SEED, number, readable, whole
 from pipelines.serving.errors import InputError
-from pipelines.video.animatediff_recorder import FilmInside
+from pipelines.video.animatediff_recorder import VideoInside
 
 FRAMES_PER_SECOND = 8
 
@@ -19,7 +19,7 @@ FEATURE_TIMESTEP = 261  # where a diffusion model's features tell places apart b
 
 
 @dataclass(frozen=True)
-class FilmRequest:
+class VideoRequest:
     """One film.
 
     Attributes:
@@ -51,10 +51,10 @@ class FilmRequest:
     motion: bool = True
 
     def parameters(self) -> dict[str, Any]:
-        """Plain values; `FilmRequest(**parameters)` asks for the same film again."""
+        """Plain values; `VideoRequest(**parameters)` asks for the same film again."""
         return asdict(self)
 
-    def validated(self) -> "FilmRequest":
+    def validated(self) -> "VideoRequest":
         """The same request with every value checked, typed and the model's own values filled in.
 
         Raises:
@@ -88,7 +88,7 @@ class FilmRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class FilmStep:
+class VideoStep:
     """What the model did in one step, for all frames at once.
 
     Attributes:
@@ -106,7 +106,7 @@ class FilmStep:
     timestep: int
     latents: np.ndarray
     denoised: np.ndarray
-    inside: FilmInside | None = None
+    inside: VideoInside | None = None
 
     @property
     def last(self) -> bool:
@@ -114,7 +114,7 @@ class FilmStep:
 
 
 @dataclass(frozen=True, eq=False)
-class FilmTrace:
+class VideoTrace:
     """A run from noise to film.
 
     Attributes:
@@ -123,8 +123,8 @@ class FilmTrace:
         frames: the film, or the last estimate before a stop.
     """
 
-    request: FilmRequest
-    steps: tuple[FilmStep, ...]
+    request: VideoRequest
+    steps: tuple[VideoStep, ...]
     frames: tuple[Image.Image, ...]
 
     @property

@@ -12,33 +12,33 @@ from PIL import Image
 from pipelines.serving.compute import on_compute_thread
 from pipelines.video import animatediff, wan
 from pipelines.video.load import video_pipeline
-from pipelines.video.request import FilmRequest, FilmStep, FilmTrace
+from pipelines.video.request import VideoRequest, VideoStep, VideoTrace
 
 # arXiv:2306.03881, section 4
 
 
-class FilmRun(Protocol):
+class VideoRun(Protocol):
     """A film under way."""
 
     @property
     def finished(self) -> bool: ...
 
-    def advance(self) -> FilmStep: ...
+    def advance(self) -> VideoStep: ...
 
 
-class FilmSteps(Iterator[FilmStep]):
+class VideoSteps(Iterator[VideoStep]):
     """The steps of one film; closing stops the run between two steps.
 
     Whoever reads asks the compute thread for one step at a time, so films and pictures of all visitors take
     turns in its line.
     """
 
-    def __init__(self, request: FilmRequest) -> None:
+    def __init__(self, request: VideoRequest) -> None:
         self.request = request
-        self._run: FilmRun | None = None
+        self._run: VideoRun | None = None
         self._closed = threading.Event()
 
-    def __next__(self) -> FilmStep:
+    def __next__(self) -> VideoStep:
         if not self._closed.is_set() and self._run is None:
             self._run = _begin(video_pipeline(self.request.model), self.request)
         run = self._run
@@ -54,11 +54,11 @@ class FilmSteps(Iterator[FilmStep]):
 
 
 @on_compute_thread
-def _begin(loaded: Any, request: FilmRequest) -> FilmRun:
+def _begin(loaded: Any, request: VideoRequest) -> VideoRun:
     return engine_of(loaded).start(loaded, request)
 
 
-def generate(request: FilmRequest) -> FilmSteps:
+def generate(request: VideoRequest) -> VideoSteps:
     """Draw a film step by step.
 
     Args:
@@ -67,7 +67,7 @@ def generate(request: FilmRequest) -> FilmSteps:
     Raises:
         InputError: a value cannot be used, or the model cannot be loaded.
     """
-    return FilmSteps(request.validated())
+    return VideoSteps(request.validated())
 
 
 def decode(latents: np.ndarray, model: str) -> list[Image.Image]:
@@ -95,7 +95,7 @@ def _preview(loaded: Any, latents: np.ndarray) -> list[Image.Image]:
     return engine_of(loaded).preview(loaded, latents)
 
 
-def finish(request: FilmRequest, steps: Sequence[FilmStep]) -> FilmTrace:
+def finish(request: VideoRequest, steps: Sequence[VideoStep]) -> VideoTrace:
     """The film at the end of a run, with all its steps.
 
     Args:
@@ -104,10 +104,10 @@ def finish(request: FilmRequest, steps: Sequence[FilmStep]) -> FilmTrace:
     """
     request, last = request.validated(), steps[-1]
     latents = last.latents if last.last else last.denoised
-    return FilmTrace(request, tuple(steps), tuple(decode(latents, request.model)))
+    return VideoTrace(request, tuple(steps), tuple(decode(latents, request.model)))
 
 
-def run(request: FilmRequest) -> FilmTrace:
+def run(request: VideoRequest) -> VideoTrace:
     """Draw one film and keep its trace; see `generate`."""
     return finish(request, tuple(generate(request)))
 

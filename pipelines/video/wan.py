@@ -20,7 +20,7 @@ from pipelines.image.denoise import classifier_free_guidance
 from pipelines.image.previews import shrunk
 from pipelines.image.schedulers import nearest_step
 from pipelines.serving.errors import InputError
-from pipelines.video.request import FEATURE_TIMESTEP, FilmRequest, FilmStep
+from pipelines.video.request import FEATURE_TIMESTEP, VideoRequest, VideoStep
 from pipelines.video.wan_recorder import recording_patches
 
 HEIGHT, WIDTH = 480, 832  # px, what the 1.3B model was trained at
@@ -36,7 +36,7 @@ class WanRun:
         keep_at: index of the step whose places and features are kept.
     """
 
-    request: FilmRequest
+    request: VideoRequest
     pipe: Any
     scheduler: SchedulerMixin
     prompt: Tensor
@@ -50,7 +50,7 @@ class WanRun:
         return self.index == len(self.scheduler.timesteps)
 
     @torch.inference_mode()
-    def advance(self) -> FilmStep:
+    def advance(self) -> VideoStep:
         """One step for all patches: the transformer with and without the prompt, guidance, the scheduler."""
         index, before = self.index, self.latents
         timestep, motion = self.scheduler.timesteps[index], self.request.motion
@@ -68,7 +68,7 @@ class WanRun:
         clean = before - self.scheduler.sigmas[index].to(before) * guided
         latents, denoised = (x[0].transpose(0, 1).float().cpu().numpy() for x in (self.latents, clean))
         inside = record.inside() if record else None
-        return FilmStep(index, len(self.scheduler.timesteps), int(timestep), latents, denoised, inside)
+        return VideoStep(index, len(self.scheduler.timesteps), int(timestep), latents, denoised, inside)
 
     def _ask(self, text: Tensor, timestep: Tensor) -> Tensor:
         latents = self.latents.to(self.pipe.transformer.dtype)
@@ -79,7 +79,7 @@ class WanRun:
 
 
 @torch.inference_mode()
-def start(pipe: Any, request: FilmRequest) -> WanRun:
+def start(pipe: Any, request: VideoRequest) -> WanRun:
     """A run before its first step; the noise is drawn as the library's pipeline draws it.
 
     Raises:

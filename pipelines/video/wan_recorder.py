@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipelines.video.animatediff_recorder import FilmInside, coarse
+from pipelines.video.animatediff_recorder import VideoInside, coarse
 
 Grid = tuple[int, int, int]  # frames, rows and columns of patches
 
@@ -31,13 +31,13 @@ class PatchAttentionRecord:
     _looks: dict[str, Tensor] = field(default_factory=dict)  # [frame, y * x, frame]
     _features: Tensor | None = None  # [frame, dim, y, x]
 
-    def inside(self) -> FilmInside:
+    def inside(self) -> VideoInside:
         """What was noted, as arrays."""
         frames = torch.stack([looks.mean(1) for looks in self._looks.values()]).cpu().numpy()
         if not self.keep or self._features is None:
-            return FilmInside(tuple(self._looks), frames)
+            return VideoInside(tuple(self._looks), frames)
         places = torch.stack(list(self._looks.values())).mean(0).unflatten(1, self.grid[1:])
-        return FilmInside(
+        return VideoInside(
             tuple(self._looks), frames, coarse(places.permute(0, 3, 1, 2)).transpose(2, 3, 0, 1),
             coarse(self._features), same_place=False,
         )  # fmt: skip

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from pipelines.serving.errors import InputError
-from pipelines.video.measures import FilmMeasures, measure
+from pipelines.video.measures import VideoMeasures, measure
 from pipelines.world.captions import phrases
 from pipelines.world.films import (
     CAMERA_MOTIONS,
@@ -65,13 +65,13 @@ def with_motion_word(prompt: str, motion: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def real_clips(motion: str | None) -> tuple[FilmMeasures, ...]:
+def real_clips(motion: str | None) -> tuple[VideoMeasures, ...]:
     """Films that the world itself drew with this motion, measured like a model's; None: nothing moves.
 
     Consistency means little alone: where a thing crosses the picture, frames differ.
     """
     rng = np.random.default_rng(_REAL_SEED)
-    out: list[FilmMeasures] = []
+    out: list[VideoMeasures] = []
     while len(out) < REAL_CLIPS:
         film = draw_film(rng, motion=motion)
         if film.motion == motion:

@@ -31,11 +31,11 @@ from pipelines.serving.errors import InputError
 from pipelines.serving.measured import Figure
 from pipelines.video import video
 from pipelines.video.files import FORMATS
-from pipelines.video.latent_tokens import film_tokens, follow
-from pipelines.video.request import FilmRequest
+from pipelines.video.latent_tokens import follow, video_tokens
+from pipelines.video.request import VideoRequest
 
 EN, DE = load_texts("en"), load_texts("de")
-REQUEST = FilmRequest(
+REQUEST = VideoRequest(
     "A cat <b>jumps</b>.",
     seed=5,
     num_inference_steps=3,
@@ -82,7 +82,7 @@ def test_a_sheet_of_many_frames_shows_some_from_the_first_to_the_last() -> None:
 
 def test_the_script_finds_what_the_pipeline_finds_when_a_token_is_picked_up(shot: VideoResult) -> None:
     """The bytes in the page lead to the same most similar tokens as the pipeline's numbers."""
-    tokens, data = film_tokens(shot.trace), data_of(inside_view(shot, EN))
+    tokens, data = video_tokens(shot.trace), data_of(inside_view(shot, EN))
     frames, height, width = tokens.values.shape[:3]
     assert data["grid"] == [height, width] and data["channels"] == 4
     features = (pixels(data["features"]).astype(int) - 128) / 127
@@ -165,13 +165,13 @@ def test_files_are_written_once_and_off_the_event_loop(
     """Gradio runs a handler that is no coroutine in a thread of its own: encoding keeps nobody waiting."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     threads: list[int] = []
-    save = files.film_bytes
+    save = files.video_bytes
 
     def noted(*args, **kwargs):
         threads.append(threading.get_ident())
         return save(*args, **kwargs)
 
-    monkeypatch.setattr(files, "film_bytes", noted)
+    monkeypatch.setattr(files, "video_bytes", noted)
     with gr.Blocks() as demo:
         box = gr.State(shot)
         gr.Button().click(lambda s: tab._show(s, "", EN)[4]["value"], box, gr.Textbox())
@@ -184,7 +184,7 @@ def test_files_are_written_once_and_off_the_event_loop(
         loop, answer = pool.submit(asyncio.run, click()).result()
     assert len(threads) == 3 and loop not in threads
     assert Path(answer["data"][0]).suffix == ".mp4"
-    paths = [Path(files.save_film(shot.trace, kind)) for kind in FORMATS]
+    paths = [Path(files.save_video(shot.trace, kind)) for kind in FORMATS]
     assert [p.suffix[1:] for p in paths] == list(FORMATS) and all(p.is_relative_to(tmp_path) for p in paths)
     assert not asyncio.iscoroutinefunction(tab.generate_video)
 
@@ -266,7 +266,7 @@ def test_the_endpoint_answers_with_a_file_and_its_numbers(monkeypatch, tmp_path:
     assert Path(file.path).suffix == ".webp" and file.mime_type == "image/webp"
     assert len(told["similarity"]) == 4 and len(told["attention"]) == len(told["blocks"]) == 6
     assert 0 <= told["consistency"] <= 1 and isinstance(told["moves"], bool)
-    again = FilmRequest(**told["parameters"]).validated()
+    again = VideoRequest(**told["parameters"]).validated()
     assert again.later == ((2, "A red car."),)
     assert (
         tab.generate_video("A dog.", num_inference_steps=1, num_frames=2, motion=False)[1]["attention"] == []
@@ -292,11 +292,11 @@ def test_a_full_disk_reaches_the_visitor_as_a_sentence(
     shot: VideoResult, monkeypatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    path = Path(files.save_film(shot.trace, "gif"))
+    path = Path(files.save_video(shot.trace, "gif"))
     path.unlink()
     path.symlink_to("/dev/full")
     with pytest.raises(InputError) as refused:
-        files.save_film(shot.trace, "gif")
+        files.save_video(shot.trace, "gif")
     assert "disk" in EN(f"errors.{refused.value.key}", **refused.value.values)
 
 

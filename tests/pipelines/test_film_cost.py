@@ -5,7 +5,7 @@ import torch
 
 from pipelines.serving import catalogue
 from pipelines.video import cost
-from pipelines.video.request import FilmRequest
+from pipelines.video.request import VideoRequest
 
 
 def test_a_machine_that_was_busy_once_is_not_called_slow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,11 +28,11 @@ def test_a_machine_that_was_busy_once_is_not_called_slow_for_ever(monkeypatch: p
 def test_a_film_costs_its_steps_frames_and_the_memory_of_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "teraflops", lambda: 2.0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    request = FilmRequest("a cat", model="animatediff-v1-5-3", num_inference_steps=10).validated()
+    request = VideoRequest("a cat", model="animatediff-v1-5-3", num_inference_steps=10).validated()
     rule = catalogue.entry("animatediff-v1-5-3").frame
     assert rule is not None
-    found = cost.film_cost(request)
+    found = cost.video_cost(request)
     assert found.seconds == pytest.approx(10 * rule.teraflop / 2)
     assert found.gib == pytest.approx(2 * rule.gib)
     assert found.long
-    assert cost.film_cost(FilmRequest("a cat", model="classroom-video").validated()).seconds == 0
+    assert cost.video_cost(VideoRequest("a cat", model="classroom-video").validated()).seconds == 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import WanTransformer3DModel
 
-from pipelines.video.animatediff_recorder import recording_film
+from pipelines.video.animatediff_recorder import recording_video
 from pipelines.video.motion_unet import with_motion
 from pipelines.video.wan_recorder import recording_patches
 from tests.pipelines.test_motion import HEARING, PLAIN, adapter, tiny
@@ -36,11 +36,11 @@ def test_looking_changes_nothing_and_leaves_nothing_behind(unet) -> None:
     before = call(unet, films, rows)
     processors = dict(unet.attn_processors)
     hooks = sum(len(m._forward_hooks) for m in unet.modules())
-    with recording_film(unet, 2, (8, 8), look=True, keep=True, motion=True) as desk:
+    with recording_video(unet, 2, (8, 8), look=True, keep=True, motion=True) as desk:
         assert torch.equal(call(unet, films, rows), before)
     assert desk is not None and desk.inside().features is not None
     with pytest.raises(RuntimeError, match="mid"), \
-            recording_film(unet, 2, (8, 8), look=True, keep=True, motion=False):  # fmt: skip
+            recording_video(unet, 2, (8, 8), look=True, keep=True, motion=False):  # fmt: skip
         raise RuntimeError("mid")
     assert unet.attn_processors == processors
     assert sum(len(m._forward_hooks) for m in unet.modules()) == hooks
@@ -54,7 +54,7 @@ def test_looks_are_the_softmax_of_the_layers_own_queries_and_keys(unet) -> None:
     handle = attn.register_forward_pre_hook(lambda m, args, kwargs: seen.append(args[0]), with_kwargs=True)
     second = unet.down_blocks[0].motion_modules[0].transformer_blocks[0].attn2
     other = second.register_forward_pre_hook(lambda m, args, kwargs: seen.append(args[0]), with_kwargs=True)
-    with recording_film(unet, 2, (8, 8), look=True, keep=True, motion=True) as desk:
+    with recording_video(unet, 2, (8, 8), look=True, keep=True, motion=True) as desk:
         call(unet, films, rows)
     handle.remove()
     other.remove()
@@ -83,7 +83,7 @@ def test_without_motion_no_frame_changes_another(unet) -> None:
     asked: list[str] = []
     attn = unet.up_blocks[0].motion_modules[0].transformer_blocks[0].attn1
     handle = attn.register_forward_hook(lambda *_: asked.append("between frames"))
-    with recording_film(unet, 2, (8, 8), look=True, keep=True, motion=False) as desk:
+    with recording_video(unet, 2, (8, 8), look=True, keep=True, motion=False) as desk:
         before, after = call(unet, films, rows), call(unet, changed, rows)
     assert desk is None and not asked
     call(unet, films, rows)

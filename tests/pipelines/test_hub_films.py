@@ -22,10 +22,10 @@ from pipelines.serving import catalogue, loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.video import video
-from pipelines.video.cost import film_cost
-from pipelines.video.latent_tokens import film_tokens
+from pipelines.video.cost import video_cost
+from pipelines.video.latent_tokens import video_tokens
 from pipelines.video.load import video_pipeline
-from pipelines.video.request import FilmRequest
+from pipelines.video.request import VideoRequest
 from tests.pipelines.conftest import build_sd15
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz.,"
@@ -102,7 +102,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     catalogue._added.cache_clear()
 
 
-ANIMATED = FilmRequest(
+ANIMATED = VideoRequest(
     "a cat",
     negative_prompt="blur",
     seed=2,
@@ -111,7 +111,7 @@ ANIMATED = FilmRequest(
     model="tiny-film",
     guidance_scale=7.5,
 )
-PATCHED = FilmRequest(
+PATCHED = VideoRequest(
     "a cat runs.", negative_prompt="blur", seed=2, num_inference_steps=4, num_frames=9, height=64, width=32,
     model="tiny-wan",
 )  # fmt: skip
@@ -134,7 +134,7 @@ def test_the_published_adapter_over_stable_diffusion_draws_as_its_card_says(film
     found = np.stack([np.asarray(frame) for frame in trace.frames])
     assert np.abs(found - expected * 255).max() < 1, "what rounding does, and no more"
     assert trace.steps[0].inside is not None
-    tokens = film_tokens(trace)
+    tokens = video_tokens(trace)
     assert tokens.shape == (4, 8, 8, 4) and tokens.same_place
 
 
@@ -159,7 +159,7 @@ def test_patches_of_space_and_time_draw_as_the_library_has_them(films: Path) -> 
 
 def test_patches_are_tokens_in_the_same_view(films: Path) -> None:
     trace = video.run(PATCHED)
-    tokens = film_tokens(trace)
+    tokens = video_tokens(trace)
     assert tokens.values.shape == (3, 4, 2, 16) and not tokens.same_place
     latents = trace.steps[-1].latents
     np.testing.assert_allclose(tokens.values[1, 2, 1], latents[1, :, 4:6, 2:4].mean((1, 2)), atol=1e-6)
@@ -192,9 +192,9 @@ def test_a_model_that_is_not_there_says_so(films: Path, monkeypatch: pytest.Monk
 
 def test_costs_grow_with_steps_and_frames_and_long_runs_are_known(monkeypatch) -> None:
     monkeypatch.setattr("pipelines.video.cost.teraflops", lambda: 0.1)  # as two cores have
-    wan = FilmRequest("a cat", model="wan-2.1-1.3b", num_inference_steps=10).validated()
-    cost = film_cost(wan)
+    wan = VideoRequest("a cat", model="wan-2.1-1.3b", num_inference_steps=10).validated()
+    cost = video_cost(wan)
     assert cost.long and cost.gib > 5
-    assert film_cost(replace(wan, num_inference_steps=20)).seconds == pytest.approx(2 * cost.seconds)
-    assert film_cost(replace(wan, num_frames=41)).teraflop < cost.teraflop
-    assert not film_cost(FilmRequest("a cat", model="classroom-video").validated()).long
+    assert video_cost(replace(wan, num_inference_steps=20)).seconds == pytest.approx(2 * cost.seconds)
+    assert video_cost(replace(wan, num_frames=41)).teraflop < cost.teraflop
+    assert not video_cost(VideoRequest("a cat", model="classroom-video").validated()).long

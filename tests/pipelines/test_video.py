@@ -20,9 +20,9 @@ from pipelines.serving.errors import InputError
 from pipelines.video import video
 from pipelines.video.animatediff import read_schedule
 from pipelines.video.load import video_pipeline
-from pipelines.video.request import FilmRequest
+from pipelines.video.request import VideoRequest
 
-REQUEST = FilmRequest(
+REQUEST = VideoRequest(
     "A cat walks right in a meadow.", seed=3, num_inference_steps=3, num_frames=5, model="classroom-video"
 )
 SMALL = replace(REQUEST, height=32, width=32, num_frames=4)
@@ -34,7 +34,7 @@ def pipe() -> AnimateDiffPipeline:
 
 
 @on_compute_thread
-def library_film(pipe: AnimateDiffPipeline, request: FilmRequest, **kwargs: object) -> torch.Tensor:
+def library_film(pipe: AnimateDiffPipeline, request: VideoRequest, **kwargs: object) -> torch.Tensor:
     """`[frame, 4, y, x]` of the unchanged pipeline."""
     found = pipe(
         request.prompt, num_frames=request.num_frames, num_inference_steps=request.num_inference_steps,
@@ -202,10 +202,10 @@ def test_any_schedule_is_accepted_in_order_or_refused_with_a_key(later: list, fr
     order = [frame for frame, _ in checked.later]
     assert order == sorted(set(order))
     assert all(1 <= frame < checked.num_frames for frame in order)
-    assert FilmRequest(**checked.parameters()).validated() == checked
+    assert VideoRequest(**checked.parameters()).validated() == checked
 
 
-def _refusal(request: FilmRequest) -> str | None:
+def _refusal(request: VideoRequest) -> str | None:
     try:
         request.validated()
     except InputError as error:

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from pipelines.serving.errors import InputError
-from pipelines.video.files import FORMATS, film_bytes, write_film
-from pipelines.video.request import FilmRequest
+from pipelines.video.files import FORMATS, video_bytes, write_video
+from pipelines.video.request import VideoRequest
 
-REQUEST = FilmRequest("A “red” <b>cat</b> walks right.", later=((3, "ä"),), seed=7).validated()
+REQUEST = VideoRequest("A “red” <b>cat</b> walks right.", later=((3, "ä"),), seed=7).validated()
 COLOURS = ("red", "green", "blue", "white", "black")
 FRAMES = [Image.new("RGB", (40, 24), colour) for colour in COLOURS]
 
@@ -35,19 +35,19 @@ def opened(content: bytes, kind: str) -> tuple[list[np.ndarray], str, float]:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_file_has_all_frames_in_order_at_their_speed_and_says_what_drew_them(kind: str) -> None:
-    pictures, comment, seconds = opened(film_bytes(FRAMES, kind, REQUEST, 8), kind)
+    pictures, comment, seconds = opened(video_bytes(FRAMES, kind, REQUEST, 8), kind)
     assert len(pictures) == len(COLOURS)
     for picture, frame in zip(pictures, FRAMES, strict=True):
         assert min(picture.shape[:2]) >= 256 and not picture.shape[0] % 2 and not picture.shape[1] % 2
         wanted = np.asarray(frame)[0, 0].astype(int)
         assert np.abs(picture.reshape(-1, 3).mean(0) - wanted).max() < 12
-    assert FilmRequest(**json.loads(comment)).validated() == REQUEST
+    assert VideoRequest(**json.loads(comment)).validated() == REQUEST
     assert seconds == pytest.approx(1 / 8, abs=0.01)
 
 
 def test_another_format_is_refused() -> None:
     with pytest.raises(InputError, match="film_format_unknown"):
-        film_bytes(FRAMES, "avi")
+        video_bytes(FRAMES, "avi")
 
 
 def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> None:
@@ -56,12 +56,12 @@ def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> N
     full.parent.mkdir()
     full.symlink_to("/dev/full")
     with pytest.raises(InputError) as refused:
-        write_film(b"x" * 3_000_000, full)
+        write_video(b"x" * 3_000_000, full)
     assert refused.value.key == "disk_full" and refused.value.values == {"megabytes": 2}
-    write_film(b"film", tmp_path / "new" / "film.mp4")
+    write_video(b"film", tmp_path / "new" / "film.mp4")
     assert (tmp_path / "new" / "film.mp4").read_bytes() == b"film"
 
 
 def test_other_trouble_with_the_disk_stays_loud(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
-        write_film(b"film", tmp_path)
+        write_video(b"film", tmp_path)

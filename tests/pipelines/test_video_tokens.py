@@ -9,13 +9,13 @@ import torch
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.video import video
-from pipelines.video.animatediff_recorder import recording_film
-from pipelines.video.latent_tokens import central_token, colours_of, film_tokens, follow, grid_like
+from pipelines.video.animatediff_recorder import recording_video
+from pipelines.video.latent_tokens import central_token, colours_of, follow, grid_like, video_tokens
 from pipelines.video.load import video_pipeline
-from pipelines.video.request import FEATURE_TIMESTEP, FilmRequest, FilmStep, FilmTrace
+from pipelines.video.request import FEATURE_TIMESTEP, VideoRequest, VideoStep, VideoTrace
 from pipelines.world.films import FRAMES, draw_film, film_caption, render_film
 
-REQUEST = FilmRequest(
+REQUEST = VideoRequest(
     "A cat jumps.", seed=1, num_inference_steps=4, num_frames=4, height=32, width=48, model="classroom-video"
 )
 
@@ -33,7 +33,7 @@ def noised(frames, caption: str) -> tuple[np.ndarray, object]:
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     noisy = (alpha.sqrt() * latents + (1 - alpha).sqrt() * noise).transpose(0, 1)[None]
     text, _ = pipe.encode_prompt(caption, "cpu", 1, False)
-    with recording_film(pipe.unet, 1, (16, 16), look=True, keep=True, motion=True) as desk:
+    with recording_video(pipe.unet, 1, (16, 16), look=True, keep=True, motion=True) as desk:
         pipe.unet(noisy, FEATURE_TIMESTEP, encoder_hidden_states=text.repeat_interleave(len(frames), 0))
     return latents.numpy(), desk.inside()
 
@@ -46,8 +46,8 @@ def test_the_token_of_a_thing_is_followed_along_its_true_track() -> None:
         film = draw_film(rng, motion=name)
         shot = render_film(film, i)
         latents, inside = noised(shot.frames, film_caption(film, rng))
-        step = FilmStep(0, 1, FEATURE_TIMESTEP, latents, latents, inside)
-        tokens = film_tokens(FilmTrace(REQUEST, (step,), shot.frames))
+        step = VideoStep(0, 1, FEATURE_TIMESTEP, latents, latents, inside)
+        tokens = video_tokens(VideoTrace(REQUEST, (step,), shot.frames))
         column, row = (int(v) for v in np.clip(shot.track[0, :2] * 16, 0, 15))
         found = follow(tokens, 0, row, column)
         assert tuple(found[0, :2]) == (row, column) and found[0, 2] == pytest.approx(1, abs=1e-3)
@@ -60,7 +60,7 @@ def test_the_token_of_a_thing_is_followed_along_its_true_track() -> None:
 
 def test_the_grid_is_that_of_the_latents_and_its_numbers_are_theirs() -> None:
     trace = video.run(REQUEST)
-    tokens = film_tokens(trace)
+    tokens = video_tokens(trace)
     assert tokens.shape == (4, 8, 12, 4)
     np.testing.assert_array_equal(tokens.values, trace.steps[-1].latents.transpose(0, 2, 3, 1))
     assert tokens.looks is not None and tokens.looks.shape == (8, 12, 4, 4) and tokens.same_place
@@ -76,8 +76,8 @@ def test_the_grid_is_that_of_the_latents_and_its_numbers_are_theirs() -> None:
 
 def test_large_latents_are_averaged_cell_by_cell() -> None:
     latents = np.random.default_rng(0).normal(size=(2, 4, 32, 64)).astype(np.float32)
-    step = FilmStep(0, 1, 0, latents, latents)
-    tokens = film_tokens(FilmTrace(REQUEST, (step,), ()))
+    step = VideoStep(0, 1, 0, latents, latents)
+    tokens = video_tokens(VideoTrace(REQUEST, (step,), ()))
     assert tokens.values.shape == (2, 8, 16, 4) and tokens.shape == (2, 32, 64, 4)
     np.testing.assert_allclose(tokens.values[1, 2, 3], latents[1, :, 8:12, 12:16].mean((1, 2)), atol=1e-6)
 
@@ -92,9 +92,9 @@ def test_alike_tokens_have_alike_colours() -> None:
 
 
 def test_frames_that_do_not_look_leave_nothing_to_follow() -> None:
-    tokens = film_tokens(video.run(replace(REQUEST, motion=False)))
+    tokens = video_tokens(video.run(replace(REQUEST, motion=False)))
     assert tokens.features is None and tokens.looks is None
     with pytest.raises(InputError, match="frames_apart"):
         follow(tokens, 0, 0, 0)
     with pytest.raises(InputError, match="film_token_unknown"):
-        follow(film_tokens(video.run(REQUEST)), 0, 8, 0)
+        follow(video_tokens(video.run(REQUEST)), 0, 8, 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.video.measures import FilmMeasures
+from pipelines.video.measures import VideoMeasures
 from pipelines.world.films import FRAMES, MOTIONS, draw_film, is_held_out_motion, parse_motion, render_film
 from training import train_motion_scorer
 from training.evaluate_video import MotionPrompt, consistency_rows, motion_rows, prompts, real_clip, redrawn
@@ -109,8 +109,8 @@ def test_rows_count_hits_and_hold_consistency_against_the_worlds_own() -> None:
     assert rows["video.motion_without_attention"].n == 2
     assert rows["video.motion_seen"].n + rows["video.motion_unseen"].n == 18
 
-    def film(consistency: float, speed: float) -> FilmMeasures:
-        return FilmMeasures(np.eye(2), consistency, np.full(15, speed, np.float32), "classroom-dino")
+    def film(consistency: float, speed: float) -> VideoMeasures:
+        return VideoMeasures(np.eye(2), consistency, np.full(15, speed, np.float32), "classroom-dino")
 
     rows = {
         row.id: row
