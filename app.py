@@ -121,9 +121,11 @@ def build() -> gr.Blocks:
         delete_cache=(3600, 24 * 3600),  # looked for hourly, kept for a day,
     ) as demo:
         _build_page(demo, "en")
-        api.register(ENDPOINTS)
     with demo.route("Deutsch", "/de", show_in_navbar=False):
         _build_page(demo, "de")
+    # A page of their own: in a visitor's page, their parameters would be a fifth of all that is read.
+    with demo.route("Endpoints", "/endpoints", show_in_navbar=False):
+        api.register(ENDPOINTS)
     live.wire_leaving(demo)
     return demo.queue(max_size=256, default_concurrency_limit=4)
 

@@ -32,6 +32,16 @@ def test_language_and_look_are_in_the_document_before_any_script_of_gradios(serv
         assert "Inter-Regular.otf" in html[: html.index("</head>")]
 
 
+def test_a_page_is_compressed_for_who_can_read_it_and_holds_no_endpoints_of_programs(server: str) -> None:
+    for path in ("/", "/de"):
+        plain = httpx.get(server + path, headers={"Accept-Encoding": "identity"})
+        packed = httpx.get(server + path, headers={"Accept-Encoding": "gzip, br"})
+        assert "content-encoding" not in plain.headers and packed.headers["content-encoding"] == "gzip"
+        assert packed.text == plain.text
+        assert int(packed.headers["content-length"]) < len(plain.content) / 4
+        assert "api" not in {part["type"] for part in config_of(plain.text)["components"]}
+
+
 def test_the_page_tells_nobody_about_its_visitors(server: str) -> None:
     config = config_of(httpx.get(f"{server}/").text)
     assert config["analytics_enabled"] is False
