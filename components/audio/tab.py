@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gradio as gr
 import numpy as np
+from pydantic import Field, Strict
 
 from components.audio.clip import AudioClip, ClipPart, build_clip_part, open_sent, wire_clip_part
 from components.audio.pair import build_pair_part, wire_pair_part
@@ -15,9 +16,11 @@ from components.audio.run import AudioResult, example_if_ready, made_message, re
 from components.audio.speech import show_speech, speech_message
 from components.audio.view import GUESS, HTML, audio_part, feed_html
 from components.page.prompt_bar import BarValues, PromptBar
+from components.runs.arguments import AudioModel
 from components.runs.files import save_wav
 from components.runs.queues import AUDIO, endpoint
 from components.runs.slot import RunSlot
+from components.ui.arguments import File, OneOf, RealNumber, Seed, Text, WholeNumber
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
@@ -27,6 +30,7 @@ from pipelines.audio.request import (
     MAX_GUIDANCE_SCALE,
     MAX_SECONDS,
     MAX_TEMPERATURE,
+    MAX_TOP_K,
     MIN_SECONDS,
     AudioRequest,
 )
@@ -272,15 +276,15 @@ def books_message(made: AudioResult, books: int, t: Texts) -> dict[str, Any]:
 
 @endpoint(AUDIO)
 def generate_audio(
-    prompt: str = BarValues.prompt,
-    seed: int = 0,
-    guidance_scale: float = 3.0,
-    temperature: float = 1.0,
-    top_k: int = 64,
-    seconds: float = 4.0,
-    model: str = "classroom-audio",
-    backend: str = "",
-    clip: gr.FileData | None = None,
+    prompt: Text = BarValues.prompt,
+    seed: Seed = 0,
+    guidance_scale: Annotated[RealNumber, Field(ge=0, le=MAX_GUIDANCE_SCALE)] = 3.0,
+    temperature: Annotated[RealNumber, Field(ge=0, le=MAX_TEMPERATURE)] = 1.0,
+    top_k: Annotated[WholeNumber, Field(ge=0, le=MAX_TOP_K)] = 64,
+    seconds: Annotated[RealNumber, Field(ge=MIN_SECONDS, le=MAX_SECONDS)] = 4.0,
+    model: AudioModel = "classroom-audio",
+    backend: Annotated[str, Strict(), OneOf(lambda: ("", "transformers", "audiocraft"))] = "",
+    clip: File | None = None,
 ) -> tuple[gr.FileData, dict[str, Any]]:
     """Make a sound from a text, code by code.
 

@@ -3,10 +3,11 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import gradio as gr
 import numpy as np
+from pydantic import Field, Strict
 
 from components.clip_matrix import view as draw
 from components.clip_matrix.state import (
@@ -22,7 +23,9 @@ from components.clip_matrix.state import (
     with_images,
 )
 from components.page.prompt_bar import PromptBar
+from components.runs.arguments import ClipModel
 from components.runs.queues import LIVE, MODEL, QUIET_MODEL, endpoint
+from components.ui.arguments import File, RealNumber, Text
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame
@@ -35,12 +38,12 @@ from pipelines.serving.errors import InputError
 
 @endpoint(MODEL)
 def clip_matrix(
-    images: list[gr.FileData],
-    prompts: list[str],
-    temperature: float | None = None,
-    labels: list[str] | None = None,
-    template: str = TEMPLATE,
-    model: str = "classroom-clip",
+    images: Annotated[list[File], Strict(), Field(min_length=1, max_length=pipeline.MOST)],
+    prompts: Annotated[list[Text], Strict(), Field(min_length=1, max_length=pipeline.MOST)],
+    temperature: Annotated[RealNumber, Field(ge=pipeline.LOWEST_TEMPERATURE)] | None = None,
+    labels: Annotated[list[Text], Strict(), Field(min_length=1, max_length=pipeline.MOST)] | None = None,
+    template: Text = TEMPLATE,
+    model: ClipModel = "classroom-clip",
 ) -> dict:
     """Compare pictures with texts: cosines, softmax both ways, the best pairing, zero-shot labels.
 

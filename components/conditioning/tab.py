@@ -17,6 +17,7 @@ from components.conditioning.view import (
 )
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar
+from components.runs.arguments import GuidanceScale, ImageModel, Steps, SwitchSteps
 from components.runs.batch import TrialViews, show_trial
 from components.runs.batch_view import running_gallery, running_row, running_status
 from components.runs.frames import LiveFrames, encode, png_base64
@@ -24,6 +25,7 @@ from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
 from components.runs.trace_view import facts, note
+from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
@@ -280,13 +282,13 @@ def switch_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:
 
 @endpoint(STEPPER)
 def switch_prompts(
-    prompt: str = BarValues.prompt,
-    prompt_b: str = OTHERS[0],
-    switch_at: list[int] = [0, 5, 10, 15, 20],  # noqa: B006  read only; shown to callers as the default
-    seed: int = 0,
-    guidance_scale: float = 5.0,
-    num_inference_steps: int = 20,
-    model: str = "classroom-image",
+    prompt: Text = BarValues.prompt,
+    prompt_b: Text = OTHERS[0],
+    switch_at: SwitchSteps = [0, 5, 10, 15, 20],  # noqa: B006  read only; shown to callers as the default
+    seed: Seed = 0,
+    guidance_scale: GuidanceScale = 5.0,
+    num_inference_steps: Steps = 20,
+    model: ImageModel = "classroom-image",
 ) -> dict[str, Any]:
     """Draw one seed with two texts, of which the second takes over at some step.
 
@@ -315,12 +317,12 @@ def switch_prompts(
 
 @endpoint(STEPPER)
 def cut_blocks(
-    prompt: str = BarValues.prompt,
-    negative_prompt: str = "",
-    seed: int = 0,
-    guidance_scale: float = 5.0,
-    num_inference_steps: int = 20,
-    model: str = "classroom-image",
+    prompt: Text = BarValues.prompt,
+    negative_prompt: Text = "",
+    seed: Seed = 0,
+    guidance_scale: GuidanceScale = 5.0,
+    num_inference_steps: Steps = 20,
+    model: ImageModel = "classroom-image",
 ) -> dict[str, Any]:
     """Draw a picture with one way of the text into the network cut off at a time.
 

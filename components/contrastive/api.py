@@ -1,9 +1,12 @@
 """Training a CLIP in small for programs."""
 
-import gradio as gr
+from typing import Annotated
+
+from pydantic import Field, Strict
 
 from components.contrastive.state import EXPERIMENTS, MOST_AT_ONCE, measured, recipe_of
 from components.runs.queues import TRAINING, endpoint
+from components.ui.arguments import File, OneOf, RealNumber, Seed, Text, WholeNumber
 from components.ui.uploads import open_uploads
 from pipelines.clip import contrastive_pairs
 from pipelines.clip.clip_matrix import compute_clip_matrix
@@ -17,14 +20,14 @@ _API_STEPS = 200
 
 @endpoint(TRAINING)
 def train_contrastive(
-    images: list[gr.FileData] | None = None,
-    captions: list[str] | None = None,
-    pairs: int = 5,
-    experiment: str = "pairs",
-    batch_size: int = 16,
-    temperature: float | None = None,
-    steps: int = 40,
-    seed: int = 0,
+    images: Annotated[list[File], Strict(), Field(max_length=MOST_AT_ONCE)] | None = None,
+    captions: Annotated[list[Text], Strict(), Field(max_length=MOST_AT_ONCE)] | None = None,
+    pairs: Annotated[WholeNumber, Field(ge=2, le=8)] = 5,
+    experiment: Annotated[str, Strict(), OneOf(lambda: EXPERIMENTS)] = "pairs",
+    batch_size: Annotated[WholeNumber, Field(ge=2, le=32)] = 16,
+    temperature: Annotated[RealNumber, Field(ge=0.01, le=1)] | None = None,
+    steps: Annotated[WholeNumber, Field(ge=1, le=_API_STEPS)] = 40,
+    seed: Seed = 0,
 ) -> dict:
     """Train a small CLIP from random weights on a few pairs, and measure it after every step.
 

@@ -1,18 +1,21 @@
 """The control vector tab: what exactly is handed to the generator, and how one steers with it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import gradio as gr
 import numpy as np
+from pydantic import Field
 
 from components.control_vector.blend import PARTNER, build_blend, pair_html
 from components.control_vector.pooled import build_pooled
 from components.control_vector.view import handed_view, names_of, table_html
 from components.control_vector.weight import build_weight, followed_choice, tokens_html
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.runs.arguments import GuidanceScale, ImageModel, Steps, TokenWeights
 from components.runs.files import save_png
 from components.runs.queues import LIVE, MODEL, STEPPER, endpoint
+from components.ui.arguments import Flag, RealNumber, Seed, Text
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
 from components.ui.layout import is_open, live_html, section, tab_frame
@@ -93,7 +96,7 @@ def _follow(t: Texts) -> Callable[..., Any]:
 
 
 @endpoint(MODEL)
-def control_vector(prompt: str = DEFAULT_PROMPT, model: str = "classroom-image") -> dict[str, Any]:
+def control_vector(prompt: Text = DEFAULT_PROMPT, model: ImageModel = "classroom-image") -> dict[str, Any]:
     """Show what exactly a picture model is handed for a text, and which parts of it the model reads.
 
     Args:
@@ -135,15 +138,15 @@ def control_vector(prompt: str = DEFAULT_PROMPT, model: str = "classroom-image")
 
 @endpoint(STEPPER)
 def steer(
-    prompt: str = DEFAULT_PROMPT,
-    prompt_b: str = PARTNER,
-    blend: float = 0.5,
-    token_weights: list[list[float]] = [],  # noqa: B006  read only; shown to callers as the default
-    pooled_only: bool = False,
-    seed: int = 0,
-    guidance_scale: float = 5.0,
-    num_inference_steps: int = 20,
-    model: str = "classroom-image",
+    prompt: Text = DEFAULT_PROMPT,
+    prompt_b: Text = PARTNER,
+    blend: Annotated[RealNumber, Field(ge=0, le=1)] = 0.5,
+    token_weights: TokenWeights = [],  # noqa: B006  read only; shown to callers as the default
+    pooled_only: Flag = False,
+    seed: Seed = 0,
+    guidance_scale: GuidanceScale = 5.0,
+    num_inference_steps: Steps = 20,
+    model: ImageModel = "classroom-image",
 ) -> tuple[gr.FileData, dict[str, Any]]:
     """Draw a picture from a changed control vector.
 

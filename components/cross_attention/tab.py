@@ -11,10 +11,12 @@ from components.cross_attention.known_pictures import build_picture_section, wir
 from components.cross_attention.view import running_view, trace_view, waiting_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar
+from components.runs.arguments import GuidanceScale, ImageModel, Scheduler, Steps
 from components.runs.frames import LiveFrames
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
+from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
@@ -114,13 +116,13 @@ def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]
 
 @endpoint(STEPPER)
 def cross_attention(
-    prompt: str = BarValues.prompt,
-    negative_prompt: str = "",
-    seed: int = 0,
-    guidance_scale: float = 5.0,
-    num_inference_steps: int = 20,
-    scheduler: str = "ddim",
-    model: str = "classroom-image",
+    prompt: Text = BarValues.prompt,
+    negative_prompt: Text = "",
+    seed: Seed = 0,
+    guidance_scale: GuidanceScale = 5.0,
+    num_inference_steps: Steps = 20,
+    scheduler: Scheduler = "ddim",
+    model: ImageModel = "classroom-image",
 ) -> dict[str, Any]:
     """Draw a picture and say where the model looked for each token while it drew.
 

@@ -3,16 +3,19 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import gradio as gr
 from PIL import Image
+from pydantic import Field, Strict
 
 from components.dino.training import API as TRAINING_API
 from components.dino.training import build_training_section, wire_training
 from components.dino.view import alert_html, neighbours_html, patches_html, waiting_html
 from components.page.prompt_bar import PromptBar
+from components.runs.arguments import ClipModel, VisionModel
 from components.runs.queues import MODEL, QUIET_MODEL, endpoint
+from components.ui.arguments import File
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame
@@ -180,7 +183,9 @@ def build_dino_tab(bar: PromptBar, t: Texts) -> None:
 
 @endpoint(MODEL)
 def dino_features(
-    images: list[gr.FileData], model: str = "classroom-dino", clip_model: str = "classroom-clip"
+    images: Annotated[list[File], Strict(), Field(min_length=1, max_length=2)],
+    model: VisionModel = "classroom-dino",
+    clip_model: ClipModel = "classroom-clip",
 ) -> dict[str, Any]:
     """Show one or two pictures to a vision transformer that learned without labels.
 

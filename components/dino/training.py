@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import gradio as gr
+from pydantic import Field
 
 from components.dino.training_view import state_of, training_html
 from components.dino.view import waiting_html
 from components.runs.queues import QUIET_MODEL, TRAINING, endpoint
 from components.runs.training import owner_of, show_training
+from components.ui.arguments import Flag, RealNumber, Seed, WholeNumber
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
@@ -165,7 +167,11 @@ def _shown(run: TrainingRun[DinoRecord], key: str, burst: int, t: Texts) -> Iter
 
 @endpoint(TRAINING)
 def train_dino(
-    steps: int = 60, momentum: float = 0.95, centering: bool = True, sharpening: bool = True, seed: int = 0
+    steps: Annotated[WholeNumber, Field(ge=1, le=MOST_API_STEPS)] = 60,
+    momentum: Annotated[RealNumber, Field(ge=0, le=MOMENTUM_HIGHEST)] = 0.95,
+    centering: Flag = True,
+    sharpening: Flag = True,
+    seed: Seed = 0,
 ) -> dict[str, Any]:
     """Train a small DINO without labels on pictures of the classroom world, and say whether it collapses.
 

@@ -1,13 +1,17 @@
 """The embeddings tab: where a prompt stands in meaning space, and whether one can calculate there."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from components.embeddings.arithmetic import build_arithmetic
 from components.embeddings.directions import build_directions
 from components.embeddings.map import lay_out_map, wire_map
 from components.page.prompt_bar import PromptBar
+from components.runs.arguments import ClipModel
 from components.runs.queues import MODEL, endpoint
+from components.ui.arguments import Text, WholeNumber
 from components.ui.language import Texts
 from components.ui.layout import tab_frame
 from pipelines.clip.embeddings import difference, embed
@@ -28,10 +32,10 @@ def build_embeddings_tab(bar: PromptBar, t: Texts) -> None:
 
 @endpoint(MODEL)
 def embeddings(
-    prompt: str = "A small cat on a bed.",
-    prompt_b: str = "",
-    model: str = "classroom-clip",
-    neighbours: int = 8,
+    prompt: Text = "A small cat on a bed.",
+    prompt_b: Text = "",
+    model: ClipModel = "classroom-clip",
+    neighbours: Annotated[WholeNumber, Field(ge=1, le=50)] = 8,
 ) -> dict[str, Any]:
     """Place a prompt in CLIP's space: its vector, its nearest captions, its position on the map.
 

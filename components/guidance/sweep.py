@@ -10,11 +10,13 @@ import gradio as gr
 from components.guidance.view import sweep_figure, sweep_row, sweep_summary
 from components.page.picture_tabs import example_request, request_like
 from components.page.prompt_bar import BarValues
+from components.runs.arguments import GuidanceScales, ImageModel, Scheduler, Steps
 from components.runs.batch import TrialViews, show_trial
 from components.runs.batch_view import running_row, running_status
 from components.runs.frames import png_base64
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
+from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
@@ -140,13 +142,13 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 @endpoint(STEPPER)
 def guidance_sweep(
-    prompt: str = BarValues.prompt,
-    negative_prompt: str = "",
-    seed: int = 0,
-    scales: list[float] = list(SCALES),  # noqa: B006  read only; shown to callers as the default
-    num_inference_steps: int = 20,
-    scheduler: str = "ddim",
-    model: str = "classroom-image",
+    prompt: Text = BarValues.prompt,
+    negative_prompt: Text = "",
+    seed: Seed = 0,
+    scales: GuidanceScales = list(SCALES),  # noqa: B006  read only; shown to callers as the default
+    num_inference_steps: Steps = 20,
+    scheduler: Scheduler = "ddim",
+    model: ImageModel = "classroom-image",
 ) -> dict[str, Any]:
     """Draw one text at several guidance scales from the same noise, and score each picture with CLIP.
 

@@ -9,12 +9,14 @@ import numpy as np
 
 from components.page.picture_tabs import example_if_ready, open_tab, with_inside_if_slow
 from components.page.prompt_bar import BarValues, PromptBar
+from components.runs.arguments import GuidanceScale, ImageModel, Scheduler, Steps
 from components.runs.files import save_png
 from components.runs.frames import LiveFrames
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
 from components.runs.trace_view import finished_view, running_view
+from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
@@ -144,13 +146,13 @@ def _remark(trace: Trace, previous: Trace | None, t: Texts) -> str:
 
 @endpoint(STEPPER)
 def generate_image(
-    prompt: str = BarValues.prompt,
-    negative_prompt: str = "",
-    seed: int = 0,
-    guidance_scale: float = 5.0,
-    num_inference_steps: int = 20,
-    scheduler: str = "ddim",
-    model: str = "classroom-image",
+    prompt: Text = BarValues.prompt,
+    negative_prompt: Text = "",
+    seed: Seed = 0,
+    guidance_scale: GuidanceScale = 5.0,
+    num_inference_steps: Steps = 20,
+    scheduler: Scheduler = "ddim",
+    model: ImageModel = "classroom-image",
 ) -> tuple[gr.FileData, dict[str, Any]]:
     """Draw a picture from a text.
 

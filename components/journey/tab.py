@@ -12,10 +12,12 @@ from components.journey.video_row import build_video_row
 from components.journey.view import HTML, READING, STEERING, reading_view, steering_view, waiting_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import BarValues, PromptBar, run_values, values_from_query
+from components.runs.arguments import ClipModel, GuidanceScale, ImageModel, Steps
 from components.runs.frames import LiveFrames
 from components.runs.queues import STEPPER, TEXT, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
+from components.ui.arguments import Seed, Text
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
@@ -183,12 +185,12 @@ def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]
 
 @endpoint(STEPPER)
 def follow_prompt(
-    prompt: str = BarValues.prompt,
-    seed: int = 0,
-    guidance_scale: float = 5.0,
-    num_inference_steps: int = 20,
-    clip_model: str = "classroom-clip",
-    image_model: str = "classroom-image",
+    prompt: Text = BarValues.prompt,
+    seed: Seed = 0,
+    guidance_scale: GuidanceScale = 5.0,
+    num_inference_steps: Steps = 20,
+    clip_model: ClipModel = "classroom-clip",
+    image_model: ImageModel = "classroom-image",
 ) -> dict[str, Any]:
     """Follow one prompt from its tokens to its picture, in numbers.
 

@@ -1,28 +1,52 @@
 """The same experiments for programs: one endpoint per tab, listed once."""
 
+import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from components.runs.queues import queue_of
+from components.ui.arguments import checked, parameters_of
 from components.ui.errors import explained
 from components.ui.language import load_texts
 
 
 def register(api: dict[str, Callable[..., Any]]) -> None:
-    """List functions as endpoints of the page being built.
+    """List functions as endpoints of the page being built, with checked arguments and their whole schema.
 
     Args:
         api: typed functions with Google docstrings by endpoint name, each of which says its queue
             (`queues.endpoint`). Their parameters need defaults, so that a call names only what it changes.
     """
     calm = explained(load_texts("en"), for_page=False)
+    page = gr.context.Context.root_block
+    assert page is not None  # within `gr.Blocks()`
     for name, function in api.items():
-        gr.api(
-            calm(function),
+        listed = gr.api(
+            _without_arguments(calm(checked(function))),
             api_name=name,
             api_description=inspect.getdoc(function),  # Gradio alone lists only its first part
             **queue_of(function),
         )
+        for place, parameter in zip(
+            page.fns[listed["id"]].inputs, parameters_of(function).values(), strict=True
+        ):
+            place._api_info = parameter.schema
+
+
+def _without_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function whose docstring says nothing of its arguments: Gradio would cut that at the line's end.
+
+    What each is stands in its schema, whole.
+    """
+
+    @functools.wraps(function)
+    def described(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    doc = inspect.getdoc(function) or ""
+    described.__doc__ = re.sub(r"^Args:\n(?:    .*\n?|\n)+", "", doc, flags=re.MULTILINE)
+    return described

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gradio as gr
+from pydantic import Strict
 
 from components.page.picture_tabs import example_request, request_like
 from components.page.prompt_bar import EXAMPLES, BarValues, PromptBar
@@ -15,10 +16,12 @@ from components.prompt_lab.leave_one_out import build_without
 from components.prompt_lab.negative import build_negative
 from components.prompt_lab.seeds import build_seeds
 from components.prompt_lab.view import idle_html, score_drop, variants_running, variants_view
+from components.runs.arguments import GuidanceScale, ImageModel, Steps
 from components.runs.batch import BatchViews, show_batch
 from components.runs.files import save_png
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
+from components.ui.arguments import OneOf, Seed, Text
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
@@ -249,13 +252,13 @@ def _rounded(values: Sequence[float]) -> list[float]:
 
 @endpoint(STEPPER)
 def prompt_variants(
-    prompt: str = BarValues.prompt,
-    dimension: str = "size",
-    negative_prompt: str = "",
-    seed: int = 0,
-    guidance_scale: float = 5.0,
-    num_inference_steps: int = 20,
-    model: str = "classroom-image",
+    prompt: Text = BarValues.prompt,
+    dimension: Annotated[str, Strict(), OneOf(lambda: DIMENSIONS)] = "size",
+    negative_prompt: Text = "",
+    seed: Seed = 0,
+    guidance_scale: GuidanceScale = 5.0,
+    num_inference_steps: Steps = 20,
+    model: ImageModel = "classroom-image",
 ) -> tuple[list[gr.FileData], dict[str, Any]]:
     """Draw a prompt with one word exchanged, one value after another, from the same noise.
 
@@ -287,12 +290,12 @@ def prompt_variants(
 
 @endpoint(STEPPER)
 def leave_one_out(
-    prompt: str = BarValues.prompt,
-    negative_prompt: str = "",
-    seed: int = 0,
-    guidance_scale: float = 5.0,
-    num_inference_steps: int = 20,
-    model: str = "classroom-image",
+    prompt: Text = BarValues.prompt,
+    negative_prompt: Text = "",
+    seed: Seed = 0,
+    guidance_scale: GuidanceScale = 5.0,
+    num_inference_steps: Steps = 20,
+    model: ImageModel = "classroom-image",
 ) -> tuple[list[gr.FileData], dict[str, Any]]:
     """Draw a prompt without each of its first twelve words, from the same noise: which word mattered?
 

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.runs.arguments import AnyModel, LongText
 from components.runs.queues import MODEL, endpoint
 from components.tokens.compare_view import compare_html, table_html
 from components.tokens.view import reading_html
@@ -120,7 +121,9 @@ def _view_json(view: TokenView) -> dict[str, Any]:
 
 
 @endpoint(MODEL)
-def tokens(prompt: str = DEFAULT_PROMPT, prompt_b: str = "", model: str = "classroom-clip") -> dict[str, Any]:
+def tokens(
+    prompt: LongText = DEFAULT_PROMPT, prompt_b: LongText = "", model: AnyModel = "classroom-clip"
+) -> dict[str, Any]:
     """Show what a model reads instead of a prompt: tokens, ids, merges, and what is cut off.
 
     Args:

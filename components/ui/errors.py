@@ -9,15 +9,32 @@ from typing import Any
 
 import gradio as gr
 
+from components.ui.arguments import ArgumentError, required
 from components.ui.language import Texts
-from pipelines.serving.errors import InputError
+from pipelines.serving.errors import InputError, short
 
 log = logging.getLogger(__name__)
 
 
+MOST_QUOTED = 120  # characters of what came that a message repeats
+
+
+def _quoted(value: object, t: Texts) -> str:
+    """A value as a message repeats it: short, and what can be sent and printed."""
+    if value is None:
+        return t("errors.nothing")
+    text = value if isinstance(value, str) else short(value)
+    text = text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def message(error: InputError, t: Texts) -> str:
-    """The translated message of an input error, as plain text."""
-    return t(f"errors.{error.key}", **error.values)
+    """The translated message of an input error, as plain text; what came is repeated shortened."""
+    ours = ("known", "title")
+    values = {name: v if name in ours else _quoted(v, t) for name, v in error.values.items()}
+    if isinstance(error, ArgumentError):
+        values["required"] = required(error.schema, t)
+    return t(f"errors.{error.key}", **values)
 
 
 def as_gradio_error(error: Exception, t: Texts, where: str, for_page: bool = True) -> gr.Error:

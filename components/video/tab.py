@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gradio as gr
+from pydantic import Field, Strict
 
 from components.page.prompt_bar import PromptBar
+from components.runs.arguments import GuidanceScale, LaterTexts, Steps, VideoModel
 from components.runs.files import FILM_TYPES, save_video
 from components.runs.queues import FILM, endpoint
 from components.runs.slot import RunSlot
+from components.ui.arguments import Flag, OneOf, Seed, Text, WholeNumber
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, one_click_away, tab_frame
@@ -241,16 +244,16 @@ def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
 
 @endpoint(FILM)
 def generate_video(
-    prompt: str = FIRST_PROMPT,
-    later: list[list[int | str]] | None = None,
-    negative_prompt: str = "",
-    seed: int = 0,
-    guidance_scale: float = 5.0,
-    num_inference_steps: int = FIRST_STEPS,
-    num_frames: int = 16,
-    motion: bool = True,
-    format: str = "mp4",
-    model: str = "classroom-video",
+    prompt: Text = FIRST_PROMPT,
+    later: LaterTexts | None = None,
+    negative_prompt: Text = "",
+    seed: Seed = 0,
+    guidance_scale: GuidanceScale = 5.0,
+    num_inference_steps: Steps = FIRST_STEPS,
+    num_frames: Annotated[WholeNumber, Field(ge=2)] = 16,
+    motion: Flag = True,
+    format: Annotated[str, Strict(), OneOf(lambda: FORMATS)] = "mp4",
+    model: VideoModel = "classroom-video",
 ) -> tuple[gr.FileData, dict[str, Any]]:
     """Draw a film from a text.
 

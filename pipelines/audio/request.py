@@ -10,6 +10,7 @@ from pipelines.serving.errors import InputError
 
 MAX_GUIDANCE_SCALE = 10
 MAX_TEMPERATURE = 2.0
+MAX_TOP_K = 2048  # codes of the largest codebook
 MIN_SECONDS, MAX_SECONDS = 0.2, 10.0  # the classroom model learned from sounds of 4 s
 
 
@@ -54,7 +55,7 @@ class AudioRequest:
             seed=whole("seed_range", self.seed, 0, MAX_SEED),
             guidance_scale=within("guidance_scale_range", self.guidance_scale, 0, MAX_GUIDANCE_SCALE),
             temperature=within("sampling_temperature_range", self.temperature, 0, MAX_TEMPERATURE),
-            top_k=whole("top_k_range", self.top_k, 0, 2048),
+            top_k=whole("top_k_range", self.top_k, 0, MAX_TOP_K),
             seconds=within("seconds_range", self.seconds, MIN_SECONDS, MAX_SECONDS),
             model=entry.id,
             backend=_backend(entry, self.backend),

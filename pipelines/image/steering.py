@@ -1,6 +1,7 @@
 """Levers between the text and the picture: what the generator is handed, changed on its way."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -48,7 +49,7 @@ class Steering:
 
         Raises:
             InputError: `blend_range`, `switch_range`, `token_weights_shape`, `token_weight_range`,
-                `prompt_b_empty`, `token_place_unknown`.
+                `prompt_b_empty`, `token_place_unknown`, `token_place_twice`.
         """
         if not 0 <= _finite(self.blend) <= 1:
             raise InputError("blend_range", received=self.blend)
@@ -56,11 +57,15 @@ class Steering:
             raise InputError("switch_range", steps=steps, received=self.switch_at)
         if (self.blend or self.switch_at is not None) and not self.prompt_b.strip():
             raise InputError("prompt_b_empty")
+        weights = tuple((_place(p), _weight(w)) for p, w in _pairs(self.token_weights))
+        for place, times in Counter(place for place, _ in weights).items():
+            if times > 1:
+                raise InputError("token_place_twice", received=place)
         return replace(
             self,
             blend=float(self.blend),
             switch_at=None if self.switch_at is None else int(self.switch_at),
-            token_weights=tuple((_place(p), _weight(w)) for p, w in _pairs(self.token_weights)),
+            token_weights=weights,
             blocks_off=tuple(self.blocks_off),
             places_hidden=tuple(sorted({_place(p) for p in self.places_hidden})),
         )
