@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from components.runs.queues import queue_of
-from components.ui.arguments import checked, parameters_of
+from components.ui.arguments import argument_words, checked, parameters_of
 from components.ui.errors import explained
 from components.ui.language import load_texts
 
@@ -26,7 +26,7 @@ def register(api: dict[str, Callable[..., Any]]) -> None:
     assert page is not None  # within `gr.Blocks()`
     for name, function in api.items():
         listed = gr.api(
-            _without_arguments(calm(checked(function))),
+            _a_line_each(calm(checked(function))),
             api_name=name,
             api_description=inspect.getdoc(function),  # Gradio alone lists only its first part
             **queue_of(function),
@@ -37,16 +37,15 @@ def register(api: dict[str, Callable[..., Any]]) -> None:
             place._api_info = parameter.schema
 
 
-def _without_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function whose docstring says nothing of its arguments: Gradio would cut that at the line's end.
-
-    What each is stands in its schema, whole.
-    """
+def _a_line_each(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, whose docstring describes each argument on one line: Gradio cuts it at the line's end."""
 
     @functools.wraps(function)
     def described(*args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
+    lines = "".join(f"    {name}: {words}\n" for name, words in argument_words(function).items())
+    section = r"^Args:\n(?:    .*\n?|\n)+"
     doc = inspect.getdoc(function) or ""
-    described.__doc__ = re.sub(r"^Args:\n(?:    .*\n?|\n)+", "", doc, flags=re.MULTILINE)
+    described.__doc__ = re.sub(section, lambda _: f"Args:\n{lines}\n", doc, flags=re.MULTILINE)
     return described

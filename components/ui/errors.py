@@ -3,6 +3,7 @@
 import functools
 import inspect
 import logging
+import time
 from collections.abc import Callable
 from html import escape
 from typing import Any
@@ -16,6 +17,27 @@ from pipelines.serving.errors import InputError, short
 log = logging.getLogger(__name__)
 
 
+class Sparing:
+    """Writes log lines, but so many in a minute at most: no visitor can fill the disk with refused input."""
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.most, self.clock = most, clock
+        self.since, self.written, self.dropped = -60.0, 0, 0
+
+    def warn(self, text: str, *values: object) -> None:
+        now = self.clock()
+        if now - self.since >= 60:
+            if self.dropped:
+                log.warning("%d more refused inputs in the last minute", self.dropped)
+            self.since, self.written, self.dropped = now, 0, 0
+        if self.written < self.most:
+            self.written += 1
+            log.warning(text, *values)
+        else:
+            self.dropped += 1
+
+
+refusals = Sparing(most=20)
 MOST_QUOTED = 120  # characters of what came that a message repeats
 
 
@@ -50,6 +72,7 @@ def as_gradio_error(error: Exception, t: Texts, where: str, for_page: bool = Tru
         return error
     title = t("errors.title")
     if isinstance(error, InputError):
+        refusals.warn("%s refused an input (%s)", where, error.key)  # never what the visitor wrote
         text = escape(message(error, t), quote=False) if for_page else message(error, t)
         return gr.Error(text, title=title, print_exception=False)
     log.error("unexpected error in %s", where, exc_info=error)

@@ -4,8 +4,6 @@ import gradio as gr
 
 from pipelines.serving.checks import number
 
-from gradio.events import Dependency
-
 class Slider(gr.Slider):
     """Gradio's, whose handlers get the nearest number it has, or its default for what is none.
 

@@ -6,7 +6,7 @@ import logging
 import gradio as gr
 import pytest
 
-from components.ui.errors import explained
+from components.ui.errors import Sparing, explained
 from components.ui.language import Texts, load_texts
 from pipelines.serving.errors import InputError
 
@@ -79,3 +79,23 @@ def test_a_handler_keeps_its_signature_and_result() -> None:
 
     assert list(inspect.signature(handler).parameters) == ["prompt", "request"]
     assert handler("a", None) == "A"
+
+
+def test_a_refused_input_is_one_line_without_its_text_and_no_flood(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    monitor = Sparing(most=3, clock=lambda: now[0])
+    for _ in range(1000):
+        monitor.warn("%s refused an input (%s)", "tokens", "too_long")
+    assert len(caplog.records) == 3
+    now[0] = 61.0
+    monitor.warn("%s refused an input (%s)", "tokens", "too_long")
+    assert "997 more refused inputs" in caplog.text and len(caplog.records) == 5
+
+    @explained(T)
+    def handler() -> None:
+        raise InputError("too_long", limit=3, received="private words")
+
+    caplog.clear()
+    with pytest.raises(gr.Error):
+        handler()
+    assert "private words" not in caplog.text and "Traceback" not in caplog.text

@@ -73,6 +73,20 @@ def test_mcp_clients_find_the_same_tools(server: str) -> None:
     assert "prompt" in tools["tokens"]["inputSchema"]["properties"]
 
 
+def test_mcp_clients_are_told_units_ranges_choices_and_defaults(server: str) -> None:
+    for tool in httpx.get(f"{server}/gradio_api/mcp/schema").json():
+        needed = tool["inputSchema"].get("required", [])
+        for name, schema in tool["inputSchema"]["properties"].items():
+            where = (tool["name"], name)
+            assert schema["description"], where
+            assert ("default" in schema) is (name not in needed), where
+            assert {"minimum", "enum", "anyOf"} & set(schema) or schema["type"] not in (
+                "integer",
+                "number",
+            ), where
+            assert "enum" in schema or name not in ("model", "scheduler", "format", "experiment"), where
+
+
 def test_host_port_and_mcp_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOST", "PORT", "MCP"):
         monkeypatch.delenv(name, raising=False)
