@@ -49,7 +49,7 @@ def clip_matrix(
     """Compare pictures with texts: cosines, softmax both ways, the best pairing, zero-shot labels.
 
     Args:
-        images: 1 to 12 picture files (PNG, JPEG, WebP, GIF, BMP; at most 20 MB, 50 megapixels each).
+        images: 1 to 12 picture files (PNG, JPEG, WebP, GIF, BMP, AVIF; at most 20 MB, 50 megapixels each).
         prompts: 1 to 12 texts.
         temperature: of both softmaxes, 0.001 or more; without it, the one the model learned.
         labels: 1 to 12 names for zero-shot classification; without them, things of the classroom world.

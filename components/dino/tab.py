@@ -190,7 +190,7 @@ def dino_features(
     """Show one or two pictures to a vision transformer that learned without labels.
 
     Args:
-        images: one or two picture files (PNG, JPEG, WebP, GIF, BMP; at most 20 MB, 50 megapixels each).
+        images: one or two picture files (PNG, JPEG, WebP, GIF, BMP, AVIF; at most 20 MB, 50 megapixels each).
         model: id of a DINO model in the catalogue.
         clip_model: id of a CLIP model in the catalogue, whose picture tower is compared with it.
 

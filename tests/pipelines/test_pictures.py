@@ -57,6 +57,7 @@ def never_decoded(monkeypatch):
         ("WEBP", {"lossless": True}),
         ("BMP", {}),
         ("GIF", {}),
+        ("AVIF", {"quality": 100, "subsampling": "4:4:4"}),
     ],
 )
 def test_every_allowed_format_opens(two_colours, kind, options):
@@ -113,35 +114,59 @@ def test_too_many_bytes_are_refused_unread(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data",
+    "data, kind",
     [
-        b'<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"><script>alert(1)</script></svg>',
-        "Just a text, saved as cat.png. äöü".encode(),
-        b"",
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-        encoded(Image.new("RGB", (8, 8)), "TIFF"),
-        encoded(Image.new("RGB", (8, 8)), "ICO"),
+        (
+            b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"><script>alert(1)</script></svg>',
+            "SVG",
+        ),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
+        (encoded(Image.new("RGB", (8, 8)), "TIFF"), "TIFF"),
+        (encoded(Image.new("RGB", (8, 8)), "ICO"), "ICO"),
+        (encoded(Image.new("RGB", (8, 8)), "PDF"), "PDF"),
+        (b"PK\x03\x04" + bytes(40), "ZIP"),
+        (b"\0\0\0\x18ftypmp42" + bytes(40), "MP4"),
+        ("Just a text, saved as cat.png. äöü".encode(), None),
+        (b"BMW is a car, and this a text", None),
+        (b"", None),
     ],
-    ids=["svg", "text", "empty", "postscript", "tiff", "ico"],
+    ids=lambda value: value or "unknown" if not isinstance(value, bytes) else "",
 )
-def test_other_formats_are_named_as_such(data):
+def test_other_formats_are_named_as_such(data, kind):
     with pytest.raises(InputError) as caught:
         open_picture(data)
-    assert caught.value.key == "picture_not_supported"
+    assert caught.value.key == ("picture_other_format" if kind else "picture_not_supported")
+    assert caught.value.values.get("received") == kind
     assert "PNG" in caught.value.values["known"]
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP"])
-def test_a_file_cut_short_is_broken(kind):
-    noise = np.random.default_rng(0).integers(0, 255, (80, 80, 3), np.uint8)
-    data = encoded(Image.fromarray(noise), kind)
-    with pytest.raises(InputError, match="picture_broken"):
-        open_picture(data[: len(data) // 2])
+@pytest.mark.parametrize(
+    "brands", [b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"mif1\0\0\0\0mif1heic", b"mp42\0\0\0\0heic"]
+)
+def test_what_phones_take_is_known_by_its_content(brands):
+    box = brands if len(brands) > 4 else brands + bytes(4) + b"mif1"
+    with pytest.raises(InputError, match="picture_heic"):
+        open_picture((8 + len(box)).to_bytes(4, "big") + b"ftyp" + box + bytes(400))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "AVIF"])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_file_cut_short_is_broken_however_late(kind, frames):
+    noise = [
+        Image.fromarray(np.random.default_rng(i).integers(0, 255, (24, 24, 3), np.uint8))
+        for i in range(frames)
+    ]
+    animated = kind in ("PNG", "GIF", "WEBP", "AVIF")
+    data = encoded(noise[0], kind, **({"save_all": True, "append_images": noise[1:]} if animated else {}))
+    assert open_picture(data).size == (24, 24)
+    for length in [*range(16, len(data), 97), *range(len(data) - 60, len(data))]:
+        with pytest.raises(InputError, match="picture_broken"):
+            open_picture(data[:length])
 
 
 def test_any_byte_may_be_wrong_and_the_answer_stays_clear(two_colours):
     rng = np.random.default_rng(1)
-    for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP"):
+    for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "AVIF"):
         clean = encoded(two_colours, kind)
         for _ in range(150):
             data = bytearray(clean)
@@ -195,6 +220,41 @@ def test_sixteen_bits_of_grey_keep_their_range():
     ramp = np.linspace(0, 65_535, 64).astype(np.uint16)[None].repeat(8, 0)
     grey = np.asarray(open_picture(encoded(Image.fromarray(ramp), "PNG")))[0, :, 0]
     assert grey[0] == 0 and grey[-1] == 255 and (np.diff(grey.astype(int)) > 0).all()
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_sixteen_bits_of_grey_are_turned_upright(turn):
+    levels = np.arange(6 * 4).reshape(4, 6).astype(np.uint16) * 2000
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    wide = open_picture(encoded(Image.fromarray(levels), "PNG", exif=exif))
+    narrow = open_picture(encoded(Image.fromarray((levels / 257).astype(np.uint8)), "PNG", exif=exif))
+    assert np.array_equal(np.asarray(wide), np.asarray(narrow))
+
+
+def png_of(bits: int, colour: bool, rows: list[bytes], clear: tuple[int, ...]) -> bytes:
+    """An 8 x 8 px PNG with a transparent colour."""
+    header = struct.pack(">IIBBBBB", 8, 8, bits, 2 if colour else 0, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    parts = [(b"IHDR", header), (b"tRNS", struct.pack(f">{len(clear)}H", *clear))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        chunk(*part) for part in [*parts, (b"IDAT", pixels), (b"IEND", b"")]
+    )
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_transparent_grey_of_any_depth_becomes_white(bits):
+    level = 30_000 if bits == 16 else 1
+    row = sum(level << bits * place for place in range(4, 8)).to_bytes(bits, "big")  # the left half
+    picture = open_picture(png_of(bits, False, [row] * 8, (level,)))
+    assert [picture.getpixel((x, 3)) for x in (1, 6)] == [(255, 255, 255), (0, 0, 0)]
+
+
+@pytest.mark.parametrize("bits, clear", [(8, (10, 20, 30)), (16, (10_000, 20_000, 30_000))])
+def test_a_transparent_colour_of_any_depth_becomes_white(bits, clear):
+    row = struct.pack(">12" + {8: "B", 16: "H"}[bits], *clear * 4) + bytes(12 * bits // 8)
+    picture = open_picture(png_of(bits, True, [row] * 8, clear))
+    assert [picture.getpixel((x, 3)) for x in (1, 6)] == [(255, 255, 255), (0, 0, 0)]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
