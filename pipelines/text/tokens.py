@@ -61,6 +61,16 @@ class TokenView:
         return self.needed - self.cut
 
     @property
+    def pooled_at(self) -> int:
+        """Place at which CLIP's encoders pool, 0-based: the first end mark, which may be one that was typed.
+
+        Source: Radford et al. 2021, arXiv:2103.00020, section 2.4; `argmax` over the ids in open_clip, the
+        first `eos_token_id` in transformers.
+        """
+        ids = self.ids[: self.used]
+        return int((ids == ids[-1]).argmax()) if self.used else 0
+
+    @property
     def fed(self) -> tuple[Piece, ...]:
         """The pieces that the model reads, each at its place."""
         return tuple(p for p, kept in zip(self.pieces, self.kept, strict=True) if kept)
