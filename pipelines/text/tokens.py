@@ -161,6 +161,19 @@ def token_view(prompt: str, model: str) -> TokenView:
     return _view(_checked(prompt), model, reader(model))
 
 
+def cut_of(prompt: str, model: str) -> int:
+    """How many tokens of a prompt a model never sees; 0 where its tokenizer is not on this machine.
+
+    Args:
+        prompt: any text of at most `MAX_CHARACTERS`.
+        model: catalogue id.
+    """
+    known = [e for role in READ_ROLES for e in catalogue.entries(role) if e.id == model]
+    if not known or not at_hand(known[0]):
+        return 0
+    return token_view(prompt, model).cut
+
+
 def compare(a: TokenView, b: TokenView) -> tuple[TokenChange, ...]:
     """What changed from one prompt to the other, among the tokens that the model reads.
 
