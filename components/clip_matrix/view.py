@@ -41,14 +41,24 @@ def matrix_html(
     scale, sums = {"stops": stops, "ends": ends}, view if matrix is not None else ""
     size = "cm-few" if len(thumbs) <= 6 else "cm-many" if len(thumbs) > 9 else ""
     total, summary = percent(1, t), _summary(matrix, t)
-    return templates(_VIEW).matrix(thumbs, size, rows, view, sums, total, scale, summary, t)
+    lone = _lone(len(thumbs), len(prompts), view)
+    remark = t(f"clip_matrix.lone_{view}") if lone else ""
+    return templates(_VIEW).matrix(thumbs, size, rows, view, sums, total, scale, summary, remark, t)
+
+
+def _lone(images: int, texts: int, view: str) -> bool:
+    """Whether the shares of a view have nothing to divide among: a softmax over one number is always 1."""
+    return (view == "texts" and texts == 1) or (view == "images" and images == 1)
 
 
 def _cells(
     matrix: ClipMatrix, prompts: Sequence[str], view: str, temperature: float, t: Texts
 ) -> list[list[dict[str, Any]]]:
     """The cells of each text's row."""
-    values, pairs = _values(matrix, view, temperature), set(matrix.pairing())
+    values = _values(matrix, view, temperature)
+    # What has no other to be chosen instead is no choice.
+    no_choice = _lone(*values.shape, view) or values.size == 1
+    pairs = set() if no_choice else set(matrix.pairing())
     names = [t("clip_matrix.picture_name", number=i + 1) for i in range(len(values))]
     return [
         [
@@ -76,8 +86,12 @@ def _values(matrix: ClipMatrix, view: str, temperature: float) -> np.ndarray:
 
 
 def _summary(matrix: ClipMatrix | None, t: Texts) -> str:
-    """One sentence on how many pairs stand on the diagonal; only a square matrix has one."""
-    if matrix is None or matrix.similarity.shape[0] != matrix.similarity.shape[1]:
+    """One sentence on how many pairs stand on the diagonal; only a square matrix of several has one."""
+    if (
+        matrix is None
+        or matrix.similarity.shape[0] != matrix.similarity.shape[1]
+        or matrix.similarity.size == 1
+    ):
         return ""
     pairs = matrix.pairing()
     return t("clip_matrix.summary", right=sum(i == j for i, j in pairs), total=len(pairs))
@@ -107,7 +121,8 @@ def zero_shot_html(
             for k in order
         ]
         cards.append((uri, bars))
-    return templates(_VIEW).zero_shot(cards, result.texts[0], t)
+    remark = t("clip_matrix.lone_label") if len(result.labels) == 1 else ""
+    return templates(_VIEW).zero_shot(cards, result.texts[0], remark, t)
 
 
 def score_html(uri: str, rows: Sequence[tuple[str, str, float]], caption: str, t: Texts) -> Markup:

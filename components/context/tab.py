@@ -200,6 +200,7 @@ def build_context_tab(bar: PromptBar, t: Texts) -> None:
 def _context_json(context: Context) -> dict[str, Any]:
     return {
         "tokens": [{"id": p.id, "text": p.text, "mark": p.special or None} for p in context.tokens],
+        "pooled_place": context.view.pooled_at,
         "cut": context.view.cut,
         "causal": context.causal,
         "attention": np.round(context.attention.mean(1), 4).tolist(),
@@ -219,7 +220,8 @@ def context(
         model: id of a CLIP model of the catalogue.
 
     Returns:
-        `tokens` from start to end; `cut`, how many the model does not read; `causal`, whether a
+        `tokens` from start to end; `pooled_place`, counted from 0, of the first end mark, whose vector CLIP
+        takes for the whole text; `cut`, how many tokens the model does not read; `causal`, whether a
         token sees only what comes before it; `attention` [layer][token][token], mean over heads, each
         row adding up to 1; `distances` [layer + 1][token], the cosine distance of each vector
         from its embedding. With a second prompt also `b`, the same of it, and `words`: those that both

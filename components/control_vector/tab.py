@@ -105,7 +105,7 @@ def control_vector(prompt: Text = DEFAULT_PROMPT, model: ImageModel = "classroom
 
     Returns:
         `sequence_shape` (places, width) and `sequence`, one vector per token place; `tokens` at their places;
-        `pooled_place`, counted from 0, of the end token, and `pooled_vector`; `lengths` of the vectors;
+        `pooled_place`, counted from 0, of the first end token, and `pooled_vector`; `lengths` of the vectors;
         `nearest`, for each place the places of the vectors most alike and their cosines; `reads`: `kind`,
         `cross_attention_layers`, `pooled_size` (0 where the model reads no pooled vector), `text_in_time`;
         `padding_differs_from_empty`: mean distance of the padding's vectors from the empty prompt's;

@@ -12,14 +12,15 @@ from components.runs.frames import Frames, LiveFrames, encode, encode_exactly
 from components.runs.trace_view import facts
 from components.ui.colors import text_on, token_colours
 from components.ui.language import Texts
-from components.ui.numbers import fixed, short
+from components.ui.numbers import fixed, grouped, short
 from components.ui.plots import SEQUENTIAL
 from components.ui.templates import templates
-from components.ui.token_text import first_word
+from components.ui.token_text import first_word, foreign_sentence
 from pipelines.clip.world_texts import picture as world_picture
 from pipelines.image.cross_attention import has_maps, trace_maps
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.journey import JourneyReading
+from pipelines.text.pieces import Piece
 from pipelines.text.tokens import colour_keys
 
 HTML = templates("journey/view.html")
@@ -40,14 +41,19 @@ def waiting_view(stems: Sequence[str], t: Texts) -> str:
 
 def reading_view(reading: JourneyReading, t: Texts) -> str:
     """The four stations at which the text is read."""
-    return HTML.reading(_tokens(reading), _embeddings(reading), _context(reading), _vector(reading), t)
+    return HTML.reading(_tokens(reading, t), _embeddings(reading), _context(reading, t), _vector(reading), t)
 
 
-def _tokens(reading: JourneyReading) -> dict[str, Any]:
+def _tokens(reading: JourneyReading, t: Texts) -> dict[str, Any]:
     pieces = [p for p in reading.context.tokens if not p.special]
     colours = token_colours(colour_keys(reading.context.tokens))[1:]
     chips = [(piece, colour, text_on(colour)) for piece, colour in zip(pieces, colours, strict=False)]
-    return {"chips": chips[:MAX_CHIPS], "more": len(pieces) - MAX_CHIPS, "count": len(pieces)}
+    cut, key = reading.context.view.cut, "say_tokens"
+    if cut:
+        key = "say_tokens_cut_one" if cut == 1 else "say_tokens_cut"
+    words = t(f"journey.{key}", count=len(pieces), cut=grouped(cut, t))
+    hint = foreign_sentence(reading.context.view.prompt, t)
+    return {"chips": chips[:MAX_CHIPS], "more": len(pieces) - MAX_CHIPS, "words": f"{words} {hint}".strip()}
 
 
 def _embeddings(reading: JourneyReading) -> dict[str, Any]:
@@ -59,15 +65,22 @@ def _embeddings(reading: JourneyReading) -> dict[str, Any]:
     }
 
 
-def _context(reading: JourneyReading) -> dict[str, Any]:
+def _context(reading: JourneyReading, t: Texts) -> dict[str, Any]:
     weights = reading.context.attention[-1].mean(0)
-    names = [piece.text for piece in reading.context.tokens]
     word = first_word(reading.context.tokens)
     looks = weights[word].copy()
     looks[word] = 0
     looks[0] = 0  # the start mark is where heads look that need nothing
-    most = names[int(looks.argmax())] if looks.any() else names[0]
-    return {"weights": _weights_uri(weights), "word": names[word], "most": most}
+    said = {"word": _name(reading.context.tokens[word], t)}
+    key = "say_context" if looks.any() else "say_context_alone"
+    if looks.any():
+        said["most"] = _name(reading.context.tokens[int(looks.argmax())], t)
+    return {"weights": _weights_uri(weights), "words": t(f"journey.{key}", **said)}
+
+
+def _name(piece: Piece, t: Texts) -> str:
+    """A token in a sentence; start and end by their names and not by their spelling."""
+    return piece.text if piece.word >= 0 else t(f"tokens.strip.{piece.special}")
 
 
 def _weights_uri(weights: np.ndarray) -> str:
@@ -100,7 +113,7 @@ def steering_view(
     """
     return HTML.steering(
         "done" if trace else "running", _film(request, frames), _guidance(request, frames, t),
-        _attention(trace, frames), _picture(trace, frames, score, t), facts(request, t), t,
+        _attention(trace, frames, t), _picture(trace, frames, score, t), facts(request, t), t,
     )  # fmt: skip
 
 
@@ -122,13 +135,13 @@ def _guidance(request: ImageRequest, frames: Frames | LiveFrames, t: Texts) -> d
     return shown
 
 
-def _attention(trace: Trace | None, frames: Frames | LiveFrames) -> dict[str, str] | None:
+def _attention(trace: Trace | None, frames: Frames | LiveFrames, t: Texts) -> dict[str, str] | None:
     if trace is None or not has_maps(trace):
         return None
     maps = trace_maps(trace).finest
     word = first_word(maps.pieces)
     heat = _tint(maps.maps[:, word].mean(0), token_colours(colour_keys(maps.pieces))[word])
-    return {"picture": frames.guided[-1], "heat": heat, "word": maps.pieces[word].text}
+    return {"picture": frames.guided[-1], "heat": heat, "word": _name(maps.pieces[word], t)}
 
 
 def _tint(cells: np.ndarray, colour: str) -> str:

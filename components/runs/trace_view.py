@@ -7,11 +7,12 @@ from markupsafe import Markup
 
 from components.runs.frames import Frames, LiveFrames
 from components.ui.language import Texts
-from components.ui.numbers import short
+from components.ui.numbers import grouped, short
 from components.ui.plots import LEFT, RIGHT
 from components.ui.templates import templates
 from pipelines.image.request import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 from pipelines.serving import catalogue
+from pipelines.text.tokens import cut_of
 
 _html = templates("runs/trace.html")
 _THUMBS, _COARSE = 25, 6  # most pictures in a film strip, on wide and on narrow screens
@@ -43,6 +44,8 @@ def facts(request: ImageRequest, t: Texts, scale: bool = True) -> Markup:
     if scheduler in SCHEDULERS:
         scheduler = t(f"image.scheduler_{scheduler.replace('+', 'p')}")
     rows = [("prompt", f"“{request.prompt}”" if t.language == "en" else f"„{request.prompt}“")]
+    if cut := cut_of(request.prompt, request.model):
+        rows.append(("cut", grouped(cut, t)))
     if request.negative_prompt:
         rows.append(("negative", request.negative_prompt))
     rows += [

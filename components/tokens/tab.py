@@ -15,7 +15,7 @@ from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
 from components.ui.layout import live_html, tab_frame
 from components.ui.templates import templates
-from components.ui.token_text import limit_sentence
+from components.ui.token_text import foreign_sentence, limit_sentence, typed_end_sentence
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece, Word
@@ -102,6 +102,12 @@ def _word_json(word: Word) -> dict[str, Any]:
     return {"word": word.text, "symbols": list(word.symbols), "merges": merges}
 
 
+_HINTS = (
+    lambda view: foreign_sentence(view.prompt, load_texts("en")),
+    lambda view: typed_end_sentence(view, load_texts("en")),
+)
+
+
 def _view_json(view: TokenView) -> dict[str, Any]:
     return {
         "model": view.model,
@@ -113,6 +119,8 @@ def _view_json(view: TokenView) -> dict[str, Any]:
         "needed": view.needed,
         "cut": view.cut,
         "message": limit_sentence(view, load_texts("en")),
+        "hints": [hint for sentence in _HINTS if (hint := sentence(view))],
+        "pooled_place": view.pooled_at,
         "ids": view.ids.tolist(),
         "tokens": [_piece_json(piece, place) for place, piece in enumerate(view.fed)],
         "cut_tokens": [_piece_json(piece, None) for piece in view.dropped],
@@ -134,7 +142,8 @@ def tokens(
     Returns:
         `ids` as the model is fed them, padding included; `tokens` at their places; `cut_tokens`,
         the first of those past the limit; `words` with every merge (`rank` counts from 0 = learned
-        first); `message`, which says how many are cut; `changes` against the second prompt;
+        first); `message`, which says how many are cut; `hints` at syntax of other programs and at a typed end
+        mark; `pooled_place`, counted from 0, of the first end mark; `changes` against the second prompt;
         `tokenizers`, the ids of the same prompt under the other tokenizers at hand.
     """
     view = token_view(prompt, model)

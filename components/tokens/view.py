@@ -9,7 +9,7 @@ from components.ui.colors import NEUTRAL, text_on, token_colours
 from components.ui.language import Texts
 from components.ui.numbers import grouped
 from components.ui.templates import templates
-from components.ui.token_text import limit_sentence, style_of
+from components.ui.token_text import foreign_sentence, limit_sentence, style_of, typed_end_sentence
 from pipelines.text.pieces import MAX_WORD, Letter, Piece, Word, visible
 from pipelines.text.tokens import TokenView, colour_keys
 
@@ -211,5 +211,6 @@ def reading_html(view: TokenView, title: str, t: Texts) -> str:
     over, cut = min(view.cut, MAX_OVERFLOW), grouped(view.cut, t)
     meter = html.meter(view, taken, over, cut, limit_sentence(view, t), t)
     kind = "tk-text tk-long" if len(view.prompt) > LONG else "tk-text"
-    reading = html.reading(_story(view, t), kind, strip, meter, title, view.reader, t)
+    hints = [hint for hint in (foreign_sentence(view.prompt, t), typed_end_sentence(view, t)) if hint]
+    reading = html.reading(_story(view, t), kind, hints, strip, meter, title, view.reader, t)
     return reading + html.merges(view, _merges(view, t), t)

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from components.ui.colors import text_on
 from components.ui.language import Texts
 from components.ui.numbers import grouped
+from pipelines.text.foreign import foreign_syntax
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import TokenView
+
+MAX_QUOTE = 60  # characters that are repeated in a sentence
 
 
 def style_of(colour: str) -> str:
@@ -23,11 +26,25 @@ def limit_sentence(view: TokenView, t: Texts) -> str:
     return t(f"tokens.meter.{key}", **counts)
 
 
+def foreign_sentence(prompt: str, t: Texts) -> str:
+    """That weights and commands of other programs are text like any other here; "" where there are none."""
+    found = [part if len(part) <= MAX_QUOTE else part[:MAX_QUOTE] + "…" for part in foreign_syntax(prompt)]
+    return t("tokens.foreign", parts=", ".join(found)) if found else ""
+
+
+def typed_end_sentence(view: TokenView, t: Texts) -> str:
+    """That an end mark was typed, at which CLIP pools; "" where there is none."""
+    if view.pooled_at == view.used - 1:
+        return ""
+    return t("tokens.typed_end", place=view.pooled_at + 1)
+
+
 def first_word(pieces: Sequence[Piece]) -> int:
-    """The row to begin with: the last word with letters, which most often is a noun."""
+    """The row to begin with: the last word with letters, which most often is a noun, else the last token."""
     wordy = [i for i, p in enumerate(pieces) if not p.special and any(c.isalpha() for c in p.text)]
     named = [i for i in wordy if len(pieces[i].text) > 2]
-    return (named or wordy or [0])[-1]
+    content = [i for i, p in enumerate(pieces) if p.word >= 0]
+    return (named or wordy or content or [0])[-1]
 
 
 def block_name(block: str, t: Texts) -> str:

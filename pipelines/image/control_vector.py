@@ -84,8 +84,8 @@ class ControlVector:
 
     @property
     def end(self) -> int:
-        """Place of the end token, 0-based; what follows is padding."""
-        return self.tokens.used - 1
+        """Place of the end token at which the encoder pools, 0-based."""
+        return self.tokens.pooled_at
 
 
 def control_vector(prompt: str, model: str) -> ControlVector:
@@ -111,7 +111,7 @@ def control_vector(prompt: str, model: str) -> ControlVector:
     np.fill_diagonal(cosines, -np.inf)
     nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :NEAREST]
     return ControlVector(
-        tokens, sequence, empty, sequence[tokens.used - 1] if own is None else own, own is None, limit,
+        tokens, sequence, empty, sequence[tokens.pooled_at] if own is None else own, own is None, limit,
         lengths, nearest, np.take_along_axis(cosines, nearest, axis=1), _reads(pipe),
     )  # fmt: skip
 

@@ -18,12 +18,15 @@ class Conditioning:
     Attributes:
         states: `[branch, token, dim]`; the branches are empty, prompt, or prompt alone.
         added: further inputs of SDXL's U-Net, each `[branch, dim]`.
-        ends: place of the end token in each branch; what follows is padding.
+        ends: place of the last end token in each branch; what follows is padding.
+        pools: place at which the encoder pools in each branch: the first end token. It lies before `ends`
+            where a visitor typed the mark.
     """
 
     states: Tensor
     added: dict[str, Tensor]
     ends: tuple[int, ...]
+    pools: tuple[int, ...]
 
     @property
     def branches(self) -> int:
@@ -65,9 +68,9 @@ def encode(pipe: Any, request: ImageRequest) -> Conditioning:
     prompt, empty = encoded[:2]
     states = torch.cat([empty, prompt]) if guided else prompt
     texts = [request.negative_prompt, request.prompt] if guided else [request.prompt]
-    ends = tuple(_end(pipe, text) for text in texts)
+    pools, ends = zip(*(_end_places(pipe, text) for text in texts), strict=True)
     if len(encoded) == 2:
-        return Conditioning(states, {}, ends)
+        return Conditioning(states, {}, ends, pools)
     pooled, empty_pooled = encoded[2:]
     size = picture_size(pipe, request)
     ids = pipe._get_add_time_ids(
@@ -81,13 +84,15 @@ def encode(pipe: Any, request: ImageRequest) -> Conditioning:
             "time_ids": ids.to(states.device).repeat(len(states), 1),
         },
         ends,
+        pools,
     )
 
 
-def _end(pipe: Any, text: str) -> int:
-    """Place of the end token."""
+def _end_places(pipe: Any, text: str) -> tuple[int, int]:
+    """Places of the first and of the last end token."""
     length = pipe.tokenizer.model_max_length
-    return len(pipe.tokenizer(text, truncation=True, max_length=length).input_ids) - 1
+    ids = pipe.tokenizer(text, truncation=True, max_length=length).input_ids
+    return ids.index(ids[-1]), len(ids) - 1
 
 
 @dataclass
@@ -141,7 +146,11 @@ def _between(a: Conditioning, b: Conditioning, share: float) -> Conditioning:
     names = a.added.keys() & {"text_embeds"}
     pooled = {name: torch.lerp(a.added[name][-1], b.added[name][-1], share) for name in names}
     mixed = _with_prompt(a, torch.lerp(a.states[-1], b.states[-1], share), **pooled)
-    return replace(mixed, ends=(*a.ends[:-1], max(a.ends[-1], b.ends[-1])))
+    return replace(
+        mixed,
+        ends=(*a.ends[:-1], max(a.ends[-1], b.ends[-1])),
+        pools=(*a.pools[:-1], max(a.pools[-1], b.pools[-1])),
+    )
 
 
 @torch.inference_mode()
@@ -160,7 +169,7 @@ def _weighted(
 def _pooled_everywhere(read: Conditioning) -> Conditioning:
     """The end token's vector, which has read the whole sentence, at every place."""
     states = read.states[-1]
-    return _with_prompt(read, states[read.ends[-1]].expand_as(states))
+    return _with_prompt(read, states[read.pools[-1]].expand_as(states))
 
 
 def _pooled_of_the_empty(read: Conditioning) -> Conditioning:

@@ -66,7 +66,7 @@ class SharedWord:
     """A word that stands in two prompts.
 
     Attributes:
-        text: the word; "" for the end mark.
+        text: the word; "" for the end mark at which CLIP pools.
         nth: which of the equal words of a prompt it is, 1-based.
         a_place, b_place: places of its last token, which has seen all of the word, 0-based.
         similarity: `[layer + 1]` cosine of its vectors in the two prompts, -1..1.
@@ -163,7 +163,7 @@ def _words(context: Context) -> dict[tuple[str, int], tuple[int, ...]]:
             nth += 1
         found[text, nth] = tuple(at)
     if context.tokens[-1].special == "end":
-        found["", 1] = (len(context.tokens) - 1,)
+        found["", 1] = (context.view.pooled_at,)
     return found
 
 

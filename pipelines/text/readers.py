@@ -31,7 +31,8 @@ class Cleaned:
     """One step that a tokenizer takes before it splits the text.
 
     Attributes:
-        name: what the step does: "repair", "html", "space", "lower", "unicode" or "other".
+        name: what the step does: "repair", "html", "space", "lower", "unicode", "unread" (characters
+            go that no word of the tokenizer's pattern takes) or "other".
         text: the text after it.
     """
 
@@ -105,6 +106,19 @@ def _open_clip_cleaning(text: str, clean: Callable[[str], str]) -> tuple[Cleaned
     return tuple(steps)
 
 
+def _read_by(pattern: Any, text: str) -> str:
+    """A text without the characters that a tokenizer's pattern passes over, blanks aside.
+
+    open_clip's leaves out U+0345: as it ignores case, that mark counts as the letter iota where marks
+    are asked for, and as a mark where letters are.
+    """
+    parts, at = [], 0
+    for match in pattern.finditer(text):
+        parts += [*filter(str.isspace, text[at : match.start()]), match[0]]
+        at = match.end()
+    return "".join([*parts, *filter(str.isspace, text[at:])])
+
+
 def open_clip_reader(tokenizer: Any) -> Reader:
     """A reader of open_clip's own tokenizer, `open_clip.tokenizer.SimpleTokenizer`.
 
@@ -126,8 +140,11 @@ def open_clip_reader(tokenizer: Any) -> Reader:
 
     def read(text: str) -> Tokenization:
         cleaning = _open_clip_cleaning(text, tokenizer.clean_fn)
+        cleaned = cleaning[-1].text
+        if (left := _read_by(tokenizer.pat, cleaned)) != cleaned:
+            cleaning += (Cleaned("unread", left),)
         ids, symbols, words = [], [], []
-        for index, word in enumerate(tokenizer.pat.findall(cleaning[-1].text)):
+        for index, word in enumerate(tokenizer.pat.findall(cleaned)):
             if word in special:
                 found = [(special[word], word)]
             else:

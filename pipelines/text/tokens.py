@@ -61,6 +61,16 @@ class TokenView:
         return self.needed - self.cut
 
     @property
+    def pooled_at(self) -> int:
+        """Place at which CLIP's encoders pool, 0-based: the first end mark, which may be one that was typed.
+
+        Source: Radford et al. 2021, arXiv:2103.00020, section 2.4; `argmax` over the ids in open_clip, the
+        first `eos_token_id` in transformers.
+        """
+        ids = self.ids[: self.used]
+        return int((ids == ids[-1]).argmax()) if self.used else 0
+
+    @property
     def fed(self) -> tuple[Piece, ...]:
         """The pieces that the model reads, each at its place."""
         return tuple(p for p, kept in zip(self.pieces, self.kept, strict=True) if kept)
@@ -149,6 +159,19 @@ def token_view(prompt: str, model: str) -> TokenView:
             `model_unknown`, `model_needs_network` or `model_broken`.
     """
     return _view(_checked(prompt), model, reader(model))
+
+
+def cut_of(prompt: str, model: str) -> int:
+    """How many tokens of a prompt a model never sees; 0 where its tokenizer is not on this machine.
+
+    Args:
+        prompt: any text of at most `MAX_CHARACTERS`.
+        model: catalogue id.
+    """
+    known = [e for role in READ_ROLES for e in catalogue.entries(role) if e.id == model]
+    if not known or not at_hand(known[0]):
+        return 0
+    return token_view(prompt, model).cut
 
 
 def compare(a: TokenView, b: TokenView) -> tuple[TokenChange, ...]:

@@ -12,7 +12,7 @@ from components.clip_matrix import tab, view
 from components.clip_matrix.state import MatrixState, compare, lines, name, panels, score_panel, with_images
 from components.ui.language import load_texts
 from components.ui.uploads import accept, open_uploads, uploaded
-from pipelines.clip.clip_matrix import MOST, ClipMatrix, compute_clip_matrix, draw_pairs
+from pipelines.clip.clip_matrix import MOST, ClipMatrix, ZeroShot, compute_clip_matrix, draw_pairs
 from pipelines.serving.errors import InputError
 
 EN, DE = load_texts("en"), load_texts("de")
@@ -191,3 +191,23 @@ def test_every_error_has_its_sentence(language):
         texts_count text_empty text_too_long template_without_label temperature_range nothing_generated"""
     for key in keys.split():
         assert "{" not in t(f"errors.{key}", **values).replace("{label}", "")
+
+
+def test_shares_of_a_single_one_are_said_to_mean_nothing():
+    for language in ("en", "de"):
+        t = load_texts(language)
+        one_text, one_picture = matrix([0.2], [0.3]), matrix([0.2, 0.3])
+        page = view.matrix_html(["", ""], ["a"], one_text, "texts", 0.01, t)
+        assert t("clip_matrix.lone_texts") in page
+        assert "cm-paired" not in page
+        page = view.matrix_html([""], ["a", "b"], one_picture, "images", 0.01, t)
+        assert t("clip_matrix.lone_images") in page
+        assert "cm-paired" not in page
+        for shown, texts, kind in ((one_text, ["a"], "images"), (one_picture, ["a", "b"], "texts")):
+            page = view.matrix_html([""] * len(shown.similarity), texts, shown, kind, 0.01, t)
+            assert "cm-lone" not in page
+            assert page.count("cm-paired") == 1
+        assert "cm-lone" not in view.matrix_html(["", ""], ["a"], one_text, "cosine", 0.01, t)
+        assert "cm-paired" not in view.matrix_html([""], ["a"], matrix([0.2]), "cosine", 0.01, t)
+        named = ZeroShot(("cat",), ("a cat",), one_text)
+        assert t("clip_matrix.lone_label") in view.zero_shot_html(["", ""], named, 0.01, t)

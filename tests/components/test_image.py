@@ -17,7 +17,7 @@ from components.page.picture_tabs import trace_at_hand
 from components.runs.files import save_png
 from components.runs.frames import Frames, LiveFrames, magnitude_picture, signed_tile
 from components.runs.slot import RunSlot
-from components.runs.trace_view import film, finished_view, running_view
+from components.runs.trace_view import facts, film, finished_view, running_view
 from components.ui.language import load_texts
 from pipelines.image import image, stepper
 from pipelines.image.request import ImageRequest, Trace
@@ -289,3 +289,9 @@ def test_a_tab_opened_during_a_run_waits_for_what_it_draws():
     assert shown is last[-1] is slot.shown[0]
     assert shown.request.prompt == "a blue bird"
     assert trace_at_hand(None, request(prompt="a cat"), RunSlot()) is None
+
+
+def test_the_facts_say_how_much_of_a_prompt_is_cut():
+    assert f"{T('image.fact_cut')} <b" in (line := str(facts(request(prompt="cat " * 80), T)))
+    assert ">5</b>" in line
+    assert T("image.fact_cut") not in facts(request(prompt="cat " * 75), T)

@@ -1,6 +1,7 @@
 """The landing tab: eight stations, each a door."""
 
 import base64
+import html
 import io
 import logging
 import re
@@ -135,3 +136,27 @@ def test_an_error_of_a_row_reaches_the_visitor_calmly(caplog):
     with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as caught:
         next(run)
     assert caught.value.message == T("errors.unexpected") and "/srv/secret" in caplog.text
+
+
+def _said(prompt: str, number: int, t=T) -> str:
+    """The sentence of a station of the upper row, as a person reads it."""
+    page = reading_view(journey.read(prompt, "classroom-clip", "classroom-image"), t)
+    return html.unescape(re.findall(r'<span class="say"[^>]*>(.*?)</span>', page, re.DOTALL)[number - 1])
+
+
+@pytest.mark.parametrize("prompt", ["cat", "🐈"])
+def test_a_prompt_of_one_word_looks_at_no_mark_by_its_spelling(prompt):
+    for t in (T, DE):
+        assert "_of_text>" not in _said(prompt, 3, t)
+    if prompt == "cat":
+        assert _said(prompt, 3) == T("journey.say_context_alone", word="cat")
+
+
+def test_a_cut_prompt_says_so_at_the_first_station():
+    assert _said("cat " * 80, 1) == T("journey.say_tokens_cut", count=75, cut=5)
+    assert _said("cat " * 76, 1) == T("journey.say_tokens_cut_one", count=75)
+    assert _said("cat", 1) == T("journey.say_tokens", count=1)
+
+
+def test_syntax_of_other_programs_is_named_at_the_first_station():
+    assert _said("a (cat:1.4)", 1).endswith(T("tokens.foreign", parts="(cat:1.4)"))

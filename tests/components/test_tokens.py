@@ -196,3 +196,19 @@ def test_the_api_has_defaults_and_refuses_bad_input():
         tokens("a", "a" * 20_001)
     with pytest.raises(InputError, match="model_unknown"):
         tokens("a", model="nothing")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_syntax_of_other_programs_and_a_typed_end_are_named(language):
+    t = load_texts(language)
+    drawn = _text(_draw("a (cat:1.4) [dog|cat] BREAK", language=language))
+    assert t("tokens.foreign", parts="(cat:1.4), [dog|cat], BREAK") in drawn
+    assert t("tokens.typed_end", place=3) in _text(_draw("cat <end_of_text> dog", language=language))
+    assert "tk-foreign" not in _draw("A cat (small).", language=language)
+
+
+def test_a_program_gets_the_same_hints():
+    assert tokens("(cat:1.4)")["hints"] == [load_texts("en")("tokens.foreign", parts="(cat:1.4)")]
+    answer = tokens("cat <end_of_text> dog")
+    assert (answer["pooled_place"], len(answer["hints"])) == (2, 1)
+    assert tokens("a cat")["hints"] == []

@@ -323,3 +323,17 @@ def test_hostile_texts_are_read(prompt):
     assert np.isfinite(a.states).all()
     np.testing.assert_allclose(a.attention.sum(-1), 1, atol=1e-5)
     shared_words(a, b)
+
+
+def test_the_end_of_two_prompts_is_the_mark_at_which_clip_pools():
+    prompts = ["cat <end_of_text> dog", "red cat <end_of_text> sea"]
+    contexts = read_contexts(prompts, "classroom-clip")
+    found = next(word for word in shared_words(*contexts) if not word.text)
+    assert (found.a_place, found.b_place) == (2, 3)
+    tower = clip_model("classroom-clip").model
+    for read, prompt in zip(contexts, prompts, strict=True):
+        pooled = torch.from_numpy(read.states[-1, read.view.pooled_at])
+        with torch.inference_mode():
+            features = tower.ln_final(pooled) @ tower.text_projection
+        features = (features / features.norm()).numpy()
+        np.testing.assert_allclose(features, clip.encode_texts([prompt], "classroom-clip")[0], atol=1e-5)

@@ -8,7 +8,7 @@ import torch
 
 from pipelines.image import control_vector as cv
 from pipelines.image import image
-from pipelines.image.encoding import encode
+from pipelines.image.encoding import PromptCache, encode
 from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("tiny_models")
 
 A, B = "A small cat on a bed.", "A red car in the snow."
 LONG = "a red cat and " * 40
+TYPED_END = "cat <|endoftext|> dog"  # the encoders pool at the first end mark, which is the typed one
 REQUEST = ImageRequest(A, seed=3, num_inference_steps=4, model="classroom-image")
 
 
@@ -36,7 +37,7 @@ def library(prompt: str, model: str) -> tuple[np.ndarray, ...]:
     return tuple(part[0].numpy() for part in (out.last_hidden_state, out.hidden_states[-2], pooled))
 
 
-@pytest.mark.parametrize("prompt", [A, "", LONG, "ein Kätzchen 🐈"])
+@pytest.mark.parametrize("prompt", [A, "", LONG, "ein Kätzchen 🐈", TYPED_END, f"{TYPED_END} {LONG}"])
 @pytest.mark.parametrize("model", ["classroom-image", "tiny-sd"])
 def test_the_sequence_is_the_librarys_and_the_pooled_row_is_the_end_tokens(prompt, model):
     vector = cv.control_vector(prompt, model)
@@ -69,12 +70,13 @@ def test_what_a_model_reads_is_its_own_configuration():
         assert reads == cv.Reads(kind, layers, unet.config.cross_attention_dim, pooled, encoders)
 
 
-@pytest.mark.parametrize("prompt", [A, LONG, ""])
+@pytest.mark.parametrize("prompt", [A, LONG, "", TYPED_END])
 def test_the_end_is_where_the_engine_takes_the_pooled_vector_from(prompt):
     request = replace(REQUEST, prompt=prompt, guidance_scale=5)
     read = on_compute_thread(encode)(image_pipeline(REQUEST.model), request)
     vector = cv.control_vector(prompt, REQUEST.model)
-    assert vector.end == read.ends[-1]
+    assert vector.end == read.pools[-1]
+    assert vector.tokens.used - 1 == read.ends[-1]
     np.testing.assert_array_equal(vector.sequence, read.states[-1].numpy())
 
 
@@ -229,3 +231,10 @@ def test_what_cannot_be_steered_is_named(key, call):
     with pytest.raises(InputError) as caught:
         call()
     assert caught.value.key == key
+
+
+def test_the_pooled_vector_everywhere_is_that_of_the_first_end_mark():
+    request = replace(REQUEST, prompt=TYPED_END, steering=Steering(pooled_only=True))
+    states = on_compute_thread(PromptCache().of)(image_pipeline(REQUEST.model), request)[0].states[-1]
+    pooled = library(TYPED_END, REQUEST.model)[2]
+    np.testing.assert_allclose(states.numpy(), np.broadcast_to(pooled, states.shape), atol=1e-5)

@@ -1,15 +1,19 @@
 """Tokens against the libraries' own calls, and against what the models are really fed."""
 
+import html
 import random
 import string
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import ftfy
 import numpy as np
 import open_clip
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
 from pipelines.clip import model as clip
@@ -300,3 +304,98 @@ def test_bad_input_is_refused_with_a_reason():
         token_view("a\ud83d", CLIP)
     with pytest.raises(InputError, match="model_unknown"):
         token_view("a", "gpt-7")
+
+
+FRAGMENTS = (
+    "<start_of_text>", "<END_of_text>", "<|startoftext|>", "<|endoftext|>", "<|ENDOFTEXT|>",
+    "<ſtart_of_text>", "\u0345", "\u0338", "ſ", "K", "İ", "ᾳ", "e\u0301", "é", "&amp;amp;",
+    "schÃ¶n", "’ll", "'S", "ﬁ", "Ａ",
+    " ", "\n", "\x1c", "\x85", "\ufeff",
+)  # fmt: skip
+TYPED = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=6), max_size=12).map("".join)
+STANDING = (
+    "You should've done this",
+    "r\u00e9sum\u00e9",
+    "re\u0301sume\u0301",
+    "A\n'll 11p223RF☆ho!!to?",
+    "“cat” ‘dog’",
+    "ﬁre ﬂower",
+    "ＣＡＴ １",
+    "&amp; &amp;amp;",
+    "schÃ¶n",
+    "(cat:1.4)",
+    "[cat|dog]",
+    "cat BREAK dog",
+    "cat <start_of_text> dog<end_of_text>",
+    "cat <|startoftext|> dog<|endoftext|>",
+    "\u0345<start_of_text>a",
+)
+
+
+def _solid(text: str) -> str:
+    """A text without what Unicode calls white space; Python alone counts U+001C to U+001F among it."""
+    return "".join(c for c in text if not c.isspace() or "\x1c" <= c <= "\x1f")
+
+
+def _bytes_agree(view: tokens.TokenView) -> bool:
+    """Whether the pieces say exactly the cleaned text, blanks aside; of a long prompt its beginning."""
+    said = b"".join(piece.data for piece in view.pieces)
+    cleaned = _solid(view.cleaning[-1].text).encode()
+    return said == cleaned if not view.cut else cleaned.startswith(said)
+
+
+def _standing(test):
+    for text in STANDING:
+        test = example(text=text)(test)
+    return test
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(text=TYPED)
+@_standing
+def test_open_clip_is_shown_as_it_cleans_and_reads_any_script(text, library):
+    view = token_view(text, CLIP)
+    steps = {step.name: step.text for step in view.cleaning}
+    repaired = ftfy.fix_text(text)
+    unescaped = html.unescape(html.unescape(repaired))
+    assert (steps["repair"], steps["html"]) == (repaired, unescaped)
+    cleaned = [step.text for step in view.cleaning if step.name != "unread"][-1]
+    assert cleaned == " ".join(unescaped.split()).lower().strip()
+    np.testing.assert_array_equal(view.ids, library([text])[0].numpy())
+    assert _bytes_agree(view)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(text=TYPED)
+@_standing
+def test_transformers_is_shown_as_it_cleans_and_reads_any_script(text, transformers_tokenizer):
+    view = token_view(text, IMAGE)
+    assert {step.name for step in view.cleaning} <= {"unicode", "space", "lower"}
+    fed = transformers_tokenizer(text, padding="max_length", max_length=77, truncation=True)
+    assert view.ids.tolist() == fed.input_ids
+    assert _bytes_agree(view)
+
+
+def test_what_open_clip_passes_over_is_a_step_of_its_cleaning():
+    step = token_view("a\u0345 cat", CLIP).cleaning[-1]
+    assert (step.name, step.text) == ("unread", "a cat")
+    assert [step.name for step in token_view("a cat", CLIP).cleaning] == ["repair", "html", "space"]
+
+
+def test_the_two_cleanings_differ_where_the_libraries_do():
+    for text, first, second in (
+        ("&amp;", "&", "&amp;"),
+        ("schÃ¶n", "schön", "schã¶n"),
+        ("“cat”", '"cat"', "“cat”"),
+        ("ＣＡＴ", "cat", "ｃａｔ"),
+        ("ﬁre", "fire", "ﬁre"),
+        ("re\u0301sume\u0301", "résumé", "résumé"),
+    ):
+        cleaned = [token_view(text, model).cleaning[-1].text for model in (CLIP, IMAGE)]
+        assert cleaned == [first, second]
+
+
+def test_a_standing_case_has_the_ids_of_openais_vocabulary():
+    # As published: https://github.com/openai/CLIP, the list that open_clip ships.
+    for model in (CLIP, IMAGE):
+        assert token_view("You should've done this", model).ids[1:6].tolist() == [592, 1535, 1200, 1700, 589]
