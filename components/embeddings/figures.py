@@ -273,9 +273,7 @@ def direction_figure(
         )  # fmt: skip
     images = _end_pictures(shorts, ends, side)
     style(fig, t, height=_ROW * len(ends) + 110)
-    fig.update_layout(
-        images=images, legend={"y": -0.09, "yanchor": "top"}, hovermode="closest"
-    )
+    fig.update_layout(images=images, legend={"y": -0.09, "yanchor": "top"}, hovermode="closest")
     fig.update_yaxes(
         tickvals=list(range(len(ends))), ticktext=list(direction.nouns), tickfont_size=17,
         range=[len(ends) - 0.4, -0.6], showgrid=True,

@@ -129,6 +129,39 @@ def test_the_language_switch_keeps_all_of_the_state(page: Opener, open_tab: TabO
     expect(opened.locator("#num-inference-steps input[type=number]")).to_have_value("9")
 
 
+def test_back_goes_through_tabs_and_languages(page: Opener, open_tab: TabOpener) -> None:
+    opened = page("/", locale="en-GB")
+
+    def is_at(language: str, stem: str) -> None:
+        expect(opened.locator("html")).to_have_attribute("lang", language)
+        expect(opened.locator(f"#tab-{stem}-button")).to_have_attribute("aria-selected", "true")
+
+    open_tab(opened, "tokens")
+    open_tab(opened, "tokens")  # opened already: not another place
+    opened.locator("#prompt textarea").fill("a red dog")
+    expect(opened).to_have_url(re.compile(r"prompt=a\+red\+dog"))
+    open_tab(opened, "video")
+    opened.go_back()
+    is_at("en", "tokens")
+    expect(opened.locator("#prompt textarea")).to_have_value("a red dog")
+    opened.go_back()
+    is_at("en", "journey")
+    assert parse_qs(urlsplit(opened.url).query)["prompt"] == ["a red dog"], "what is typed was lost"
+    opened.go_forward()
+    is_at("en", "tokens")
+
+    opened.locator('a[data-language="de"]').click()
+    is_at("de", "tokens")
+    opened.locator("html[data-restored]").wait_for(state="attached")
+    opened.go_back()
+    is_at("en", "tokens")
+    expect(opened.locator("#prompt textarea")).to_have_value("a red dog")
+    opened.reload()
+    is_at("en", "tokens")
+    opened.go_forward()
+    is_at("de", "tokens")
+
+
 def test_the_controls_are_on_the_page_before_they_are_shown(page: Opener) -> None:
     """What is drawn only when it is opened loses what is typed in that moment."""
     opened = page("/de?tab=tokens")
@@ -232,6 +265,40 @@ def test_light_and_dark_follow_the_system_and_the_switch_which_the_address_keeps
     expect(opened.locator("html")).to_have_attribute("lang", "de")
     opened.locator("#prompt textarea").wait_for()
     assert opened.evaluate(dark) is True
+
+
+def test_one_finger_on_a_figure_scrolls_the_page(page: Opener) -> None:
+    opened = page("/?tab=context", width=390, height=844, has_touch=True)
+    figure = opened.locator("#context-moves .js-plotly-plot")
+    figure.locator(".main-svg").first.wait_for()
+    figure.evaluate("figure => figure.scrollIntoView({ block: 'center' })")
+    before = opened.evaluate("scrollY")
+    for spot in (
+        (0.5, 0.5),
+        (0.06, 0.5),
+        (0.5, 0.9),
+    ):  # the figure, and its axes, which Plotly makes handles of
+        box = figure.bounding_box()
+        assert box is not None
+        finger = opened.context.new_cdp_session(opened)
+        place = {"x": box["x"] + spot[0] * box["width"], "y": box["y"] + spot[1] * box["height"]}
+        finger.send("Input.synthesizeScrollGesture", {
+            **place, "yDistance": -60, "gestureSourceType": "touch", "preventFling": True,
+        })  # fmt: skip
+        opened.wait_for_function("before => scrollY > before + 30", arg=before)
+        before = opened.evaluate("scrollY")
+
+
+def test_messages_of_gradio_are_translated_and_cover_no_switch(page: Opener) -> None:
+    opened = page("/de?tab=image")
+    t, message = load_texts("de"), opened.locator(".toast-body")
+    opened.route("**/queue/join*", lambda route: route.abort())
+    opened.locator("#tab-image button.primary").first.click()
+    expect(message).to_contain_text(t("common.gradio_messages.5"))
+    expect(message).to_contain_text(t("common.gradio_messages.0"))
+    below = opened.locator("#tabs > .tab-wrapper").bounding_box()
+    own = message.bounding_box()
+    assert below and own and own["y"] >= below["y"] + below["height"]
 
 
 def test_the_prompt_stays_in_view_while_one_scrolls(page: Opener) -> None:
