@@ -72,6 +72,8 @@ def dress(html: str, language: str) -> str:
     rules = theme.font_faces() + (HERE / "page" / "style.css").read_text("utf-8") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
     said = f"window.svTitle={title};window.svWords={_pairs('words', language)};"
+    hints = {name: load_texts(language)(f"common.hint.{name}") for name in ("lost", "number", "range")}
+    said += f"window.svHints={json.dumps(hints)};"
     said += f"window.svMessages={_pairs('messages', language)};"
     html = html.replace("<head>", f"<head><script>{said}{script}</script>", 1)
     return html.replace("</head>", f"<style>{rules}</style></head>", 1)

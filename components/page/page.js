@@ -61,6 +61,90 @@
     }).observe(document, { subtree: true, childList: true });
   }
 
+  // A server that no longer answers gets one message; the page loads itself anew as soon as it is back, and also
+  // where another has taken its place in the meantime, which knows nothing of this page.
+  const ask = window.fetch.bind(window);
+  let leaving = false, checking = false;
+  addEventListener("pagehide", () => { leaving = true; });
+  addEventListener("pageshow", () => { leaving = false; });
+  async function check() {
+    if (leaving || checking) return;
+    checking = true;
+    const answer = await ask(`${root}/gradio_api/app_id`).then((a) => (a.ok ? a.json() : null), () => null);
+    checking = false;
+    if (leaving) return;
+    const isLost = "lost" in document.documentElement.dataset;
+    if (answer && (isLost || String(answer.app_id) !== String(config.app_id))) return location.reload();
+    if (answer) return;
+    if (!isLost) {
+      const message = document.createElement("p");
+      message.className = "sv-lost";
+      message.setAttribute("role", "alert");
+      message.textContent = window.svHints.lost;
+      document.body.append(message);
+      document.documentElement.dataset.lost = "";
+    }
+    setTimeout(check, 2000);
+  }
+  window.fetch = async (...request) => {
+    const address = String(request[0]?.url ?? request[0]);
+    try {
+      const response = await ask(...request);
+      if (address.includes("/heartbeat/")) response.clone().body?.pipeTo(new WritableStream()).then(check, check);
+      return response;
+    } catch (error) {
+      if (error.name !== "AbortError" && address.startsWith(root)) check();
+      throw error;
+    }
+  };
+
+  // A number that is out of its range, or none at all, goes nowhere while it is typed; whoever leaves the field
+  // finds the nearest one there, and is told.
+  const lastNumbers = new WeakMap();
+  let mending = false;
+  const numberField = (event) => event.target instanceof HTMLInputElement && event.target.type === "number";
+  const fits = (field) => field.value !== "" && !field.validity.rangeUnderflow && !field.validity.rangeOverflow;
+  function hint(field, text) {
+    const block = field.closest(".block");
+    let place = block?.querySelector(".sv-hint");
+    if (!place && text) {
+      place = document.createElement("p");
+      place.className = "sv-hint";
+      place.setAttribute("role", "status");
+      block?.append(place);
+    }
+    if (place) place.textContent = text;
+  }
+  function rangeOf(field) {
+    const { number, range } = window.svHints;
+    return field.min === "" || field.max === "" ? number : range.replace("LOW", field.min).replace("HIGH", field.max);
+  }
+  addEventListener("focusin", (event) => {
+    if (numberField(event) && fits(event.target)) lastNumbers.set(event.target, event.target.value);
+  }, true);
+  addEventListener("input", (event) => {
+    const field = event.target;
+    if (!numberField(event) || mending) return;
+    hint(field, fits(field) ? "" : rangeOf(field));
+    if (fits(field)) return void lastNumbers.set(field, field.value);
+    event.stopImmediatePropagation();
+  }, true);
+  addEventListener("change", (event) => {
+    const field = event.target;
+    if (!numberField(event) || fits(field)) return;
+    field.value = field.value === "" ? lastNumbers.get(field) ?? field.min
+      : field.validity.rangeUnderflow ? field.min : field.max;
+    mending = true;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    mending = false;
+  }, true);
+  // Browsers that count in another language than the page drop the comma of "0,5" and read 5.
+  addEventListener("keydown", (event) => {
+    if (event.key !== "," || !numberField(event) || Intl.NumberFormat().format(0.5).includes(",")) return;
+    event.preventDefault();
+    document.execCommand("insertText", false, ".");
+  }, true);
+
   // Gradio sets the title of the first page for all of them.
   const title = window.svTitle;
   new MutationObserver(() => { if (document.title !== title) document.title = title; })
