@@ -175,6 +175,7 @@ def map_figure(
         # One unit is as long across as it is down: distances on the map are not stretched once more.
         fig.update_xaxes(range=[low[0] - side, high[0] + side], constrain="domain", **hidden)
         fig.update_yaxes(range=[low[1] - side, high[1] + side], scaleanchor="x", constrain="domain", **hidden)
+        fig.update_layout(xaxis_fixedrange=False, yaxis_fixedrange=False)
     else:
         axis = {"showticklabels": False, "title": "", "showspikes": False, "showbackground": False,
                 "gridcolor": "#9a9fa8", "zeroline": False}  # fmt: skip
@@ -272,9 +273,7 @@ def direction_figure(
         )  # fmt: skip
     images = _end_pictures(shorts, ends, side)
     style(fig, t, height=_ROW * len(ends) + 110)
-    fig.update_layout(
-        images=images, legend={"y": -0.09, "yanchor": "top"}, hovermode="closest", dragmode=False
-    )
+    fig.update_layout(images=images, legend={"y": -0.09, "yanchor": "top"}, hovermode="closest")
     fig.update_yaxes(
         tickvals=list(range(len(ends))), ticktext=list(direction.nouns), tickfont_size=17,
         range=[len(ends) - 0.4, -0.6], showgrid=True,
@@ -304,7 +303,7 @@ def overview_figure(directions: Sequence[Direction], chosen: Direction, t: Texts
         marker={"size": 20, "color": "rgba(0,0,0,0)", "line": {"width": 4, "color": COLOUR_A}},
     )  # fmt: skip
     style(fig, t, height=300)
-    fig.update_layout(showlegend=False, dragmode=False)
+    fig.update_layout(showlegend=False)
     fig.update_yaxes(
         tickvals=list(range(len(kinds))), ticktext=[t(f"embeddings.kind.{k}") for k in kinds],
         range=[len(kinds) - 0.5, -0.5], gridcolor=LINE, zeroline=False,

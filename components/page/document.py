@@ -50,23 +50,32 @@ def view_scripts() -> str:
     return f"window.svViews = {{{','.join(bodies)}}};"
 
 
+def _pairs(kind: str, language: str) -> str:
+    """What Gradio says in English alone, with the page's own words, as JSON."""
+    gradios, own = (load_texts(name).many(f"common.gradio_{kind}") for name in ("en", language))
+    return json.dumps(list(zip(gradios, own, strict=True)))
+
+
 def dress(html: str, language: str) -> str:
     """Gradio's document with the page's language, script, fonts and rules.
 
     The script goes first, so that it runs before Gradio's; the rules go last, so that they win.
     """
     title = json.dumps(load_texts(language)("common.page_title"))
-    gradios, own = (load_texts(name).many("common.gradio_words") for name in ("en", language))
-    words = json.dumps(list(zip(gradios, own, strict=True)))
     # Addresses are relative to the page's own folder without it, too; with it, Plotly's `url(#clip)` and a
     # link to `#tabs` would mean another document as soon as the address changes.
     html = re.sub(r'<base href="\./"\s*/?>', "", html, count=1)
+    # Behind a proxy the server knows neither its host nor its folder: `page.js` sets both.
+    html = re.sub(r'const root = "[^"]*";', "const root = window.gradio_config.root;", html, count=1)
+    html = html.replace('<link rel="manifest" href="/manifest.json" />', "", 1)
     script = (HERE / "page" / "page.js").read_text("utf-8") + view_scripts()
     rules = theme.font_faces() + (HERE / "page" / "style.css").read_text("utf-8") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
-    html = html.replace(
-        "<head>", f"<head><script>window.svTitle={title};window.svWords={words};{script}</script>", 1
-    )
+    said = f"window.svTitle={title};window.svWords={_pairs('words', language)};"
+    hints = {name: load_texts(language)(f"common.hint.{name}") for name in ("lost", "number", "range")}
+    said += f"window.svHints={json.dumps(hints)};"
+    said += f"window.svMessages={_pairs('messages', language)};"
+    html = html.replace("<head>", f"<head><script>{said}{script}</script>", 1)
     return html.replace("</head>", f"<style>{rules}</style></head>", 1)
 
 

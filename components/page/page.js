@@ -7,28 +7,47 @@
   const query = new URLSearchParams(location.search);
   document.documentElement.lang = page;
 
+  // Behind a proxy the server knows neither its host nor its folder, unless it is told; the browser knows both.
+  const root = location.origin + location.pathname.replace(GERMAN, "").replace(/\/$/, "");
+  let config;
+  Object.defineProperty(window, "gradio_config", {
+    get: () => config, set: (given) => { config = { ...given, root }; }, configurable: true,
+  });
+
   // German browsers that land on "/" without having chosen a language go to the German page.
   function remembered() {
     try { return localStorage.getItem("sv-language"); } catch { return null; }
   }
   const wanted = query.get("lang") || remembered() || (navigator.language || "en").slice(0, 2);
-  if (page === "en" && wanted === "de") {
+  // A place in the history keeps the language it was seen in: who goes back there means that page.
+  if (page === "en" && wanted === "de" && history.state?.language !== page) {
     query.delete("lang");
     const rest = query.size ? "?" + query : "";
     location.replace(location.pathname.replace(/\/?$/, "/de") + rest + location.hash);
     return;
   }
+  history.replaceState({ ...history.state, language: page }, "");
 
   // Gradio's own words (upload areas, reset buttons) follow the browser; here they follow the page.
   for (const [name, value] of [["language", page], ["languages", [page]]]) {
     Object.defineProperty(navigator, name, { get: () => value, configurable: true });
   }
 
-  // What it says to screen readers in English alone (`common.gradio_words`), in the page's language.
+  // What it says in English alone, to screen readers (`common.gradio_words`) and in its messages
+  // (`common.gradio_messages`: titles, and sentences, after which only details follow), in the page's language.
   function translate(element) {
     const label = element.getAttribute("aria-label");
     const found = window.svWords.find(([english, own]) => english !== own && label.startsWith(english));
     if (found) element.setAttribute("aria-label", found[1] + label.slice(found[0].length));
+  }
+  function translateMessage(message) {
+    const texts = document.createTreeWalker(message, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const text = texts.currentNode, said = text.data.trim();
+      const found = window.svMessages.find(([english, own]) =>
+        english !== own && (said === english || (/[.!]$/.test(english) && said.startsWith(english))));
+      if (found) text.data = found[1];
+    }
   }
   if (page !== "en") {
     new MutationObserver((changes) => {
@@ -36,9 +55,95 @@
         if (node.nodeType !== Node.ELEMENT_NODE) continue;
         if (node.hasAttribute("aria-label")) translate(node);
         node.querySelectorAll("[aria-label]").forEach(translate);
+        const message = node.closest(".toast-body");
+        for (const found of message ? [message] : node.querySelectorAll(".toast-body")) translateMessage(found);
       }
     }).observe(document, { subtree: true, childList: true });
   }
+
+  // A server that no longer answers gets one message; the page loads itself anew as soon as it is back, and also
+  // where another has taken its place in the meantime, which knows nothing of this page.
+  const ask = window.fetch.bind(window);
+  let leaving = false, checking = false;
+  addEventListener("pagehide", () => { leaving = true; });
+  addEventListener("pageshow", () => { leaving = false; });
+  async function check() {
+    if (leaving || checking) return;
+    checking = true;
+    const answer = await ask(`${root}/gradio_api/app_id`).then((a) => (a.ok ? a.json() : null), () => null);
+    checking = false;
+    if (leaving) return;
+    const isLost = "lost" in document.documentElement.dataset;
+    if (answer && (isLost || String(answer.app_id) !== String(config.app_id))) return location.reload();
+    if (answer) return;
+    if (!isLost) {
+      const message = document.createElement("p");
+      message.className = "sv-lost";
+      message.setAttribute("role", "alert");
+      message.textContent = window.svHints.lost;
+      document.body.append(message);
+      document.documentElement.dataset.lost = "";
+    }
+    setTimeout(check, 2000);
+  }
+  window.fetch = async (...request) => {
+    const address = String(request[0]?.url ?? request[0]);
+    try {
+      const response = await ask(...request);
+      if (address.includes("/heartbeat/")) response.clone().body?.pipeTo(new WritableStream()).then(check, check);
+      return response;
+    } catch (error) {
+      if (error.name !== "AbortError" && address.startsWith(root)) check();
+      throw error;
+    }
+  };
+
+  // A number that is out of its range, or none at all, goes nowhere while it is typed; whoever leaves the field
+  // finds the nearest one there, and is told.
+  const lastNumbers = new WeakMap();
+  let mending = false;
+  const numberField = (event) => event.target instanceof HTMLInputElement && event.target.type === "number";
+  const fits = (field) => field.value !== "" && !field.validity.rangeUnderflow && !field.validity.rangeOverflow;
+  function hint(field, text) {
+    const block = field.closest(".block");
+    let place = block?.querySelector(".sv-hint");
+    if (!place && text) {
+      place = document.createElement("p");
+      place.className = "sv-hint";
+      place.setAttribute("role", "status");
+      block?.append(place);
+    }
+    if (place) place.textContent = text;
+  }
+  function rangeOf(field) {
+    const { number, range } = window.svHints;
+    return field.min === "" || field.max === "" ? number : range.replace("LOW", field.min).replace("HIGH", field.max);
+  }
+  addEventListener("focusin", (event) => {
+    if (numberField(event) && fits(event.target)) lastNumbers.set(event.target, event.target.value);
+  }, true);
+  addEventListener("input", (event) => {
+    const field = event.target;
+    if (!numberField(event) || mending) return;
+    hint(field, fits(field) ? "" : rangeOf(field));
+    if (fits(field)) return void lastNumbers.set(field, field.value);
+    event.stopImmediatePropagation();
+  }, true);
+  addEventListener("change", (event) => {
+    const field = event.target;
+    if (!numberField(event) || fits(field)) return;
+    field.value = field.value === "" ? lastNumbers.get(field) ?? field.min
+      : field.validity.rangeUnderflow ? field.min : field.max;
+    mending = true;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    mending = false;
+  }, true);
+  // Browsers that count in another language than the page drop the comma of "0,5" and read 5.
+  addEventListener("keydown", (event) => {
+    if (event.key !== "," || !numberField(event) || Intl.NumberFormat().format(0.5).includes(",")) return;
+    event.preventDefault();
+    document.execCommand("insertText", false, ".");
+  }, true);
 
   // Gradio sets the title of the first page for all of them.
   const title = window.svTitle;
@@ -46,9 +151,13 @@
     .observe(document.head, { subtree: true, childList: true, characterData: true });
 
   let timer = 0;
+  function publishNow() {
+    clearTimeout(timer);
+    history.replaceState(history.state, "", here());
+  }
   function publish() {
     clearTimeout(timer); // browsers limit how often an address may change
-    timer = setTimeout(() => history.replaceState(history.state, "", here()), 200);
+    timer = setTimeout(publishNow, 200);
   }
   function here() {
     return location.pathname + (query.size ? "?" + query : "") + location.hash;
@@ -104,13 +213,38 @@
   new MutationObserver(centreOpenTab).observe(document.documentElement, {
     subtree: true, attributes: true, attributeFilter: ["aria-selected", "data-restored"],
   });
+  // Each tab that is opened is a place in the history; the bar says the same in all of them.
+  function enterTab(stem) {
+    if (stem === openTab()) return;
+    publishNow();
+    keep("tab", stem);
+    history.pushState(history.state, "", here());
+  }
+  let returning = false;
+  addEventListener("popstate", () => {
+    const first = document.querySelector('#tabs [role="tab"]');
+    const stem = new URLSearchParams(location.search).get("tab");
+    const tab = document.getElementById(`tab-${stem}-button`) || first;
+    keep("tab", stem);
+    publishNow();
+    returning = true;
+    tab?.click();
+    returning = false;
+  });
   function switchLanguage(link) {
     const other = link.dataset.language;
     try { localStorage.setItem("sv-language", other); } catch { /* the address says it as well */ }
     keep("tab", openTab());
-    query.set("lang", other);
-    const root = location.pathname.replace(GERMAN, "/");
-    link.href = (other === "de" ? root.replace(/\/?$/, "/de") : root) + "?" + query;
+    query.delete("lang");
+    publishNow(); // whoever comes back finds the page as it is now
+    const there = new URLSearchParams(query);
+    there.set("lang", other);
+    link.href = root + (other === "de" ? "/de?" : "/?") + there;
+  }
+  // Files come from where the page comes from, whatever host the server takes itself for.
+  function fetchFromHere(link) {
+    const path = /\/gradio_api\/file=.*/.exec(link.href);
+    if (path) link.href = root + path[0];
   }
   // The skip link leads past the tabs, too, into the one that is open.
   function enterOpenTab() {
@@ -129,14 +263,13 @@
     const target = event.target instanceof Element ? event.target : null;
     const link = target && target.closest("a[data-language]");
     if (link) return switchLanguage(link);
+    const file = target && target.closest("a[download]");
+    if (file) return fetchFromHere(file);
     if (target && target.closest("[data-theme-switch]")) return switchTheme();
     if (target && target.closest(".sv-skip")) { event.preventDefault(); return enterOpenTab(); }
     const more = target && target.closest(".sv-more-button");
     if (more) more.setAttribute("aria-expanded", String(more.getAttribute("aria-expanded") !== "true"));
     const tab = target && target.closest('#tabs [role="tab"]');
-    if (tab) { // at once: what the tab asks of the server carries the address
-      keep("tab", tab.id.replace(/^tab-|-button$/g, ""));
-      history.replaceState(history.state, "", here());
-    }
+    if (tab && !returning) enterTab(tab.id.replace(/^tab-|-button$/g, "")); // at once: the tab's calls carry the address
   }, true);
 })();

@@ -26,13 +26,13 @@ SEQUENTIAL = "Cividis"
 
 def _axis() -> dict[str, Any]:
     return {
-        "gridcolor": LINE, "zerolinecolor": LINE, "linecolor": LINE, "automargin": True,
+        "gridcolor": LINE, "zerolinecolor": LINE, "linecolor": LINE, "automargin": True, "fixedrange": True,
         "title": {"font": {"size": 16}}, "tickfont": {"size": 15},
     }  # fmt: skip
 
 
 def _template() -> go.layout.Template:
-    """The house template."""
+    """The house template. Nothing is dragged in a figure, so that one finger on it scrolls the page."""
     scene_axis = {"gridcolor": LINE, "zerolinecolor": LINE, "color": TEXT, "showbackground": False}
     return go.layout.Template(
         layout={
@@ -42,9 +42,10 @@ def _template() -> go.layout.Template:
             "plot_bgcolor": "rgba(0,0,0,0)",
             "colorway": list(PALETTE),
             "colorscale": {"diverging": DIVERGING, "sequential": SEQUENTIAL},
+            "dragmode": False,
             "xaxis": _axis(),
             "yaxis": _axis(),
-            "scene": {"xaxis": scene_axis, "yaxis": scene_axis, "zaxis": scene_axis},
+            "scene": {"xaxis": scene_axis, "yaxis": scene_axis, "zaxis": scene_axis, "dragmode": "turntable"},
             "hoverlabel": {"font": {"size": 16, "family": FONT}},
             "legend": {"font": {"size": 15}, "orientation": "h", "y": -0.2},
             "margin": {"l": 8, "r": 8, "t": 40, "b": 8},

@@ -46,3 +46,10 @@ def test_a_long_axis_title_stands_in_lines_of_about_the_same_length() -> None:
     lines = in_lines(title).split("<br>")
     assert " ".join(lines) == title and [len(line) for line in lines] == [20, 20]
     assert in_lines("CLIP score") == "CLIP score" and in_lines("") == ""
+
+
+def test_nothing_is_dragged_in_a_figure_so_that_a_finger_on_it_scrolls_the_page() -> None:
+    layout = style(go.Figure(go.Bar(y=[1, 2]))).layout.template.layout
+    assert layout.dragmode is False
+    assert layout.xaxis.fixedrange and layout.yaxis.fixedrange  # else the axes are handles of their own
+    assert layout.scene.dragmode == "turntable"  # what has depth is turned

@@ -129,6 +129,39 @@ def test_the_language_switch_keeps_all_of_the_state(page: Opener, open_tab: TabO
     expect(opened.locator("#num-inference-steps input[type=number]")).to_have_value("9")
 
 
+def test_back_goes_through_tabs_and_languages(page: Opener, open_tab: TabOpener) -> None:
+    opened = page("/", locale="en-GB")
+
+    def is_at(language: str, stem: str) -> None:
+        expect(opened.locator("html")).to_have_attribute("lang", language)
+        expect(opened.locator(f"#tab-{stem}-button")).to_have_attribute("aria-selected", "true")
+
+    open_tab(opened, "tokens")
+    open_tab(opened, "tokens")  # opened already: not another place
+    opened.locator("#prompt textarea").fill("a red dog")
+    expect(opened).to_have_url(re.compile(r"prompt=a\+red\+dog"))
+    open_tab(opened, "video")
+    opened.go_back()
+    is_at("en", "tokens")
+    expect(opened.locator("#prompt textarea")).to_have_value("a red dog")
+    opened.go_back()
+    is_at("en", "journey")
+    assert parse_qs(urlsplit(opened.url).query)["prompt"] == ["a red dog"], "what is typed was lost"
+    opened.go_forward()
+    is_at("en", "tokens")
+
+    opened.locator('a[data-language="de"]').click()
+    is_at("de", "tokens")
+    opened.locator("html[data-restored]").wait_for(state="attached")
+    opened.go_back()
+    is_at("en", "tokens")
+    expect(opened.locator("#prompt textarea")).to_have_value("a red dog")
+    opened.reload()
+    is_at("en", "tokens")
+    opened.go_forward()
+    is_at("de", "tokens")
+
+
 def test_the_controls_are_on_the_page_before_they_are_shown(page: Opener) -> None:
     """What is drawn only when it is opened loses what is typed in that moment."""
     opened = page("/de?tab=tokens")
@@ -232,6 +265,88 @@ def test_light_and_dark_follow_the_system_and_the_switch_which_the_address_keeps
     expect(opened.locator("html")).to_have_attribute("lang", "de")
     opened.locator("#prompt textarea").wait_for()
     assert opened.evaluate(dark) is True
+
+
+def test_one_finger_on_a_figure_scrolls_the_page(page: Opener) -> None:
+    opened = page("/?tab=context", width=390, height=844, has_touch=True)
+    figure = opened.locator("#context-moves .js-plotly-plot")
+    figure.locator(".main-svg").first.wait_for()
+    figure.evaluate("figure => figure.scrollIntoView({ block: 'center' })")
+    finger = opened.context.new_cdp_session(opened)
+    for spot in (
+        (0.5, 0.5),
+        (0.06, 0.5),
+        (0.5, 0.9),
+    ):  # what is drawn, and both axes
+        box, before = figure.bounding_box(), opened.evaluate("scrollY")
+        assert box is not None
+        x, y = box["x"] + spot[0] * box["width"], box["y"] + spot[1] * box["height"]
+        touches = [("touchStart", y), *(("touchMove", y - 12 * step) for step in range(1, 9))]
+        for kind, at in touches:
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": at}]})
+        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        opened.wait_for_function("before => scrollY > before + 30", arg=before)
+
+
+def test_messages_speak_the_pages_language_and_cover_no_switch(page: Opener) -> None:
+    opened, t = page("/de?tab=image"), load_texts("de")
+    opened.locator("#prompt textarea").fill("")
+    opened.locator("#tab-image button.primary").first.click()
+    message = opened.locator(".toast-body")
+    expect(message).to_contain_text(t("errors.prompt_empty"))
+    below, own = opened.locator("#tabs > .tab-wrapper").bounding_box(), message.bounding_box()
+    assert below and own and own["y"] >= below["y"] + below["height"]
+    # one of Gradio's own, which only breaks of its own make
+    opened.evaluate("""() => {
+        const own = document.querySelector(".toast-body").cloneNode(true);
+        own.textContent = "Error";
+        document.querySelector(".toast-wrap").append(own); }""")
+    expect(message.last).to_have_text(t("common.gradio_messages.0"))
+
+
+def test_a_server_that_is_gone_gets_one_message_and_the_page_comes_back(page: Opener) -> None:
+    opened, t = page("/de?tab=tokens&prompt=Hallo"), load_texts("de")
+    opened.evaluate("window.before = true")
+    opened.route("**/gradio_api/**", lambda route: route.abort())
+    opened.locator("#prompt textarea").fill("a dog")
+    expect(opened.locator(".sv-lost")).to_have_text(t("common.hint.lost"))
+    expect(opened).to_have_url(re.compile("a\\+dog"))
+    assert opened.locator("[role=alert]:visible, .toast-body:visible").count() == 1
+    opened.unroute("**/gradio_api/**")
+    opened.wait_for_function("!window.before")
+    expect(opened.locator("#prompt textarea")).to_have_value("a dog")
+    opened.locator("html[data-restored]").wait_for(state="attached")
+
+    # another one in its place
+    opened.evaluate("() => { window.before = true; window.gradio_config.app_id = 'another'; }")
+    opened.evaluate(
+        "fetch(location.origin + '/gradio_api/nothing', {signal: AbortSignal.timeout(0)}).catch(() => 0)"
+    )
+    opened.wait_for_function("!window.before")
+
+
+def test_numbers_out_of_range_or_missing_are_mended_on_the_page(page: Opener, server_log: Path) -> None:
+    opened, t = page("/de?tab=image"), load_texts("de")
+    opened.locator("#prompt-bar-more .sv-more-button").click()
+    scale, seed = opened.locator("#guidance-scale input[type=number]"), opened.locator("#seed input")
+    before = len(server_log.read_text())
+    scale.fill("25")
+    expect(opened.locator("#guidance-scale .sv-hint")).to_contain_text("0 bis 20")
+    scale.press("Tab")
+    expect(scale).to_have_value("20")
+    expect(opened).to_have_url(re.compile("guidance_scale=20"))
+    scale.fill("")
+    scale.press("Tab")
+    expect(scale).to_have_value("20")
+    seed.fill("")
+    expect(opened.locator("#seed .sv-hint")).to_have_text(t("common.hint.number"))
+    seed.press("Tab")
+    expect(seed).to_have_value("0")
+    scale.press("Control+a")
+    scale.press_sequentially("0,5")
+    expect(opened).to_have_url(re.compile("guidance_scale=0.5"))
+    expect(opened.locator("#guidance-scale .sv-hint")).to_be_hidden()
+    assert "Traceback" not in server_log.read_text()[before:]
 
 
 def test_the_prompt_stays_in_view_while_one_scrolls(page: Opener) -> None:
