@@ -78,9 +78,12 @@ function stage() {
   arcs.setAttribute("aria-hidden", "true");
   const row = el("div", "cx-row", undefined, { role: "radiogroup", "aria-label": data.labels.tokens });
   const chips = data.tokens.map((entry, i) => {
-    const node = el("button", "cx-token", undefined, { type: "button", role: "radio", "aria-label": entry[1] });
+    const node = el("button", "cx-token", undefined, { type: "button", role: "radio" });
     const share = el("span", "cx-share");
-    node.append(chipOf(entry), share);
+    const chip = chipOf(entry);
+    // which of its like it is, for those who cannot see where it stands
+    if (entry[1] !== entry[0]) chip.setAttribute("aria-label", entry[1]);
+    node.append(chip, " ", share);
     node.addEventListener("click", () => select(i));
     node.addEventListener("mouseenter", () => { state.hover = i; paintLook(); });
     node.addEventListener("mouseleave", () => { state.hover = null; paintLook(); });

@@ -66,10 +66,7 @@ def _measured(t: Texts) -> str:
     if found is None:
         return t("cross_attention.not_measured")
     low, high = (fixed(value, t) for value in found.ci95)
-    return t(
-        "cross_attention.measured", n=found.n, value=fixed(found.value, t), low=low, high=high,
-        must=fixed(found.must or 0, t),
-    )  # fmt: skip
+    return t("cross_attention.measured", n=found.n, value=fixed(found.value, t), low=low, high=high)
 
 
 def wire_picture(part: PictureSection, bar: PromptBar, tab: gr.Tab, t: Texts) -> None:

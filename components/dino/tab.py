@@ -19,7 +19,7 @@ from components.ui.arguments import File
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame
-from components.ui.numbers import fixed
+from components.ui.numbers import fixed, of_100
 from components.ui.uploads import open_uploads, sources_html
 from pipelines.dino import dino as pipeline
 from pipelines.dino.dino import Known
@@ -128,11 +128,10 @@ def _measured(name: str, t: Texts) -> str:
     if found is None:
         return t("dino.not_measured")
     beside = figure(f"dino.{_BESIDE[name]}")
-    low, high = (fixed(value, t) for value in found.ci95)
-    said = t(
-        f"dino.measured.{name}", n=found.n, value=fixed(found.value, t), low=low, high=high,
-        must=fixed(found.must or 0, t), beside=fixed(beside.value if beside else 0, t),
-    )  # fmt: skip
+    write = of_100 if name == "knn" else fixed
+    value, low, high = (write(number, t) for number in (found.value, *found.ci95))
+    other = write(beside.value if beside else 0, t)
+    said = t(f"dino.measured.{name}", n=found.n, value=value, low=low, high=high, beside=other)
     return said if found.ok else f"{said} {t('dino.missed')}"
 
 

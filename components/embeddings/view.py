@@ -8,6 +8,7 @@ from components.ui.colors import COLOUR_A, COLOUR_B
 from components.ui.language import Texts
 from components.ui.numbers import fixed, percent
 from components.ui.templates import templates
+from components.ui.token_text import style_of
 from pipelines.clip.directions import Direction
 from pipelines.clip.embeddings import Arithmetic, Difference, Embedding
 from pipelines.clip.projections import Projection
@@ -46,7 +47,7 @@ def neighbours_html(embeddings: Sequence[Embedding], suggested: bool, cosine: fl
     """
     a, b = embeddings
     prompts = [
-        (letter, colour, e.prompt, is_made_up, [_card(n.world, n.cosine, t) for n in e.neighbours])
+        (letter, style_of(colour), e.prompt, is_made_up, [_card(n.world, n.cosine, t) for n in e.neighbours])
         for letter, colour, e, is_made_up in (("A", COLOUR_A, a, False), ("B", COLOUR_B, b, suggested))
     ]
     return templates("embeddings/view.html").neighbours(prompts, fixed(cosine, t), t)

@@ -12,7 +12,8 @@ PALETTE = (
     "#8800ee", "#884466", "#aaaa66", "#cc0044",
 )  # fmt: skip
 NEUTRAL = "#8a8f98"
-INK, PAPER = "#14171c", "#ffffff"
+INK, PAPER, BLACK = "#14171c", "#ffffff", "#000000"
+READABLE = 4.5  # the least contrast of text; Source: WCAG 2.2, 1.4.3
 
 
 def _normalised(piece: str) -> str:
@@ -64,8 +65,16 @@ def contrast(first: str, second: str) -> float:
 
 
 def text_on(colour: str) -> str:
-    """Ink or paper, whichever reads better on a colour."""
-    return max((INK, PAPER), key=lambda text: contrast(text, colour))
+    """Ink or paper, whichever reads better on a colour.
+
+    On colours between the two neither reaches `READABLE`; black or white always does.
+    """
+    best = max((INK, PAPER), key=lambda text: contrast(text, colour))
+    return (
+        best
+        if contrast(best, colour) >= READABLE
+        else max((BLACK, PAPER), key=lambda text: contrast(text, colour))
+    )
 
 
 COLOUR_A, COLOUR_B = "#d55e00", "#0072b2"

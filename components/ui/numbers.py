@@ -14,6 +14,11 @@ def short(value: float, t: Texts, digits: int = 1) -> str:
     return _written(text.rstrip("0").rstrip(".") if digits else text, t)
 
 
+def of_100(share: float, t: Texts) -> str:
+    """A share as cases of a hundred, for sentences: "right in 84 of 100"."""
+    return fixed(100 * share, t, 0)
+
+
 def grouped(value: int, t: Texts) -> str:
     """A whole number in groups of three digits: 49,408 or 49.408."""
     text = f"{value:,}"

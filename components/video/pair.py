@@ -14,7 +14,7 @@ from components.ui.errors import explained
 from components.ui.fields import Slider
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
-from components.ui.numbers import fixed
+from components.ui.numbers import fixed, of_100
 from components.video.run import example_video, video_run
 from components.video.sheets import LiveVideo, VideoResult, heat_sheet
 from components.video.view import HTML, aspect, base_data, measured
@@ -121,10 +121,13 @@ def measured_text(t: Texts) -> str:
     found = {name: figure(f"video.{name}") for name in _MEASURED}
     if any(f is None for f in found.values()):
         return t("video.not_measured")
-    words = {name: fixed(f.value, t) for name, f in found.items() if f is not None}
+    shares = ("motion", "dynamic_degree", "dynamic_degree_real")
+    words = {
+        name: (of_100 if name in shares else fixed)(f.value, t) for name, f in found.items() if f is not None
+    }
     asked = found["motion"]
     assert asked is not None  # or it would not have been measured
-    low, high = (fixed(value, t) for value in asked.ci95)
+    low, high = (of_100(value, t) for value in asked.ci95)
     said = t("video.measured", n=asked.n, low=low, high=high, **words)
     return f"{said} {t('video.judge_weak')}" if asked.judge else said
 

@@ -1,11 +1,16 @@
 """Token colours: steady, distinct, and told apart by everybody."""
 
+import re
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from components.ui.colors import INK, NEUTRAL, PALETTE, PAPER, contrast, text_on, token_colours
+from components.ui.colors import INK, NEUTRAL, PALETTE, PAPER, READABLE, contrast, text_on, token_colours
+from components.ui.plots import cell_colour
+
+PAGE = Path(__file__).parents[2] / "components" / "page"
 
 # Source: Machado, Oliveira & Fernandes 2009, IEEE TVCG 15(6), table 1 at severity 1; linear RGB.
 SIGHT = {
@@ -56,3 +61,39 @@ def test_pieces_of_one_prompt_differ_until_the_palette_is_used_up() -> None:
     pieces = [f"piece{i}" for i in range(len(PALETTE))]
     assert len(set(token_colours(pieces))) == len(PALETTE)
     assert len(token_colours([f"p{i}" for i in range(100)])) == 100
+
+
+@pytest.mark.parametrize("view", ["cosine", "texts"])
+def test_numbers_in_a_matrix_read_on_every_colour_of_its_scale(view: str) -> None:
+    for step in range(201):
+        assert contrast(*cell_colour(view, step)) >= READABLE, step
+
+
+def declared(theme: str) -> dict[str, str]:
+    """The page's colours by the names of their custom properties; the last declaration wins."""
+    rules = re.findall(
+        rf"^{theme} \{{(.*?)\}}", (PAGE / "style.css").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    return dict(re.findall(r"(--sv-[\w-]+): (#[0-9a-f]{6})", "".join(rules)))
+
+
+@pytest.mark.parametrize(("theme", "body"), [(":root", "#fbfbf9"), (r"\.dark", "#121419")])
+@pytest.mark.parametrize("text", ["soft", "good", "bad", "first", "accent"])
+def test_coloured_text_reads_on_paper_card_and_tint(theme: str, body: str, text: str) -> None:
+    colours = declared(theme)
+    for ground in (body, colours["--sv-card"], colours["--sv-tint"]):
+        assert contrast(colours[f"--sv-{text}"], ground) >= READABLE, ground
+
+
+def test_no_rule_makes_text_pale() -> None:
+    """Opacity takes contrast that no test of colours sees; it is for pictures and for what cannot be used."""
+    may = re.compile(
+        r":disabled|img|canvas|\.later|\.change|input|button|\.cm-remove|::after|data-state|\.cv-padding"
+    )
+    pale = [
+        (path.name, selector.strip())
+        for path in PAGE.parent.rglob("*.css")
+        for selector, body in re.findall(r"([^{}]+)\{([^{}]*)\}", path.read_text("utf-8"))
+        if re.search(r"(?<!-)\bopacity: ?0?\.\d", body) and not may.search(selector)
+    ]
+    assert pale == []

@@ -1,6 +1,7 @@
 """Both languages say the same things, and every message has its text."""
 
 import ast
+import re
 from pathlib import Path
 from string import Formatter
 
@@ -73,3 +74,13 @@ def test_placeholders_are_filled_and_arrays_are_read_in_order() -> None:
     assert t.many("a.list") == ("one", "two")
     with pytest.raises(KeyError):
         t.many("a.nothing")
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_page_does_not_speak_of_the_projects_aims(language: str) -> None:
+    """They stand in docs/evaluation.md; a visitor reads how often a model is right."""
+    inside = re.compile(
+        r"\{must\}|the aim|to be reached|falls short|counts as (moving|still)|in a share of"
+        r"|am Ziel|Ziel \{|zu erreichen war|gilt als|gelten\)|in einem Anteil von"
+    )
+    assert [key for key, text in load_texts(language).entries.items() if inside.search(text)] == []
