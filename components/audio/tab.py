@@ -22,7 +22,7 @@ from components.runs.queues import AUDIO, endpoint
 from components.runs.slot import RunSlot
 from components.ui.arguments import File, OneOf, RealNumber, Seed, Text, WholeNumber
 from components.ui.errors import explained
-from components.ui.fields import Slider
+from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
 from pipelines.audio import audio, bark
@@ -135,7 +135,7 @@ def _controls(t: Texts) -> list[Any]:
         "seconds": (MIN_SECONDS, MAX_SECONDS, 0.2),
     }
     return [
-        Slider(
+        slider(
             low, high, value=getattr(default, name), step=step, label=t(f"audio.{name}"),
             info=t(f"audio.{name}_info"), elem_id=f"audio-{name.replace('_', '-')}", min_width=400,
         )

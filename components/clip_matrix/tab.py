@@ -27,7 +27,7 @@ from components.runs.arguments import ClipModel
 from components.runs.queues import LIVE, MODEL, QUIET_MODEL, endpoint
 from components.ui.arguments import File, RealNumber, Text
 from components.ui.errors import explained
-from components.ui.fields import Slider
+from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame
 from components.ui.plots import MATRIX_VIEWS
@@ -96,7 +96,7 @@ class _Parts:
     temperature: gr.HTML
     matrix: gr.HTML
     sources: gr.HTML
-    count: Slider
+    count: gr.Slider
     draw: gr.Button
     take: gr.Button
     texts: gr.Textbox
@@ -128,7 +128,7 @@ def _layout(t: Texts) -> _Parts:
             )  # fmt: skip
         with gr.Column(scale=2, min_width=320):
             sources = live_html("ui/uploads", "clip-sources", value=sources_html(t))
-            count = Slider(
+            count = slider(
                 1, pipeline.MOST, value=5, step=1, label=t("clip_matrix.count"), elem_id="clip-count"
             )
             with gr.Row():

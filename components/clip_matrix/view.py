@@ -57,7 +57,7 @@ def _cells(
     """The cells of each text's row."""
     values = _values(matrix, view, temperature)
     # What has no other to be chosen instead is no choice.
-    no_choice = _lone(*values.shape, view) or values.size == 1
+    no_choice = _lone(len(values), len(prompts), view) or values.size == 1
     pairs = set() if no_choice else set(matrix.pairing())
     names = [t("clip_matrix.picture_name", number=i + 1) for i in range(len(values))]
     return [

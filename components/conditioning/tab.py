@@ -27,7 +27,7 @@ from components.runs.stream import RunViews, show_run
 from components.runs.trace_view import facts, note
 from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
-from components.ui.fields import Slider
+from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
 from components.ui.plots import plot
@@ -50,7 +50,7 @@ class _Parts:
     cut: gr.Button
     cut_stop: gr.Button
     cuts: gr.HTML
-    at: Slider
+    at: gr.Slider
     switch: gr.Button
     switch_stop: gr.Button
     row: gr.HTML
@@ -107,7 +107,7 @@ def _layout(t: Texts) -> _Parts:
         cut_stop = _stop_button("conditioning-cut-stop", t)
     cuts = live_html("runs/trace", "conditioning-cuts", t("conditioning.cut_title"))
     section(t("conditioning.switch_title"), t("conditioning.switch_hint"))
-    at = Slider(
+    at = slider(
         0, BarValues().num_inference_steps, value=6, step=1, label=t("conditioning.at"),
         info=t("conditioning.at_info"), elem_id="conditioning-at",
     )  # fmt: skip

@@ -29,7 +29,7 @@ from components.page.prompt_bar import PromptBar
 from components.runs.queues import TRAINING
 from components.runs.training import owner_of
 from components.ui.errors import explained
-from components.ui.fields import Slider
+from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame
 from components.ui.uploads import accept_named, sources_html
@@ -51,12 +51,12 @@ class _Parts:
     pulse: gr.HTML
     pace: gr.Radio
     temperature: gr.Radio
-    tau: Slider
-    batch: Slider
+    tau: gr.Slider
+    batch: gr.Slider
     strip: gr.HTML
     captions: gr.Textbox
     sources: gr.HTML
-    count: Slider
+    count: gr.Slider
     draw: gr.Button
     own: gr.Button
 
@@ -96,11 +96,11 @@ def _layout(t: Texts) -> _Parts:
             kinds, value="learned", label=t("contrastive.temperature_label"),
             info=t("contrastive.temperature_info"), elem_id="contrastive-temperature", min_width=260,
         )  # fmt: skip
-        tau = Slider(
+        tau = slider(
             *TEMPERATURES, value=0.07, step=0.01, label=t("contrastive.tau"), info=t("contrastive.tau_info"),
             elem_id="contrastive-tau", min_width=260,
         )  # fmt: skip
-        batch = Slider(
+        batch = slider(
             *BATCHES, value=16, step=1, label=t("contrastive.batch"), info=t("contrastive.batch_info"),
             elem_id="contrastive-batch", min_width=260,
         )  # fmt: skip
@@ -116,7 +116,7 @@ def _layout(t: Texts) -> _Parts:
         with gr.Column(scale=2, min_width=320):
             field = sources_html(t, "contrastive.drop")
             sources = live_html("ui/uploads", "contrastive-sources", value=field)
-            count = Slider(
+            count = slider(
                 contrastive_pairs.FEWEST, contrastive_pairs.MOST, value=5, step=1,
                 label=t("contrastive.count"), elem_id="contrastive-count",
             )  # fmt: skip

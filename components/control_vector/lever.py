@@ -23,7 +23,7 @@ from components.runs.frames import encode
 from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
-from components.ui.fields import Slider
+from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import live_html
 from components.ui.plots import plot
@@ -74,7 +74,7 @@ class Lever:
     """
 
     name: str
-    slider: Slider
+    slider: gr.Slider
     start: gr.Button
     stop: gr.Button
     view: gr.HTML
@@ -125,7 +125,7 @@ def build_lever(name: str, first: gr.components.Component, t: Texts) -> Lever:
         stop = gr.Button(
             t("control_vector.stop"), variant="stop", elem_id=f"cv-{name}-stop", interactive=False, scale=1
         )
-    slider = Slider(
+    dial = slider(
         places[0], places[-1], value=places[0] if name == "blend" else 1.0,
         step=0.01 if name == "blend" else 0.05, label=t(f"control_vector.{name}_slider"),
         info=t(f"control_vector.{name}_slider_info"), elem_id=f"cv-{name}-slider",
@@ -133,7 +133,7 @@ def build_lever(name: str, first: gr.components.Component, t: Texts) -> Lever:
     row = t(f"control_vector.{name}_row")
     view = live_html(STEM, f"cv-{name}-view", row, idle_view(name, t), also=ALSO)
     figure = plot(t(f"control_vector.{name}_alt"), visible=False, elem_id=f"cv-{name}-figure")
-    return Lever(name, slider, start, stop, view, figure, gr.State(None))
+    return Lever(name, dial, start, stop, view, figure, gr.State(None))
 
 
 def wire_lever(

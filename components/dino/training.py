@@ -14,7 +14,7 @@ from components.runs.queues import QUIET_MODEL, TRAINING, endpoint
 from components.runs.training import owner_of, show_training
 from components.ui.arguments import Flag, RealNumber, Seed, WholeNumber
 from components.ui.errors import explained
-from components.ui.fields import Slider
+from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
 from components.ui.training_console import console_html
@@ -33,7 +33,7 @@ class TrainingSection:
     """The live part's components; `key` is this visitor's training, "" before the first."""
 
     console: gr.HTML
-    momentum: Slider
+    momentum: gr.Slider
     centering: gr.Checkbox
     sharpening: gr.Checkbox
     view: gr.HTML
@@ -51,7 +51,7 @@ def build_training_section(t: Texts) -> TrainingSection:
     console = live_html("dino/console", "dino-console", value=console_html(t), also=["ui/training_console"])
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
-            momentum = Slider(
+            momentum = slider(
                 0, MOMENTUM_HIGHEST, value=default.momentum, step=0.001, label=t("dino.momentum"),
                 info=t("dino.momentum_info"), elem_id="dino-momentum",
             )  # fmt: skip

@@ -16,7 +16,7 @@ from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
 from components.ui.errors import explained
-from components.ui.fields import Slider
+from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, section, tab_frame
 from components.ui.numbers import short
@@ -33,7 +33,7 @@ def build_guidance_tab(bar: PromptBar, t: Texts) -> None:
     with tab_frame(t, "guidance") as tab:
         section(t("guidance.live_title"), t("guidance.live_hint"))
         with gr.Row(equal_height=False, elem_classes="dial-row"):
-            dial = Slider(
+            dial = slider(
                 *GUIDANCE, value=BarValues().guidance_scale, step=0.5, label=t("guidance.scale"),
                 info=t("guidance.scale_info"), elem_id="guidance-dial", scale=4, min_width=320,
             )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from components.runs.slot import RunSlot
-from components.ui.fields import Slider
+from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, one_click_away
 from pipelines.serving import catalogue
@@ -64,8 +64,8 @@ class PromptBar:
     prompt_b: gr.Textbox
     negative_prompt: gr.Textbox
     seed: gr.Number
-    guidance_scale: Slider
-    num_inference_steps: Slider
+    guidance_scale: gr.Slider
+    num_inference_steps: gr.Slider
     clip_model: gr.Dropdown
     image_model: gr.Dropdown
     trace: gr.State
@@ -169,18 +169,18 @@ def _text(t: Texts, name: str, value: str = "", lines: int = 1) -> gr.Textbox:
     )
 
 
-def _numbers(t: Texts) -> tuple[gr.Number, Slider, Slider]:
+def _numbers(t: Texts) -> tuple[gr.Number, gr.Slider, gr.Slider]:
     """Seed, guidance scale and steps."""
     default = BarValues()
     seed = gr.Number(
         default.seed, label=t("prompt_bar.seed"), info=t("prompt_bar.seed_info"),
         precision=0, elem_id="seed",
     )  # fmt: skip
-    scale = Slider(
+    scale = slider(
         *GUIDANCE, value=default.guidance_scale, step=0.5, label=t("prompt_bar.guidance_scale"),
         info=t("prompt_bar.guidance_scale_info"), elem_id="guidance-scale",
     )  # fmt: skip
-    steps = Slider(
+    steps = slider(
         *STEPS, value=default.num_inference_steps, step=1, label=t("prompt_bar.num_inference_steps"),
         info=t("prompt_bar.num_inference_steps_info"), elem_id="num-inference-steps",
     )  # fmt: skip

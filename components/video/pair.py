@@ -11,7 +11,7 @@ import numpy as np
 from components.runs.queues import FILM
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
-from components.ui.fields import Slider
+from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
 from components.ui.numbers import fixed, of_100
@@ -41,7 +41,7 @@ class PairParts:
     lever: gr.Radio
     motion: gr.Dropdown
     later: gr.Textbox
-    frame: Slider
+    frame: gr.Slider
     draw: gr.Button
     stop: gr.Button
     view: gr.HTML
@@ -100,7 +100,7 @@ def build_pair(t: Texts) -> PairParts:
         later = gr.Textbox(
             LATER_PROMPT, label=t("video.later"), visible=False, elem_id="video-later", scale=2
         )
-        frame = Slider(
+        frame = slider(
             2, 16, value=9, step=1, label=t("video.later_frame"), visible=False, elem_id="video-later-frame"
         )
     with gr.Row(elem_classes="image-actions", equal_height=True):

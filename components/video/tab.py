@@ -16,7 +16,7 @@ from components.runs.queues import FILM, endpoint
 from components.runs.slot import RunSlot
 from components.ui.arguments import Flag, OneOf, Seed, Text, WholeNumber
 from components.ui.errors import explained
-from components.ui.fields import Slider
+from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, one_click_away, tab_frame
 from components.ui.numbers import short
@@ -42,8 +42,8 @@ class _Parts:
     prompt: gr.Textbox
     motion: gr.Radio
     model: gr.Dropdown
-    steps: Slider
-    frames: Slider
+    steps: gr.Slider
+    frames: gr.Slider
     cost: gr.HTML
     draw: gr.Button
     from_bar: gr.Button
@@ -96,8 +96,8 @@ def _layout(t: Texts) -> _Parts:
             known, value=catalogue.default_id("video"), label=t("video.model"), info=t("video.model_info"),
             filterable=False, elem_id="video-model", scale=2,
         )  # fmt: skip
-        steps = Slider(2, 50, value=FIRST_STEPS, step=1, label=t("video.steps"), elem_id="video-steps")
-        frames = Slider(2, 32, value=16, step=1, label=t("video.frames"), elem_id="video-frames")
+        steps = slider(2, 50, value=FIRST_STEPS, step=1, label=t("video.steps"), elem_id="video-steps")
+        frames = slider(2, 32, value=16, step=1, label=t("video.frames"), elem_id="video-frames")
     inside = live_html("video/view", "video-inside", t("video.tokens_title"), inside_waiting(t))
     return _Parts(
         prompt, motion, model, steps, frames, cost, draw, from_bar, stop, view, inside, downloads,

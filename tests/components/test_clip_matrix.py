@@ -168,7 +168,7 @@ def test_of_several_uploads_the_broken_ones_are_named_and_the_rest_is_taken(uplo
     good, bad = upload(Image.new("RGB", (8, 8))), upload(b"<svg>", "<b>.png")
     assert len(accept([good["path"], bad["path"]], MOST, EN)) == 1
     assert len(said) == 1 and "&lt;b&gt;.png" in said[0] and "PNG" in said[0]
-    with pytest.raises(InputError, match="picture_not_supported"):
+    with pytest.raises(InputError, match="picture_other_format"):
         accept([bad["path"]], MOST, EN)
     for files in ([], None, "x", [good["path"]] * (MOST + 1)):
         with pytest.raises(InputError, match="pictures_count"):

@@ -78,8 +78,8 @@ def test_the_view_holds_both_branches_and_escapes_the_prompt(trace, texts):
 def test_it_begins_with_the_last_word(trace):
     pieces = pipeline.read_pieces("A small cat on a bed.", "classroom-image")
     assert pieces[first_word(pieces)].text == "bed"
-    pieces = pipeline.read_pieces("🐈", "classroom-image")
-    assert pieces[first_word(pieces)].word >= 0
+    emoji = pipeline.read_pieces("🐈", "classroom-image")
+    assert emoji[first_word(emoji)].word >= 0
     assert first_word(pipeline.read_pieces("", "classroom-image")) == 0
     rows = token_rows(pieces, T)
     assert rows[2]["colour"] != rows[3]["colour"]
