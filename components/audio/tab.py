@@ -298,7 +298,8 @@ def generate_audio(
         seconds: 0.2 to 10, what is made.
         model: id of a sound model in the catalogue.
         backend: "transformers" or "audiocraft", the library that runs it; empty for the model's usual one.
-        clip: a sound to go on from, of up to 60 s, as WAV, FLAC, OGG, MP3 or AIFF; its last 3 s count.
+        clip: a sound to go on from, of up to 60 s, as WAV, FLAC, OGG, MP3, AIFF, M4A, MP4, WebM or AAC; its
+            last 3 s count.
 
     Returns:
         The sound as WAV, with its parameters as JSON in its comment; and those parameters, with

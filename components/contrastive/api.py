@@ -32,8 +32,8 @@ def train_contrastive(
     """Train a small CLIP from random weights on a few pairs, and measure it after every step.
 
     Args:
-        images: 2 to 8 picture files (PNG, JPEG, WebP, GIF, BMP, AVIF; at most 20 MB, 50 megapixels each); without
-            them, scenes of the classroom world.
+        images: 2 to 8 picture files (PNG, JPEG, WebP, GIF, BMP, AVIF; at most 20 MB, 50 megapixels each);
+            without them, scenes of the classroom world.
         captions: one for each picture, if you send pictures.
         pairs: 2 to 8 scenes, if you send no pictures.
         experiment: "pairs"; "swapped" (every picture gets another's caption, once) or "reshuffled" (anew

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,22 @@ from scipy.signal import resample_poly
 
 from pipelines.audio.request import AudioRequest, Sound
 from pipelines.serving.errors import InputError
+from pipelines.serving.uploads import content_kind
 from pipelines.world.sound import SAMPLE_RATE, draw_sound
 from pipelines.world.sound_captions import sound_caption
 from pipelines.world.sound_render import render_sound
 
-KNOWN = ("WAV", "FLAC", "OGG", "MP3", "AIFF")
+KNOWN = ("WAV", "FLAC", "OGG", "MP3", "AIFF", "M4A", "MP4", "WebM", "AAC")
+_BY_SNDFILE = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF")
 MAX_BYTES = 20 * 2**20
 MAX_CLIP_SECONDS = 60.0
 KEPT_SECONDS = 3.0  # what a sound goes on from: the end of the clip
 MIN_CLIP_SECONDS = 0.2
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 4_000, 384_000, 8
+_FRAME_SECONDS = 0.15  # a codec's frame and its padding at both ends
 SILENCE = 1e-3  # peak, of 1: -60 dB
 LOUDEST = 0.7  # peak of everything that leaves: -3 dB
+_CANCELLED = 0.4  # of the loudest channel; a sound on one of two channels has 0.5
 _KNEE = 0.4  # below this, a sound stays as it is
 BANDS = 64  # of the spectrogram
 _FLOOR_DB, _TOP_DB = -80.0, 0.0
@@ -31,8 +36,9 @@ _FLOOR_DB, _TOP_DB = -80.0, 0.0
 def open_sound(source: str | Path | bytes, sample_rate: int) -> np.ndarray:
     """Open a recording that a visitor sent.
 
-    Size, format, length, sample rate and channels are read from the header; only then the end of the clip is
-    decoded, mixed to one channel and brought to the model's sample rate.
+    Size, format, length, sample rate and channels are read before anything is decoded; only then the end
+    of the clip is decoded, mixed to one channel and brought to the model's sample rate. What phones and
+    browsers record (MP4, WebM, AAC) is known by its content and read by PyAV.
 
     Args:
         source: path of a file, or its bytes.
@@ -43,13 +49,20 @@ def open_sound(source: str | Path | bytes, sample_rate: int) -> np.ndarray:
 
     Raises:
         InputError: `clip_too_large`, `clip_not_supported`, `clip_too_long`, `clip_too_short`,
-            `clip_rate_unknown`, `clip_broken` or `clip_silent`.
+            `clip_rate_unknown`, `clip_broken`, `clip_silent` or `clip_without_sound` (a film).
     """
-    import soundfile
-
     data = source if isinstance(source, bytes) else _read(Path(source))
     if len(data) > MAX_BYTES:
         raise InputError("clip_too_large", limit_mb=MAX_BYTES // 2**20, received=round(len(data) / 2**20))
+    demuxer = _demuxer(data)
+    samples, rate = _decode_container(data, demuxer) if demuxer else _decode(data)
+    return _clean(_mixed(samples), rate, sample_rate)
+
+
+def _decode(data: bytes) -> tuple[np.ndarray, int]:
+    """`[sample, channel]` of a clip's end, and its rate in Hz."""
+    import soundfile
+
     try:
         file = soundfile.SoundFile(io.BytesIO(data))
     except Exception as error:  # text, a film, damage at the very beginning
@@ -59,10 +72,75 @@ def open_sound(source: str | Path | bytes, sample_rate: int) -> np.ndarray:
         kept = min(file.frames, int((KEPT_SECONDS + 0.1) * file.samplerate))
         try:
             file.seek(file.frames - kept)
-            samples = file.read(kept, dtype="float32", always_2d=True).mean(1)
+            return file.read(kept, dtype="float32", always_2d=True), file.samplerate
         except Exception as error:
             raise InputError("clip_broken") from error
-        return _clean(samples, file.samplerate, sample_rate)
+
+
+def _demuxer(data: bytes) -> str:
+    """FFmpeg's name for the container that a file's first bytes announce; "" if libsndfile reads it."""
+    if data[:1] == b"\xff" and data[1:2] in (b"\xf0", b"\xf1", b"\xf8", b"\xf9"):  # ADTS, not MP3
+        return "aac"
+    return {"M4A": "mov", "MP4": "mov", "WebM": "matroska"}.get(content_kind(data), "")
+
+
+def _decode_container(data: bytes, demuxer: str) -> tuple[np.ndarray, int]:
+    """`[sample, channel]` of the end of an MP4, WebM or AAC clip, and its rate in Hz.
+
+    The demuxer is given: one that FFmpeg chose might be a playlist, which names other files.
+    """
+    import av
+
+    try:
+        with av.open(io.BytesIO(data), format=demuxer) as file:
+            _check_track(file)
+        with av.open(io.BytesIO(data), format=demuxer) as file:
+            return _last_samples(file)
+    except (av.FFmpegError, ValueError, IndexError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("clip_broken") from error
+
+
+def _check_track(file: Any) -> None:
+    """Check what the header and the packets' times say; nothing is decoded."""
+    if not file.streams.audio:
+        raise InputError("clip_without_sound")
+    track = file.streams.audio[0]
+    if not track.rate:
+        raise InputError("clip_broken")
+    _check_rate(track.rate, track.channels)
+    promised = float(track.duration * track.time_base) if track.duration else 0.0
+    if not promised and len(file.streams) == 1 and file.duration:
+        promised = file.duration / 1e6
+    _check_longest(promised)
+    packets = [packet for packet in file.demux(track) if packet.pts is not None]
+    seconds = max((float((p.pts + (p.duration or 0)) * p.time_base) for p in packets), default=0.0)
+    if seconds < promised - _FRAME_SECONDS and file.format.name != "aac":  # for which the length is a guess
+        raise InputError("clip_broken")
+    _check_seconds(seconds)
+
+
+def _last_samples(file: Any) -> tuple[np.ndarray, int]:
+    """`[sample, channel]` and the rate of what counts; older frames are forgotten while it is decoded."""
+    import av
+
+    planes, rate = av.AudioResampler(format="fltp"), 0
+    parts: deque[np.ndarray] = deque()
+    held = decoded = 0
+    for frame in file.decode(file.streams.audio[0]):
+        rate = frame.sample_rate
+        _check_rate(rate, frame.layout.nb_channels)
+        for plane in planes.resample(frame):
+            parts.append(plane.to_ndarray())
+            held += plane.samples
+            decoded += plane.samples
+        _check_longest(decoded / rate)
+        while held - parts[0].shape[1] >= (KEPT_SECONDS + 0.1) * rate:
+            held -= parts.popleft().shape[1]
+    if not parts:
+        raise InputError("clip_broken")
+    return np.concatenate(parts, 1).T, rate
 
 
 def _read(path: Path) -> bytes:
@@ -75,18 +153,38 @@ def _read(path: Path) -> bytes:
 
 
 def _check_header(file: Any) -> None:
-    if file.format not in KNOWN and file.format not in ("WAVEX", "RF64"):
+    if file.format not in _BY_SNDFILE:
         raise InputError("clip_not_supported", known=", ".join(KNOWN))
-    if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE or file.channels > MOST_CHANNELS:
+    _check_rate(file.samplerate, file.channels)
+    _check_seconds(file.frames / file.samplerate)
+
+
+def _check_rate(rate: int, channels: int) -> None:
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE or channels > MOST_CHANNELS:
         raise InputError(
-            "clip_rate_unknown", low=LOWEST_RATE, high=HIGHEST_RATE, rate=file.samplerate,
-            most=MOST_CHANNELS, channels=file.channels,
+            "clip_rate_unknown", low=LOWEST_RATE, high=HIGHEST_RATE, rate=rate,
+            most=MOST_CHANNELS, channels=channels,
         )  # fmt: skip
-    seconds = file.frames / file.samplerate
-    if seconds > MAX_CLIP_SECONDS:
+
+
+def _check_longest(seconds: float) -> None:
+    if seconds > MAX_CLIP_SECONDS + _FRAME_SECONDS:
         raise InputError("clip_too_long", limit=round(MAX_CLIP_SECONDS), received=round(seconds))
+
+
+def _check_seconds(seconds: float) -> None:
+    _check_longest(seconds)
     if seconds < MIN_CLIP_SECONDS:
         raise InputError("clip_too_short", limit=MIN_CLIP_SECONDS, received=round(seconds, 2))
+
+
+def _mixed(samples: np.ndarray) -> np.ndarray:
+    """`[sample]`, the mean of `[sample, channel]`; where channels cancel one another, the loudest of them."""
+    if not len(samples):
+        return samples[:, 0]
+    mean = samples.mean(1)
+    loudness = samples.std(0)
+    return samples[:, loudness.argmax()] if mean.std() < _CANCELLED * loudness.max() else mean
 
 
 def _clean(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:

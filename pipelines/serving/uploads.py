@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from pipelines.serving.errors import InputError
 
@@ -29,8 +29,8 @@ def open_picture(source: str | Path | bytes | Image.Image) -> Image.Image:
         RGB picture with no link to the file.
 
     Raises:
-        InputError: `picture_too_large` (bytes or pixels), `picture_heic`, `picture_other_format` (TIFF, SVG, a
-            film), `picture_not_supported` (text, anything unknown), `picture_broken` (cut off or damaged).
+        InputError: `picture_too_large` (bytes or pixels), `picture_heic`, `picture_other_format` (TIFF, SVG,
+            a film), `picture_not_supported` (text, anything unknown), `picture_broken` (cut off or damaged).
     """
     if isinstance(source, Image.Image):
         _check_pixels(source.width * source.height)
@@ -71,29 +71,25 @@ def _open_header(data: bytes) -> Image.Image:
         # Pillow's own limit stands above ours; its message holds the number of pixels.
         pixels = re.search(r"(\d+) pixels", str(error))
         raise _too_large(_megapixels(int(pixels[1])) if pixels else "> 178 MP") from error
-    except UnidentifiedImageError as error:
-        raise _refused(data) from error
     except Exception as error:
-        raise InputError("picture_broken") from error
+        raise _refused(data) from error
 
 
 def _refused(data: bytes) -> InputError:
-    """Why Pillow does not know a file: damage at the beginning, a format that it cannot read, or no picture."""
+    """Why Pillow cannot open a file: it is damaged, of a format that is not read, or no picture."""
     kind = content_kind(data)
     if kind in FORMATS:
         return InputError("picture_broken")
     known = ", ".join(FORMATS)
     if kind == "HEIC":
         return InputError("picture_heic", known=known)
-    return InputError("picture_other_format", received=kind, known=known) if kind else _unknown(known)
-
-
-def _unknown(known: str) -> InputError:
+    if kind:
+        return InputError("picture_other_format", received=kind, known=known)
     return InputError("picture_not_supported", known=known)
 
 
 def content_kind(data: bytes) -> str:
-    """Name of the format that a file's first bytes announce, whatever the file is called; "" if none is known."""
+    """The format that a file's first bytes announce, whatever its name says; "" if none is known."""
     if data[4:8] == b"ftyp":
         return _container_kind(data)
     if data[:4] == b"RIFF":
@@ -126,6 +122,9 @@ _STARTS = {
 }
 
 
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
 def _container_kind(data: bytes) -> str:
     """Kind of an ISO base media file by its brands: the main one, and those it is compatible with.
 
@@ -135,9 +134,7 @@ def _container_kind(data: bytes) -> str:
     brands = [data[at : at + 4] for at in (8, *range(16, min(size, len(data), 256), 4))]
     if any(brand in (b"avif", b"avis") for brand in brands):
         return "AVIF"
-    if any(
-        brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1") for brand in brands
-    ):
+    if any(brand in _HEIC_BRANDS for brand in brands):
         return "HEIC"
     if brands[0] == b"crx ":
         return "CR3"
@@ -260,9 +257,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     levels = np.asarray(image)
     clear = image.info.get("transparency")
     grey = Image.fromarray((levels.astype(np.float32) / 257).clip(0, 255).astype(np.uint8))
-    grey.info = {
-        key: value for key, value in image.info.items() if key != "transparency"
-    }  # EXIF, XMP: its turn
+    # EXIF or XMP say how the picture is turned.
+    grey.info = {key: value for key, value in image.info.items() if key != "transparency"}
     if clear is not None:
         grey.putalpha(Image.fromarray(np.where(levels == clear, 0, 255).astype(np.uint8)))
     return grey

@@ -2,7 +2,10 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
+from tempfile import mkdtemp
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -64,8 +67,10 @@ def test_stereo_is_mixed_not_halved() -> None:
     [
         (b"", "clip_not_supported"),
         (b"only words", "clip_not_supported"),
-        (b"\0\0\0\x20ftypisom" + bytes(5000), "clip_not_supported"),  # a film that is called .wav
-        (b"\x1a\x45\xdf\xa3" + bytes(5000), "clip_not_supported"),
+        (b"\0\0\0\x20ftypisom" + bytes(5000), "clip_broken"),  # it begins as an MP4
+        (b"\x1a\x45\xdf\xa3" + bytes(5000), "clip_broken"),
+        (b"\xff\xf1" + bytes(5000), "clip_broken"),
+        (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "clip_not_supported"),
         (file_of(np.zeros(RATE, np.float32)), "clip_silent"),
         (file_of(np.full(RATE, 0.5, np.float32), subtype="FLOAT"), "clip_silent"),  # a constant is no sound
         (file_of(tone(0.1)), "clip_too_short"),
@@ -84,6 +89,80 @@ def test_what_cannot_be_used_is_named(data: bytes, key: str) -> None:
     with pytest.raises(InputError) as caught:
         sounds.open_sound(data, RATE)
     assert caught.value.key == key
+
+
+def packed(samples: np.ndarray, container: str, codec: str, rate: int = 48_000, **options: str) -> bytes:
+    """`[sample, channel]` as phones and browsers pack it."""
+    path = Path(mkdtemp()) / "clip"  # not a buffer: with the index first, a file is read once more
+    layout = {1: "mono", 2: "stereo"}[samples.shape[1]]
+    with av.open(path, "w", format=container, options=options) as file:
+        track = file.add_stream(codec, rate=rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout=layout)
+        frame.sample_rate = rate
+        resampler = av.AudioResampler(track.format.name, layout, rate, frame_size=track.frame_size or 1024)
+        for part in [*resampler.resample(frame), *resampler.resample(None), None]:
+            file.mux(track.encode(part))
+    return path.read_bytes()
+
+
+PACKED = [
+    ("ipod", "aac"),
+    ("mp4", "aac"),
+    ("webm", "libopus"),
+    ("adts", "aac"),
+    ("mp4", "libopus"),
+    ("mov", "alac"),
+]
+
+
+@pytest.mark.parametrize(("container", "codec"), PACKED)
+def test_what_phones_and_browsers_record_is_read_by_content(tmp_path, container: str, codec: str) -> None:
+    both = np.concatenate([tone(3, 48_000, 300), tone(4, 48_000, 900)])[:, None]
+    (tmp_path / "Größe🎵.wav").write_bytes(packed(both, container, codec))
+    opened = sounds.open_sound(tmp_path / "Größe🎵.wav", RATE)
+    assert len(opened) == sounds.KEPT_SECONDS * RATE
+    assert loudest_pitch(opened) == pytest.approx(900, abs=2)
+
+
+@pytest.mark.parametrize(("container", "codec"), PACKED)
+def test_packed_recordings_have_the_same_limits(container: str, codec: str) -> None:
+    for seconds, key in ((61, "clip_too_long"), (0.1, "clip_too_short")):
+        with pytest.raises(InputError, match=key):
+            sounds.open_sound(packed(tone(seconds, 48_000)[:, None], container, codec), RATE)
+    with pytest.raises(InputError, match="clip_silent"):
+        sounds.open_sound(packed(np.zeros((48_000, 2), np.float32), container, codec), RATE)
+
+
+@pytest.mark.parametrize(("container", "codec", "options"), [
+    ("mp4", "aac", {"movflags": "faststart"}), ("mp4", "aac", {}), ("webm", "libopus", {}),
+])  # fmt: skip
+def test_packed_recordings_that_are_cut_are_broken(
+    container: str, codec: str, options: dict[str, str]
+) -> None:
+    data = packed(tone(3, 48_000)[:, None], container, codec, **options)
+    for share in (0.1, 0.5, 0.8):
+        with pytest.raises(InputError, match="clip_broken"):
+            sounds.open_sound(data[: int(share * len(data))], RATE)
+
+
+def test_a_film_without_sound_says_so() -> None:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as file:
+        track = file.add_stream("mpeg4", rate=8)
+        track.width = track.height = 32
+        for part in [av.VideoFrame(32, 32, "yuv420p"), None]:
+            file.mux(track.encode(part))
+    with pytest.raises(InputError, match="clip_without_sound"):
+        sounds.open_sound(buffer.getvalue(), RATE)
+
+
+@pytest.mark.parametrize(
+    "signs", [(1, -1), (-1, 1), (1, -1) * 4, (0.001, 1), (0, 0, 0, 0, 0, 0, 0, 1)], ids=str
+)
+def test_channels_that_cancel_one_another_are_heard(signs: tuple[float, ...]) -> None:
+    opened = sounds.open_sound(file_of(np.stack([sign * tone(1) for sign in signs], 1)), RATE)
+    assert loudest_pitch(opened) == pytest.approx(440, abs=2)
+    assert np.abs(opened).max() >= 0.24
 
 
 def test_an_hour_is_refused_by_its_header_without_being_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
