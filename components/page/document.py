@@ -21,7 +21,7 @@ HERE = Path(__file__).parents[1]
 PAGES = {"/": "en", "/de": "de"}
 GZIP_LEVEL = 4  # a page in 10 ms; level 9 takes thrice as long for 5 % less
 # What belongs to the whole page, or is loaded where it is used.
-_NO_VIEWS = {"page/style", "page/page", "embeddings/move_prompts"}
+_NO_VIEWS = {"page/style", "page/page", "page/keyboard", "embeddings/move_prompts"}
 
 
 def view_files(suffix: str) -> dict[str, str]:
@@ -56,12 +56,13 @@ def dress(html: str, language: str) -> str:
     The script goes first, so that it runs before Gradio's; the rules go last, so that they win.
     """
     title = json.dumps(load_texts(language)("common.page_title"))
-    gradios, own = (load_texts(name).many("common.gradio_words") for name in ("en", language))
-    words = json.dumps(list(zip(gradios, own, strict=True)))
+    gradios, ours = (load_texts(name).many("common.gradio_words") for name in ("en", language))
+    words = json.dumps(list(zip(gradios, ours, strict=True)))
     # Addresses are relative to the page's own folder without it, too; with it, Plotly's `url(#clip)` and a
     # link to `#tabs` would mean another document as soon as the address changes.
     html = re.sub(r'<base href="\./"\s*/?>', "", html, count=1)
-    script = (HERE / "page" / "page.js").read_text("utf-8") + view_scripts()
+    own = "".join((HERE / "page" / f"{name}.js").read_text("utf-8") for name in ("page", "keyboard"))
+    script = own + view_scripts()
     rules = theme.font_faces() + (HERE / "page" / "style.css").read_text("utf-8") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
     html = html.replace(
