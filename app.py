@@ -125,9 +125,6 @@ def build() -> gr.Blocks:
         fill_width=True,
         # Looked for hourly, kept for a day, which outlasts a visit; the folder ends with the app.
         delete_cache=(3600, 24 * 3600),
-            3600,
-            24 * 3600,
-        ),  # looked for hourly; a day outlasts a visit, and the folder ends with the app
     ) as demo:
         _build_page(demo, "en")
     with demo.route("Deutsch", "/de", show_in_navbar=False):
@@ -172,14 +169,17 @@ def _own_temporary_folder() -> None:
     folder = tempfile.mkdtemp(prefix="steuervektor-")  # mode 0700
     os.environ["GRADIO_TEMP_DIR"] = folder
     owner = os.getpid()
-    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True))
+
+    def remove() -> None:
+        if os.getpid() == owner:  # a forked child ends without it
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
 
 
 def main() -> None:
     """Launch, say where, load the preselected models behind the visitor's back, and serve."""
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(0)
-    )  # as Ctrl-C does: what is registered for the end runs
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as by Ctrl-C, what is registered for the end runs
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     demo = build()
     options = launch_options()

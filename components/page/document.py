@@ -21,7 +21,7 @@ HERE = Path(__file__).parents[1]
 PAGES = {"/": "en", "/de": "de"}
 GZIP_LEVEL = 4  # a page in 10 ms; level 9 takes thrice as long for 5 % less
 # What belongs to the whole page, or is loaded where it is used.
-_NO_VIEWS = {"page/style", "page/page", "embeddings/move_prompts"}
+_NO_VIEWS = {"page/style", "page/page", "page/keyboard", "embeddings/move_prompts"}
 
 
 def view_files(suffix: str) -> dict[str, str]:
@@ -68,7 +68,8 @@ def dress(html: str, language: str) -> str:
     # Behind a proxy the server knows neither its host nor its folder: `page.js` sets both.
     html = re.sub(r'const root = "[^"]*";', "const root = window.gradio_config.root;", html, count=1)
     html = html.replace('<link rel="manifest" href="/manifest.json" />', "", 1)
-    script = (HERE / "page" / "page.js").read_text("utf-8") + view_scripts()
+    own = "".join((HERE / "page" / f"{name}.js").read_text("utf-8") for name in ("page", "keyboard"))
+    script = own + view_scripts()
     rules = theme.font_faces() + (HERE / "page" / "style.css").read_text("utf-8") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
     said = f"window.svTitle={title};window.svWords={_pairs('words', language)};"

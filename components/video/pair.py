@@ -247,7 +247,7 @@ def _side(
         "title": t(f"video.side_{key}"),
         "words": " → ".join(texts),
         "progress": progress,
-        "similarity": heat_sheet(np.clip(measures.similarity, 0, 1)[None], 1.0) if measures else "",
+        "similarity": heat_sheet(np.clip(measures.similarity, 0, 1)[None], [1.0]) if measures else "",
         "measured": measured(measures, t) if measures else None,
     }
 

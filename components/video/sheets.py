@@ -45,10 +45,11 @@ def video_sheet(frames: Sequence[Image.Image], count: int) -> str:
     return sheet(chosen)
 
 
-def heat_sheet(maps: np.ndarray, limit: float) -> str:
-    """`[map, row, column]` of 0 to `limit` as a sheet of heat pictures, dark at 0."""
+def heat_sheet(maps: np.ndarray, limits: Sequence[float] | np.ndarray) -> str:
+    """`[map, row, column]` of 0 to each map's limit as a sheet of heat pictures, dark at 0."""
     scale = [(place, colour) for place, colour in get_colorscale(SEQUENTIAL)]
-    return sheet([Image.fromarray(coloured(scale, m / limit), "RGB") for m in maps], exact=True)
+    shares = [m / limit for m, limit in zip(maps, limits, strict=True)]
+    return sheet([Image.fromarray(coloured(scale, share), "RGB") for share in shares], exact=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,15 +92,18 @@ def inside_view(result: VideoResult, t: Texts) -> str:
     data = base_data(result.count, t) | {"films": films, "step": len(steps) - 1, "link": "main"}
     data |= _token_data(tokens)
     data["words"]["looks"] = t("video.looks" if tokens.same_place else "video.looks_all")
-    blocks, limit = [], 0.0
+    blocks = []
     if noted := [step.inside for step in steps if step.inside is not None]:
-        limit = max(float(inside.frames.max()) for inside in noted)
-        films["attention"] = [heat_sheet(inside.frames, limit) for inside in noted]
-        blocks = [_block_name(name, t) for name in noted[0].blocks]
+        limits = np.max(
+            [inside.frames.max((1, 2)) for inside in noted], axis=0
+        )  # of each block over the steps
+        films["attention"] = [heat_sheet(inside.frames, limits) for inside in noted]
+        blocks = [
+            (_block_name(name, t), short(100 * float(limit), t, 0))
+            for name, limit in zip(noted[0].blocks, limits, strict=True)
+        ]
     rows, columns = data["grid"]
-    return HTML.inside(
-        _tokens_hint(tokens, t), f"{columns / rows:.4f}", blocks, short(100 * limit, t, 0), data, t
-    )
+    return HTML.inside(_tokens_hint(tokens, t), f"{columns / rows:.4f}", blocks, data, t)
 
 
 def inside_waiting(t: Texts) -> str:

@@ -77,3 +77,8 @@ def test_a_slash_behind_the_language_loses_nothing(query: str) -> None:
     sent = client.get("/de/" + query, follow_redirects=False)
     assert sent.status_code == 307 and not sent.headers["location"].startswith(("/", "http"))
     assert client.get("/de/" + query).text == client.get("/de" + query).text == "/de?" + query[1:]
+
+
+def test_the_document_has_the_keyboard_of_the_tabs_once_and_no_view_of_it() -> None:
+    assert dress(SKELETON, "en").count("Home: 0, End: count - 1") == 1
+    assert "page/keyboard" not in view_files(".js")
