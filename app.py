@@ -4,14 +4,14 @@ Builds the same page once per language ("/" English, "/de" German), wires what c
 launches. `HOST`, `PORT`, `MCP=1` and `STEUERVEKTOR_EXAMPLES=0` are read from the environment.
 """
 
-import atexit
 import os
-import shutil
 import signal
 import sys
-import tempfile
 
-# Read by Gradio and the hub client when they are imported: no statistics, no version checks.
+from pipelines.serving.temporary import own_folder
+
+# Read by Gradio and the hub client when they are imported: where files lie, no statistics, no version checks.
+os.environ["GRADIO_TEMP_DIR"] = os.environ.get("GRADIO_TEMP_DIR") or own_folder()
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -158,28 +158,10 @@ def launch_options() -> dict[str, Any]:
     }
 
 
-def _own_temporary_folder() -> None:
-    """Give this process a folder for visitors' files that nobody else can read and that ends with it.
-
-    Gradio's own stands under one name for all users of a machine, and outlives the app. A folder that
-    `GRADIO_TEMP_DIR` names is left alone.
-    """
-    if os.environ.get("GRADIO_TEMP_DIR"):
-        return
-    folder = tempfile.mkdtemp(prefix="steuervektor-")  # mode 0700
-    os.environ["GRADIO_TEMP_DIR"] = folder
-    owner = os.getpid()
-
-    def remove() -> None:
-        if os.getpid() == owner:  # a forked child ends without it
-            shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(remove)
-
-
 def main() -> None:
     """Launch, say where, load the preselected models behind the visitor's back, and serve."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as by Ctrl-C, what is registered for the end runs
+    # As Ctrl-C does: what is registered for the end runs.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     demo = build()
     options = launch_options()

@@ -19,9 +19,8 @@ from components.context.view import (
     word_label,
 )
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
-from components.runs.arguments import ClipModel
+from components.runs.arguments import ClipModel, LongText
 from components.runs.queues import MODEL, endpoint
-from components.ui.arguments import Text
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import is_open, live_html, section, tab_frame
@@ -210,7 +209,7 @@ def _context_json(context: Context) -> dict[str, Any]:
 
 @endpoint(MODEL)
 def context(
-    prompt: Text = DEFAULT_PROMPT, prompt_b: Text = "", model: ClipModel = "classroom-clip"
+    prompt: LongText = DEFAULT_PROMPT, prompt_b: LongText = "", model: ClipModel = "classroom-clip"
 ) -> dict[str, Any]:
     """Show how the tokens of a prompt take on meaning: attention, moving vectors, words in two prompts.
 

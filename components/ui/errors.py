@@ -47,6 +47,8 @@ def _quoted(value: object, t: Texts) -> str:
         return t("errors.nothing")
     text = value if isinstance(value, str) else short(value)
     text = text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
+    if isinstance(value, str | list) and len(value) > 6 and text != value:
+        text += f" ({len(value)})"  # what is shortened says how long it was
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -238,7 +238,7 @@ def test_a_program_makes_a_sound_and_hears_what_is_wrong(client: Client) -> None
     for call, said in (
         ({"seconds": 600}, "0.2 to 10"),
         ({"prompt": ""}, "needs a prompt"),
-        ({"top_k": -1}, "top k"),
+        ({"top_k": -1}, "top_k has to be"),
     ):
         with pytest.raises(AppError, match=said):
             client.predict(**call, api_name="/generate_audio")

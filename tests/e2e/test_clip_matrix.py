@@ -64,9 +64,9 @@ def test_a_program_hears_in_plain_words_what_is_wrong(client, files):
     paths, _, prompts, hostile = files
     good = handle_file(paths[0])
     bad = [
-        ([], prompts, {}, "1 to 12 pictures"),
+        ([], prompts, {}, "list of 1 to 12 entries"),
         ([good] * 13, prompts, {}, "13"),
-        ([good], [], {}, "1 to 12 texts"),
+        ([good], [], {}, "1 to 12 entries"),
         ([good], ["cat"] * 13, {}, "13"),
         ([good], ["x" * 10_000], {}, "10000"),
         ([good], prompts, {"temperature": -1}, "temperature"),
@@ -132,7 +132,7 @@ def test_a_visitor_types_slides_and_turns_the_softmax(page):
     extreme = cells.filter(has_text=re.compile(r"^(0%|<1%|>99%|100%)$"))  # cold: the best text takes all
     expect(extreme).not_to_have_count(0)
     tab.locator("#clip-texts textarea").fill("")
-    expect(tab.locator("#clip-matrix [role=alert]")).to_contain_text("1 to 12 texts")
+    expect(tab.locator("#clip-matrix [role=alert]")).to_contain_text("1 to 12 entries")
     tab.locator("#clip-texts textarea").fill("a cat")
     expect(cells).to_have_count(5)
 
@@ -147,7 +147,7 @@ def test_a_visitor_brings_takes_away_and_draws_pictures(page, files):
     expect(pictures).to_have_count(7)
     chooser.set_input_files(hostile["text.png"])
     expect(
-        tab.get_by_text(t("errors.picture_not_supported", known="PNG, JPEG, WEBP, GIF, BMP"))
+        tab.get_by_text(t("errors.picture_not_supported", known="PNG, JPEG, WEBP, GIF, BMP, AVIF"))
     ).to_be_visible()
     expect(pictures).to_have_count(7)
     for left in range(6, -1, -1):

@@ -109,5 +109,5 @@ def test_ten_train_at_once_and_nobody_elses_page_hangs(client: Client) -> None:
 
 
 def test_a_program_is_told_what_to_mend(client: Client) -> None:
-    with pytest.raises(AppError, match=r"takes 2 to 8"):
+    with pytest.raises(AppError, match=r"from 2 to 8; got 1"):
         client.predict(pairs=1, api_name="/train_contrastive")

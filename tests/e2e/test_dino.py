@@ -94,7 +94,7 @@ def test_a_visitor_brings_a_picture_and_exchanges_the_two(page: Opener, tmp_path
     opened.locator("#dino-swap").click()
     expect(hits).not_to_be_empty()
     chooser.set_input_files(str(tmp_path / "bad.png"))
-    said = DE("errors.picture_not_supported", known="PNG, JPEG, WEBP, GIF, BMP")
+    said = DE("errors.picture_not_supported", known="PNG, JPEG, WEBP, GIF, BMP, AVIF")
     expect(opened.get_by_text(said)).to_be_visible()
     opened.locator("#dino-draw").click()
     expect(opened.locator("#dino-near section")).to_have_count(3)

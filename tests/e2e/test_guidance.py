@@ -78,5 +78,5 @@ def test_endpoint_sweeps_and_refuses_nine_scales(client: Client) -> None:
         prompt="A red car.", scales=[0, 1, 5], num_inference_steps=2, api_name="/guidance_sweep"
     )
     assert len(result["images"]) == len(result["clip_scores"]) == 3
-    with pytest.raises(AppError, match="one to 8"):
+    with pytest.raises(AppError, match="a list of 1 to 8 entries"):
         client.predict(prompt="A red car.", scales=[1.0] * 9, api_name="/guidance_sweep")

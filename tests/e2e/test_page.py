@@ -350,7 +350,7 @@ def test_numbers_out_of_range_or_missing_are_mended_on_the_page(page: Opener, se
 
 
 def test_the_prompt_stays_in_view_while_one_scrolls(page: Opener) -> None:
-    opened = page("/", height=500)
+    opened = page("/", height=600)
     expect(opened.locator("#tab-journey .sv-note")).to_be_attached()
     opened.evaluate("window.scrollTo(0, 600)")
     expect(opened.locator("#prompt textarea")).to_be_in_viewport()

@@ -131,7 +131,7 @@ def test_endpoints_draw_and_refuse(client: Client) -> None:
     assert len(files) == len(numbers["clip_scores"]) == 3
     files, numbers = client.predict(prompt="A red car.", num_inference_steps=2, api_name="/leave_one_out")
     assert len(files) == 4 and numbers["words"] == ["A", "red", "car."]
-    with pytest.raises(AppError, match=r"one of content.*taste"):
+    with pytest.raises(AppError, match=r"one from the list \(content.*taste"):
         client.predict(prompt="A red car.", dimension="taste", api_name="/prompt_variants")
     with pytest.raises(AppError, match="at least two words"):
         client.predict(prompt="🐱🐱", api_name="/leave_one_out")
