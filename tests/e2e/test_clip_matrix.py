@@ -68,7 +68,7 @@ def test_a_program_hears_in_plain_words_what_is_wrong(client, files):
         ([good] * 13, prompts, {}, "13"),
         ([good], [], {}, "1 to 12 entries"),
         ([good], ["cat"] * 13, {}, "13"),
-        ([good], ["x" * 10_000], {}, "10000"),
+        ([good], ["x" * 10_000], {}, "up to 2000 characters"),
         ([good], prompts, {"temperature": -1}, "temperature"),
         ([good], prompts, {"template": "no place"}, "{label}"),
         ([good], prompts, {"model": "../../etc"}, "classroom-clip"),
