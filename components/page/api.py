@@ -1,6 +1,5 @@
 """The same experiments for programs: one endpoint per tab, listed once."""
 
-import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -25,27 +24,22 @@ def register(api: dict[str, Callable[..., Any]]) -> None:
     page = gr.context.Context.root_block
     assert page is not None  # within `gr.Blocks()`
     for name, function in api.items():
+        parameters = parameters_of(function)
+        served = calm(checked(function, parameters))
+        served.__doc__ = _a_line_each(function)
         listed = gr.api(
-            _a_line_each(calm(checked(function))),
+            served,
             api_name=name,
             api_description=inspect.getdoc(function),  # Gradio alone lists only its first part
             **queue_of(function),
         )
-        for place, parameter in zip(
-            page.fns[listed["id"]].inputs, parameters_of(function).values(), strict=True
-        ):
+        for place, parameter in zip(page.fns[listed["id"]].inputs, parameters.values(), strict=True):
             place._api_info = parameter.schema
 
 
-def _a_line_each(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, whose docstring describes each argument on one line: Gradio cuts it at the line's end."""
-
-    @functools.wraps(function)
-    def described(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
+def _a_line_each(function: Callable[..., Any]) -> str:
+    """The docstring, each argument described on one line: Gradio cuts it at the line's end."""
     lines = "".join(f"    {name}: {words}\n" for name, words in argument_words(function).items())
     section = r"^Args:\n(?:    .*\n?|\n)+"
     doc = inspect.getdoc(function) or ""
-    described.__doc__ = re.sub(section, lambda _: f"Args:\n{lines}\n", doc, flags=re.MULTILINE)
-    return described
+    return re.sub(section, lambda _: f"Args:\n{lines}\n", doc, flags=re.MULTILINE)

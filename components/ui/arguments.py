@@ -7,7 +7,7 @@ Pydantic checks it and writes its JSON schema; the sentence is read off that sch
 import functools
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_type_hints
 
@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from components.ui.language import Texts
-from pipelines.serving.checks import MAX_CHARACTERS, MAX_SEED
+from pipelines.serving.checks import MAX_CHARACTERS, MAX_SEED, has_lone_surrogate
 from pipelines.serving.errors import InputError
 
 
@@ -49,7 +49,7 @@ def _file(value: Any) -> Any:
 
 
 def _unicode(text: str) -> str:
-    if any("\ud800" <= c <= "\udfff" for c in text):
+    if has_lone_surrogate(text):
         raise ValueError
     return text
 
@@ -137,15 +137,15 @@ def argument_words(function: Callable[..., Any]) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in found}
 
 
-def checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """An endpoint whose arguments are what its signature says.
+def checked(function: Callable[..., Any], parameters: Mapping[str, Parameter]) -> Callable[..., Any]:
+    """An endpoint whose arguments are what its signature says, as `parameters_of` read it.
 
     Whole numbers written as 3.0 arrive as 3, numbers written as 3 as 3.0; nothing else is converted.
 
     Raises:
         ArgumentError: when it is called, for the first parameter that is something else.
     """
-    signature, parameters = inspect.signature(function), parameters_of(function)
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:

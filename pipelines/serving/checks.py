@@ -44,13 +44,18 @@ def within(key: str, value: object, low: float, high: float) -> float:
     return found
 
 
+def has_lone_surrogate(text: str) -> bool:
+    """Whether there are halves of UTF-16 pairs in a text, which no tokenizer reads and no UTF-8 holds."""
+    return any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def readable(text: str) -> str:
     """Text that a tokenizer can read: not endless, and no halves of UTF-16 pairs.
 
     Raises:
         InputError: `text_broken` or `prompt_too_long`.
     """
-    if not isinstance(text, str) or any("\ud800" <= c <= "\udfff" for c in text[: MAX_CHARACTERS + 1]):
+    if not isinstance(text, str) or has_lone_surrogate(text[: MAX_CHARACTERS + 1]):
         raise InputError("text_broken")
     if len(text) > MAX_CHARACTERS:
         raise InputError("prompt_too_long", limit=MAX_CHARACTERS, received=len(text))
