@@ -10,6 +10,7 @@ from scipy.special import softmax
 
 from pipelines.clip.model import Clip, clip_model, clip_scores
 from pipelines.serving import catalogue
+from pipelines.serving.checks import has_lone_surrogate
 from pipelines.serving.errors import InputError
 from pipelines.world.captions import caption
 from pipelines.world.layout import draw_scene, lay_out
@@ -196,9 +197,7 @@ def _check_texts(texts: Sequence[str]) -> None:
     for number, text in enumerate(texts, 1):
         if not text.strip():
             raise InputError("text_empty", number=number)
-        if any(
-            "\ud800" <= character <= "\udfff" for character in text
-        ):  # half a character; no tokenizer reads it
+        if has_lone_surrogate(text):  # half a character; no tokenizer reads it
             raise InputError("text_broken")
         if len(text) > LONGEST_TEXT:
             raise InputError("text_too_long", number=number, received=len(text), most=LONGEST_TEXT)

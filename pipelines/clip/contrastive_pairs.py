@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from pipelines.clip.clip_matrix import LONGEST_TEXT, SAMPLE_SIZE
+from pipelines.serving.checks import has_lone_surrogate
 from pipelines.serving.errors import InputError
 from pipelines.world.captions import PLACE_WORDS
 from pipelines.world.layout import lay_out
@@ -92,7 +93,7 @@ def _check_captions(captions: Sequence[str]) -> None:
     for number, text in enumerate(captions, 1):
         if not text.strip():
             raise InputError("caption_empty", number=number)
-        if any("\ud800" <= character <= "\udfff" for character in text):  # half a character
+        if has_lone_surrogate(text):
             raise InputError("text_broken")
         if len(text) > LONGEST_TEXT:
             raise InputError("text_too_long", number=number, received=len(text), most=LONGEST_TEXT)

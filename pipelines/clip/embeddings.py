@@ -17,7 +17,7 @@ from pipelines.clip.world_texts import (
     short_texts,
     short_vectors,
 )
-from pipelines.serving.checks import whole
+from pipelines.serving.checks import has_lone_surrogate, whole
 from pipelines.serving.errors import InputError
 from pipelines.world.captions import Facts, parse
 from pipelines.world.scene import NOUNS
@@ -137,7 +137,7 @@ def check_prompt(prompt: str) -> str:
         raise InputError("embedding_empty")
     if len(prompt) > MAX_CHARACTERS:
         raise InputError("prompt_too_long", received=len(prompt), limit=MAX_CHARACTERS)
-    if any("\ud800" <= c <= "\udfff" for c in prompt):  # halves of UTF-16 pairs, from broken programs
+    if has_lone_surrogate(prompt):  # from broken programs
         raise InputError("text_broken")
     return prompt.strip()
 
