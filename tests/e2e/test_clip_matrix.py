@@ -132,7 +132,7 @@ def test_a_visitor_types_slides_and_turns_the_softmax(page):
     extreme = cells.filter(has_text=re.compile(r"^(0%|<1%|>99%|100%)$"))  # cold: the best text takes all
     expect(extreme).not_to_have_count(0)
     tab.locator("#clip-texts textarea").fill("")
-    expect(tab.locator("#clip-matrix [role=alert]")).to_contain_text("1 to 12 entries")
+    expect(tab.locator("#clip-matrix [role=alert]")).to_contain_text("1 to 12 texts")
     tab.locator("#clip-texts textarea").fill("a cat")
     expect(cells).to_have_count(5)
 
