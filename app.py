@@ -39,10 +39,12 @@ from components.page.address import wire_address
 from components.page.document import Document
 from components.page.header import build_footer, build_header
 from components.page.prompt_bar import build_prompt_bar
+from components.page.qr import QrCodes
 from components.prompt_lab import tab as prompt_lab
 from components.runs import training as live
 from components.tokens import tab as tokens
 from components.ui.language import load_texts
+from components.ui.scene import collect_scenes
 from components.video import tab as video
 
 # After the journey, the order of the tabs is that in which a prompt travels, and so that of a lecture.
@@ -108,12 +110,12 @@ def _build_page(page: gr.Blocks, language: str) -> None:
     build_header(t, [("journey", ["journey"]), *((chapter, list(tabs)) for chapter, tabs in CHAPTERS)])
     bar = build_prompt_bar(t)
     builders = {stem: build_tab for _, tabs in CHAPTERS for stem, build_tab in tabs.items()}
-    with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
+    with collect_scenes() as scenes, gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
         landing = journey.build_journey_tab(bar, t)
         for build_tab in builders.values():
             build_tab(bar, t)
-    build_footer(t)
-    wire_address(page, bar, tabs, ["journey", *builders])
+    build_footer(scenes, t)
+    wire_address(page, bar, tabs, ["journey", *builders], t)
     landing.open_at(page)
 
 
@@ -154,7 +156,7 @@ def launch_options() -> dict[str, Any]:
         "quiet": True,
         "footer_links": [],
         "theme": theme.theme(),
-        "app_kwargs": {"middleware": [Middleware(Document)]},
+        "app_kwargs": {"middleware": [Middleware(QrCodes), Middleware(Document)]},
     }
 
 

@@ -27,7 +27,7 @@ FILLED = {  # what a tab shows once its first example is computed, by stem
         "#journey-reading .chips em", "#journey-steering [data-state=done]",
         "#journey-video [data-state=done]", "#journey-audio [data-state=done]",
     ),
-    "tokens": ("#tokens-view .tk-sentence", "#tokens-view .tk-final"),
+    "tokens": ("#tokens-view .tk-sentence", "#tokens-merges .tk-final"),
     "embeddings": (
         "#embedding-map .js-plotly-plot", "#embedding-neighbours .em-card", "#embedding-sum .em-answer",
     ),

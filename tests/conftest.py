@@ -181,14 +181,18 @@ def page(server: str, browser: Browser, visitor: BrowserContext) -> Iterator[Cal
 
     Args of the factory: `path` (with query), `width`, `height` in CSS px, and anything
     `Browser.new_context` takes, such as `locale` or `color_scheme`, and `seen`, a list that gets the
-    addresses of all requests; with any of these the context is new, too.
+    addresses of all requests; with any of these the context is new, too. All scenes stand open, unless `closed`
+    leaves them as a visitor finds them.
     """
     contexts: list[BrowserContext] = []
     pages: list[Page] = []
 
     def open_page(
-        path: str = "/", width: int = 1280, height: int = 800, seen: list[str] | None = None, **options: Any
-    ) -> Page:
+        path: str = "/", width: int = 1280, height: int = 800, seen: list[str] | None = None,
+        closed: bool = False, **options: Any,
+    ) -> Page:  # fmt: skip
+        if not closed:
+            path += ("&" if "?" in path else "?") + "scenes=open"
         if seen is None and not options:
             pages.append(visitor.new_page())
             return _open(pages[-1], server + path, width, height)

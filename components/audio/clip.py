@@ -12,8 +12,9 @@ from components.audio.view import HTML
 from components.runs.queues import AUDIO
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
 from components.ui.numbers import fixed
+from components.ui.scene import scene
 from components.ui.uploads import uploaded
 from pipelines.audio import audio
 from pipelines.audio import files as sounds
@@ -63,14 +64,16 @@ def open_sent(file: Any, model: str) -> AudioClip:
 
 def build_clip_part(t: Texts) -> ClipPart:
     """Draw this part of the tab."""
-    section(t("audio.clip.title"), t("audio.clip.hint"))
-    sources = live_html("audio/clip", "audio-clip", t("audio.clip.title"), HTML.clip_sources(t))
-    status = live_html(
-        "audio/player", "audio-clip-status", value=HTML.clip_status(t("audio.clip.none")), script=False
-    )
-    with gr.Row(elem_classes="image-actions"):
-        go_on = gr.Button(t("audio.clip.go_on"), variant="primary", interactive=False, elem_id="audio-go-on")
-        world = gr.Button(t("audio.clip.world"), elem_id="audio-world-clip", scale=0, min_width=300)
+    with scene(t, "audio.clip", t("audio.clip.title"), t("audio.clip.hint"), stage="beside"):
+        sources = live_html("audio/clip", "audio-clip", t("audio.clip.title"), HTML.clip_sources(t))
+        status = live_html(
+            "audio/player", "audio-clip-status", value=HTML.clip_status(t("audio.clip.none")), script=False
+        )
+        with gr.Row(elem_classes="image-actions"):
+            go_on = gr.Button(
+                t("audio.clip.go_on"), variant="primary", interactive=False, elem_id="audio-go-on"
+            )
+            world = gr.Button(t("audio.clip.world"), elem_id="audio-world-clip", scale=0, min_width=300)
     return ClipPart(sources, world, go_on, status, gr.State(None))
 
 

@@ -15,8 +15,9 @@ from components.runs.slot import RunSlot
 from components.runs.stream import WHEN_DUE, Views, stream
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
 from components.ui.numbers import fixed
+from components.ui.scene import scene
 from pipelines.audio import audio
 from pipelines.audio.request import AudioFrame, AudioRequest
 from pipelines.serving.checks import MAX_SEED
@@ -37,25 +38,25 @@ class PairPart:
 
 def build_pair_part(t: Texts) -> PairPart:
     """Draw this part of the tab."""
-    section(t("audio.pair.title"), t("audio.pair.hint"))
-    with gr.Row(elem_classes="image-actions", equal_height=True):
-        start = gr.Button(t("audio.pair.start"), variant="primary", elem_id="audio-pair-start")
-        stop = gr.Button(
-            t("audio.stop"),
-            variant="stop",
-            interactive=False,
-            elem_id="audio-pair-stop",
-            scale=0,
-            min_width=140,
-        )
-    before = verdict_html(t("audio.pair.before"))
-    verdict = live_html("audio/player", "audio-pair-verdict", value=before, script=False)
-    with gr.Row(equal_height=False, elem_classes="audio-pair"):
-        for player in PLAYERS:
-            with gr.Column(min_width=320):
-                page = HTML.player("", "", t)
-                live_html("audio/player", player, t("audio.player.tracks"), page, classes=["audio-small"])
-    feed = live_html("audio/feed", "audio-pair-feed", classes=["sv-sr"])
+    with scene(t, "audio.pair", t("audio.pair.title"), t("audio.pair.hint")):
+        with gr.Row(elem_classes="image-actions", equal_height=True):
+            start = gr.Button(t("audio.pair.start"), variant="primary", elem_id="audio-pair-start")
+            stop = gr.Button(
+                t("audio.stop"),
+                variant="stop",
+                interactive=False,
+                elem_id="audio-pair-stop",
+                scale=0,
+                min_width=140,
+            )
+        before = verdict_html(t("audio.pair.before"))
+        verdict = live_html("audio/player", "audio-pair-verdict", value=before, script=False)
+        with gr.Row(equal_height=False, elem_classes="audio-pair"):
+            for player in PLAYERS:
+                with gr.Column(min_width=320):
+                    page = HTML.player("", "", t)
+                    live_html("audio/player", player, t("audio.player.tracks"), page, classes=["audio-small"])
+        feed = live_html("audio/feed", "audio-pair-feed", classes=["sv-sr"])
     return PairPart(start, stop, feed, verdict)
 
 

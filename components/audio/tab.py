@@ -24,7 +24,8 @@ from components.ui.arguments import File, OneOf, RealNumber, Seed, Text, WholeNu
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, live_html, section, tab_frame
+from components.ui.layout import ON_ENTER, live_html, tab_frame
+from components.ui.scene import scene
 from pipelines.audio import audio, bark
 from pipelines.audio import files as sounds
 from pipelines.audio.request import (
@@ -80,38 +81,41 @@ def build_audio_tab(bar: PromptBar, t: Texts) -> None:
         parts = _layout(bar, t)
         clip = build_clip_part(t)
         pair = build_pair_part(t)
-        section(t("audio.levels_title"), t("audio.levels_hint"))
-        live_html("audio/player", "audio-levels", value=HTML.levels(t), script=False)
+        with scene(t, "audio.levels", stage="beside"):
+            live_html("audio/player", "audio-levels", value=HTML.levels(t), script=False)
+    names = ("guidance_scale", "temperature", "top_k", "seconds")
+    bar.keep("audio", books=parts.books, **dict(zip(names, parts.controls, strict=True)))
     values = [bar.prompt, bar.seed, *parts.controls, parts.model, parts.backend]
     _wire(values, parts, clip, tab, bar, t)
     wire_pair_part(pair, values, bar.prompt_b, parts.slot, t)
 
 
 def _layout(bar: PromptBar, t: Texts) -> _Parts:
-    with gr.Row(elem_classes="image-actions", equal_height=True):
-        make = gr.Button(
-            t("audio.make"), variant="primary", elem_id="audio-make", elem_classes=ON_ENTER, scale=2
-        )
-        stop = gr.Button(t("audio.stop"), variant="stop", interactive=False, elem_id="audio-stop")
-        reseed = gr.Button(t("audio.reseed"), elem_id="audio-reseed")
-        download = gr.DownloadButton(t("audio.download"), interactive=False, elem_id="audio-download")
-    with gr.Row(elem_classes="sv-examples"):
-        for text in EXAMPLES:
-            chip = gr.Button(text, size="sm", elem_classes="sv-chip")
-            chip.click(None, outputs=bar.prompt, js=f"() => {json.dumps(text)}", api_visibility="private")
-    player = HTML.player(t("audio.player.waiting"), GUESS, t)
-    live_html("audio/player", PLAYER, t("audio.player.tracks"), player)
-    feed = live_html("audio/feed", "audio-feed", classes=["sv-sr"])
-    with gr.Row(equal_height=False):
-        books = _books(t)
-    section(t("audio.guess.title"), t("audio.guess.hint"))
-    live_html("audio/guess", GUESS, t("audio.guess.title"), HTML.guess(t), also=("audio/player",))
-    section(t("audio.controls_title"), t("audio.controls_hint"))
-    with gr.Row():
-        controls = _controls(t)
-    with gr.Row(equal_height=False):
-        model, backend = _models(t)
-    licence = gr.Markdown(licence_text(catalogue.default_id("audio"), t), elem_classes="sv-hint")
+    with scene(t, "audio.player", kind="tab"):
+        with gr.Row(elem_classes="image-actions", equal_height=True):
+            make = gr.Button(
+                t("audio.make"), variant="primary", elem_id="audio-make", elem_classes=ON_ENTER, scale=2
+            )
+            stop = gr.Button(t("audio.stop"), variant="stop", interactive=False, elem_id="audio-stop")
+            reseed = gr.Button(t("audio.reseed"), elem_id="audio-reseed")
+            download = gr.DownloadButton(t("audio.download"), interactive=False, elem_id="audio-download")
+        with gr.Row(elem_classes="sv-examples"):
+            for text in EXAMPLES:
+                chip = gr.Button(text, size="sm", elem_classes="sv-chip")
+                chip.click(None, outputs=bar.prompt, js=f"() => {json.dumps(text)}", api_visibility="private")
+        player = HTML.player(t("audio.player.waiting"), GUESS, t)
+        live_html("audio/player", PLAYER, t("audio.player.tracks"), player)
+        feed = live_html("audio/feed", "audio-feed", classes=["sv-sr"])
+        with gr.Row(equal_height=False):
+            books = _books(t)
+    with scene(t, "audio.guess", t("audio.guess.title"), t("audio.guess.hint")):
+        live_html("audio/guess", GUESS, t("audio.guess.title"), HTML.guess(t), also=("audio/player",))
+    with scene(t, "audio.controls", stage="beside"):
+        with gr.Row():
+            controls = _controls(t)
+        with gr.Row(equal_height=False):
+            model, backend = _models(t)
+        licence = gr.Markdown(licence_text(catalogue.default_id("audio"), t), elem_classes="sv-hint")
     return _Parts(
         make, stop, reseed, download, feed, books, controls, model, backend, licence,
         gr.State(None), gr.State(RunSlot()),

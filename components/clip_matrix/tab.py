@@ -29,8 +29,9 @@ from components.ui.arguments import File, RealNumber, Text
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
-from components.ui.layout import live_html, section, tab_frame
+from components.ui.layout import live_html, tab_frame
 from components.ui.plots import MATRIX_VIEWS
+from components.ui.scene import scene
 from components.ui.uploads import accept, open_uploads, sources_html
 from pipelines.clip import clip_matrix as pipeline
 from pipelines.image.request import Trace
@@ -109,49 +110,49 @@ class _Parts:
 def _layout(t: Texts) -> _Parts:
     images, prompts = pipeline.first_pairs()
     state = replace(with_images(MatrixState(), images), prompts=tuple(prompts))
-    with gr.Row(elem_id="clip-controls", equal_height=False):
-        with gr.Column(min_width=320):
-            choices = [(t(f"clip_matrix.view.{view}"), view) for view in MATRIX_VIEWS]
-            view = gr.Radio(choices, value="cosine", label=t("clip_matrix.view_label"), elem_id="clip-view")
-        with gr.Column(min_width=320):
-            shown = draw.temperature_html(state.learned, state.learned, t)
-            temperature = live_html("clip_matrix/view", "clip-temperature", value=shown)
-    hint = draw.hint_html(t("clip_matrix.temperature_hint"))
-    live_html("clip_matrix/view", "clip-logit-scale", value=hint, script=False)
-    first = matrix_panel(state, "cosine", state.learned, t)
-    matrix = live_html("clip_matrix/view", "clip-matrix", value=first, also=["ui/uploads"])
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=3, min_width=320):
-            texts = gr.Textbox(
-                "\n".join(prompts), lines=6, max_lines=12, elem_id="clip-texts", elem_classes="sv-text",
-                label=t("clip_matrix.texts"), info=t("clip_matrix.texts_info"),
-            )  # fmt: skip
-        with gr.Column(scale=2, min_width=320):
-            sources = live_html("ui/uploads", "clip-sources", value=sources_html(t))
-            count = slider(
-                1, pipeline.MOST, value=5, step=1, label=t("clip_matrix.count"), elem_id="clip-count"
-            )
-            with gr.Row():
-                fresh = gr.Button(t("clip_matrix.draw"), variant="primary", elem_id="clip-draw")
-                take = gr.Button(t("clip_matrix.take"), elem_id="clip-take")
-    section(t("clip_matrix.zero_title"), t("clip_matrix.zero_hint"))
-    with gr.Row(equal_height=False):
+    with scene(t, "clip_matrix.matrix", kind="tab", stage="beside"):
+        with gr.Row(elem_id="clip-controls", equal_height=False):
+            with gr.Column(min_width=320):
+                choices = [(t(f"clip_matrix.view.{view}"), view) for view in MATRIX_VIEWS]
+                view = gr.Radio(
+                    choices, value="cosine", label=t("clip_matrix.view_label"), elem_id="clip-view"
+                )
+            with gr.Column(min_width=320):
+                shown = draw.temperature_html(state.learned, state.learned, t)
+                temperature = live_html("clip_matrix/view", "clip-temperature", value=shown)
+        hint = draw.hint_html(t("clip_matrix.temperature_hint"))
+        live_html("clip_matrix/view", "clip-logit-scale", value=hint, script=False)
+        first = matrix_panel(state, "cosine", state.learned, t)
+        matrix = live_html("clip_matrix/view", "clip-matrix", value=first, also=["ui/uploads"])
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=3, min_width=320):
+                texts = gr.Textbox(
+                    "\n".join(prompts), lines=6, max_lines=12, elem_id="clip-texts", elem_classes="sv-text",
+                    label=t("clip_matrix.texts"), info=t("clip_matrix.texts_info"),
+                )  # fmt: skip
+            with gr.Column(scale=2, min_width=320):
+                sources = live_html("ui/uploads", "clip-sources", value=sources_html(t))
+                count = slider(
+                    1, pipeline.MOST, value=5, step=1, label=t("clip_matrix.count"), elem_id="clip-count"
+                )
+                with gr.Row():
+                    fresh = gr.Button(t("clip_matrix.draw"), variant="primary", elem_id="clip-draw")
+                    take = gr.Button(t("clip_matrix.take"), elem_id="clip-take")
+    zero = t("clip_matrix.zero_title"), t("clip_matrix.zero_hint")
+    with scene(t, "clip_matrix.zero_shot", *zero, stage="beside"), gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=240):
             template = gr.Textbox(
-                TEMPLATE,
-                label=t("clip_matrix.template"),
-                max_lines=1,
-                elem_id="clip-template",
+                TEMPLATE, label=t("clip_matrix.template"), max_lines=1, elem_id="clip-template",
                 elem_classes="sv-text",
-            )
+            )  # fmt: skip
             labels = gr.Textbox(
                 "\n".join(LABELS), lines=6, max_lines=12, label=t("clip_matrix.labels"),
                 info=t("clip_matrix.labels_info"), elem_id="clip-labels", elem_classes="sv-text",
             )  # fmt: skip
         with gr.Column(scale=3, min_width=320):
             zero_shot = live_html("clip_matrix/view", "clip-zero-shot")
-    section(t("clip_matrix.score_title"), t("clip_matrix.score_hint"))
-    score = live_html("clip_matrix/view", "clip-score")
+    with scene(t, "clip_matrix.score", stage="beside"):
+        score = live_html("clip_matrix/view", "clip-score")
     return _Parts(
         gr.State(state), gr.State(None), view, temperature, matrix, sources, count, fresh, take, texts,
         labels, template, zero_shot, score,
@@ -292,6 +293,8 @@ def build_clip_matrix_tab(bar: PromptBar, t: Texts) -> None:
     """
     with tab_frame(t, "clip_matrix") as tab:
         parts = _layout(t)
+    names = ("view", "texts", "labels", "template", "count")
+    bar.keep("clip_matrix", **{name: getattr(parts, name) for name in names})
     after = _wire_state(bar, t, tab, parts)
     _wire_live(bar, t, parts)
     _wire_score(bar, t, parts, after)

@@ -9,6 +9,7 @@ const slide = (range) => {
   range.ariaValueText = element.querySelector(".cm-tau").textContent =
     range.dataset.comma === "True" ? text.replace(".", ",") : text;
   trigger("input", { temperature });
+  window.steuervektor.address({ "clip_matrix.temperature": temperature.toFixed(3) });
 };
 element.addEventListener("input", (event) => {
   if (event.target.type === "range") slide(event.target);
@@ -19,7 +20,14 @@ element.addEventListener("click", (event) => {
   const range = element.querySelector("input[type=range]");
   range.value = range.dataset.learned;
   slide(range);
+  window.steuervektor.address({ "clip_matrix.temperature": null });
 });
+
+const range = element.querySelector("#cm-tau"), asked = Number(window.steuervektor.asked("clip_matrix.temperature"));
+if (range && asked > 0) {
+  range.value = Math.log10(asked); // the browser keeps it in its range
+  slide(range);
+}
 
 // Pointing at a cell lights up its picture and its text.
 element.addEventListener("pointerover", (event) => {

@@ -29,8 +29,9 @@ from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, live_html, section, tab_frame
+from components.ui.layout import ON_ENTER, live_html, tab_frame
 from components.ui.plots import plot
+from components.ui.scene import scene
 from pipelines.image import conditioning as pipeline
 from pipelines.image.cross_attention import has_maps
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
@@ -72,6 +73,7 @@ def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
     with tab_frame(t, "conditioning") as tab:
         parts = _layout(t)
         cuts_kept, switches_kept = gr.State(None), gr.State(None)
+    bar.keep("conditioning", at=parts.at)
     inputs = bar.run_inputs
     draw, enter, cut, switch, one = _handlers(t)
     outputs = [*parts.effects, parts.status, parts.draw_stop, bar.trace]
@@ -90,34 +92,36 @@ def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
 
 
 def _layout(t: Texts) -> _Parts:
-    section(t("conditioning.effects_title"), t("conditioning.effects_hint"))
-    with gr.Row():
-        draw = gr.Button(t("image.generate"), variant="primary", elem_id="conditioning-draw",
-                         elem_classes=ON_ENTER, scale=0, min_width=470)  # fmt: skip
-        draw_stop = _stop_button("conditioning-draw-stop", t)
-    status = live_html("runs/trace", "conditioning-status", t("conditioning.effects_title"))
-    effects = []
-    with gr.Column(elem_id="conditioning-effects"):
-        for pair in (EFFECTS[:2], EFFECTS[2:]):
-            with gr.Row():
-                effects += [_heat_map(name, t) for name in pair]
-    section(t("conditioning.cut_title"), t("conditioning.cut_hint"))
-    with gr.Row():
-        cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=470)
-        cut_stop = _stop_button("conditioning-cut-stop", t)
-    cuts = live_html("runs/trace", "conditioning-cuts", t("conditioning.cut_title"))
-    section(t("conditioning.switch_title"), t("conditioning.switch_hint"))
-    at = slider(
-        0, BarValues().num_inference_steps, value=6, step=1, label=t("conditioning.at"),
-        info=t("conditioning.at_info"), elem_id="conditioning-at",
-    )  # fmt: skip
-    one = live_html("runs/trace", "conditioning-one", t("conditioning.switch_title"))
-    with gr.Row():
-        switch = gr.Button(t("conditioning.switch"), elem_id="conditioning-switch", scale=0, min_width=470)
-        switch_stop = _stop_button("conditioning-switch-stop", t)
-    with gr.Column(elem_classes="sv-wide"):
-        row = live_html("runs/trace", "conditioning-row", t("conditioning.switch_title"))
-        scores = plot(t("conditioning.switch_alt"), elem_id="conditioning-scores", visible=False)
+    with scene(t, "conditioning.effects", stage="beside"):
+        with gr.Row():
+            draw = gr.Button(t("image.generate"), variant="primary", elem_id="conditioning-draw",
+                             elem_classes=ON_ENTER, scale=0, min_width=470)  # fmt: skip
+            draw_stop = _stop_button("conditioning-draw-stop", t)
+        status = live_html("runs/trace", "conditioning-status", t("conditioning.effects_title"))
+        effects = []
+        with gr.Column(elem_id="conditioning-effects"):
+            for pair in (EFFECTS[:2], EFFECTS[2:]):
+                with gr.Row():
+                    effects += [_heat_map(name, t) for name in pair]
+    with scene(t, "conditioning.cut", stage="beside"):
+        with gr.Row():
+            cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=470)
+            cut_stop = _stop_button("conditioning-cut-stop", t)
+        cuts = live_html("runs/trace", "conditioning-cuts", t("conditioning.cut_title"))
+    with scene(t, "conditioning.switch", kind="lead", stage="beside"):
+        at = slider(
+            0, BarValues().num_inference_steps, value=6, step=1, label=t("conditioning.at"),
+            info=t("conditioning.at_info"), elem_id="conditioning-at",
+        )  # fmt: skip
+        one = live_html("runs/trace", "conditioning-one", t("conditioning.switch_title"))
+        with gr.Row():
+            switch = gr.Button(
+                t("conditioning.switch"), elem_id="conditioning-switch", scale=0, min_width=470
+            )
+            switch_stop = _stop_button("conditioning-switch-stop", t)
+        with gr.Column(elem_classes="sv-wide"):
+            row = live_html("runs/trace", "conditioning-row", t("conditioning.switch_title"))
+            scores = plot(t("conditioning.switch_alt"), elem_id="conditioning-scores", visible=False)
     return _Parts(
         draw, draw_stop, effects, status, cut, cut_stop, cuts, at, switch, switch_stop, row, scores, one
     )

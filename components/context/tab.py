@@ -23,8 +23,9 @@ from components.runs.arguments import ClipModel, LongText
 from components.runs.queues import MODEL, endpoint
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import is_open, live_html, section, tab_frame
+from components.ui.layout import is_open, live_html, tab_frame
 from components.ui.plots import plot
+from components.ui.scene import scene
 from components.ui.templates import templates
 from pipelines.clip.embeddings import counterpart
 from pipelines.serving.errors import InputError
@@ -156,20 +157,21 @@ def _trials(bar: PromptBar, chosen: gr.State, t: Texts) -> None:
 def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
     """Draw the tab; it is filled when it is opened."""
     is_open, chosen = gr.Checkbox(True, visible=False), gr.State("")
-    hint = gr.HTML(hint_html(True, t), apply_default_css=False)
-    attention = live_html("context/view", "context-view")
-    section(t("context.moves_title"), t("context.moves_hint"))
-    moves = plot(t("context.moves_alt"), elem_id="context-moves")
-    moved = live_html("context/view", "context-moved", script=False)
-    section(t("context.pair_title"), t("context.pair_hint"))
-    _trials(bar, chosen, t)
-    said = live_html("context/view", "context-said", script=False)
-    with gr.Row():
-        with gr.Column(scale=2, min_width=280):
-            word = gr.Dropdown([], label=t("context.word"), filterable=False, elem_id="context-word")
-        with gr.Column(scale=5, min_width=320):
-            verdict = live_html("context/view", "context-verdict", script=False)
-    parted = plot(t("context.pair_alt"), elem_id="context-parted")
+    with scene(t, "context.attention", kind="tab"):
+        hint = gr.HTML(hint_html(True, t), apply_default_css=False)
+        attention = live_html("context/view", "context-view")
+    with scene(t, "context.moves"):
+        moves = plot(t("context.moves_alt"), elem_id="context-moves")
+        moved = live_html("context/view", "context-moved", script=False)
+    with scene(t, "context.pair", stage="beside"):
+        _trials(bar, chosen, t)
+        said = live_html("context/view", "context-said", script=False)
+        with gr.Row():
+            with gr.Column(scale=2, min_width=280):
+                word = gr.Dropdown([], label=t("context.word"), filterable=False, elem_id="context-word")
+            with gr.Column(scale=5, min_width=320):
+                verdict = live_html("context/view", "context-verdict", script=False)
+        parted = plot(t("context.pair_alt"), elem_id="context-parted")
     return ContextView(is_open, hint, attention, moves, moved, said, word, parted, verdict, chosen)
 
 

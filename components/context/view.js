@@ -5,6 +5,7 @@ const state = { layer: 0, head: -1, token: null, hover: null };
 const SVG = "http://www.w3.org/2000/svg";
 const TELL = 0.05; // weights from here on are named in the sentence
 let data = null, weights = null, parts = null;
+let first = true; // what the address asks for, is asked once
 
 function el(tag, name, text, attributes = {}) {
   const node = document.createElement(tag);
@@ -310,10 +311,12 @@ function paint() {
 function choose(layer, head) {
   state.layer = layer;
   state.head = head;
+  window.steuervektor.address({ "context.layer": layer + 1, "context.head": head < 0 ? null : head + 1 });
   paint();
 }
 function select(i) {
   state.token = data.tokens[i][1];
+  window.steuervektor.address({ "context.token": i });
   state.hover = null;
   parts.gone.hidden = true;
   paintLook();
@@ -325,6 +328,13 @@ function build() {
   if (!host) return;
   data = JSON.parse(host.dataset.context);
   weights = Uint8Array.from(atob(data.weights), (c) => c.charCodeAt(0));
+  if (first) {
+    const asked = window.steuervektor.askedNumber;
+    state.layer = asked("context.layer", 1, data.layers, 1) - 1;
+    state.head = asked("context.head", 1, data.heads, 0) - 1;
+    state.token = data.tokens[asked("context.token", 0, data.tokens.length - 1, -1)]?.[1] ?? null;
+    first = false;
+  }
   state.layer = Math.min(state.layer, data.layers - 1);
   state.head = Math.min(state.head, data.heads - 1);
   state.hover = null;

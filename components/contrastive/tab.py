@@ -31,7 +31,8 @@ from components.runs.training import owner_of
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
-from components.ui.layout import live_html, section, tab_frame
+from components.ui.layout import live_html, tab_frame
+from components.ui.scene import scene
 from components.ui.uploads import accept_named, sources_html
 from pipelines.clip import contrastive_pairs
 from pipelines.clip.contrastive import BATCHES, TEMPERATURES
@@ -77,35 +78,39 @@ class _Parts:
 
 def _layout(t: Texts) -> _Parts:
     experiments = [(t(f"contrastive.experiment.{name}"), name) for name in EXPERIMENTS]
-    experiment = gr.Radio(
-        experiments,
-        value="pairs",
-        label=t("contrastive.experiment_label"),
-        show_label=False,
-        elem_id="contrastive-experiment",
-    )
-    stage = live_html("contrastive/view", "contrastive-stage", also=["ui/training_console"])
-    pulse = live_html("contrastive/pulse", "contrastive-pulse", classes=["sv-sr"])
-    with gr.Row(equal_height=False):
-        paces = [(t(f"contrastive.pace.{name}"), name) for name in PACES]
-        pace = gr.Radio(
-            paces, value="watch", label=t("contrastive.pace_label"), elem_id="contrastive-pace", min_width=260
+    with scene(t, "contrastive.training", kind="tab"):
+        experiment = gr.Radio(
+            experiments,
+            value="pairs",
+            label=t("contrastive.experiment_label"),
+            show_label=False,
+            elem_id="contrastive-experiment",
         )
-        kinds = [(t(f"contrastive.temperature_kind.{kind}"), kind) for kind in ("learned", "fixed")]
-        temperature = gr.Radio(
-            kinds, value="learned", label=t("contrastive.temperature_label"),
-            info=t("contrastive.temperature_info"), elem_id="contrastive-temperature", min_width=260,
-        )  # fmt: skip
-        tau = slider(
-            *TEMPERATURES, value=0.07, step=0.01, label=t("contrastive.tau"), info=t("contrastive.tau_info"),
-            elem_id="contrastive-tau", min_width=260,
-        )  # fmt: skip
-        batch = slider(
-            *BATCHES, value=16, step=1, label=t("contrastive.batch"), info=t("contrastive.batch_info"),
-            elem_id="contrastive-batch", min_width=260,
-        )  # fmt: skip
-    section(t("contrastive.own_title"), t("contrastive.own_hint"))
-    with gr.Row(equal_height=False):
+        stage = live_html("contrastive/view", "contrastive-stage", also=["ui/training_console"])
+        pulse = live_html("contrastive/pulse", "contrastive-pulse", classes=["sv-sr"])
+        with gr.Row(equal_height=False):
+            paces = [(t(f"contrastive.pace.{name}"), name) for name in PACES]
+            pace = gr.Radio(
+                paces,
+                value="watch",
+                label=t("contrastive.pace_label"),
+                elem_id="contrastive-pace",
+                min_width=260,
+            )
+            kinds = [(t(f"contrastive.temperature_kind.{kind}"), kind) for kind in ("learned", "fixed")]
+            temperature = gr.Radio(
+                kinds, value="learned", label=t("contrastive.temperature_label"),
+                info=t("contrastive.temperature_info"), elem_id="contrastive-temperature", min_width=260,
+            )  # fmt: skip
+            tau = slider(
+                *TEMPERATURES, value=0.07, step=0.01, label=t("contrastive.tau"),
+                info=t("contrastive.tau_info"), elem_id="contrastive-tau", min_width=260,
+            )  # fmt: skip
+            batch = slider(
+                *BATCHES, value=16, step=1, label=t("contrastive.batch"), info=t("contrastive.batch_info"),
+                elem_id="contrastive-batch", min_width=260,
+            )  # fmt: skip
+    with scene(t, "contrastive.own"), gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             strip = live_html("ui/uploads", "contrastive-strip", t("contrastive.strip"))
             captions = gr.Textbox(
@@ -278,5 +283,7 @@ def build_contrastive_tab(bar: PromptBar, t: Texts) -> None:
     """
     with tab_frame(t, "contrastive") as tab:
         parts = _layout(t)
+    names = {"experiment", "pace", "temperature", "tau", "batch", "captions", "count"}
+    bar.keep("contrastive", **{name: getattr(parts, name) for name in sorted(names)})
     _wire_training(t, tab, parts)
     _wire_pairs(t, parts)

@@ -21,7 +21,8 @@ from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.queues import STEPPER
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
+from components.ui.scene import scene
 from components.ui.templates import templates
 from components.ui.token_text import limit_sentence
 from pipelines.image.control_vector import Drawn, draw, same_tokens, strip_requests
@@ -90,10 +91,12 @@ def build_blend(bar: PromptBar, tab: gr.Tab, t: Texts) -> gr.HTML:
     Returns:
         The place that names both texts, which follows the prompts.
     """
-    section(t("control_vector.blend_title"), t("control_vector.blend_hint"))
-    pair = live_html(STEM, "cv-pair", also=ALSO, script=False, render=False)
-    lever = build_lever("blend", pair, t)
-    gr.Markdown(t("control_vector.blend_honest"), elem_classes="sv-hint")
+    with scene(t, "control_vector.blend", stage="beside"):
+        pair = live_html(STEM, "cv-pair", also=ALSO, script=False, render=False)
+        lever = build_lever("blend", pair, t)
+        gr.Markdown(t("control_vector.blend_honest"), elem_classes="sv-hint")
+
+    bar.keep("control_vector", blend=lever.slider)
 
     def asked(*values: Any) -> Asked:
         *given, prompt_b = values

@@ -14,8 +14,9 @@ from components.runs.slot import RunSlot
 from components.runs.trace_view import facts
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
 from components.ui.numbers import fixed
+from components.ui.scene import scene
 from components.ui.templates import templates
 from pipelines.image.control_vector import SEEDS, finish, pooled_requests
 from pipelines.image.request import DenoiseStep, ImageRequest
@@ -48,14 +49,19 @@ def pooled_view(
 
 def build_pooled(bar: PromptBar, t: Texts) -> None:
     """The end token's vector at every place: layout and wiring."""
-    section(t("control_vector.ablation_title"), t("control_vector.ablation_hint", count=SEEDS))
-    with gr.Row():
-        start = gr.Button(t("control_vector.ablation_start", count=2 * SEEDS), variant="primary",
-                          elem_id="cv-pooled-start", scale=0, min_width=340)  # fmt: skip
-        stop = gr.Button(t("control_vector.stop"), variant="stop", elem_id="cv-pooled-stop",
-                         interactive=False, scale=0)  # fmt: skip
-    idle = pooled_view(None, (), t("control_vector.ablation_idle"), None, t)
-    view = live_html(STEM, "cv-pooled-view", value=idle, also=ALSO, script=False)
+    with scene(
+        t,
+        "control_vector.pooled",
+        t("control_vector.ablation_title"),
+        t("control_vector.ablation_hint", count=SEEDS),
+    ):
+        with gr.Row():
+            start = gr.Button(t("control_vector.ablation_start", count=2 * SEEDS), variant="primary",
+                              elem_id="cv-pooled-start", scale=0, min_width=340)  # fmt: skip
+            stop = gr.Button(t("control_vector.stop"), variant="stop", elem_id="cv-pooled-stop",
+                             interactive=False, scale=0)  # fmt: skip
+        idle = pooled_view(None, (), t("control_vector.ablation_idle"), None, t)
+        view = live_html(STEM, "cv-pooled-view", value=idle, also=ALSO, script=False)
 
     @explained(t)
     def on_click(*values: Any) -> Iterator[Any]:

@@ -18,7 +18,8 @@ from components.runs.queues import LIVE, MODEL, STEPPER, endpoint
 from components.ui.arguments import Flag, RealNumber, Seed, Text
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
-from components.ui.layout import is_open, live_html, section, tab_frame
+from components.ui.layout import is_open, live_html, tab_frame
+from components.ui.scene import scene
 from components.ui.templates import templates
 from components.ui.token_text import limit_sentence
 from pipelines.clip.model import clip_scores
@@ -42,18 +43,20 @@ def build_control_vector_tab(bar: PromptBar, t: Texts) -> None:
         bar: prompts, numbers and picture model come from it.
     """
     with tab_frame(t, "control_vector") as tab:
-        show = gr.Radio(
-            [(t(f"control_vector.show_{kind}"), kind) for kind in ("numbers", "difference")],
-            value="numbers", label=t("control_vector.show"), elem_id="cv-show",
-        )  # fmt: skip
-        loading = templates("control_vector/view.html").message(t("control_vector.loading"))
-        handed = live_html("control_vector/view", "cv-handed", value=loading)
-        section(t("control_vector.table_title"), t("control_vector.table_hint"))
-        table = live_html("control_vector/view", "cv-table", script=False)
+        with scene(t, "control_vector.handed", kind="tab"):
+            show = gr.Radio(
+                [(t(f"control_vector.show_{kind}"), kind) for kind in ("numbers", "difference")],
+                value="numbers", label=t("control_vector.show"), elem_id="cv-show",
+            )  # fmt: skip
+            loading = templates("control_vector/view.html").message(t("control_vector.loading"))
+            handed = live_html("control_vector/view", "cv-handed", value=loading)
+        with scene(t, "control_vector.table", stage="beside"):
+            table = live_html("control_vector/view", "cv-table", script=False)
         pair = build_blend(bar, tab, t)
         picker, chosen = build_weight(bar, t)
         build_pooled(bar, t)
         is_open = gr.Checkbox(True, visible=False)
+    bar.keep("control_vector", show=show)
     inputs = [is_open, bar.prompt, bar.prompt_b, bar.image_model, show, chosen]
     outputs = [handed, table, pair, picker, chosen]
     follow = _follow(t)

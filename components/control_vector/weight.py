@@ -9,7 +9,8 @@ from components.page.prompt_bar import PromptBar
 from components.ui.colors import token_colours
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
+from components.ui.scene import scene
 from components.ui.templates import templates
 from components.ui.token_text import style_of
 from pipelines.image.control_vector import Choice, choices, keep_choice, places_from, weight_requests
@@ -61,14 +62,15 @@ def build_weight(bar: PromptBar, t: Texts) -> tuple[gr.HTML, gr.State]:
     Returns:
         The tokens' buttons and the state that holds the choice, which follow the prompt.
     """
-    section(t("control_vector.weight_title"), t("control_vector.weight_hint"))
-    choose = t("control_vector.choose")
-    picker = live_html("control_vector/tokens", "cv-tokens", choose, also=(STEM, *ALSO))
-    onwards = gr.Checkbox(
-        label=t("control_vector.onwards"), info=t("control_vector.onwards_info"), elem_id="cv-onwards",
-        render=False,
-    )  # fmt: skip
-    lever = build_lever("weight", onwards, t)
+    with scene(t, "control_vector.weight", stage="beside"):
+        choose = t("control_vector.choose")
+        picker = live_html("control_vector/tokens", "cv-tokens", choose, also=(STEM, *ALSO))
+        onwards = gr.Checkbox(
+            label=t("control_vector.onwards"), info=t("control_vector.onwards_info"), elem_id="cv-onwards",
+            render=False,
+        )  # fmt: skip
+        lever = build_lever("weight", onwards, t)
+    bar.keep("control_vector", onwards=onwards, weight=lever.slider)
     chosen = gr.State(None)
 
     def asked(*values: Any) -> Asked:

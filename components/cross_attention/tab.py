@@ -19,7 +19,8 @@ from components.runs.stream import RunViews, show_run
 from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, live_html, section, tab_frame
+from components.ui.layout import ON_ENTER, live_html, tab_frame
+from components.ui.scene import scene
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import image
 from pipelines.image.request import ImageRequest, Trace
@@ -32,20 +33,21 @@ def build_cross_attention_tab(bar: PromptBar, t: Texts) -> None:
         bar: prompt and numbers come from it; the trace is shared with the other tabs about pictures.
     """
     with tab_frame(t, "cross_attention") as tab:
-        with gr.Row(elem_classes="image-actions", equal_height=True):
-            look = gr.Button(
-                t("cross_attention.look"),
-                variant="primary",
-                elem_id="attention-look",
-                elem_classes=ON_ENTER,
-                scale=2,
-            )
-            stop = gr.Button(t("image.stop"), variant="stop", elem_id="attention-stop", interactive=False)
-        view = live_html("cross_attention/view", "attention-view", t("cross_attention.title"))
-        section(t("cross_attention.hidden_title"), t("cross_attention.hidden_hint"))
-        hidden = build_hidden_section(t)
-        section(t("cross_attention.picture_title"), t("cross_attention.picture_hint"))
-        picture = build_picture_section(t)
+        with scene(t, "cross_attention.maps", kind="tab"):
+            with gr.Row(elem_classes="image-actions", equal_height=True):
+                look = gr.Button(
+                    t("cross_attention.look"),
+                    variant="primary",
+                    elem_id="attention-look",
+                    elem_classes=ON_ENTER,
+                    scale=2,
+                )
+                stop = gr.Button(t("image.stop"), variant="stop", elem_id="attention-stop", interactive=False)
+            view = live_html("cross_attention/view", "attention-view", t("cross_attention.title"))
+        with scene(t, "cross_attention.hidden"):
+            hidden = build_hidden_section(t)
+        with scene(t, "cross_attention.picture"):
+            picture = build_picture_section(t)
     inputs = bar.run_inputs
     outputs = [view, stop, bar.trace]
     draw, enter = _handlers(t)

@@ -2,6 +2,7 @@
 // row of tiles per token and a column per step; a choice only draws other tiles.
 let data = null;
 let parsed = null;
+let first = true;
 let at = { branch: "prompt", layers: "all", row: 0, step: 0, mean: true };
 const tiles = new Map(); // address of an atlas to its pixels
 
@@ -134,9 +135,16 @@ function drawWords(pixels, step, picture) {
   }));
 }
 
+const name = element.closest("[id]")?.id; // of the values in the address
+function tell() {
+  const { branch, layers, row, step, mean } = at;
+  window.steuervektor.address({ [`${name}.token`]: row, [`${name}.step`]: mean ? null : step + 1,
+    [`${name}.layers`]: layers === data.layers ? null : layers, [`${name}.branch`]: branch === "prompt" ? null : branch });
+}
 function choose(row) {
   const count = branch().rows.length;
   at.row = (row + count) % count;
+  tell();
   draw();
 }
 
@@ -154,9 +162,9 @@ element.addEventListener("keydown", (event) => {
 element.addEventListener("input", (event) => {
   const input = event.target;
   if (input.matches("[data-step]")) return setStep(+input.value - 1);
-  if (input.matches("[data-all]")) { at.mean = input.checked; draw(); }
-  if (input.name === "layers") { at.layers = input.value; draw(); }
-  if (input.name === "branch") { at.branch = input.value; at.row = branch().first; draw(); }
+  if (input.matches("[data-all]")) { at.mean = input.checked; tell(); draw(); }
+  if (input.name === "layers") { at.layers = input.value; tell(); draw(); }
+  if (input.name === "branch") { at.branch = input.value; at.row = branch().first; tell(); draw(); }
 });
 
 function setStep(step) {
@@ -164,6 +172,7 @@ function setStep(step) {
   at.mean = false;
   find("[data-all]").checked = false;
   find("[data-step]").value = step + 1;
+  tell();
   draw();
 }
 
@@ -178,7 +187,25 @@ function renew() {
   at = { branch: "prompt", layers: data.layers, row: data.branches.prompt.first, step: data.labels.length - 1, mean: true };
   const same = branch().rows.findIndex((row) => row.name === before); // the token that was chosen, if still there
   if (same >= 0) at.row = same;
+  if (first) restore();
+  first = false;
   draw();
+}
+
+function restore() {
+  const { asked, askedNumber } = window.steuervektor;
+  if (data.branches[asked(`${name}.branch`)]) at.branch = asked(`${name}.branch`);
+  if (branch().groups[asked(`${name}.layers`)]) at.layers = asked(`${name}.layers`);
+  at.row = askedNumber(`${name}.token`, 0, branch().rows.length - 1, at.row);
+  const step = askedNumber(`${name}.step`, 1, data.labels.length, 0);
+  for (const [group, value] of [["branch", at.branch], ["layers", at.layers]]) {
+    const input = find(`input[name="${group}"][value="${value}"]`);
+    if (input) input.checked = true;
+  }
+  if (!step || !find("[data-step]")) return;
+  Object.assign(at, { step: step - 1, mean: false });
+  find("[data-all]").checked = false;
+  find("[data-step]").value = step;
 }
 watch("value", renew);
 renew();

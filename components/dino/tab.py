@@ -20,6 +20,7 @@ from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame
 from components.ui.numbers import fixed, of_100
+from components.ui.scene import scene
 from components.ui.uploads import open_uploads, sources_html
 from pipelines.dino import dino as pipeline
 from pipelines.dino.dino import Known
@@ -101,24 +102,25 @@ class _Parts:
 
 
 def _layout(t: Texts) -> _Parts:
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=2, min_width=300):
-            with gr.Row():
-                draw = gr.Button(t("dino.draw"), variant="primary", elem_id="dino-draw")
-                swap = gr.Button(t("dino.swap"), elem_id="dino-swap")
-            choices = [(e.title, e.id) for e in catalogue.entries("dino")]
-            model = gr.Dropdown(
-                choices, value=catalogue.default_id("dino"), label=t("dino.model"), info=t("dino.model_info"),
-                filterable=False, elem_id="dino-model",
-            )  # fmt: skip
-        with gr.Column(scale=3, min_width=320):
-            sources = live_html("ui/uploads", "dino-sources", value=sources_html(t, "dino.drop"))
-    section(t("dino.patches_title"), t("dino.patches_hint"))
-    patches = live_html("dino/view", "dino-patches", t("dino.patches_title"), waiting_html(t))
-    gr.Markdown(_measured("foreground_miou", t), elem_classes="sv-hint")
-    section(t("dino.near_title"), t("dino.near_hint"))
-    near = live_html("dino/view", "dino-near", t("dino.near_title"), waiting_html(t))
-    gr.Markdown(_measured("knn", t), elem_classes="sv-hint")
+    with scene(t, "dino.patches", kind="lead"):
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=2, min_width=300):
+                with gr.Row():
+                    draw = gr.Button(t("dino.draw"), variant="primary", elem_id="dino-draw")
+                    swap = gr.Button(t("dino.swap"), elem_id="dino-swap")
+                choices = [(e.title, e.id) for e in catalogue.entries("dino")]
+                model = gr.Dropdown(
+                    choices, value=catalogue.default_id("dino"), label=t("dino.model"),
+                    info=t("dino.model_info"), filterable=False, elem_id="dino-model",
+                )  # fmt: skip
+            with gr.Column(scale=3, min_width=320):
+                sources = live_html("ui/uploads", "dino-sources", value=sources_html(t, "dino.drop"))
+        section(t("dino.patches_title"), t("dino.patches_hint"))
+        patches = live_html("dino/view", "dino-patches", t("dino.patches_title"), waiting_html(t))
+        gr.Markdown(_measured("foreground_miou", t), elem_classes="sv-hint")
+    with scene(t, "dino.neighbours", t("dino.near_title"), t("dino.near_hint")):
+        near = live_html("dino/view", "dino-near", t("dino.near_title"), waiting_html(t))
+        gr.Markdown(_measured("knn", t), elem_classes="sv-hint")
     return _Parts(gr.State(DinoState()), model, sources, draw, swap, patches, near)
 
 
@@ -176,6 +178,7 @@ def build_dino_tab(bar: PromptBar, t: Texts) -> None:
     with tab_frame(t, "dino") as tab:
         parts = _layout(t)
         training = build_training_section(t)
+    bar.keep("dino", momentum=training.momentum, centering=training.centering, sharpening=training.sharpening)
     _wire(bar, t, tab, parts)
     wire_training(training, tab, t)
 

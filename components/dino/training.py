@@ -16,7 +16,8 @@ from components.ui.arguments import Flag, RealNumber, Seed, WholeNumber
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
+from components.ui.scene import scene
 from components.ui.training_console import console_html
 from pipelines.dino.training import MOMENTUM_HIGHEST, DinoLearner, DinoRecord, Settings, neighbour_share
 from pipelines.serving.checks import MAX_SEED, whole
@@ -46,26 +47,31 @@ class TrainingSection:
 
 def build_training_section(t: Texts) -> TrainingSection:
     """Draw the live part."""
-    section(t("dino.live_title"), t("dino.live_hint"))
-    default = Settings()
-    console = live_html("dino/console", "dino-console", value=console_html(t), also=["ui/training_console"])
-    with gr.Row(equal_height=False):
-        with gr.Column(min_width=320):
-            momentum = slider(
-                0, MOMENTUM_HIGHEST, value=default.momentum, step=0.001, label=t("dino.momentum"),
-                info=t("dino.momentum_info"), elem_id="dino-momentum",
-            )  # fmt: skip
-        with gr.Column(min_width=320):
-            centering = gr.Checkbox(
-                True, label=t("dino.centering"), info=t("dino.centering_info"), elem_id="dino-centering"
-            )
-        with gr.Column(min_width=320):
-            sharpening = gr.Checkbox(
-                True, label=t("dino.sharpening"), info=t("dino.sharpening_info"), elem_id="dino-sharpening"
-            )
-    view = live_html(
-        "dino/training", "dino-training", t("dino.live_title"), waiting_html(t), also=["dino/view"]
-    )
+    with scene(t, "dino.training", t("dino.live_title"), t("dino.live_hint")):
+        default = Settings()
+        console = live_html(
+            "dino/console", "dino-console", value=console_html(t), also=["ui/training_console"]
+        )
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=320):
+                momentum = slider(
+                    0, MOMENTUM_HIGHEST, value=default.momentum, step=0.001, label=t("dino.momentum"),
+                    info=t("dino.momentum_info"), elem_id="dino-momentum",
+                )  # fmt: skip
+            with gr.Column(min_width=320):
+                centering = gr.Checkbox(
+                    True, label=t("dino.centering"), info=t("dino.centering_info"), elem_id="dino-centering"
+                )
+            with gr.Column(min_width=320):
+                sharpening = gr.Checkbox(
+                    True,
+                    label=t("dino.sharpening"),
+                    info=t("dino.sharpening_info"),
+                    elem_id="dino-sharpening",
+                )
+        view = live_html(
+            "dino/training", "dino-training", t("dino.live_title"), waiting_html(t), also=["dino/view"]
+        )
     return TrainingSection(console, momentum, centering, sharpening, view, gr.State(""))
 
 

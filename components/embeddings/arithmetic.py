@@ -12,7 +12,8 @@ from components.page.prompt_bar import PromptBar
 from components.runs.queues import LIVE, MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
+from components.ui.scene import scene
 from pipelines.clip.embeddings import arithmetic
 from pipelines.clip.world_texts import short_texts
 from pipelines.serving.errors import InputError
@@ -37,20 +38,26 @@ def _calculate(t: Texts, is_open: bool, model: str, start: str, minus: str, plus
 
 def build_arithmetic(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts) -> None:
     """Calculating with meanings, drawn and wired; the arguments are those of `build_directions`."""
-    section(t("embeddings.arithmetic_title"), t("embeddings.arithmetic_text", count=len(short_texts())))
-    with gr.Row():
-        boxes = [
-            gr.Textbox(
-                value, label=t(f"embeddings.{name}"), max_lines=2, min_width=200,
-                elem_id=f"sum-{name}", elem_classes="sv-text",
-            )
-            for name, value in zip(("start", "take_away", "add"), _SUMS[0], strict=True)
-        ]  # fmt: skip
-    with gr.Row(elem_classes="sv-examples"):
-        for terms in _SUMS:
-            chip = gr.Button("{} − {} + {}".format(*terms), size="sm", elem_classes="sv-chip")
-            chip.click(None, outputs=boxes, js=f"() => {json.dumps(terms)}", api_visibility="private")
-    result = live_html("embeddings/view", "embedding-sum", script=False)
+    with scene(
+        t,
+        "embeddings.arithmetic",
+        t("embeddings.arithmetic_title"),
+        t("embeddings.arithmetic_text", count=len(short_texts())),
+    ):
+        with gr.Row():
+            boxes = [
+                gr.Textbox(
+                    value, label=t(f"embeddings.{name}"), max_lines=2, min_width=200,
+                    elem_id=f"sum-{name}", elem_classes="sv-text",
+                )
+                for name, value in zip(("start", "take_away", "add"), _SUMS[0], strict=True)
+            ]  # fmt: skip
+        with gr.Row(elem_classes="sv-examples"):
+            for terms in _SUMS:
+                chip = gr.Button("{} − {} + {}".format(*terms), size="sm", elem_classes="sv-chip")
+                chip.click(None, outputs=boxes, js=f"() => {json.dumps(terms)}", api_visibility="private")
+        result = live_html("embeddings/view", "embedding-sum", script=False)
+    bar.keep("embeddings", **dict(zip(("start", "take_away", "add"), boxes, strict=True)))
     calculate = explained(t)(partial(_calculate, t))
     inputs = [is_open, bar.clip_model, *boxes]
     tab.select(calculate, inputs, result, show_progress="hidden", **MODEL)

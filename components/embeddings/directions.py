@@ -12,8 +12,9 @@ from components.page.prompt_bar import PromptBar
 from components.runs.queues import MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
 from components.ui.plots import plot
+from components.ui.scene import scene
 from components.ui.templates import templates
 from pipelines.clip import directions
 from pipelines.clip.world_texts import KINDS, short_texts
@@ -74,19 +75,20 @@ def build_directions(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
         tab: measured when it is opened.
         is_open: see `map.MapView`.
     """
-    section(t("embeddings.direction_title"), t("embeddings.direction_text"))
-    kind, plus, minus, setting = _lay_out_direction(t)
-    html = templates("embeddings/view.html")
-    verdict = live_html("embeddings/view", "direction-verdict", script=False)
-    with gr.Row():
-        with gr.Column(scale=3, min_width=320):
-            steps = plot(t("embeddings.direction_alt"), elem_id="direction-steps")
-        with gr.Column(scale=2, min_width=320):
-            title = html.heading(t("embeddings.overview_title"))
-            live_html("embeddings/view", "direction-overview-title", value=title, script=False)
-            overview = plot(t("embeddings.overview_alt"), elem_id="direction-overview")
-            hint = html.hint(t("embeddings.overview_text"))
-            live_html("embeddings/view", "direction-overview-hint", value=hint, script=False)
+    with scene(t, "embeddings.direction", t("embeddings.direction_title"), t("embeddings.direction_text")):
+        kind, plus, minus, setting = _lay_out_direction(t)
+        html = templates("embeddings/view.html")
+        verdict = live_html("embeddings/view", "direction-verdict", script=False)
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                steps = plot(t("embeddings.direction_alt"), elem_id="direction-steps")
+            with gr.Column(scale=2, min_width=320):
+                title = html.heading(t("embeddings.overview_title"))
+                live_html("embeddings/view", "direction-overview-title", value=title, script=False)
+                overview = plot(t("embeddings.overview_alt"), elem_id="direction-overview")
+                hint = html.hint(t("embeddings.overview_text"))
+                live_html("embeddings/view", "direction-overview-hint", value=hint, script=False)
+    bar.keep("embeddings", direction=kind, plus=plus, minus=minus, setting=setting)
     measure, other_kind, other_model = (
         explained(t)(partial(f, t)) for f in (_measure, _other_kind, _other_model)
     )

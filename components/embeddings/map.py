@@ -22,8 +22,9 @@ from components.page.prompt_bar import PromptBar
 from components.runs.queues import LIVE, MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import html_escape, is_open, live_html, section
+from components.ui.layout import html_escape, is_open, live_html
 from components.ui.plots import plot
+from components.ui.scene import scene
 from components.ui.templates import templates
 from pipelines.clip import projections
 from pipelines.clip.embeddings import Embedding, counterpart, difference, embed
@@ -232,23 +233,24 @@ def _lay_out_controls(t: Texts) -> tuple[gr.Radio, gr.Radio, gr.Dropdown, gr.Dro
 
 def lay_out_map(t: Texts) -> MapView:
     """Draw this part of the tab; it is filled when the tab is opened."""
-    controls = _lay_out_controls(t)
-    compute = gr.Button(visible=False, variant="primary", elem_id="embedding-compute")
-    with gr.Row():
-        with gr.Column(scale=17, min_width=320):
-            picture = plot(t("embeddings.map_alt"), elem_id="embedding-map")
-            legend = live_html("embeddings/view", "embedding-legend", script=False)
-            hint = templates("embeddings/view.html").hint(t("embeddings.map_hint", count=MAP_SIZE))
-            live_html("embeddings/view", "embedding-map-hint", value=hint, script=False)
-            note = live_html("embeddings/view", "embedding-note", script=False)
-        with gr.Column(scale=9, min_width=320):
-            loading = message_html(t("embeddings.loading"))
-            near = live_html("embeddings/view", "embedding-neighbours", value=loading, script=False)
-    section(t("embeddings.strip_title"), t("embeddings.strip_text"))
-    strip = plot(t("embeddings.strip_alt"), elem_id="embedding-strip")
-    section(t("embeddings.difference_title"), t("embeddings.difference_text"))
-    found = live_html("embeddings/view", "embedding-difference", script=False)
-    words = plot(t("embeddings.words_alt"), elem_id="embedding-words")
+    with scene(t, "embeddings.map", kind="tab"):
+        controls = _lay_out_controls(t)
+        compute = gr.Button(visible=False, variant="primary", elem_id="embedding-compute")
+        with gr.Row():
+            with gr.Column(scale=17, min_width=320):
+                picture = plot(t("embeddings.map_alt"), elem_id="embedding-map")
+                legend = live_html("embeddings/view", "embedding-legend", script=False)
+                hint = templates("embeddings/view.html").hint(t("embeddings.map_hint", count=MAP_SIZE))
+                live_html("embeddings/view", "embedding-map-hint", value=hint, script=False)
+                note = live_html("embeddings/view", "embedding-note", script=False)
+            with gr.Column(scale=9, min_width=320):
+                loading = message_html(t("embeddings.loading"))
+                near = live_html("embeddings/view", "embedding-neighbours", value=loading, script=False)
+    with scene(t, "embeddings.strip", t("embeddings.strip_title"), t("embeddings.strip_text")):
+        strip = plot(t("embeddings.strip_alt"), elem_id="embedding-strip")
+    with scene(t, "embeddings.difference", t("embeddings.difference_title"), t("embeddings.difference_text")):
+        found = live_html("embeddings/view", "embedding-difference", script=False)
+        words = plot(t("embeddings.words_alt"), elem_id="embedding-words")
     is_open, drawn = gr.Checkbox(True, visible=False), gr.State(("pca", 2))
     way = gr.JSON(visible="hidden")
     return MapView(is_open, *controls, compute, picture, legend, note, near, strip, found, words, drawn, way)
@@ -260,6 +262,7 @@ def wire_map(bar: PromptBar, view: MapView, tab: gr.Tab, t: Texts) -> None:
     def handler(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         return explained(t)(partial(function, t))
 
+    bar.keep("embeddings", grouping=view.grouping, only=view.only)
     prompts = [bar.prompt, bar.prompt_b, bar.clip_model]
     look = [view.grouping, view.only]
     asked = [*prompts, view.method, view.axes, *look]

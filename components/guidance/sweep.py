@@ -19,9 +19,10 @@ from components.runs.slot import RunSlot
 from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
 from components.ui.numbers import short
 from components.ui.plots import plot
+from components.ui.scene import scene
 from pipelines.image.guidance import GuidanceSweep, finish_sweep, sweep_requests
 from pipelines.image.guidance import guidance_sweep as run_sweep
 from pipelines.image.request import DenoiseStep, ImageRequest
@@ -57,14 +58,16 @@ class SweepSection:
 
 def build_sweep_section(t: Texts) -> SweepSection:
     """Draw the sweep's part of the tab."""
-    section(t("guidance.sweep_title"), t("guidance.sweep_hint"))
-    with gr.Row():
-        button = gr.Button(t("guidance.sweep"), elem_id="sweep", scale=0, min_width=340)
-        stop = gr.Button(t("guidance.stop"), variant="stop", elem_id="sweep-stop", interactive=False, scale=0)
-    with gr.Column(elem_classes="sv-wide", elem_id="guidance-sweep"):
-        row = live_html("runs/trace", "guidance-sweep-row", t("guidance.sweep_title"), script=False)
-        figure = plot(t("guidance.sweep_alt"))
-    summary = live_html("runs/trace", "guidance-sweep-summary", t("guidance.sweep_title"))
+    with scene(t, "guidance.sweep"):
+        with gr.Row():
+            button = gr.Button(t("guidance.sweep"), elem_id="sweep", scale=0, min_width=340)
+            stop = gr.Button(
+                t("guidance.stop"), variant="stop", elem_id="sweep-stop", interactive=False, scale=0
+            )
+        with gr.Column(elem_classes="sv-wide", elem_id="guidance-sweep"):
+            row = live_html("runs/trace", "guidance-sweep-row", t("guidance.sweep_title"), script=False)
+            figure = plot(t("guidance.sweep_alt"))
+        summary = live_html("runs/trace", "guidance-sweep-summary", t("guidance.sweep_title"))
     return SweepSection(button, stop, row, figure, summary, gr.State(None))
 
 

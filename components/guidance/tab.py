@@ -18,8 +18,9 @@ from components.runs.stream import RunViews, show_run
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, live_html, section, tab_frame
+from components.ui.layout import ON_ENTER, live_html, tab_frame
 from components.ui.numbers import short
+from components.ui.scene import scene
 from pipelines.image import image
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 
@@ -31,20 +32,23 @@ def build_guidance_tab(bar: PromptBar, t: Texts) -> None:
         bar: prompt and numbers come from it; the trace is shared with the image tab.
     """
     with tab_frame(t, "guidance") as tab:
-        section(t("guidance.live_title"), t("guidance.live_hint"))
-        with gr.Row(equal_height=False, elem_classes="dial-row"):
-            dial = slider(
-                *GUIDANCE, value=BarValues().guidance_scale, step=0.5, label=t("guidance.scale"),
-                info=t("guidance.scale_info"), elem_id="guidance-dial", scale=4, min_width=320,
-            )  # fmt: skip
-            draw = gr.Button(t("image.generate"), variant="primary", elem_id="guidance-draw",
-                             elem_classes=ON_ENTER, scale=1, min_width=180)  # fmt: skip
-            stop = gr.Button(t("guidance.stop"), variant="stop", elem_id="guidance-stop", interactive=False)
-        live = live_html("runs/trace", "guidance-live", t("guidance.live_title"))
-        section(t("guidance.sum_title"), t("guidance.sum_hint"))
-        equation = live_html("runs/trace", "guidance-sum", t("guidance.sum_title"))
+        with scene(t, "guidance.live", kind="lead"):
+            with gr.Row(equal_height=False, elem_classes="dial-row"):
+                dial = slider(
+                    *GUIDANCE, value=BarValues().guidance_scale, step=0.5, label=t("guidance.scale"),
+                    info=t("guidance.scale_info"), elem_id="guidance-dial", scale=4, min_width=320,
+                )  # fmt: skip
+                draw = gr.Button(t("image.generate"), variant="primary", elem_id="guidance-draw",
+                                 elem_classes=ON_ENTER, scale=1, min_width=180)  # fmt: skip
+                stop = gr.Button(
+                    t("guidance.stop"), variant="stop", elem_id="guidance-stop", interactive=False
+                )
+            live = live_html("runs/trace", "guidance-live", t("guidance.live_title"))
+        with scene(t, "guidance.sum"):
+            equation = live_html("runs/trace", "guidance-sum", t("guidance.sum_title"))
         sweep = build_sweep_section(t)
         away = _away_section(t)
+    bar.keep("guidance", away=away.text)
     inputs = [dial if part is bar.guidance_scale else part for part in bar.run_inputs]
     dial_outputs = [live, equation, stop, bar.trace]
     rerun, enter = _dial_handlers(t)
@@ -76,15 +80,17 @@ class _Away:
 
 
 def _away_section(t: Texts) -> _Away:
-    section(t("guidance.negative_title"), t("guidance.negative_hint"))
-    with gr.Row(equal_height=False, elem_classes="away-row"):
-        text = gr.Textbox(
-            t("guidance.negative_default"), label=t("guidance.negative_prompt"), elem_id="away-text",
-            elem_classes="sv-text", scale=3, min_width=320,
-        )  # fmt: skip
-        start = gr.Button(t("guidance.negative"), elem_id="away", scale=2)
-        stop = gr.Button(t("guidance.stop"), variant="stop", elem_id="away-stop", interactive=False, scale=0)
-    view = live_html("runs/trace", "guidance-away", t("guidance.negative_title"), away_idle(t))
+    with scene(t, "guidance.negative"):
+        with gr.Row(equal_height=False, elem_classes="away-row"):
+            text = gr.Textbox(
+                t("guidance.negative_default"), label=t("guidance.negative_prompt"), elem_id="away-text",
+                elem_classes="sv-text", scale=3, min_width=320,
+            )  # fmt: skip
+            start = gr.Button(t("guidance.negative"), elem_id="away", scale=2)
+            stop = gr.Button(
+                t("guidance.stop"), variant="stop", elem_id="away-stop", interactive=False, scale=0
+            )
+        view = live_html("runs/trace", "guidance-away", t("guidance.negative_title"), away_idle(t))
     return _Away(text, start, stop, view, gr.State(None))
 
 

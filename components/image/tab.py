@@ -20,6 +20,7 @@ from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
+from components.ui.scene import scene
 from pipelines.image import image
 from pipelines.image.request import SCHEDULERS, ImageRequest, Trace
 
@@ -30,7 +31,7 @@ def build_image_tab(bar: PromptBar, t: Texts) -> None:
     Args:
         bar: prompt, seed, scale and steps come from it; the trace goes into it.
     """
-    with tab_frame(t, "image") as tab:
+    with tab_frame(t, "image") as tab, scene(t, "image.steps", kind="tab"):
         with gr.Row(elem_classes="image-actions", equal_height=True):
             generate = gr.Button(
                 t("image.generate"), variant="primary", elem_id="generate", elem_classes=ON_ENTER, scale=2
@@ -45,6 +46,7 @@ def build_image_tab(bar: PromptBar, t: Texts) -> None:
             elem_id="scheduler",
         )  # fmt: skip
         gr.Markdown(t("image.same_seed"), elem_classes="sv-hint")
+    bar.keep("image", scheduler=scheduler)
     inputs = [
         bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,
         scheduler, bar.image_model, bar.trace, bar.run,

@@ -21,6 +21,7 @@ from components.ui.arguments import Seed, Text
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
+from components.ui.scene import scene
 from pipelines import journey
 from pipelines.image import image
 from pipelines.image.request import ImageRequest, Trace
@@ -78,19 +79,24 @@ def build_journey_tab(bar: PromptBar, t: Texts) -> Landing:
         What to do when the page opens.
     """
     with tab_frame(t, "journey") as tab:
-        reading = live_html("journey/view", "journey-reading", t("journey.reading"), waiting_view(READING, t))
-        with gr.Row(elem_classes="journey-actions", equal_height=True):
-            start = gr.Button(
-                t("journey.draw"), variant="primary", elem_id="journey-draw", elem_classes=ON_ENTER, scale=0,
-                min_width=320,
-            )  # fmt: skip
-            stop = gr.Button(
-                t("image.stop"), variant="stop", interactive=False, elem_id="journey-stop", scale=0
+        with scene(t, "journey.reading", t("journey.reading"), t("journey.claim"), kind="tab"):
+            reading = live_html(
+                "journey/view", "journey-reading", t("journey.reading"), waiting_view(READING, t)
             )
-        steering = live_html(
-            "journey/view", "journey-steering", t("journey.steering"), waiting_view(STEERING, t)
-        )
-        lasting = (build_video_row(bar, t), build_audio_row(bar, t))
+        with scene(t, "journey.steering", t("journey.steering"), kind="open"):
+            with gr.Row(elem_classes="journey-actions", equal_height=True):
+                start = gr.Button(
+                    t("journey.draw"), variant="primary", elem_id="journey-draw", elem_classes=ON_ENTER,
+                    scale=0, min_width=320,
+                )  # fmt: skip
+                stop = gr.Button(
+                    t("image.stop"), variant="stop", interactive=False, elem_id="journey-stop", scale=0
+                )
+            steering = live_html(
+                "journey/view", "journey-steering", t("journey.steering"), waiting_view(STEERING, t)
+            )
+        with scene(t, "journey.time", t("journey.time_title"), kind="open"):
+            lasting = (build_video_row(bar, t), build_audio_row(bar, t))
     read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
     draw_inputs = bar.run_inputs
     outputs = [steering, stop, bar.trace]

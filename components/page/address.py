@@ -1,12 +1,19 @@
-"""The page's state in its address: what is typed survives a reload and the change of language."""
+"""The page's state in its address: a link shows what was shown, and a reload or another language keeps it."""
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
+from typing import Any
 
 import gradio as gr
 
 from components.page.prompt_bar import BarValues, PromptBar, values_from_query
+from components.ui.language import Texts
+from components.ui.numbers import short
 
+VERSION = 1  # of links; a change of what a name or a value means makes it one more
+MAX_TEXT = 2000
 _NAMES = ", ".join(field.name for field in fields(BarValues))
 
 
@@ -15,27 +22,108 @@ def _tell(what: str) -> str:
     return f"({_NAMES}) => {{ window.steuervektor?.{what}({{ {_NAMES} }}); }}"
 
 
-def wire_address(page: gr.Blocks, bar: PromptBar, tabs: gr.Tabs, stems: Sequence[str]) -> None:
-    """Write the bar into the address as it changes, and read it back when the page loads.
+def _told_controls(kept: Mapping[str, gr.components.Component]) -> str:
+    """A script that hands the kept controls to `page.js`: those at their defaults as nothing."""
+    names = json.dumps([[name, control.value] for name, control in kept.items()])
+    return f"(...values) => {{ window.steuervektor?.rememberControls({names}, values); }}"
+
+
+def value_of(control: gr.components.Component, text: str) -> Any:
+    """The value that an address asks for.
+
+    Args:
+        control: whose value it is.
+        text: from an address, for which nobody vouches.
+
+    Raises:
+        ValueError: the control does not take it.
+    """
+    if isinstance(control, gr.Checkbox):
+        return {"true": True, "false": False}[text] if text in ("true", "false") else _refuse()
+    if isinstance(control, gr.Radio | gr.Dropdown):
+        found = [value for _, value in control.choices if str(value) == text]
+        return found[0] if found else _refuse()
+    if isinstance(control, gr.Slider | gr.Number):
+        number = float(text)
+        low, high = control.minimum, control.maximum
+        if (
+            not math.isfinite(number)
+            or (low is not None and number < low)
+            or (high is not None and number > high)
+        ):
+            _refuse()
+        return int(number) if number.is_integer() else number
+    if len(text) > MAX_TEXT:
+        _refuse()
+    return text
+
+
+def _refuse() -> Any:
+    raise ValueError("not a value of this control")
+
+
+def _possible(control: gr.components.Component, t: Texts) -> str:
+    """What a control takes, for a sentence of refusal."""
+    if isinstance(control, gr.Slider | gr.Number):
+        return t("common.link.range", low=short(control.minimum, t), high=short(control.maximum, t))
+    if isinstance(control, gr.Radio | gr.Dropdown):
+        return ", ".join(str(label) for label, _ in control.choices[:8])
+    return t("common.link.text", most=MAX_TEXT)
+
+
+def restored_controls(
+    kept: Mapping[str, gr.components.Component], query: Mapping[str, str], t: Texts
+) -> tuple[list[Any], list[str]]:
+    """Values for the kept controls out of an address, and a phrase for each that does not fit.
+
+    Returns:
+        One value per control, `gr.skip()` where the address is silent or asks for the impossible; and the
+        phrases.
+    """
+    values: list[Any] = []
+    refused: list[str] = []
+    for name, control in kept.items():
+        if name not in query:
+            values.append(gr.skip())
+            continue
+        try:
+            values.append(value_of(control, query[name]))
+        except ValueError:
+            values.append(gr.skip())
+            label, possible = getattr(control, "label", None) or name, _possible(control, t)
+            refused.append(
+                t("common.link.refused_one", label=label, received=query[name][:40], possible=possible)
+            )
+    return values, refused
+
+
+def wire_address(page: gr.Blocks, bar: PromptBar, tabs: gr.Tabs, stems: Sequence[str], t: Texts) -> None:
+    """Write bar and kept controls into the address as they change, and read them back when the page loads.
 
     Args:
         page: the page being built; its load event restores.
-        bar: the prompt bar.
+        bar: the prompt bar, which knows what is kept.
         tabs: the tabs, of which one is selected.
         stems: names of the tabs that exist.
+        t: texts of the page, for what cannot be restored.
     """
 
     def restore(request: gr.Request) -> list[object]:
         query = {name: str(value) for name, value in request.query_params.items()}
-        tab = query.get("tab")
+        tab = query.get("scene", "").partition(".")[0] or query.get("tab")
         selected = gr.Tabs(selected=tab) if tab in stems else gr.skip()
-        if not query.keys() & {field.name for field in fields(BarValues)}:
-            return [*(gr.skip() for _ in bar.values), selected]
-        return [*astuple(values_from_query(query)), selected]
+        controls, refused = restored_controls(bar.kept, query, t)
+        if refused:
+            gr.Warning(t("common.link.refused", list="; ".join(refused)))
+        if query.get("v", str(VERSION)) != str(VERSION):
+            gr.Warning(t("common.link.other_version"))
+        known = query.keys() & {field.name for field in fields(BarValues)}
+        values = astuple(values_from_query(query)) if known else [gr.skip() for _ in bar.values]
+        return [*values, selected, *controls]
 
     loaded = page.load(
-        restore, outputs=[*bar.values, tabs], show_progress="hidden", api_visibility="private",
-        concurrency_limit=None,
+        restore, outputs=[*bar.values, tabs, *bar.kept.values()], show_progress="hidden",
+        api_visibility="private", concurrency_limit=None,
     )  # fmt: skip
     loaded.then(
         fn=None, inputs=bar.values, js=_tell("restored"), api_visibility="private",
@@ -43,4 +131,9 @@ def wire_address(page: gr.Blocks, bar: PromptBar, tabs: gr.Tabs, stems: Sequence
     gr.on(
         [component.change for component in bar.values],
         fn=None, inputs=bar.values, js=_tell("remember"), api_visibility="private",
+    )  # fmt: skip
+    controls = list(bar.kept.values())
+    gr.on(
+        [control.change for control in controls],
+        fn=None, inputs=controls, js=_told_controls(bar.kept), api_visibility="private",
     )  # fmt: skip

@@ -6,6 +6,7 @@ Gradio adds `head=` only after its own scripts have run: too late to choose the 
 import gzip
 import json
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.page import theme
+from components.page.address import VERSION
 from components.ui.language import load_texts
 from components.ui.layout import view_class
 
@@ -21,14 +23,14 @@ HERE = Path(__file__).parents[1]
 PAGES = {"/": "en", "/de": "de"}
 GZIP_LEVEL = 4  # a page in 10 ms; level 9 takes thrice as long for 5 % less
 # What belongs to the whole page, or is loaded where it is used.
-_NO_VIEWS = {"page/style", "page/page", "page/keyboard", "embeddings/move_prompts"}
+_NO_VIEWS = re.compile(r"page/|embeddings/move_prompts$")
 
 
 def view_files(suffix: str) -> dict[str, str]:
     """Rules (".css") or scripts (".js") of all views by key: the path below `components`, no suffix."""
     paths = sorted(HERE.rglob(f"*{suffix}"))
     keys = {path.relative_to(HERE).with_suffix("").as_posix(): path for path in paths}
-    return {key: path.read_text("utf-8") for key, path in keys.items() if key not in _NO_VIEWS}
+    return {key: path.read_text("utf-8") for key, path in keys.items() if not _NO_VIEWS.match(key)}
 
 
 @lru_cache(maxsize=1)
@@ -56,6 +58,11 @@ def _pairs(kind: str, language: str) -> str:
     return json.dumps(list(zip(gradios, own, strict=True)))
 
 
+def _own(names: Sequence[str], suffix: str) -> str:
+    """The page's own files, one after the other."""
+    return "".join((HERE / "page" / f"{name}{suffix}").read_text("utf-8") for name in names)
+
+
 def dress(html: str, language: str) -> str:
     """Gradio's document with the page's language, script, fonts and rules.
 
@@ -68,13 +75,16 @@ def dress(html: str, language: str) -> str:
     # Behind a proxy the server knows neither its host nor its folder: `page.js` sets both.
     html = re.sub(r'const root = "[^"]*";', "const root = window.gradio_config.root;", html, count=1)
     html = html.replace('<link rel="manifest" href="/manifest.json" />', "", 1)
-    own = "".join((HERE / "page" / f"{name}.js").read_text("utf-8") for name in ("page", "keyboard"))
-    script = own + view_scripts()
-    rules = theme.font_faces() + (HERE / "page" / "style.css").read_text("utf-8") + view_rules()
+    script = _own(("page", "keyboard", "stage", "share"), ".js") + view_scripts()
+    rules = theme.font_faces() + _own(("style", "stage"), ".css") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
     said = f"window.svTitle={title};window.svWords={_pairs('words', language)};"
     hints = {name: load_texts(language)(f"common.hint.{name}") for name in ("lost", "number", "range")}
     said += f"window.svHints={json.dumps(hints)};"
+    stage = load_texts(language).table("common.stage")
+    said += f"window.svStage={json.dumps(stage)};"
+    share = {"qr_too_long": load_texts(language)("common.share.qr_too_long")}
+    said += f"window.svLinkVersion={VERSION};window.svShare={json.dumps(share)};"
     said += f"window.svMessages={_pairs('messages', language)};"
     html = html.replace("<head>", f"<head><script>{said}{script}</script>", 1)
     return html.replace("</head>", f"<style>{rules}</style></head>", 1)

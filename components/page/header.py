@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import gradio as gr
 
 from components.ui.language import LANGUAGES, Texts
+from components.ui.scene import Scene, scene_register
 from components.ui.templates import templates
 
 _html = templates("page/header.html")
+HIDABLE = ("second", "negative", "numbers", "model", "examples")  # what a link can leave out of the bar
 SECOND_ROW = "steering"  # chapter that begins the second row of tabs, so that none is torn apart
 
 
@@ -22,12 +24,13 @@ def build_header(t: Texts, chapters: Sequence[tuple[str, Sequence[str]]]) -> gr.
     below = [stem for _, stems in chapters[second:] for stem in stems]
     return gr.HTML(
         _html.header(other, "de" if other == "de" else "./", t)
+        + _html.share(HIDABLE, t)
         + _html.chapter_rules(chapters, SECOND_ROW, below, t),
         elem_id="sv-header",
         apply_default_css=False,
     )
 
 
-def build_footer(t: Texts) -> gr.HTML:
-    """What the page is made of, and the way in for programs."""
-    return gr.HTML(_html.footer(t), apply_default_css=False)
+def build_footer(scenes: Sequence[Scene], t: Texts) -> gr.HTML:
+    """What the page is made of, the way in for programs, and the page's scenes as data for `stage.js`."""
+    return gr.HTML(_html.footer(t) + scene_register(scenes), apply_default_css=False)

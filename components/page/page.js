@@ -179,6 +179,33 @@
       for (const [name, value] of Object.entries(values)) keep(name, value);
       publish();
     },
+    // The tabs' own controls stand in the address where they differ from their defaults.
+    rememberControls(named, values) {
+      if (!restored) return;
+      named.forEach(([name, usual], i) => keep(name, String(values[i]) === String(usual) ? null : values[i]));
+      publish();
+    },
+    // What the address says besides the bar; `null` takes it out.
+    address(values) {
+      for (const [name, value] of Object.entries(values)) keep(name, value);
+      publish();
+    },
+    asked: (name) => query.get(name),
+    // A whole number the address asks for, within a range; otherwise what is usual.
+    askedNumber(name, low, high, usual) {
+      const text = query.get(name), number = Number(text);
+      return text !== null && text !== "" && Number.isInteger(number) && number >= low && number <= high ? number : usual;
+    },
+    // One calm sentence in the corner; it goes by itself.
+    tell(text) {
+      const message = document.createElement("p");
+      message.className = "sv-lost";
+      message.setAttribute("role", "alert");
+      message.textContent = text;
+      document.body.append(message);
+      message.addEventListener("click", () => message.remove());
+      setTimeout(() => message.remove(), 12000);
+    },
     // A share as the page's language writes it: 28.1% or 28,1 %. In whole per cent, what rounds to nothing or
     // to all without being it says so. `numbers.py` writes them alike.
     percent(share, digits = 0) {

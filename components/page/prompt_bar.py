@@ -58,6 +58,7 @@ class PromptBar:
         image_model: catalogue id of the role "image".
         trace: this visitor's last `pipelines.image.image.Trace`, or None.
         run: this visitor's `components.runs.slot.RunSlot`; a new run ends the one under way.
+        kept: what else the address holds, the tabs' own controls, by name; see `keep`.
     """
 
     prompt: gr.Textbox
@@ -70,6 +71,16 @@ class PromptBar:
     image_model: gr.Dropdown
     trace: gr.State
     run: gr.State
+    kept: dict[str, gr.components.Component] = field(default_factory=dict)
+
+    def keep(self, stem: str, **controls: gr.components.Component) -> None:
+        """Let the address hold controls of a tab, where they differ from their defaults.
+
+        Args:
+            stem: of the tab; the names in the address begin with it.
+            controls: by name; sliders, numbers, checkboxes, choices and texts.
+        """
+        self.kept.update({f"{stem}.{name}": control for name, control in controls.items()})
 
     @property
     def values(self) -> list[gr.components.Component]:

@@ -13,8 +13,9 @@ from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
 from components.ui.plots import plot
+from components.ui.scene import scene
 from pipelines.image.prompt_lab import finished, left_out_batch
 from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.serving import catalogue
@@ -26,11 +27,11 @@ def build_without(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> None:
     Args:
         inputs: what `request_like` reads after the trace, then trace and run slot of the visitor.
     """
-    section(t("prompt_lab.without_title"), t("prompt_lab.without_hint"))
-    button = gr.Button(t("prompt_lab.without_run"), variant="primary", elem_id="lab-without-run")
-    idle = idle_html(t("prompt_lab.without_idle"))
-    view = live_html("prompt_lab/view", "lab-without", t("prompt_lab.without_title"), idle)
-    bars = plot(t("prompt_lab.bars_alt"), visible=False, elem_id="lab-without-bars")
+    with scene(t, "prompt_lab.leave_one_out", t("prompt_lab.without_title"), t("prompt_lab.without_hint")):
+        button = gr.Button(t("prompt_lab.without_run"), variant="primary", elem_id="lab-without-run")
+        idle = idle_html(t("prompt_lab.without_idle"))
+        view = live_html("prompt_lab/view", "lab-without", t("prompt_lab.without_title"), idle)
+        bars = plot(t("prompt_lab.bars_alt"), visible=False, elem_id="lab-without-bars")
     kept = gr.State(None)
 
     @explained(t)

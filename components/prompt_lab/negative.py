@@ -14,7 +14,8 @@ from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
+from components.ui.scene import scene
 from pipelines.image.prompt_lab import negative_batch, negative_pairs
 from pipelines.image.prompt_words import DEFECTS
 from pipelines.image.request import DenoiseStep, ImageRequest
@@ -29,13 +30,16 @@ def build_negative(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> Callable[
     Returns:
         The view of what was measured, for the `gr.HTML` with the id "lab-measured".
     """
-    section(t("prompt_lab.negative_title"), t("prompt_lab.negative_hint"))
-    with gr.Row(equal_height=False, elem_classes="away-row"):
-        defects = [(f"{word}", value) for value, word in DEFECTS.items()]
-        defect = gr.Radio(defects, value=defects[0][1], label=t("prompt_lab.defect"), elem_id="lab-defect")
-        button = gr.Button(t("prompt_lab.negative_run"), variant="primary", elem_id="lab-negative-run")
-    idle = idle_html(t("prompt_lab.negative_idle"))
-    view = live_html("prompt_lab/view", "lab-negative", t("prompt_lab.negative_title"), idle)
+    with scene(t, "prompt_lab.negative"):
+        with gr.Row(equal_height=False, elem_classes="away-row"):
+            defects = [(f"{word}", value) for value, word in DEFECTS.items()]
+            defect = gr.Radio(
+                defects, value=defects[0][1], label=t("prompt_lab.defect"), elem_id="lab-defect"
+            )
+            button = gr.Button(t("prompt_lab.negative_run"), variant="primary", elem_id="lab-negative-run")
+        idle = idle_html(t("prompt_lab.negative_idle"))
+        view = live_html("prompt_lab/view", "lab-negative", t("prompt_lab.negative_title"), idle)
+    bar.keep("prompt_lab", defect=defect)
     kept = gr.State(None)
 
     @explained(t)

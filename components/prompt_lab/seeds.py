@@ -21,8 +21,9 @@ from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
 from components.ui.plots import plot
+from components.ui.scene import scene
 from pipelines.image.prompt_lab import SeedTrial, compare_seeds, decoded, seeds_batch
 from pipelines.image.prompt_words import DIMENSIONS, with_value, words_of
 from pipelines.image.request import DenoiseStep, ImageRequest
@@ -38,30 +39,37 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
         tab: the distributions are drawn when it is opened.
         inputs: what `request_like` reads after the trace, then trace and run slot of the visitor.
     """
-    section(t("prompt_lab.seeds_title"), t("prompt_lab.seeds_hint"))
-    with gr.Row():
-        kinds = [(t(f"prompt_lab.kind.{kind}"), kind) for kind in ("all", *WORD_KINDS)]
-        kind = gr.Dropdown(kinds, value="all", label=t("prompt_lab.kind_label"), filterable=False,
-                           elem_id="lab-kind", min_width=290)  # fmt: skip
-        measures = [(t(f"prompt_lab.measure_{measure}"), measure) for measure in MEASURES]
-        measure = gr.Radio(
-            measures, value="clip", label=t("prompt_lab.measure_label"), elem_id="lab-measure", min_width=290
+    with scene(t, "prompt_lab.seeds"):
+        with gr.Row():
+            kinds = [(t(f"prompt_lab.kind.{kind}"), kind) for kind in ("all", *WORD_KINDS)]
+            kind = gr.Dropdown(kinds, value="all", label=t("prompt_lab.kind_label"), filterable=False,
+                               elem_id="lab-kind", min_width=290)  # fmt: skip
+            measures = [(t(f"prompt_lab.measure_{measure}"), measure) for measure in MEASURES]
+            measure = gr.Radio(
+                measures,
+                value="clip",
+                label=t("prompt_lab.measure_label"),
+                elem_id="lab-measure",
+                min_width=290,
+            )
+        told = live_html("prompt_lab/view", "lab-words", t("prompt_lab.seeds_title"))
+        figure_place = plot(t("prompt_lab.seeds_alt"), elem_id="lab-distribution", visible=False)
+    with scene(
+        t, "prompt_lab.own", t("prompt_lab.own_title"), t("prompt_lab.own_hint", seeds=SEEDS), stage="beside"
+    ):
+        with gr.Row(equal_height=False, elem_classes="away-row"):
+            choices = [(t(f"prompt_lab.dimension.{d}"), d) for d in DIMENSIONS]
+            dimension = gr.Dropdown(choices, value="content", label=t("prompt_lab.own_dimension"),
+                                    filterable=False, elem_id="lab-own-dimension")  # fmt: skip
+            value = gr.Dropdown(
+                _values("content"), value=_values("content")[1][1], label=t("prompt_lab.own_value"),
+                filterable=False, elem_id="lab-own-value",
+            )  # fmt: skip
+            button = gr.Button(t("prompt_lab.own_run"), variant="primary", elem_id="lab-own-run")
+        view = live_html(
+            "prompt_lab/view", "lab-own", t("prompt_lab.own_title"), idle_html(t("prompt_lab.own_idle"))
         )
-    told = live_html("prompt_lab/view", "lab-words", t("prompt_lab.seeds_title"))
-    figure_place = plot(t("prompt_lab.seeds_alt"), elem_id="lab-distribution", visible=False)
-    section(t("prompt_lab.own_title"), t("prompt_lab.own_hint", seeds=SEEDS))
-    with gr.Row(equal_height=False, elem_classes="away-row"):
-        choices = [(t(f"prompt_lab.dimension.{d}"), d) for d in DIMENSIONS]
-        dimension = gr.Dropdown(choices, value="content", label=t("prompt_lab.own_dimension"),
-                                filterable=False, elem_id="lab-own-dimension")  # fmt: skip
-        value = gr.Dropdown(
-            _values("content"), value=_values("content")[1][1], label=t("prompt_lab.own_value"),
-            filterable=False, elem_id="lab-own-value",
-        )  # fmt: skip
-        button = gr.Button(t("prompt_lab.own_run"), variant="primary", elem_id="lab-own-run")
-    view = live_html(
-        "prompt_lab/view", "lab-own", t("prompt_lab.own_title"), idle_html(t("prompt_lab.own_idle"))
-    )
+    bar.keep("prompt_lab", kind=kind, measure=measure, dimension=dimension)
     trial, kept = gr.State(None), gr.State(None)
     show, run = _handlers(t)
     call: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

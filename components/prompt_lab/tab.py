@@ -24,7 +24,8 @@ from components.runs.slot import RunSlot
 from components.ui.arguments import OneOf, Seed, Text
 from components.ui.errors import explained
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, live_html, section, tab_frame
+from components.ui.layout import ON_ENTER, live_html, tab_frame
+from components.ui.scene import scene
 from pipelines.image.prompt_lab import Batch, Pictures, drawn, finished, left_out_batch, variants_batch
 from pipelines.image.prompt_words import DIMENSIONS, current, with_value, without_value
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
@@ -82,29 +83,29 @@ def build_prompt_lab_tab(bar: PromptBar, t: Texts) -> None:
 
 
 def _layout(t: Texts) -> _Parts:
-    section(t("prompt_lab.builder_title"), t("prompt_lab.builder_hint"))
-    with gr.Row(elem_classes="sv-examples"):
-        examples = {
-            text: gr.Button(
-                t("prompt_lab.example", about=t(f"prompt_lab.dimension.{about}"), prompt=text),
-                size="sm", elem_classes="sv-chip", elem_id=f"lab-example-{about}",
-            )
-            for text, about in _ABOUT.items()
-        }  # fmt: skip
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=6, min_width=340):
-            start = builder_html(BarValues.prompt, "", _FIRST, None, t)
-            builder = live_html("prompt_lab/view", "lab-builder", t("prompt_lab.builder_title"), start)
-        with gr.Column(scale=5, min_width=340, elem_classes="lab-results"):
-            draw = gr.Button(
-                _draw_label(_FIRST, t), variant="primary", elem_id="lab-draw", elem_classes=ON_ENTER
-            )
-            grid = live_html(
-                "prompt_lab/view",
-                "lab-grid",
-                t("prompt_lab.grid_title"),
-                idle_html(t("prompt_lab.grid_idle")),
-            )
+    with scene(t, "prompt_lab.builder", kind="lead", stage="beside"):
+        with gr.Row(elem_classes="sv-examples"):
+            examples = {
+                text: gr.Button(
+                    t("prompt_lab.example", about=t(f"prompt_lab.dimension.{about}"), prompt=text),
+                    size="sm", elem_classes="sv-chip", elem_id=f"lab-example-{about}",
+                )
+                for text, about in _ABOUT.items()
+            }  # fmt: skip
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=6, min_width=340):
+                start = builder_html(BarValues.prompt, "", _FIRST, None, t)
+                builder = live_html("prompt_lab/view", "lab-builder", t("prompt_lab.builder_title"), start)
+            with gr.Column(scale=5, min_width=340, elem_classes="lab-results"):
+                draw = gr.Button(
+                    _draw_label(_FIRST, t), variant="primary", elem_id="lab-draw", elem_classes=ON_ENTER
+                )
+                grid = live_html(
+                    "prompt_lab/view",
+                    "lab-grid",
+                    t("prompt_lab.grid_title"),
+                    idle_html(t("prompt_lab.grid_idle")),
+                )
     states = gr.State(_FIRST), gr.State(None), gr.State(None)
     return _Parts(builder, grid, draw, *states, examples)
 

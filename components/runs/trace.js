@@ -3,6 +3,8 @@
 let frames = null;
 let parsed = null;
 let timer = null;
+let first = true;
+const name = `${element.closest("[id]")?.id}.step`; // in the address
 
 function read() {
   const store = element.querySelector("[data-frames]");
@@ -52,19 +54,26 @@ function start(play) {
 }
 
 element.addEventListener("input", (event) => {
-  if (event.target.matches("input[type=range]")) { pause(); show(+event.target.value - 1); }
+  if (event.target.matches("input[type=range]")) { pause(); choose(+event.target.value - 1); }
 });
 element.addEventListener("click", (event) => {
   const thumb = event.target.closest(".film button");
   const play = event.target.closest(".play");
-  if (thumb) { pause(); show(+thumb.dataset.step); }
+  if (thumb) { pause(); choose(+thumb.dataset.step); }
   if (play && frames) { if (timer) pause(); else start(play); }
 });
+
+function choose(index) {
+  show(index);
+  window.steuervektor.address({ [name]: index + 1 });
+}
 
 function renew() {
   pause();
   read();
-  if (frames) show(frames.start);
+  if (!frames) return;
+  show(first ? window.steuervektor.askedNumber(name, 1, frames.labels.length, frames.start + 1) - 1 : frames.start);
+  first = false;
 }
 watch("value", renew);
 renew();

@@ -10,10 +10,11 @@ from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.arguments import AnyModel, LongText
 from components.runs.queues import MODEL, endpoint
 from components.tokens.compare_view import compare_html, table_html
-from components.tokens.view import reading_html
+from components.tokens.view import merges_html, reading_html
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
 from components.ui.layout import live_html, tab_frame
+from components.ui.scene import scene
 from components.ui.templates import templates
 from components.ui.token_text import foreign_sentence, limit_sentence, typed_end_sentence
 from pipelines.serving import catalogue
@@ -42,19 +43,23 @@ def example_second(prompt: str) -> str:
     return " ".join(prompt.split()[:-1]) or DEFAULT_PROMPT
 
 
-def render(prompt: str, prompt_b: str, model: str, t: Texts) -> str:
-    """The whole tab for two prompts and a model, as HTML; an input error becomes its message."""
+def render(prompt: str, prompt_b: str, model: str, t: Texts) -> tuple[str, str, str, str]:
+    """The tab's views for two prompts and a model: reading, merges, comparison, tokenizers.
+
+    An input error becomes its message, in the first.
+    """
     try:
         view = token_view(prompt, model)
         is_example = not prompt_b.strip()
         second = token_view(example_second(prompt[:MAX_EXAMPLE]) if is_example else prompt_b, model)
         rows, missing = other_readers(view)
     except InputError as error:
-        return templates("tokens/view.html").refused(message(error, t))
+        return templates("tokens/view.html").refused(message(error, t)), "", "", ""
     return (
-        reading_html(view, catalogue.entry(model).title, t)
-        + compare_html(view, second, is_example, t)
-        + table_html(rows, missing, view, t)
+        reading_html(view, catalogue.entry(model).title, t),
+        merges_html(view, t),
+        compare_html(view, second, is_example, t),
+        table_html(rows, missing, view, t),
     )
 
 
@@ -65,20 +70,31 @@ def build_tokens_tab(bar: PromptBar, t: Texts) -> None:
         bar: the prompt bar; the tab reads both prompts and both models.
     """
     with tab_frame(t, "tokens"):
-        choices = [(t(f"tokens.reader_{role}"), role) for role in READ_ROLES]
-        role = gr.Radio(
-            choices, value="clip", show_label=False, label=t("tokens.reader"), elem_id="tokens-reader"
-        )
-        first = render(DEFAULT_PROMPT, "", catalogue.default_id("clip"), t)
-        view = live_html("tokens/view", "tokens-view", value=first)
+        reading, merges, compared, table = render(DEFAULT_PROMPT, "", catalogue.default_id("clip"), t)
+        with scene(t, "tokens.reading", kind="tab"):
+            choices = [(t(f"tokens.reader_{role}"), role) for role in READ_ROLES]
+            role = gr.Radio(
+                choices, value="clip", show_label=False, label=t("tokens.reader"), elem_id="tokens-reader"
+            )
+            views = [live_html("tokens/view", "tokens-view", value=reading, script=False)]
+        with scene(t, "tokens.merges", t("tokens.merges.title"), t("tokens.merges.hint")):
+            views.append(live_html("tokens/view", "tokens-merges", value=merges))
+        with scene(t, "tokens.compare", t("tokens.compare.title"), t("tokens.compare.hint")):
+            views.append(live_html("tokens/view", "tokens-compare", value=compared, script=False))
+        with scene(t, "tokens.tokenizers", t("tokens.table.title"), t("tokens.table.hint")):
+            views.append(live_html("tokens/view", "tokens-table", value=table, script=False))
+
+    bar.keep("tokens", reader=role)
 
     @explained(t)
-    def show(prompt: str, prompt_b: str, role: str, clip_model: str, image_model: str) -> str:
+    def show(
+        prompt: str, prompt_b: str, role: str, clip_model: str, image_model: str
+    ) -> tuple[str, str, str, str]:
         return render(prompt or "", prompt_b or "", clip_model if role == "clip" else image_model, t)
 
     inputs = [bar.prompt, bar.prompt_b, role, bar.clip_model, bar.image_model]
     gr.on(
-        [part.change for part in inputs], show, inputs, view, show_progress="hidden",
+        [part.change for part in inputs], show, inputs, views, show_progress="hidden",
         trigger_mode="always_last", concurrency_limit=None, api_visibility="private",
     )  # fmt: skip
 

@@ -2,7 +2,9 @@
 // The data come from `view._merges`: per word `letters` [[label, bytes]], `bytes` (hex),
 // `merges` [[rank, positions, ranks of all pairs]] and `pieces` [[id, bytes, colour, ink]].
 // A symbol is a span [from, to) of the word's bytes. Texts of visitors only ever become textContent.
-const state = { word: null, step: null, timer: 0 };
+const { asked, askedNumber } = window.steuervektor;
+const state = { word: asked("tokens.word"), step: askedNumber("tokens.merge", 0, 200, null), timer: 0 };
+const reading = document.getElementById("tokens-view"); // the strip, of which this takes the words apart
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 function el(tag, name, text, attributes = {}) {
@@ -209,7 +211,11 @@ function draw() {
     const same = host.querySelectorAll(again)[index];
     (same && !same.disabled ? same : host.querySelector("input"))?.focus();
   }
-  for (const chip of element.querySelectorAll(".tk-strip [data-word]")) {
+  mark(data, word);
+}
+
+function mark(data, word) {
+  for (const chip of reading.querySelectorAll(".tk-strip [data-word]")) {
     chip.classList.toggle("tk-chosen", data.words[chip.dataset.word] === word);
   }
 }
@@ -229,12 +235,14 @@ function drawStep() {
 function go(step) {
   stop();
   state.step = step;
+  window.steuervektor.address({ "tokens.merge": step });
   drawStep();
 }
 function select(text) {
   stop();
   state.word = text;
   state.step = null;
+  window.steuervektor.address({ "tokens.word": text, "tokens.merge": null });
   draw();
 }
 function steps() {
@@ -255,13 +263,13 @@ function play() {
 /** The same place in the strip and in the meter lights up together. */
 function light(event) {
   const target = event.target.closest?.("[data-place]");
-  for (const lit of element.querySelectorAll(".tk-lit")) lit.classList.remove("tk-lit");
+  for (const lit of reading.querySelectorAll(".tk-lit")) lit.classList.remove("tk-lit");
   if (!target || !target.closest(".tk-story") || event.type === "mouseout" || event.type === "focusout") return;
-  for (const twin of element.querySelectorAll(`.tk-story [data-place="${target.dataset.place}"]`)) twin.classList.add("tk-lit");
+  for (const twin of reading.querySelectorAll(`.tk-story [data-place="${target.dataset.place}"]`)) twin.classList.add("tk-lit");
 }
-for (const name of ["mouseover", "mouseout", "focusin", "focusout"]) element.addEventListener(name, light);
+for (const name of ["mouseover", "mouseout", "focusin", "focusout"]) reading.addEventListener(name, light);
 
-element.addEventListener("click", (event) => {
+reading.addEventListener("click", (event) => {
   const chip = event.target.closest(".tk-strip [data-word]");
   const host = element.querySelector(".tk-merges");
   if (chip && host) select(JSON.parse(host.dataset.merges).words[chip.dataset.word].text);
@@ -270,4 +278,11 @@ watch("value", () => {
   if (!state.timer) state.step = null;
   draw();
 });
+// the strip may come after the words it belongs to
+new MutationObserver(() => {
+  const host = element.querySelector(".tk-merges");
+  if (!host) return;
+  const data = JSON.parse(host.dataset.merges);
+  mark(data, chosenWord(data));
+}).observe(reading, { childList: true, subtree: true });
 draw();

@@ -212,5 +212,9 @@ def reading_html(view: TokenView, title: str, t: Texts) -> str:
     meter = html.meter(view, taken, over, cut, limit_sentence(view, t), t)
     kind = "tk-text tk-long" if len(view.prompt) > LONG else "tk-text"
     hints = [hint for hint in (foreign_sentence(view.prompt, t), typed_end_sentence(view, t)) if hint]
-    reading = html.reading(_story(view, t), kind, hints, strip, meter, title, view.reader, t)
-    return reading + html.merges(view, _merges(view, t), t)
+    return html.reading(_story(view, t), kind, hints, strip, meter, title, view.reader, t)
+
+
+def merges_html(view: TokenView, t: Texts) -> str:
+    """How the prompt's words are built out of pieces, as data that `view.js` draws."""
+    return templates("tokens/view.html").merges(view, _merges(view, t), t)

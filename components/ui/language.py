@@ -48,6 +48,10 @@ class Texts:
             raise KeyError(key)
         return tuple(found)
 
+    def table(self, key: str) -> dict[str, str]:
+        """All texts of a TOML table, by the rest of their addresses."""
+        return {k.removeprefix(f"{key}."): v for k, v in self.entries.items() if k.startswith(f"{key}.")}
+
 
 def _flatten(prefix: str, node: object) -> dict[str, str]:
     """Nested TOML tables and arrays as dotted addresses."""

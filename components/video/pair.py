@@ -13,8 +13,9 @@ from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
-from components.ui.layout import live_html, section
+from components.ui.layout import live_html
 from components.ui.numbers import fixed, of_100
+from components.ui.scene import scene
 from components.video.run import example_video, video_run
 from components.video.sheets import LiveVideo, VideoResult, heat_sheet
 from components.video.view import HTML, aspect, base_data, measured
@@ -87,32 +88,38 @@ def other_request(request: VideoRequest, lever: str, motion: str, later: str, fr
 
 def build_pair(t: Texts) -> PairParts:
     """Draw the section."""
-    section(t("video.pair_title"), t("video.pair_hint"))
-    lever = gr.Radio(
-        [(t(f"video.lever_{name}"), name) for name in LEVERS], value=LEVERS[0], label=t("video.lever"),
-        elem_id="video-lever",
-    )  # fmt: skip
-    with gr.Row(equal_height=False):
-        motion = gr.Dropdown(
-            [(motion_label(name, t), name) for name in MOTIONS], value="flies up", filterable=False,
-            label=t("video.other_motion"), visible=False, elem_id="video-other-motion",
+    with scene(t, "video.pair"):
+        lever = gr.Radio(
+            [(t(f"video.lever_{name}"), name) for name in LEVERS], value=LEVERS[0], label=t("video.lever"),
+            elem_id="video-lever",
         )  # fmt: skip
-        later = gr.Textbox(
-            LATER_PROMPT, label=t("video.later"), visible=False, elem_id="video-later", scale=2
-        )
-        frame = slider(
-            2, 16, value=9, step=1, label=t("video.later_frame"), visible=False, elem_id="video-later-frame"
-        )
-    with gr.Row(elem_classes="image-actions", equal_height=True):
-        draw = gr.Button(
-            t("video.pair_draw"), variant="primary", elem_id="video-pair-draw", scale=0, min_width=320
-        )
-        stop = gr.Button(
-            t("image.stop"), variant="stop", interactive=False, elem_id="video-pair-stop", scale=0,
-            min_width=130,
-        )  # fmt: skip
-    view = live_html("video/view", "video-pair", t("video.pair_title"), waiting_html(t))
-    gr.Markdown(measured_text(t), elem_classes="sv-hint")
+        with gr.Row(equal_height=False):
+            motion = gr.Dropdown(
+                [(motion_label(name, t), name) for name in MOTIONS], value="flies up", filterable=False,
+                label=t("video.other_motion"), visible=False, elem_id="video-other-motion",
+            )  # fmt: skip
+            later = gr.Textbox(
+                LATER_PROMPT, label=t("video.later"), visible=False, elem_id="video-later", scale=2
+            )
+            frame = slider(
+                2,
+                16,
+                value=9,
+                step=1,
+                label=t("video.later_frame"),
+                visible=False,
+                elem_id="video-later-frame",
+            )
+        with gr.Row(elem_classes="image-actions", equal_height=True):
+            draw = gr.Button(
+                t("video.pair_draw"), variant="primary", elem_id="video-pair-draw", scale=0, min_width=320
+            )
+            stop = gr.Button(
+                t("image.stop"), variant="stop", interactive=False, elem_id="video-pair-stop", scale=0,
+                min_width=130,
+            )  # fmt: skip
+        view = live_html("video/view", "video-pair", t("video.pair_title"), waiting_html(t))
+        gr.Markdown(measured_text(t), elem_classes="sv-hint")
     return PairParts(lever, motion, later, frame, draw, stop, view, gr.State(None))
 
 

@@ -20,6 +20,7 @@ from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, one_click_away, tab_frame
 from components.ui.numbers import short
+from components.ui.scene import scene
 from components.video.pair import build_pair, motion_label, wire_pair
 from components.video.run import FIRST_PROMPT, FIRST_STEPS, example_video, first_request, video_run
 from components.video.sheets import LiveVideo, VideoResult
@@ -65,40 +66,47 @@ class _Parts:
 
 
 def _layout(t: Texts) -> _Parts:
-    with gr.Row(equal_height=False, elem_classes="video-ask"):
-        prompt = gr.Textbox(
-            FIRST_PROMPT, label=t("video.prompt"), elem_id="video-prompt", elem_classes="sv-text",
-            max_lines=3, scale=4, min_width=320,
+    with scene(t, "video.consistency", kind="tab"):
+        with gr.Row(equal_height=False, elem_classes="video-ask"):
+            prompt = gr.Textbox(
+                FIRST_PROMPT, label=t("video.prompt"), elem_id="video-prompt", elem_classes="sv-text",
+                max_lines=3, scale=4, min_width=320,
+            )  # fmt: skip
+            draw = gr.Button(t("video.draw"), variant="primary", elem_id="video-draw", scale=1, min_width=180)
+            stop = gr.Button(
+                t("image.stop"),
+                variant="stop",
+                interactive=False,
+                elem_id="video-stop",
+                scale=0,
+                min_width=130,
+            )
+        choices = [(motion_label(name, t), name) for name in MOTIONS]
+        motion = gr.Radio(
+            [*choices, (t("video.no_motion"), "")], value=said_motion(FIRST_PROMPT),
+            label=t("video.motion_word"), elem_id="video-motion", elem_classes="video-chips",
         )  # fmt: skip
-        draw = gr.Button(t("video.draw"), variant="primary", elem_id="video-draw", scale=1, min_width=180)
-        stop = gr.Button(
-            t("image.stop"), variant="stop", interactive=False, elem_id="video-stop", scale=0, min_width=130
-        )
-    choices = [(motion_label(name, t), name) for name in MOTIONS]
-    motion = gr.Radio(
-        [*choices, (t("video.no_motion"), "")], value=said_motion(FIRST_PROMPT), label=t("video.motion_word"),
-        elem_id="video-motion", elem_classes="video-chips",
-    )  # fmt: skip
-    cost = gr.HTML("", elem_id="video-cost", apply_default_css=False)
-    view = live_html("video/view", "video-view", t("video.title"))
-    with gr.Row(elem_classes="video-files", equal_height=True):
-        downloads = [
-            gr.DownloadButton(t("video.save", kind=kind.upper() if kind != "webp" else "WebP"), size="md",
-                              interactive=False, elem_id=f"video-{kind}", min_width=120)
-            for kind in FORMATS
-        ]  # fmt: skip
-        from_bar = gr.Button(
-            t("video.from_bar"), size="md", elem_id="video-from-bar", elem_classes=ON_ENTER, min_width=220
-        )
-    with one_click_away(t("video.more"), "video-more"), gr.Row():
-        known = [(e.title, e.id) for e in catalogue.entries("video")]
-        model = gr.Dropdown(
-            known, value=catalogue.default_id("video"), label=t("video.model"), info=t("video.model_info"),
-            filterable=False, elem_id="video-model", scale=2,
-        )  # fmt: skip
-        steps = slider(2, 50, value=FIRST_STEPS, step=1, label=t("video.steps"), elem_id="video-steps")
-        frames = slider(2, 32, value=16, step=1, label=t("video.frames"), elem_id="video-frames")
-    inside = live_html("video/view", "video-inside", t("video.tokens_title"), inside_waiting(t))
+        cost = gr.HTML("", elem_id="video-cost", apply_default_css=False)
+        view = live_html("video/view", "video-view", t("video.title"))
+        with gr.Row(elem_classes="video-files", equal_height=True):
+            downloads = [
+                gr.DownloadButton(t("video.save", kind=kind.upper() if kind != "webp" else "WebP"), size="md",
+                                  interactive=False, elem_id=f"video-{kind}", min_width=120)
+                for kind in FORMATS
+            ]  # fmt: skip
+            from_bar = gr.Button(
+                t("video.from_bar"), size="md", elem_id="video-from-bar", elem_classes=ON_ENTER, min_width=220
+            )
+        with one_click_away(t("video.more"), "video-more"), gr.Row():
+            known = [(e.title, e.id) for e in catalogue.entries("video")]
+            model = gr.Dropdown(
+                known, value=catalogue.default_id("video"), label=t("video.model"),
+                info=t("video.model_info"), filterable=False, elem_id="video-model", scale=2,
+            )  # fmt: skip
+            steps = slider(2, 50, value=FIRST_STEPS, step=1, label=t("video.steps"), elem_id="video-steps")
+            frames = slider(2, 32, value=16, step=1, label=t("video.frames"), elem_id="video-frames")
+    with scene(t, "video.tokens"):
+        inside = live_html("video/view", "video-inside", t("video.tokens_title"), inside_waiting(t))
     return _Parts(
         prompt, motion, model, steps, frames, cost, draw, from_bar, stop, view, inside, downloads,
         gr.State(None), gr.State(RunSlot()), gr.State(""),
@@ -114,6 +122,8 @@ def build_video_tab(bar: PromptBar, t: Texts) -> None:
     with tab_frame(t, "video") as tab:
         parts = _layout(t)
         pair = build_pair(t)
+    bar.keep("video", prompt=parts.prompt, steps=parts.steps, frames=parts.frames, lever=pair.lever,
+             other=pair.motion, later=pair.later, frame=pair.frame)  # fmt: skip
     _wire(bar, t, tab, parts, wire_pair(pair, parts.result, parts.slot, t), pair)
 
 

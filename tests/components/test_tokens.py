@@ -15,7 +15,7 @@ LANGUAGES = ("en", "de")
 
 
 def _draw(prompt: str, prompt_b: str = "", model: str = CLIP, language: str = "en") -> str:
-    return render(prompt, prompt_b, model, load_texts(language))
+    return "".join(render(prompt, prompt_b, model, load_texts(language)))
 
 
 def _text(drawn: str) -> str:

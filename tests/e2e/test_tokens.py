@@ -4,16 +4,17 @@ import pytest
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
-IDS = "#tokens-view .tk-strip .tk-id"
+TAB = "#tab-tokens[role=tabpanel]"
+IDS = f"{TAB} .tk-strip .tk-id"
 
 
 # Notes every step that is drawn, so that a slow machine misses none.
 SEEN = """() => {
   window.seen = [];
   new MutationObserver(() => {
-    const text = document.querySelector("#tokens-view .tk-progress").textContent;
+    const text = document.querySelector("#tokens-merges .tk-progress").textContent;
     if (window.seen.at(-1) !== text) window.seen.push(text);
-  }).observe(document.querySelector("#tokens-view"), { childList: true, subtree: true });
+  }).observe(document.querySelector("#tokens-merges"), { childList: true, subtree: true });
 }"""
 
 
@@ -29,8 +30,8 @@ def _ids(page: Page, ids: list[int]) -> None:
 def test_the_first_example_stands_there_when_the_page_opens(page, path, sentence):
     opened = page(f"{path}?tab=tokens")
     _ids(opened, [49406, 320, 2442, 2368, 525, 320, 2722, 269, 49407])
-    expect(opened.locator("#tokens-view .tk-sentence").first).to_contain_text(sentence)
-    expect(opened.locator("#tokens-view .tk-final code")).to_have_text(["2442"])
+    expect(opened.locator(f"{TAB} .tk-sentence").first).to_contain_text(sentence)
+    expect(opened.locator(f"{TAB} .tk-final code")).to_have_text(["2442"])
 
 
 def test_the_view_follows_while_one_types_and_the_model_can_be_changed(page):
@@ -46,7 +47,7 @@ def test_the_view_follows_while_one_types_and_the_model_can_be_changed(page):
 def test_every_merge_can_be_stepped_through_with_the_keyboard(page):
     opened = page("/de?tab=tokens")
     _type(opened, "A cat. Cozy atmosphere. Dimm lighting.")
-    view = opened.locator("#tokens-view")
+    view = opened.locator(TAB)
     expect(view.locator(".tk-final code")).to_have_text(["570", "2848"])
     slider = view.locator(".tk-controls input")
     slider.focus()
@@ -70,7 +71,7 @@ def test_every_merge_can_be_stepped_through_with_the_keyboard(page):
 def test_playing_runs_from_the_bytes_to_the_tokens(kept):
     opened = kept("/?tab=tokens")
     _type(opened, "Dimm")
-    view = opened.locator("#tokens-view")
+    view = opened.locator(TAB)
     expect(view.locator(".tk-final")).to_have_count(2)
     opened.evaluate(SEEN)
     view.locator(".tk-play").click()
@@ -82,7 +83,7 @@ def test_playing_runs_from_the_bytes_to_the_tokens(kept):
 def test_a_token_selects_its_word_and_lights_its_place(kept):
     opened = kept("/?tab=tokens")
     _type(opened, "Dimm lighting")
-    view = opened.locator("#tokens-view")
+    view = opened.locator(TAB)
     view.locator(".tk-strip button", has_text="lighting").click()
     expect(view.locator(".tk-final code")).to_have_text(["5799"])
     expect(view.locator('.tk-pick[aria-pressed="true"]')).to_have_text("lighting")
@@ -96,7 +97,7 @@ def test_a_token_selects_its_word_and_lights_its_place(kept):
 def test_bytes_are_joined_to_letters(kept):
     opened = kept("/?tab=tokens")
     _type(opened, "schön")
-    view = opened.locator("#tokens-view")
+    view = opened.locator(TAB)
     expect(view.locator(".tk-byte")).to_have_text(["73", "63", "68", "C3", "B6", "6E"])
     expect(view.locator(".tk-letter")).to_have_text(["s", "c", "h", "ö", "n"])
     expect(view.locator(".tk-final code")).to_have_text(["844", "7255", "333"])
@@ -105,7 +106,7 @@ def test_bytes_are_joined_to_letters(kept):
 def test_what_does_not_fit_is_greyed(kept):
     opened = kept("/?tab=tokens")
     _type(opened, "cat " * 90)
-    view = opened.locator("#tokens-view")
+    view = opened.locator(TAB)
     expect(view.locator(".tk-strip .tk-cut")).to_have_count(15)
     expect(view).to_contain_text("The last 15 are cut off: shown greyed.")
     expect(view.locator('.tk-meter[aria-valuenow="77"]')).to_be_visible()
@@ -125,7 +126,7 @@ def test_hostile_text_is_shown_not_run(page):
     wrong: list[str] = []
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("console", lambda note: wrong.append(note.text) if note.type == "error" else None)
-    view = opened.locator("#tokens-view")
+    view = opened.locator(TAB)
     strip = view.locator(".tk-strip")
     for prompt in HOSTILE:
         before = strip.text_content()

@@ -1,0 +1,272 @@
+// Scenes: a heading opens one on the page; the stage shows one alone, to be gone through by key, click or swipe.
+(function () {
+  "use strict";
+  const words = window.svStage;
+  const root = document.documentElement;
+  const page = () => window.steuervektor;
+  const rule = document.createElement("style");
+  const say = (text, values = {}) => Object.entries(values).reduce((said, [name, value]) => said.replace(name, value), text);
+
+  let known = null;
+  function scenes() {
+    known ??= JSON.parse(document.getElementById("sv-scenes")?.dataset.scenes || "null");
+    return known || [];
+  }
+  const keyOf = (element) => scenes().find((scene) => scene.id === element?.id)?.key;
+  let current = null; // key of the scene that is open or on the stage
+  const onStage = () => root.hasAttribute("data-stage");
+
+  // A tab's parts are on the page as soon as it has been opened once.
+  function whenThere(id, then, until = performance.now() + 20000) {
+    const found = document.getElementById(id);
+    if (found) return then(found);
+    if (performance.now() < until) requestAnimationFrame(() => whenThere(id, then, until));
+  }
+  function openTab(stem) {
+    const tab = document.getElementById(`tab-${stem}-button`);
+    if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
+  }
+  function expand(element, open = true) {
+    element.querySelector(":scope > .sv-scene-head .sv-scene-button")?.setAttribute("aria-expanded", String(open));
+    if (open) requestAnimationFrame(() => window.dispatchEvent(new Event("resize"))); // figures take the width that is there
+  }
+  function show(key, scroll = true) {
+    const scene = scenes().find((one) => one.key === key);
+    if (!scene) return;
+    current = key;
+    openTab(key.split(".")[0]);
+    page().address({ scene: key });
+    whenThere(scene.id, (element) => {
+      if (current !== key) return;
+      expand(element);
+      if (onStage()) enter(element);
+      else if (scroll) element.scrollIntoView({ block: "start" });
+    });
+  }
+
+  // The stage ---------------------------------------------------------------------------------------
+  const LARGEST = 1.4, SMALLEST = 0.55, BAR = 34;
+  let bar, black, panel, watched, zoom = 1;
+  function make(tag, attributes, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+  function button(name, sign, act) {
+    const made = make("button", { type: "button", title: words[name], "aria-label": words[name] }, sign);
+    made.addEventListener("click", act);
+    return made;
+  }
+  function furnish() {
+    if (bar) return;
+    const place = make("span", { class: "place", role: "status" });
+    bar = make("nav", { id: "sv-stage-bar", "aria-label": words.switch }, button("previous", "‹", () => step(-1)), button("next", "›", () => step(1)),
+      place, button("notes", "N", () => toggle("notes")), button("speaker", "S", speak), button("keys", "?", () => toggle("keys")), button("leave", "✕", leave));
+    black = make("button", { id: "sv-stage-black", type: "button", "aria-label": words.key_black, hidden: "" });
+    black.addEventListener("click", () => { black.hidden = true; });
+    panel = make("section", { id: "sv-stage-panel", hidden: "", tabindex: "0" });
+    document.body.append(rule, bar, black, panel);
+    root.style.setProperty("--sv-covered", JSON.stringify(words.covered));
+  }
+  // As large as the window allows: what is too high at one size is laid out again at another.
+  function write(scene) {
+    rule.textContent = `html[data-stage] .sv-scene:not(#${scene.id}) { display: none !important; }
+      html[data-stage] #${scene.id} { zoom: ${zoom}; --sv-stage-height: ${room(scene) / zoom}px; }`;
+  }
+  const room = (scene) => innerHeight - BAR - (scene.offsetParent ? scene.getBoundingClientRect().top : 70) - 4;
+  function heightAt(scene, at) {
+    zoom = at;
+    write(scene);
+    return Math.max(...[...scene.children].map((part) => part.getBoundingClientRect().bottom)) - scene.getBoundingClientRect().top;
+  }
+  let fitting = 0;
+  function fit(scene) {
+    if (!onStage() || keyOf(scene) !== current || !scene.offsetParent) return;
+    const space = room(scene);
+    let low = SMALLEST, high = LARGEST;
+    const before = zoom;
+    if (heightAt(scene, high) <= space) low = high;
+    for (let i = 0; i < 6 && high - low > 0.02; i++) {
+      const middle = (low + high) / 2;
+      if (heightAt(scene, middle) <= space) low = middle; else high = middle;
+    }
+    // a run that adds a line must not make the picture jump
+    heightAt(scene, Math.abs(low - before) < 0.03 && heightAt(scene, before) <= space ? before : low);
+    scene.dataset.fits = String(heightAt(scene, zoom) <= space + 1);
+    if (zoom !== before) window.dispatchEvent(new Event("resize"));
+  }
+  function refit(scene) {
+    cancelAnimationFrame(fitting);
+    fitting = requestAnimationFrame(() => fit(scene));
+  }
+  function enter(scene) {
+    furnish();
+    zoom = 1;
+    write(scene);
+    scrollTo(0, 0);
+    watched?.disconnect();
+    watched = new ResizeObserver(() => refit(scene));
+    for (const part of scene.children) watched.observe(part);
+    refit(scene);
+    const all = scenes(), at = all.findIndex((one) => one.key === current);
+    bar.querySelector(".place").textContent = `${all[at].title} · ${say(words.place, { NUMBER: at + 1, COUNT: all.length })}`;
+    tellSpeaker();
+  }
+  function stage() {
+    if (onStage()) return;
+    root.dataset.stage = "";
+    page().address({ stage: 1 });
+    const tab = document.querySelector('#tabs [role="tab"][aria-selected="true"]')?.id.replace(/^tab-|-button$/g, "");
+    const here = current?.startsWith(tab + ".") ? current : scenes().find((one) => one.key.startsWith(tab + "."))?.key;
+    show(here || scenes()[0]?.key);
+  }
+  function leave() {
+    delete root.dataset.stage;
+    delete root.dataset.covered;
+    page().address({ stage: null });
+    rule.textContent = "";
+    watched?.disconnect();
+    for (const part of [black, panel]) if (part) part.hidden = true;
+    if (document.fullscreenElement) document.exitFullscreen();
+    window.dispatchEvent(new Event("resize"));
+    if (current) show(current);
+  }
+  function step(by) {
+    const all = scenes(), to = all.findIndex((one) => one.key === current) + by;
+    if (!all[to]) return;
+    panel.hidden = true;
+    show(all[to].key);
+  }
+  function toggle(kind) {
+    const open = !panel.hidden && panel.dataset.kind === kind;
+    panel.hidden = open;
+    if (open) return;
+    panel.dataset.kind = kind;
+    panel.replaceChildren(...(kind === "keys" ? keys() : notes()));
+    panel.focus({ preventScroll: true });
+  }
+  function keys() {
+    const list = make("dl", {});
+    const rows = [["→", words.key_next], ["←", words.key_previous], ["R", words.key_reveal], ["B", words.key_black], ["N", words.key_notes],
+      ["S", words.key_speaker], ["?", words.key_help], ["Esc", words.key_leave]];
+    for (const [key, what] of rows) list.append(make("dt", {}, make("kbd", {}, key)), make("dd", {}, what));
+    return [make("h2", {}, words.keys), list];
+  }
+  function notes() {
+    const stem = current?.split(".")[0];
+    const note = document.querySelector(`#tab-${stem}[role="tabpanel"] .sv-note .prose`);
+    return note ? [...note.cloneNode(true).childNodes] : [];
+  }
+
+  // A second window for whoever speaks: it follows what is projected.
+  let speaker = null;
+  function speak() {
+    speaker = speaker && !speaker.closed ? speaker : window.open("", "sv-speaker", "popup,width=900,height=700");
+    if (!speaker) {
+      panel.dataset.kind = "blocked";
+      panel.replaceChildren(words.blocked);
+      panel.hidden = false;
+      return;
+    }
+    const doc = speaker.document;
+    doc.documentElement.lang = root.lang;
+    doc.title = words.speaker;
+    doc.body.replaceChildren();
+    doc.body.style.cssText = "margin:24px;font:20px/1.45 Inter,system-ui,sans-serif;max-width:60rem";
+    const minutes = make("input", { type: "number", min: "1", max: "600", value: "45", "aria-label": words.time });
+    minutes.style.cssText = "font:inherit;width:5em";
+    const clock = make("output", {}), head = make("p", {}, `${words.time} `, minutes, " ", clock);
+    let end = Date.now() + 45 * 60000;
+    minutes.addEventListener("change", () => { end = Date.now() + (Number(minutes.value) || 45) * 60000; });
+    speaker.setInterval(() => {
+      const left = Math.round((end - Date.now()) / 1000);
+      clock.textContent = `${left < 0 ? "−" : ""}${Math.floor(Math.abs(left) / 60)}:${String(Math.abs(left) % 60).padStart(2, "0")}`;
+    }, 500);
+    const main = make("main", { id: "now" });
+    doc.body.append(head, main);
+    speaker.onkeydown = (event) => { if (event.target !== minutes) keyed(event); };
+    tellSpeaker();
+    speaker.focus();
+  }
+  function tellSpeaker() {
+    const main = speaker && !speaker.closed && speaker.document.getElementById("now");
+    if (!main) return;
+    const all = scenes(), at = all.findIndex((one) => one.key === current);
+    const claim = document.querySelector(`#${all[at].id} > .sv-scene-head p`)?.textContent || "";
+    const next = all[at + 1] ? `${words.next_up}: ${all[at + 1].title}` : words.last;
+    main.replaceChildren(make("p", {}, say(words.place, { NUMBER: at + 1, COUNT: all.length })), make("h1", {}, all[at].title),
+      make("p", {}, claim), make("h2", {}, next), ...notes());
+  }
+
+  // Keys ----------------------------------------------------------------------------------------------
+  const typing = (target) => target instanceof Element
+    && target.closest('textarea, select, [contenteditable="true"], input:not([type="button"], [type="checkbox"], [type="radio"], [type="range"])');
+  const moves = (target) => target instanceof Element && target.closest('input[type="range"], input[type="radio"], [role="slider"], [role="tab"], [role="listbox"], .js-plotly-plot');
+  const ACTS = { r: () => root.toggleAttribute("data-covered"), b: () => { black.hidden = !black.hidden; }, n: () => toggle("notes"),
+    s: speak, "?": () => toggle("keys"), f: leave };
+  function keyed(event) {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (!onStage()) {
+      if (key !== "f" || typing(event.target)) return;
+      event.preventDefault();
+      stage();
+      root.requestFullscreen?.().catch(() => {}); // an embedded page may not; the stage fills its frame
+      return;
+    }
+    const by = { PageDown: 1, PageUp: -1 }[key] ?? (typing(event.target) || moves(event.target) ? undefined : { ArrowRight: 1, ArrowLeft: -1 }[key]);
+    const act = key === "Escape" ? leave : by ? () => step(by) : typing(event.target) ? undefined : ACTS[key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+  addEventListener("keydown", keyed);
+  document.addEventListener("fullscreenchange", () => { if (!document.fullscreenElement && onStage() && wasFull) leave(); wasFull = !!document.fullscreenElement; });
+  let wasFull = false;
+  let touch = null;
+  addEventListener("touchstart", (event) => { touch = onStage() && !moves(event.target) ? event.changedTouches[0] : null; }, { passive: true });
+  addEventListener("touchend", (event) => {
+    if (!touch) return;
+    const x = event.changedTouches[0].clientX - touch.clientX, y = event.changedTouches[0].clientY - touch.clientY;
+    if (Math.abs(x) > 80 && Math.abs(x) > 2 * Math.abs(y)) step(x < 0 ? 1 : -1);
+  }, { passive: true });
+  addEventListener("resize", () => {
+    const scene = onStage() && document.getElementById(scenes().find((one) => one.key === current)?.id);
+    if (scene) refit(scene);
+  });
+
+  // Headings, the switch, and what the address asks for -------------------------------------------------
+  document.addEventListener("click", (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    const heading = target?.closest(".sv-scene-button");
+    if (heading) {
+      const scene = heading.closest(".sv-scene"), open = heading.getAttribute("aria-expanded") !== "true";
+      expand(scene, open);
+      if (open) current = keyOf(scene);
+      page().address({ scene: open ? current : null });
+    }
+    if (target?.closest("[data-stage-switch]")) {
+      stage();
+      root.requestFullscreen?.().catch(() => {});
+    }
+    const tab = target?.closest('#tabs [role="tab"]');
+    const stem = tab?.id.replace(/^tab-|-button$/g, "");
+    if (tab && current && !current.startsWith(stem + ".")) {
+      current = null;
+      page().address({ scene: null });
+    }
+  });
+  let begun = false;
+  new MutationObserver(() => {
+    if (begun || !("restored" in root.dataset) || !scenes().length) return;
+    begun = true;
+    if (page().asked("scenes") === "open") root.dataset.open = "";
+    const asked = page().asked("scene");
+    const there = scenes().some((scene) => scene.key === asked);
+    if (asked && !there) page().tell(say(words.unknown, { SCENE: asked.slice(0, 60) }));
+    if (page().asked("stage")) root.dataset.stage = "";
+    if (there) show(asked);
+    else if (onStage()) { delete root.dataset.stage; stage(); }
+  }).observe(root, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-restored"] });
+})();

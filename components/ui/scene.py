@@ -1,0 +1,93 @@
+"""Scenes: the experiments of a tab. A heading opens one on the page; the stage shows one alone."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Literal
+
+import gradio as gr
+
+from components.ui.language import Texts
+from components.ui.templates import templates
+
+_html = templates("ui/scene.html")
+Kind = Literal["tab", "lead", "open", "more"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One experiment, as the stage and links name it.
+
+    Attributes:
+        key: "<tab>.<name>", such as "guidance.sweep"; the same in every language, and part of addresses.
+        title: its heading.
+    """
+
+    key: str
+    title: str
+
+    @property
+    def elem_id(self) -> str:
+        return "scene-" + self.key.replace(".", "-")
+
+
+_collected: ContextVar[list[Scene] | None] = ContextVar("scenes of the page being built", default=None)
+
+
+@contextmanager
+def collect_scenes() -> Iterator[list[Scene]]:
+    """Note the scenes of the page that is built inside, in their order.
+
+    Yields:
+        The list that fills.
+    """
+    found: list[Scene] = []
+    token = _collected.set(found)
+    try:
+        yield found
+    finally:
+        _collected.reset(token)
+
+
+@contextmanager
+def scene(
+    t: Texts,
+    key: str,
+    title: str = "",
+    claim: str = "",
+    *,
+    kind: Kind = "more",
+    stage: Literal["beside", "above"] = "above",
+) -> Iterator[None]:
+    """One experiment: its heading, and its controls and results inside.
+
+    Everything is on the page from the start; `page.js` opens a scene, `style.css` hides what is closed.
+
+    Args:
+        t: texts; without `title` and `claim` they are `<key>_title` and `<key>_hint`, or those of the tab.
+        key: "<tab>.<name>"; a stable part of addresses.
+        title: heading.
+        claim: what it shows, in one or two plain sentences.
+        kind: "tab" is a tab's first, named by the tab's own title; "lead" is one with its own heading;
+            "open" stands open below it; "more" waits for a click on its heading.
+        stage: where controls stand on the stage: beside the result, or above it.
+    """
+    stem = key.partition(".")[0]
+    words = (f"{stem}.title", f"{stem}.claim") if kind == "tab" else (f"{key}_title", f"{key}_hint")
+    if not title:
+        title, claim = t(words[0]), t(words[1])
+    own = Scene(key, title)
+    scenes = _collected.get()
+    if scenes is not None:
+        scenes.append(own)
+    classes = ["sv-scene", f"sv-scene-{kind}", f"sv-stage-{stage}"]
+    with gr.Column(elem_id=own.elem_id, elem_classes=classes):
+        head = _html.head(title, claim, kind == "more", own.elem_id)
+        gr.HTML(head, elem_classes="sv-scene-head", apply_default_css=False)
+        yield
+
+
+def scene_register(scenes: Sequence[Scene]) -> str:
+    """The scenes of a page as data, for its script."""
+    return _html.register([{"key": s.key, "id": s.elem_id, "title": s.title} for s in scenes])
