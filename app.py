@@ -53,16 +53,16 @@ CHAPTERS = (
         "reading",
         {
             "tokens": tokens.build_tokens_tab,
-            "embeddings": embeddings.build_embeddings_tab,
             "context": context.build_context_tab,
             "control_vector": control_vector.build_control_vector_tab,
+            "embeddings": embeddings.build_embeddings_tab,
         },
     ),
     (
         "pictures",
         {
-            "clip_matrix": clip_matrix.build_clip_matrix_tab,
             "contrastive": contrastive.build_contrastive_tab,
+            "clip_matrix": clip_matrix.build_clip_matrix_tab,
             "dino": dino.build_dino_tab,
         },
     ),
@@ -70,9 +70,9 @@ CHAPTERS = (
         "steering",
         {
             "image": image.build_image_tab,
-            "guidance": guidance.build_guidance_tab,
             "cross_attention": cross_attention.build_cross_attention_tab,
             "conditioning": conditioning.build_conditioning_tab,
+            "guidance": guidance.build_guidance_tab,
             "prompt_lab": prompt_lab.build_prompt_lab_tab,
         },
     ),

@@ -181,8 +181,8 @@ def page(server: str, browser: Browser, visitor: BrowserContext) -> Iterator[Cal
 
     Args of the factory: `path` (with query), `width`, `height` in CSS px, and anything
     `Browser.new_context` takes, such as `locale` or `color_scheme`, and `seen`, a list that gets the
-    addresses of all requests; with any of these the context is new, too. All scenes stand open, unless `closed`
-    leaves them as a visitor finds them.
+    addresses of all requests; with any of these the context is new, too. All scenes stand open, unless
+    `closed` leaves them as a visitor finds them.
     """
     contexts: list[BrowserContext] = []
     pages: list[Page] = []

@@ -11,6 +11,7 @@ import numpy as np
 from components.context.figures import moves_figure, pair_figure
 from components.context.view import (
     hint_html,
+    lookup_html,
     message_html,
     moves_html,
     pair_html,
@@ -28,8 +29,9 @@ from components.ui.plots import plot
 from components.ui.scene import scene
 from components.ui.templates import templates
 from pipelines.clip.embeddings import counterpart
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
-from pipelines.text.context import Context, SharedWord, first_choice, read_contexts, shared_words
+from pipelines.text.context import Context, SharedWord, first_choice, look_up, read_contexts, shared_words
 
 # Pairs of prompts with the word to look at. The first two say the same in another order.
 TRIALS = {
@@ -50,6 +52,7 @@ class ContextView:
 
     Attributes:
         is_open: never seen; `IS_OPEN` sets it on the way to the server.
+        lookup: each token's row of the table of token embeddings.
         attention: arcs, table and overview.
         hint: what its section says; it differs for models that read in both directions.
         moves, moved: how far each token moves, as a figure and in words.
@@ -61,6 +64,7 @@ class ContextView:
     """
 
     is_open: gr.Checkbox
+    lookup: gr.HTML
     hint: gr.HTML
     attention: gr.HTML
     moves: gr.Plot
@@ -73,8 +77,8 @@ class ContextView:
 
     @property
     def look(self) -> list[gr.components.Component]:
-        """Where the tokens of the first prompt look."""
-        return [self.hint, self.attention]
+        """What the tokens of the first prompt start from, and where they look."""
+        return [self.lookup, self.hint, self.attention]
 
     @property
     def moving(self) -> list[gr.components.Component]:
@@ -116,12 +120,13 @@ def _pair(t: Texts, a: Context, prompt_b: str, key: str) -> list[Any]:
 def _look(t: Texts, is_open: bool, prompt: str, model: str) -> list[Any]:
     """Values of `ContextView.look`; an input that cannot be read is explained in its place."""
     if not is_open:
-        return [gr.skip()] * 2
+        return [gr.skip()] * 3
     try:
         a = read_contexts([prompt or ""], model)[0]
+        found = look_up(prompt or "", model)
     except InputError as error:
-        return [gr.skip(), message_html(message(error, t))]
-    return [hint_html(a.causal, t), view_html(a, t)]
+        return ["", gr.skip(), message_html(message(error, t))]
+    return [lookup_html(found, catalogue.entry(model, "clip"), t), hint_html(a.causal, t), view_html(a, t)]
 
 
 def _plot(t: Texts, is_open: bool, prompt: str, prompt_b: str, model: str, key: str) -> list[Any]:
@@ -157,6 +162,8 @@ def _trials(bar: PromptBar, chosen: gr.State, t: Texts) -> None:
 def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
     """Draw the tab; it is filled when it is opened."""
     is_open, chosen = gr.Checkbox(True, visible=False), gr.State("")
+    with scene(t, "context.lookup", kind="open"):
+        lookup = live_html("context/view", "context-lookup", script=False)
     with scene(t, "context.attention", kind="tab"):
         hint = gr.HTML(hint_html(True, t), apply_default_css=False)
         attention = live_html("context/view", "context-view")
@@ -172,7 +179,7 @@ def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
             with gr.Column(scale=5, min_width=320):
                 verdict = live_html("context/view", "context-verdict", script=False)
         parted = plot(t("context.pair_alt"), elem_id="context-parted")
-    return ContextView(is_open, hint, attention, moves, moved, said, word, parted, verdict, chosen)
+    return ContextView(is_open, lookup, hint, attention, moves, moved, said, word, parted, verdict, chosen)
 
 
 def build_context_tab(bar: PromptBar, t: Texts) -> None:

@@ -7,16 +7,19 @@ import numpy as np
 from plotly.colors import sequential
 
 from components.ui.colors import text_on, token_colours
+from components.ui.heat import heat_uri
 from components.ui.language import Texts
 from components.ui.numbers import fixed, grouped, percent
 from components.ui.plots import SEQUENTIAL
 from components.ui.templates import templates
 from components.ui.token_text import style_of
-from pipelines.text.context import Context, SharedWord, most_telling
+from pipelines.serving.catalogue import ModelEntry
+from pipelines.text.context import Context, LookUp, SharedWord, most_telling
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import colour_keys
 
 MARKS = ("start", "end")
+MAX_ROWS = 12  # tokens whose rows are drawn
 MAX_QUOTE = 120  # characters of a prompt that are repeated in a sentence
 Chips = list[tuple[str, str, list[str]]]
 _LABELS = (
@@ -45,6 +48,28 @@ def hint_html(causal: bool, t: Texts) -> str:
     """Heading of the first section: what a token sees differs for models that read in both directions."""
     hint = t("context.attention_hint" if causal else "context.attention_hint_open")
     return templates("ui/section.html").section(t("context.attention_title"), hint)
+
+
+def lookup_html(found: LookUp, model: ModelEntry, t: Texts) -> str:
+    """Every token with its row of the table, as a strip of colours, and what a table implies."""
+    tokens = found.view.fed
+    limit = float(np.abs(found.rows).max()) or 1.0
+    rows = [
+        {
+            "text": face(piece, t), "id": piece.id, "style": style_of(colour), "mark": piece.special in MARKS,
+            "heat": heat_uri(row[None], limit), "length": fixed(float(length), t),
+        }
+        for piece, colour, row, length in zip(
+            tokens, token_colours(colour_keys(tokens)), found.rows, found.lengths, strict=True
+        )
+    ][:MAX_ROWS]  # fmt: skip
+    texts = [face(piece, t) for piece in tokens if piece.word >= 0]
+    twice = next((text for text in texts if texts.count(text) > 1), "")
+    said = [t("context.lookup_same", word=twice)] if twice else []
+    if model.family == "classroom":
+        said.append(t("context.lookup_untouched", length=fixed(found.usual_length, t)))
+    size = {"entries": grouped(found.entries, t), "width": found.rows.shape[1]}
+    return templates("context/view.html").lookup(rows, len(tokens) - len(rows), size, said, t)
 
 
 def packed(attention: np.ndarray, causal: bool) -> str:

@@ -1,14 +1,9 @@
 """What is handed to the generator: the sequence, the pooled vector, and which model reads which."""
 
-import base64
-import io
-from functools import lru_cache
-
 import numpy as np
-from PIL import Image
-from plotly.colors import sample_colorscale, unlabel_rgb
 
 from components.ui.colors import token_colours
+from components.ui.heat import heat_uri
 from components.ui.language import Texts
 from components.ui.numbers import fixed, short
 from components.ui.plots import DIVERGING
@@ -20,27 +15,6 @@ from pipelines.text.tokens import TokenView, colour_keys
 
 _TALL, _SHORT = 12, 40  # rows up to which they are drawn tall, and from which on flat
 _TABLE = ("sequence", "attended", "pooled", "clip", "musicgen")
-
-
-@lru_cache(maxsize=1)
-def _palette() -> list[int]:
-    """255 colours from below to above zero as `Image.putpalette` takes them."""
-    colours = sample_colorscale([list(stop) for stop in DIVERGING], [i / 254 for i in range(255)])
-    return [round(float(channel)) for colour in colours for channel in unlabel_rgb(colour)]
-
-
-def heat_uri(values: np.ndarray, limit: float) -> str:
-    """Numbers as colours, blue below zero and orange above, one px each.
-
-    Args:
-        values: `[row, column]`.
-        limit: magnitude from which on colours are full.
-    """
-    picture = Image.fromarray(np.clip(np.rint(127 * values / limit + 127), 0, 254).astype(np.uint8))
-    picture.putpalette(_palette())
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def names_of(tokens: TokenView, t: Texts) -> list[str]:

@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from components.control_vector.view import heat_uri
 from components.runs.frames import Frames, LiveFrames, encode, encode_exactly
 from components.runs.trace_view import facts
 from components.ui.colors import text_on, token_colours
+from components.ui.heat import heat_uri
 from components.ui.language import Texts
 from components.ui.numbers import fixed, grouped, short
 from components.ui.plots import SEQUENTIAL

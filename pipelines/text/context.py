@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,28 @@ class Context:
         """
         seen = self.attention[:, :, 1:]
         return float(seen[..., 0].mean()), float((1 / (seen > 0).sum(-1)).mean())
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """The rows of a prompt's tokens in the table of token embeddings, before any layer and any place.
+
+    Attributes:
+        view: the prompt as the model reads it; its rows are those of `view.fed`.
+        rows: `[token, dim]` float32.
+        entries: rows of the whole table.
+        usual_length: median Euclidean length of all its rows.
+    """
+
+    view: TokenView
+    rows: np.ndarray
+    entries: int
+    usual_length: float
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """`[token]` Euclidean lengths of the rows."""
+        return np.linalg.norm(self.rows, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -127,6 +150,42 @@ def _run(clip: Clip, transformer: nn.Module, views: Sequence[TokenView]) -> list
                 tower(ids)
             found.append(_packed(record, view))
     return found
+
+
+def look_up(prompt: str, model: str) -> LookUp:
+    """What a text transformer starts from: for every token its row of the table, whatever stands around it.
+
+    Args:
+        prompt: any text; what does not fit the model's places is cut off.
+        model: catalogue id of the role "clip".
+
+    Raises:
+        InputError: see `read_contexts`; `context_closed` for a text tower without such a table.
+    """
+    view = token_view(prompt, model)
+    table = _table(model)
+    rows = table[torch.from_numpy(view.ids[: view.used]).to(table.device)]
+    return LookUp(view, rows.float().cpu().numpy(), len(table), _usual_length(model))
+
+
+@torch.inference_mode()
+def _table(model: str) -> Tensor:
+    """A text tower's table of token embeddings, `[id, dim]`."""
+    clip = clip_model(model).model
+    tower: Any = getattr(clip, "text", clip)
+    embedding = getattr(tower, "token_embedding", None)
+    inner: Any = getattr(tower, "transformer", None)
+    if embedding is None and hasattr(inner, "get_input_embeddings"):
+        embedding = inner.get_input_embeddings()
+    if embedding is None:
+        raise InputError("context_closed", title=catalogue.entry(model, "clip").title)
+    table: Tensor = embedding.weight.detach()
+    return table
+
+
+@lru_cache(maxsize=8)
+def _usual_length(model: str) -> float:
+    return float(_table(model).float().norm(dim=-1).median())
 
 
 def read_contexts(prompts: Sequence[str], model: str) -> list[Context]:

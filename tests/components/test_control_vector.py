@@ -15,10 +15,11 @@ from components.control_vector.figures import lever_figure
 from components.control_vector.lever import draw_place, draw_strip
 from components.control_vector.lever_view import LEVERS, Strip, strip_view
 from components.control_vector.tab import _follow, control_vector, steer
-from components.control_vector.view import handed_view, heat_uri, table_html
+from components.control_vector.view import handed_view, table_html
 from components.page.prompt_bar import DEFAULT_PROMPT
 from components.runs.frames import encode
 from components.runs.slot import RunSlot
+from components.ui.heat import heat_uri
 from components.ui.language import load_texts
 from components.ui.plots import DIVERGING
 from pipelines.image import control_vector as pipeline

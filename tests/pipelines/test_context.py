@@ -19,7 +19,7 @@ from pipelines.clip.model import clip_model
 from pipelines.serving import catalogue, loading
 from pipelines.serving.errors import InputError
 from pipelines.text import context
-from pipelines.text.context import first_choice, most_telling, read_contexts, shared_words
+from pipelines.text.context import first_choice, look_up, most_telling, read_contexts, shared_words
 from pipelines.text.self_attention import is_causal, recorded, run_causal
 from pipelines.text.tokens import token_view
 
@@ -337,3 +337,16 @@ def test_the_end_of_two_prompts_is_the_mark_at_which_clip_pools():
             features = tower.ln_final(pooled) @ tower.text_projection
         features = (features / features.norm()).numpy()
         np.testing.assert_allclose(features, clip.encode_texts([prompt], "classroom-clip")[0], atol=1e-5)
+
+
+def test_the_look_up_is_the_models_own_table_whatever_stands_around_a_token():
+    tower = clip_model(MODEL).model
+    found = look_up("a cat on a cat", MODEL)
+    ids = found.view.ids[: found.view.used]
+    own = tower.token_embedding(torch.from_numpy(ids)).detach().numpy()
+    assert np.array_equal(found.rows, own) and found.entries == tower.token_embedding.num_embeddings
+    cats = [i for i, piece in enumerate(found.view.fed) if piece.text == "cat"]
+    alone = look_up("cat", MODEL).rows[1]
+    assert len(cats) == 2 and all(np.array_equal(found.rows[i], alone) for i in cats)
+    # what training never read has kept its random start, which is shorter than what it has moved
+    assert found.usual_length < found.lengths[cats[0]]
