@@ -175,6 +175,11 @@ def visitor(browser: Browser) -> Iterator[BrowserContext]:
         yield context
 
 
+def _all_open(path: str) -> str:
+    """An address under which every scene stands open."""
+    return path + ("&" if "?" in path else "?") + "scenes=open"
+
+
 @pytest.fixture
 def page(server: str, browser: Browser, visitor: BrowserContext) -> Iterator[Callable[..., Page]]:
     """A factory: `page("/de", width=390)` opens the app in a new page and waits for the bar.
@@ -191,8 +196,7 @@ def page(server: str, browser: Browser, visitor: BrowserContext) -> Iterator[Cal
         path: str = "/", width: int = 1280, height: int = 800, seen: list[str] | None = None,
         closed: bool = False, **options: Any,
     ) -> Page:  # fmt: skip
-        if not closed:
-            path += ("&" if "?" in path else "?") + "scenes=open"
+        path = path if closed else _all_open(path)
         if seen is None and not options:
             pages.append(visitor.new_page())
             return _open(pages[-1], server + path, width, height)
@@ -223,7 +227,7 @@ def kept(server: str, visitor: BrowserContext) -> Iterator[Callable[..., Page]]:
     def page_at(path: str = "/", width: int = 1280, height: int = 800) -> Page:
         if path not in pages:
             pages[path] = visitor.new_page()
-            return _open(pages[path], server + path, width, height)
+            return _open(pages[path], server + _all_open(path), width, height)
         pages[path].set_viewport_size({"width": width, "height": height})
         return pages[path]
 

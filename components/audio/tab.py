@@ -81,7 +81,7 @@ def build_audio_tab(bar: PromptBar, t: Texts) -> None:
         parts = _layout(bar, t)
         clip = build_clip_part(t)
         pair = build_pair_part(t)
-        with scene(t, "audio.levels", stage="beside"):
+        with scene(t, "audio.levels"):
             live_html("audio/player", "audio-levels", value=HTML.levels(t), script=False)
     names = ("guidance_scale", "temperature", "top_k", "seconds")
     bar.keep("audio", books=parts.books, **dict(zip(names, parts.controls, strict=True)))
@@ -110,7 +110,7 @@ def _layout(bar: PromptBar, t: Texts) -> _Parts:
             books = _books(t)
     with scene(t, "audio.guess", t("audio.guess.title"), t("audio.guess.hint")):
         live_html("audio/guess", GUESS, t("audio.guess.title"), HTML.guess(t), also=("audio/player",))
-    with scene(t, "audio.controls", stage="beside"):
+    with scene(t, "audio.controls"):
         with gr.Row():
             controls = _controls(t)
         with gr.Row(equal_height=False):

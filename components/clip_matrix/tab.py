@@ -139,7 +139,7 @@ def _layout(t: Texts) -> _Parts:
                     fresh = gr.Button(t("clip_matrix.draw"), variant="primary", elem_id="clip-draw")
                     take = gr.Button(t("clip_matrix.take"), elem_id="clip-take")
     zero = t("clip_matrix.zero_title"), t("clip_matrix.zero_hint")
-    with scene(t, "clip_matrix.zero_shot", *zero, stage="beside"), gr.Row(equal_height=False):
+    with scene(t, "clip_matrix.zero_shot", *zero), gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=240):
             template = gr.Textbox(
                 TEMPLATE, label=t("clip_matrix.template"), max_lines=1, elem_id="clip-template",
@@ -151,7 +151,7 @@ def _layout(t: Texts) -> _Parts:
             )  # fmt: skip
         with gr.Column(scale=3, min_width=320):
             zero_shot = live_html("clip_matrix/view", "clip-zero-shot")
-    with scene(t, "clip_matrix.score", stage="beside"):
+    with scene(t, "clip_matrix.score"):
         score = live_html("clip_matrix/view", "clip-score")
     return _Parts(
         gr.State(state), gr.State(None), view, temperature, matrix, sources, count, fresh, take, texts,

@@ -99,7 +99,7 @@ def _layout(t: Texts) -> _Parts:
             draw_stop = _stop_button("conditioning-draw-stop", t)
         status = live_html("runs/trace", "conditioning-status", t("conditioning.effects_title"))
         effects = []
-        with gr.Column(elem_id="conditioning-effects"):
+        with gr.Column(elem_id="conditioning-effects", elem_classes="sv-result"):
             for pair in (EFFECTS[:2], EFFECTS[2:]):
                 with gr.Row():
                     effects += [_heat_map(name, t) for name in pair]

@@ -50,7 +50,7 @@ def build_control_vector_tab(bar: PromptBar, t: Texts) -> None:
             )  # fmt: skip
             loading = templates("control_vector/view.html").message(t("control_vector.loading"))
             handed = live_html("control_vector/view", "cv-handed", value=loading)
-        with scene(t, "control_vector.table", stage="beside"):
+        with scene(t, "control_vector.table"):
             table = live_html("control_vector/view", "cv-table", script=False)
         pair = build_blend(bar, tab, t)
         picker, chosen = build_weight(bar, t)

@@ -75,7 +75,7 @@ def dress(html: str, language: str) -> str:
     # Behind a proxy the server knows neither its host nor its folder: `page.js` sets both.
     html = re.sub(r'const root = "[^"]*";', "const root = window.gradio_config.root;", html, count=1)
     html = html.replace('<link rel="manifest" href="/manifest.json" />', "", 1)
-    script = _own(("page", "keyboard", "stage", "share"), ".js") + view_scripts()
+    script = _own(("page", "keyboard", "stage", "share", "stale"), ".js") + view_scripts()
     rules = theme.font_faces() + _own(("style", "stage"), ".css") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
     said = f"window.svTitle={title};window.svWords={_pairs('words', language)};"
@@ -84,6 +84,7 @@ def dress(html: str, language: str) -> str:
     stage = load_texts(language).table("common.stage")
     said += f"window.svStage={json.dumps(stage)};"
     share = {"qr_too_long": load_texts(language)("common.share.qr_too_long")}
+    said += f"window.svStale={json.dumps(load_texts(language)('common.stale'))};"
     said += f"window.svLinkVersion={VERSION};window.svShare={json.dumps(share)};"
     said += f"window.svMessages={_pairs('messages', language)};"
     html = html.replace("<head>", f"<head><script>{said}{script}</script>", 1)

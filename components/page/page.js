@@ -178,6 +178,7 @@
       if (!restored) return;
       for (const [name, value] of Object.entries(values)) keep(name, value);
       publish();
+      dispatchEvent(new Event("sv-remember"));
     },
     // The tabs' own controls stand in the address where they differ from their defaults.
     rememberControls(named, values) {

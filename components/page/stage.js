@@ -72,7 +72,8 @@
   // As large as the window allows: what is too high at one size is laid out again at another.
   function write(scene) {
     rule.textContent = `html[data-stage] .sv-scene:not(#${scene.id}) { display: none !important; }
-      html[data-stage] #${scene.id} { zoom: ${zoom}; --sv-stage-height: ${room(scene) / zoom}px; }`;
+      html[data-stage] #${scene.id} { zoom: ${zoom}; --sv-stage-height: ${room(scene) / zoom}px; --sv-stage-zoom: ${zoom}; }`;
+    root.toggleAttribute("data-shrunk", zoom < 1);
   }
   const room = (scene) => innerHeight - BAR - (scene.offsetParent ? scene.getBoundingClientRect().top : 70) - 4;
   function heightAt(scene, at) {

@@ -83,7 +83,7 @@ def build_prompt_lab_tab(bar: PromptBar, t: Texts) -> None:
 
 
 def _layout(t: Texts) -> _Parts:
-    with scene(t, "prompt_lab.builder", kind="lead", stage="beside"):
+    with scene(t, "prompt_lab.builder", kind="lead"):
         with gr.Row(elem_classes="sv-examples"):
             examples = {
                 text: gr.Button(

@@ -55,7 +55,7 @@ def facts(request: ImageRequest, t: Texts, scale: bool = True) -> Markup:
         ("scheduler", scheduler),
         ("model", catalogue.entry(request.model).title),
     ]
-    return _html.facts([(t(f"image.fact_{key}"), value) for key, value in rows])
+    return _html.facts([(t(f"image.fact_{key}"), value) for key, value in rows], request.prompt)
 
 
 def step_label(index: int, total: int, t: Texts) -> str:
