@@ -33,7 +33,7 @@ def build_embeddings_tab(bar: PromptBar, t: Texts) -> None:
 @endpoint(MODEL)
 def embeddings(
     prompt: Text = "A small cat on a bed.",
-    prompt_b: Annotated[Text, Field(examples=["A small dog on a bed."])] = "",
+    prompt_b: Text = "",
     model: ClipModel = "classroom-clip",
     neighbours: Annotated[WholeNumber, Field(ge=1, le=50)] = 8,
 ) -> dict[str, Any]:

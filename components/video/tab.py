@@ -246,7 +246,7 @@ def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
 @endpoint(FILM)
 def generate_video(
     prompt: Text = FIRST_PROMPT,
-    later: Annotated[LaterTexts | None, Field(examples=[[[8, "A cat walks right on a beach."]]])] = None,
+    later: LaterTexts | None = None,
     negative_prompt: Text = "",
     seed: Seed = 0,
     guidance_scale: GuidanceScale = 5.0,
