@@ -34,7 +34,7 @@ from components.embeddings import tab as embeddings
 from components.guidance import tab as guidance
 from components.image import tab as image
 from components.journey import tab as journey
-from components.page import api, theme
+from components.page import api, mcp, theme
 from components.page.address import wire_address
 from components.page.document import Document
 from components.page.header import build_footer, build_header
@@ -167,6 +167,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     demo = build()
     options = launch_options()
+    mcp.offer()
     demo.launch(prevent_thread_lock=True, **options)
     print(f"Steuervektor: http://{options['server_name']}:{options['server_port']}", flush=True)
     if os.environ.get("STEUERVEKTOR_EXAMPLES") != "0":

@@ -41,7 +41,9 @@ from pipelines.serving.errors import InputError
 @endpoint(MODEL)
 def clip_matrix(
     images: Annotated[list[File], Strict(), Field(min_length=1, max_length=pipeline.MOST)],
-    prompts: Annotated[list[Text], Strict(), Field(min_length=1, max_length=pipeline.MOST)],
+    prompts: Annotated[
+        list[Text], Strict(), Field(min_length=1, max_length=pipeline.MOST, examples=[["a cat", "a dog"]])
+    ],
     temperature: Annotated[RealNumber, Field(ge=pipeline.LOWEST_TEMPERATURE)] | None = None,
     labels: Annotated[list[Text], Strict(), Field(min_length=1, max_length=pipeline.MOST)] | None = None,
     template: Text = TEMPLATE,

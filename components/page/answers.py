@@ -1,0 +1,165 @@
+"""Answers that a language model can read: short text, and pictures as pictures.
+
+Programs get every number. A language model reads text by the token, so here pictures leave the text, and of
+what is still too long the largest parts are shortened, until it fits.
+"""
+
+import base64
+import binascii
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from gradio_client.utils import is_file_obj_with_meta
+from PIL import Image
+
+MOST_CHARACTERS = 7000  # of an answer's JSON, which leaves room for what is said beside it
+MOST_PICTURE_BYTES = 2**20  # of a picture that is sent along; larger ones are named by their address
+_BASE64 = re.compile(r"(?:data:image/[\w.+-]+;base64,)?([A-Za-z0-9+/]{64,}={0,2})")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it is sent: a file's bytes, and their type, such as "image/png"."""
+
+    content: bytes
+    mime_type: str
+
+
+@dataclass
+class Answer:
+    """What an endpoint gave, taken apart.
+
+    Attributes:
+        value: JSON, with its address where a file was, and {"picture": number, "address": …} where a picture
+            was, be it a file or its bytes.
+        pictures: as these numbers count them, from 1.
+    """
+
+    value: Any
+    pictures: list[Picture] = field(default_factory=list)
+
+
+class Address(str):
+    """Where a file is to be had; unlike other text it is not cut."""
+
+
+def taken_apart(value: Any, address: Callable[[str], str], kept: Callable[[bytes, str], str]) -> Answer:
+    """Take the files and pictures out of what an endpoint gave.
+
+    Args:
+        address: from the path of a file that the app serves to its address.
+        kept: writes bytes to a file of this name that the app serves; its path.
+    """
+    answer = Answer(None)
+
+    def shown(picture: Picture, path: str) -> dict[str, Any]:
+        answer.pictures.append(picture)
+        return {"picture": len(answer.pictures), "address": Address(address(path))}
+
+    def walk(node: Any) -> Any:
+        if is_file_obj_with_meta(node):
+            picture = _picture_in(Path(node["path"]))
+            return shown(picture, node["path"]) if picture else Address(address(node["path"]))
+        if isinstance(node, dict):
+            return {name: walk(part) for name, part in node.items()}
+        if isinstance(node, list | tuple):
+            return [walk(part) for part in node]
+        picture = _picture_of(node) if isinstance(node, str) else None
+        if picture is None:
+            return node
+        return shown(picture, kept(picture.content, f"picture.{picture.mime_type.removeprefix('image/')}"))
+
+    answer.value = walk(value)
+    return answer
+
+
+def _picture_in(path: Path) -> Picture | None:
+    return _picture(path.read_bytes()) if path.stat().st_size <= MOST_PICTURE_BYTES else None
+
+
+def _picture_of(text: str) -> Picture | None:
+    """The picture that a text holds in base64, with or without the head of a data address."""
+    found = _BASE64.fullmatch(text)
+    try:
+        return _picture(base64.b64decode(found[1], validate=True)) if found else None
+    except binascii.Error:
+        return None
+
+
+def _picture(content: bytes) -> Picture | None:
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return Picture(content, Image.MIME[image.format or ""])
+    except (OSError, KeyError):
+        return None
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What is kept: this many numbers of an array, entries of another list, characters of a text."""
+
+    numbers: int
+    entries: int
+    characters: int
+
+
+LIMITS = [_Limits(2**i, max(2, 2 ** (i - 2)), max(40, 2 ** (i + 1))) for i in range(11, 1, -1)]
+
+
+def fitted(value: Any, most: int = MOST_CHARACTERS) -> tuple[str, bool]:
+    """A value as JSON of at most `most` characters.
+
+    Returns:
+        The JSON, and whether it is the whole value: otherwise numbers have four digits, and notes stand where
+        something was left out.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) <= most:
+        return text, True
+    for limits in LIMITS:
+        text = json.dumps(_shortened(value, limits), ensure_ascii=False)
+        if len(text) <= most:
+            break
+    return text[:most], False
+
+
+def _shortened(value: Any, limits: _Limits) -> Any:
+    if isinstance(value, dict):
+        return {name: _shortened(part, limits) for name, part in value.items()}
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, str) and not isinstance(value, Address) and len(value) > limits.characters:
+        return f"{value[: limits.characters]}… ({len(value)} characters)"
+    if not isinstance(value, list):
+        return value
+    shape = _shape(value)
+    if shape is None:
+        more = [f"… and {len(value) - limits.entries} more"] if len(value) > limits.entries else []
+        return [_shortened(part, limits) for part in value[: limits.entries]] + more
+    numbers = _flat(value, len(shape))
+    if len(numbers) <= limits.numbers:
+        return [_shortened(part, limits) for part in value]
+    return f"left out: {' × '.join(map(str, shape))} numbers from {min(numbers):.4g} to {max(numbers):.4g}"
+
+
+def _shape(value: list[Any]) -> tuple[int, ...] | None:
+    """Sizes of an array of numbers, outermost first; none for other lists."""
+    if not value:
+        return None
+    if not isinstance(value[0], list):
+        return (len(value),) if all(type(part) in (int, float) for part in value) else None
+    shapes = {_shape(part) if isinstance(part, list) else None for part in value}
+    inner = shapes.pop()
+    return (len(value), *inner) if inner and not shapes else None
+
+
+def _flat(value: list[Any], dimensions: int) -> list[float]:
+    for _ in range(dimensions - 1):
+        value = list(chain.from_iterable(value))
+    return value
