@@ -81,10 +81,29 @@
     write(scene);
     return Math.max(...[...scene.children].map((part) => part.getBoundingClientRect().bottom)) - scene.getBoundingClientRect().top;
   }
+  // Figures have a height of their own; on the stage a tall one takes a good half of the scene.
+  const usual = new WeakMap();
+  function fitFigures(scene, space) {
+    for (const figure of scene.querySelectorAll(".js-plotly-plot")) {
+      const now = figure.layout?.height;
+      if (!now || !window.Plotly) continue;
+      if (!usual.has(figure) || usual.get(figure).stage !== now) usual.set(figure, { page: now, stage: Math.min(now, Math.round(space * 0.56)) });
+      const wanted = usual.get(figure).stage;
+      if (wanted !== now) window.Plotly.relayout(figure, { height: wanted });
+    }
+  }
+  function freeFigures() {
+    for (const figure of document.querySelectorAll(".js-plotly-plot")) {
+      const known = usual.get(figure);
+      if (known && figure.layout?.height === known.stage && known.page !== known.stage) window.Plotly.relayout(figure, { height: known.page });
+      usual.delete(figure);
+    }
+  }
   let fitting = 0;
   function fit(scene) {
     if (!onStage() || keyOf(scene) !== current || !scene.offsetParent) return;
     const space = room(scene);
+    fitFigures(scene, space);
     let low = SMALLEST, high = LARGEST;
     const before = zoom;
     if (heightAt(scene, high) <= space) low = high;
@@ -128,6 +147,7 @@
     page().address({ stage: null });
     rule.textContent = "";
     watched?.disconnect();
+    freeFigures();
     for (const part of [black, panel]) if (part) part.hidden = true;
     if (document.fullscreenElement) document.exitFullscreen();
     window.dispatchEvent(new Event("resize"));
