@@ -61,6 +61,17 @@
     }).observe(document, { subtree: true, childList: true });
   }
 
+  // Gradio's own parts that show what a model reads: a browser that translates the page leaves them alone. In a
+  // plot a translated text would even vanish, because browsers put an HTML element into it.
+  const UNTRANSLATED = "textarea, .sv-plot, .sv-chip, ul.options";
+  new MutationObserver((changes) => {
+    for (const node of changes.flatMap((change) => [...change.addedNodes])) {
+      if (node.nodeType !== Node.ELEMENT_NODE) continue;
+      if (node.matches(UNTRANSLATED)) node.translate = false;
+      for (const inner of node.querySelectorAll(UNTRANSLATED)) inner.translate = false;
+    }
+  }).observe(document, { subtree: true, childList: true });
+
   // A server that no longer answers gets one message; the page loads itself anew as soon as it is back, and also
   // where another has taken its place in the meantime, which knows nothing of this page.
   const ask = window.fetch.bind(window);
@@ -186,6 +197,14 @@
       const number = share > 0 && share < unit / 200 ? `<${unit.toFixed(digits)}`
         : share >= 1 - unit / 200 && share < 1 - unit / 2000 ? `>${(100 - unit).toFixed(digits)}` : (100 * share).toFixed(digits);
       return page === "de" ? number.replace(".", ",") + "\u202f%" : number + "%";
+    },
+    // Words that a model reads, within a sentence: what `say` writes between the isolates, no browser translates.
+    quote: (text) => "\u2068" + text + "\u2069",
+    say(place, sentence) {
+      place.replaceChildren(...sentence.split(/\u2068(.*?)\u2069/s).map((part, i) => {
+        if (i % 2 === 0) return document.createTextNode(part);
+        return Object.assign(document.createElement("bdi"), { textContent: part, translate: false });
+      }));
     },
     // Numbers come as the pixels of a picture that loses nothing; this gives them back.
     async pixelsOf(source) {
