@@ -78,6 +78,13 @@
   let leaving = false, checking = false;
   addEventListener("pagehide", () => { leaving = true; });
   addEventListener("pageshow", () => { leaving = false; });
+  function alarm(text, name) {
+    const message = document.createElement("p");
+    message.className = name;
+    message.setAttribute("role", "alert");
+    message.textContent = text;
+    document.body.append(message);
+  }
   async function check() {
     if (leaving || checking) return;
     checking = true;
@@ -88,11 +95,7 @@
     if (answer && (isLost || String(answer.app_id) !== String(config.app_id))) return location.reload();
     if (answer) return;
     if (!isLost) {
-      const message = document.createElement("p");
-      message.className = "sv-lost";
-      message.setAttribute("role", "alert");
-      message.textContent = window.svHints.lost;
-      document.body.append(message);
+      alarm(window.svHints.lost, "sv-lost");
       document.documentElement.dataset.lost = "";
     }
     setTimeout(check, 2000);
@@ -108,6 +111,25 @@
       throw error;
     }
   };
+
+  // Over HTTP/1.1 all tabs of a browser share six connections to a server, and each holds two as long as it is open.
+  // A tab that still waits for its first values then asks which others there are, and says so.
+  const PATIENCE = 8000; // ms
+  const CROWD = 3; // other tabs that hold all of the six
+  const tabsOfBrowser = new BroadcastChannel("steuervektor");
+  let waiting = false, others = 0;
+  tabsOfBrowser.addEventListener("message", ({ data }) => {
+    if (data === "who is there?") tabsOfBrowser.postMessage("a tab");
+    else if (waiting && ++others === CROWD) alarm(window.svHints.crowded, "sv-lost sv-crowded");
+  });
+  setTimeout(() => {
+    waiting = !("restored" in document.documentElement.dataset);
+    if (waiting) tabsOfBrowser.postMessage("who is there?");
+  }, PATIENCE);
+  function served() {
+    waiting = false;
+    document.querySelector(".sv-crowded")?.remove();
+  }
 
   // A number that is out of its range, or none at all, goes nowhere while it is typed; whoever leaves the field
   // finds the nearest one there, and is told.
@@ -182,6 +204,7 @@
   window.steuervektor = {
     restored(values) {
       restored = true;
+      served();
       document.documentElement.dataset.restored = ""; // from here on the bar says what the address says
       this.remember(values);
     },
