@@ -20,7 +20,7 @@ def _draw(prompt: str, prompt_b: str = "", model: str = CLIP, language: str = "e
 
 def _text(drawn: str) -> str:
     """What a person reads: without tags."""
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", drawn)))
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", re.sub(r"</?bdi[^>]*>", "", drawn))))
 
 
 def _merges(drawn: str) -> dict:
