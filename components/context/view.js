@@ -276,7 +276,7 @@ function drawVeil(from) {
 /** The same in words: for those who cannot see the arcs, and for everybody who reads. */
 function sentence(from, row) {
   const { labels, tokens } = data;
-  const name = (i) => tokens[i][1];
+  const name = (i) => quote(tokens[i][1]);
   const order = [...row.keys()].filter((i) => !isClosed(from, i)).sort((a, b) => row[b] - row[a]);
   const named = order.filter((i, k) => row[i] >= TELL || k === 0).slice(0, 6);
   const list = named.map((i) => (i === from ? fill(labels.self, { share: percent(row[i]) }) : fill(labels.weight, { name: name(i), share: percent(row[i]) })));
