@@ -18,6 +18,7 @@ from components.ui.language import Texts
 from components.ui.layout import live_html
 from components.ui.numbers import fixed
 from components.ui.scene import scene
+from components.ui.templates import isolated
 from pipelines.audio import audio
 from pipelines.audio.request import AudioFrame, AudioRequest
 from pipelines.serving.checks import MAX_SEED
@@ -142,7 +143,7 @@ def pair_run(request: AudioRequest, prompt_b: str, slot: RunSlot, t: Texts) -> I
             return gr.skip(), gr.update(interactive=False), verdict_html(t("audio.pair.stopped"))
         made = [sound.made() for sound in live.sounds]
         messages = [
-            made_message(one, player, t, text=t("audio.pair.of", prompt=one.sound.request.prompt,
+            made_message(one, player, t, text=t("audio.pair.of", prompt=isolated(one.sound.request.prompt),
                                                 seed=one.sound.request.seed))
             for one, player in zip(made, PLAYERS, strict=True)
         ]  # fmt: skip

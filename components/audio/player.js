@@ -3,6 +3,7 @@
 // Nothing sounds before the visitor has pressed a button: the server asks for it only in answer to one.
 const part = (name) => element.querySelector(`[data-${name}]`);
 const texts = JSON.parse(part("texts").dataset.texts);
+const { say } = window.steuervektor;
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const typed = (Type, text) => new Type(bytes(text).buffer);
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
@@ -100,10 +101,11 @@ function begin(m) {
   part("grid").style.height = part("rows").style.height = `${Math.min(36, 260 / rows) * rows}px`;
 }
 
-function label(name, hint, colour) {
+function label(name, hint, colour, translate = true) {
   const box = document.createElement("span");
   box.textContent = element.clientWidth < 620 ? name.split(" ").pop() : name; // "1" where there is no room
   box.title = `${name} ${hint}`;
+  box.translate = translate;
   if (colour) box.style.setProperty("--c", colour);
   if (hint) box.append(Object.assign(document.createElement("small"), { textContent: hint }));
   return box;
@@ -114,14 +116,14 @@ function receive(m) {
     pause();
     s = null;
     element.querySelector(".player").dataset.state = "wait";
-    part("status").textContent = m.text;
+    say(part("status"), m.text);
     return;
   }
   if (m.kind === "books") return hearBooks(m);
   if (s?.id !== m.id) begin(m);
   note(m);
   element.querySelector(".player").dataset.state = m.kind;
-  part("status").textContent = m.text;
+  say(part("status"), m.text);
   part("play").disabled = !s.have;
   s.complete = m.kind !== "live";
   if (m.looks) lookedAt(m);
@@ -161,7 +163,7 @@ function sounds(m) { // a gap, should the browser have left a message out, is cl
 
 function lookedAt(m) {
   s.looks = { words: m.words, all: bytes(m.looks) };
-  part("words").replaceChildren(...m.words.map((word) => label(word.text, "", word.colour)));
+  part("words").replaceChildren(...m.words.map((word) => label(word.text, "", word.colour, false)));
   part("looks").style.height = part("words").style.height = `${m.words.length * 22}px`;
 }
 
@@ -171,7 +173,7 @@ function hearBooks(m) {
   s.books = m.books;
   s.have = 0;
   sounds(m);
-  part("status").textContent = m.text;
+  say(part("status"), m.text);
   paintAll();
   if (m.play) play(0);
 }

@@ -22,6 +22,7 @@ from components.runs.slot import RunSlot
 from components.runs.stream import WHEN_DUE, Views, stream
 from components.ui.language import Texts
 from components.ui.numbers import fixed
+from components.ui.templates import isolated
 from pipelines.audio import audio
 from pipelines.audio.audio import audio_model
 from pipelines.audio.bark import BarkLevel
@@ -157,7 +158,7 @@ def made_text(made: AudioResult, t: Texts) -> str:
     key = "audio.made" if made.whole else "audio.stopped"
     clip = t("audio.made_clip", seconds=fixed(given / made.sound.frame_rate, t, 1)) if given else ""
     text = t(
-        key, prompt=r.prompt, seconds=seconds_text(made.sound, t), seed=r.seed,
+        key, prompt=isolated(r.prompt), seconds=seconds_text(made.sound, t), seed=r.seed,
         scale=fixed(r.guidance_scale, t, 1), temperature=fixed(r.temperature, t, 1), top_k=r.top_k,
     )  # fmt: skip
     return f"{text} {clip}".strip()

@@ -13,6 +13,7 @@ from components.runs.slot import RunSlot
 from components.runs.stream import WHEN_DUE, Views, stream
 from components.ui.language import Texts
 from components.ui.numbers import fixed
+from components.ui.templates import isolated
 from pipelines.audio import bark
 from pipelines.audio.bark import LEVELS, BarkLevel, bark_voice
 from pipelines.audio.inside import Guess
@@ -56,7 +57,7 @@ def speech_message(made: AudioResult, player: str, t: Texts, play: bool = False)
     assert level is not None
     r = sound.request
     text = t(
-        "audio.made_speech", prompt=r.prompt, seconds=seconds_text(sound, t), seed=r.seed,
+        "audio.made_speech", prompt=isolated(r.prompt), seconds=seconds_text(sound, t), seed=r.seed,
         temperature=fixed(r.temperature, t, 1), title=catalogue.entry(r.model).title,
     )  # fmt: skip
     return level_message(r, level, made.id, player, t, play) | {"kind": "done", "text": text}

@@ -26,6 +26,7 @@ from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
 from components.ui.scene import scene
+from components.ui.templates import isolated
 from pipelines.audio import audio, bark
 from pipelines.audio import files as sounds
 from pipelines.audio.request import (
@@ -211,7 +212,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         request = before.sound.request if before is not None else request_of(*values)
         made = before or example_if_ready(request)
         if made is not None:
-            example = "" if before is not None else t("audio.example", prompt=request.prompt)
+            example = "" if before is not None else t("audio.example", prompt=isolated(request.prompt))
             page, _, *rest = _shown(made, t, example)
             yield page, gr.skip(), *rest  # who pressed "make" meanwhile needs the stop button
         else:

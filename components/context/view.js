@@ -16,6 +16,7 @@ function el(tag, name, text, attributes = {}) {
 }
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
 const percent = (weight) => window.steuervektor.percent(weight);
+const { quote, say } = window.steuervektor;
 
 /** The weights of one layer and head, or the mean of its heads, as rows. */
 function table(layer, head) {
@@ -232,7 +233,7 @@ function paintLook() {
   });
   drawArcs(from, row);
   drawVeil(from);
-  parts.readout.textContent = sentence(from, row);
+  say(parts.readout, sentence(from, row));
   const { frame, names } = parts.matrix;
   frame.style.top = `${(100 * from) / row.length}%`;
   frame.style.height = `${100 / row.length}%`;
@@ -276,7 +277,7 @@ function drawVeil(from) {
 /** The same in words: for those who cannot see the arcs, and for everybody who reads. */
 function sentence(from, row) {
   const { labels, tokens } = data;
-  const name = (i) => tokens[i][1];
+  const name = (i) => quote(tokens[i][1]);
   const order = [...row.keys()].filter((i) => !isClosed(from, i)).sort((a, b) => row[b] - row[a]);
   const named = order.filter((i, k) => row[i] >= TELL || k === 0).slice(0, 6);
   const list = named.map((i) => (i === from ? fill(labels.self, { share: percent(row[i]) }) : fill(labels.weight, { name: name(i), share: percent(row[i]) })));
@@ -289,8 +290,8 @@ function sentence(from, row) {
 function tell(from, to) {
   const { labels, tokens } = data;
   const { told } = parts.matrix;
-  told.textContent = from === undefined ? "\u00a0" : isClosed(from, to) ? labels.triangle
-    : fill(labels.columns, { from: tokens[from][1], to: tokens[to][1], share: percent(parts.rows[from][to]) });
+  say(told, from === undefined ? "\u00a0" : isClosed(from, to) ? labels.triangle
+    : fill(labels.columns, { from: quote(tokens[from][1]), to: quote(tokens[to][1]), share: percent(parts.rows[from][to]) }));
 }
 function paint() {
   if (!parts || !element.isConnected) return;
@@ -341,7 +342,7 @@ function build() {
   const gone = el("p", "cx-sentence cx-warn cx-gone", undefined, { role: "status" });
   const missing = state.token !== null && !data.tokens.some(([, name]) => name === state.token);
   gone.hidden = !missing;
-  if (missing) gone.textContent = fill(data.labels.gone, { token: state.token, shown: data.tokens[data.start][1] });
+  if (missing) say(gone, fill(data.labels.gone, { token: quote(state.token), shown: quote(data.tokens[data.start][1]) }));
   parts = { controls: controls(), stage: stage(), matrix: matrix(), overview: overview(), gone };
   parts.readout = el("p", "cx-sentence cx-readout", undefined, { role: "status" });
   const tables = el("div", "cx-tables");

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 from plotly.colors import sequential
 
 from components.ui.colors import text_on, token_colours
@@ -11,7 +12,7 @@ from components.ui.heat import heat_uri
 from components.ui.language import Texts
 from components.ui.numbers import fixed, grouped, percent
 from components.ui.plots import SEQUENTIAL
-from components.ui.templates import templates
+from components.ui.templates import quote, templates
 from components.ui.token_text import style_of
 from pipelines.serving.catalogue import ModelEntry
 from pipelines.text.context import Context, LookUp, SharedWord, most_telling
@@ -34,7 +35,7 @@ def face(piece: Piece, t: Texts) -> str:
     return t(f"context.{piece.special}") if piece.special in MARKS else piece.text
 
 
-def quote(text: str) -> str:
+def _short(text: str) -> str:
     """A text short enough to stand in a sentence."""
     return text if len(text) <= MAX_QUOTE else text[:MAX_QUOTE] + "…"
 
@@ -186,11 +187,11 @@ def pair_html(
     a, b = pair
     example = missing = ""
     if is_example:
-        example = t("context.example", text=quote(b.view.prompt), where=t("prompt_bar.more"))
+        example = t.html("context.example", text=quote(_short(b.view.prompt)), where=t("prompt_bar.more"))
     if gone and word:
-        missing = t("context.word_gone", word=gone, shown=word_label(word, t))
+        missing = t.html("context.word_gone", word=quote(gone), shown=quote(word_label(word, t)))
     elif gone:
-        missing = t("context.word_gone_none", word=gone, shown="")
+        missing = t.html("context.word_gone_none", word=quote(gone), shown="")
     colours = token_colours(colour_keys([*a.tokens, *b.tokens]))
     split = len(a.tokens)
     rows = (
@@ -219,12 +220,12 @@ def verdict_html(
         return message_html(t("context.no_words"), "cx-sentence")
     name = word_label(word, t)
     values = {
-        "word": name,
+        "word": quote(name),
         "similarity": fixed(float(word.similarity[-1]), t),
         "layers": len(word.similarity) - 1,
     }
     if not word.is_open:
-        parts = [t("context.verdict_closed", **values)]
+        parts: list[str] = [t.html("context.verdict_closed", **values)]
         parts += [
             t("context.verdict_end", similarity=fixed(float(w.similarity[-1]), t))
             for w in words
@@ -233,5 +234,5 @@ def verdict_html(
     else:
         key = "verdict_causal" if a.causal else "verdict_both_ways"
         key += "" if word.a_place == word.b_place else "_moved"
-        parts = [_start_sentence(word, t), t(f"context.{key}", **values)]
-    return message_html(" ".join(parts), "cx-sentence cx-verdict")
+        parts = [_start_sentence(word, t), t.html(f"context.{key}", **values)]
+    return message_html(Markup(" ").join(parts), "cx-sentence cx-verdict")

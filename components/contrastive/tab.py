@@ -31,7 +31,7 @@ from components.runs.training import owner_of
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
-from components.ui.layout import live_html, tab_frame
+from components.ui.layout import KEEPS_STILL, live_html, tab_frame
 from components.ui.scene import scene
 from components.ui.uploads import accept_named, sources_html
 from pipelines.clip import contrastive_pairs
@@ -217,14 +217,17 @@ def _wire_training(t: Texts, tab: gr.Tab, p: _Parts) -> None:
     """The first example, the buttons of the stage, and what needs another model."""
 
     @explained(t)
-    def opened(request: gr.Request, desk: TrainingState, *given: Any) -> Iterator[Any]:
+    def opened(request: gr.Request, still: bool, desk: TrainingState, *given: Any) -> Iterator[Any]:
         if desk.number:
             yield (gr.skip(),) * 5
         else:
-            yield from _with_pairs(desk, gr.skip(), given, owner_of(request), OPENING, t)
+            burst = 0 if still else OPENING
+            yield from _with_pairs(desk, gr.skip(), given, owner_of(request), burst, t)
 
     given: dict[str, Any] = {"inputs": [p.desk, *p.recipe], "outputs": p.shown, "trigger_mode": "multiple"}
-    tab.select(opened, **given | {"outputs": [*p.shown, *p.laid]}, **TRAINING)
+    still = gr.Checkbox(False, visible=False)
+    first = {"inputs": [still, *given["inputs"]], "outputs": [*p.shown, *p.laid]}
+    tab.select(opened, **given | first, **TRAINING, js=KEEPS_STILL)
     p.stage.submit(_continuing(t, BURST), **given, **TRAINING)
     p.stage.edit(_continuing(t, 1), **given, **TRAINING)
     p.stage.clear(_renewing(t, burst=0, seed=1), **given, **TRAINING)

@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from components.control_vector.lever import (
     ALSO,
@@ -23,7 +24,7 @@ from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html
 from components.ui.scene import scene
-from components.ui.templates import templates
+from components.ui.templates import quote, templates
 from components.ui.token_text import limit_sentence
 from pipelines.image.control_vector import Drawn, draw, same_tokens, strip_requests
 from pipelines.image.request import ImageRequest
@@ -46,7 +47,7 @@ def asked_blend(request: ImageRequest, prompt_b: str, t: Texts) -> Asked:
     is_example = not prompt_b.strip()
     second = partner_of(request.prompt) if is_example else prompt_b
     requests = strip_requests(request, second)
-    remarks = [t("control_vector.blend_pair", a=request.prompt, b=second)]
+    remarks: list[str] = [t.html("control_vector.blend_pair", a=quote(request.prompt), b=quote(second))]
     if is_example:
         remarks.append(t("control_vector.blend_example"))
     for letter, text in (("A", request.prompt), ("B", second)):
@@ -54,7 +55,7 @@ def asked_blend(request: ImageRequest, prompt_b: str, t: Texts) -> Asked:
         if tokens.cut:
             remarks.append(f"{letter}: {limit_sentence(tokens, t)}")
     names = (t("control_vector.name_a"), t("control_vector.name_b"))
-    return Asked(requests, (request.prompt, second), names, " ".join(remarks))
+    return Asked(requests, (request.prompt, second), names, Markup(" ").join(remarks))
 
 
 @lru_cache(maxsize=1)

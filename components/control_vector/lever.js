@@ -25,7 +25,7 @@ function show(value) {
   lead.src = own?.source || lever.sources[nearest];
   lead.alt = own?.source ? texts.exact : lever.captions[nearest];
   part("caption").textContent = lead.alt;
-  part("scores").textContent = own ? own.status : lever.scores[nearest];
+  window.steuervektor.say(part("scores"), own ? own.status : lever.scores[nearest]);
   part("note").textContent = on || own ? "" : texts.between;
   for (const button of element.querySelectorAll("[data-station]")) {
     if (+button.dataset.station === nearest && !own) button.setAttribute("aria-current", "true");

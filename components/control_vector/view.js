@@ -5,17 +5,19 @@ let pinned = null; // the row that was clicked; pointing elsewhere is only a gla
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
 const row = (place) => element.querySelector(`[data-place="${place}"]`);
 
-function say(place) {
+const { quote, say } = window.steuervektor;
+
+function detail(place) {
   const { names, lengths, nearest, cosines, texts } = rows;
   const box = element.querySelector(".cv-detail");
   const name = document.createElement("b");
-  name.textContent = names[place];
+  say(name, quote(names[place]));
   const line = document.createElement("p");
   line.textContent = fill(texts.detail_row, { place: place + 1, length: lengths[place] });
   const list = document.createElement("ul");
   nearest[place].forEach((other, i) => {
     const item = document.createElement("li");
-    item.textContent = fill(texts.detail_near, { place: other + 1, name: names[other], cosine: cosines[place][i] });
+    say(item, fill(texts.detail_near, { place: other + 1, name: quote(names[other]), cosine: cosines[place][i] }));
     list.append(item);
   });
   box.replaceChildren(name, line, list);
@@ -29,7 +31,7 @@ function show(place) {
     old.classList.toggle("cv-near", rows.nearest[place].includes(at));
   }
   element.querySelector(".cv-rows").tabIndex = -1; // the selected row is the one stop of the Tab key
-  say(place);
+  detail(place);
 }
 
 const placeOf = (event) => {

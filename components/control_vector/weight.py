@@ -3,6 +3,7 @@
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from components.control_vector.lever import ALSO, STEM, Asked, bar_inputs, build_lever, request_of, wire_lever
 from components.page.prompt_bar import PromptBar
@@ -11,7 +12,7 @@ from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html
 from components.ui.scene import scene
-from components.ui.templates import templates
+from components.ui.templates import isolated, quote, templates
 from components.ui.token_text import style_of
 from pipelines.image.control_vector import Choice, choices, keep_choice, places_from, weight_requests
 from pipelines.image.request import ImageRequest
@@ -36,7 +37,7 @@ def followed_choice(tokens: TokenView, before: Choice | None, t: Texts) -> tuple
     kept = keep_choice(tokens, before)
     if before is None or kept is None or kept.text == before.text:
         return kept, ""
-    return kept, t("control_vector.choice_gone", gone=before.text, now=kept.text)
+    return kept, t.html("control_vector.choice_gone", gone=quote(before.text), now=quote(kept.text))
 
 
 def asked_weight(request: ImageRequest, chosen: Choice | None, onwards: bool, t: Texts) -> Asked:
@@ -51,9 +52,11 @@ def asked_weight(request: ImageRequest, chosen: Choice | None, onwards: bool, t:
     kept, note = followed_choice(tokens, chosen, t)
     place, text, word = (kept.place, kept.text, kept.word) if kept else (1, "", request.prompt)
     requests = weight_requests(request, places_from(tokens, place, onwards))
-    said = t("control_vector.weight_onwards" if onwards else "control_vector.weight_one", text=text)
-    names = (t("control_vector.name_prompt"), t("control_vector.name_word", word=word))
-    return Asked(requests, (request.prompt, word), names, f"{note} {said}".strip())
+    said = t.html(
+        "control_vector.weight_onwards" if onwards else "control_vector.weight_one", text=quote(text)
+    )
+    names = (t("control_vector.name_prompt"), t("control_vector.name_word", word=isolated(word)))
+    return Asked(requests, (request.prompt, word), names, Markup(" ").join(filter(None, (note, said))))
 
 
 def build_weight(bar: PromptBar, t: Texts) -> tuple[gr.HTML, gr.State]:

@@ -22,7 +22,7 @@ from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html
 from components.ui.numbers import fixed, short
 from components.ui.plots import plot, style
-from components.ui.templates import templates
+from components.ui.templates import quote, templates
 from pipelines.image import cross_attention as pipeline
 from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.text.pieces import Piece
@@ -136,7 +136,7 @@ def hidden_figure(found: pipeline.HiddenTokens, t: Texts) -> go.Figure:
 def hidden_captions(pieces: Sequence[Piece], t: Texts) -> list[str]:
     """What each picture lacks, the one with all tokens first."""
     names = [row["name"] for row in token_rows(pieces, t)[:-1]]
-    without = [t("cross_attention.without_token", token=name) for name in names]
+    without = [t.html("cross_attention.without_token", token=quote(name)) for name in names]
     return [t("cross_attention.hidden_none"), *without]
 
 
@@ -158,5 +158,5 @@ def _verdict(found: pipeline.HiddenTokens, names: Sequence[str], t: Texts) -> li
     for key, at in (("idle", int(apart.argmax())), ("quiet", int(apart.argmin()))):
         if abs(apart[at]) >= _APART:
             share, change = short(100 * found.shares[at], t), short(found.changes[at], t)
-            lines.append(t(f"cross_attention.{key}", token=names[at], share=share, change=change))
+            lines.append(t.html(f"cross_attention.{key}", token=quote(names[at]), share=share, change=change))
     return lines

@@ -9,7 +9,7 @@ const tiles = new Map(); // address of an atlas to its pixels
 const find = (selector) => element.querySelector(selector);
 const branch = () => data.branches[at.branch];
 const group = () => branch().groups[at.layers];
-const percent = window.steuervektor.percent;
+const { percent, quote, say } = window.steuervektor;
 
 async function pixelsOf(source) {
   if (!tiles.has(source)) tiles.set(source, await window.steuervektor.pixelsOf(source));
@@ -68,6 +68,7 @@ function fillChips() {
     chip.style.cssText = `--c:${row.colour};--ink:${row.ink};--share:${shares[i] / most}`;
     const name = document.createElement("b"), share = document.createElement("small");
     name.textContent = row.name;
+    name.translate = false;
     share.textContent = percent(shares[i], 0);
     chip.title = data.share + " " + percent(shares[i], 1);
     chip.append(name, share);
@@ -80,7 +81,7 @@ function figure(className, text) {
   const box = document.createElement("figure");
   box.innerHTML = '<div class="heat"></div><figcaption></figcaption>';
   box.className = className;
-  box.querySelector("figcaption").textContent = text;
+  say(box.querySelector("figcaption"), text);
   return box;
 }
 
@@ -99,7 +100,7 @@ async function draw() {
     heat(lead, picture, cells, row.colour, row.name + ", " + where);
     find("[data-legend]").innerHTML = '<b></b><span class="ramp"></span><span></span>';
     const [name, ramp, peak] = find("[data-legend]").children;
-    name.textContent = row.name;
+    say(name, quote(row.name));
     ramp.style.setProperty("--c", row.colour);
     peak.textContent = "0 … " + percent(most, 1) + " " + data.peak;
     find("[data-step-label]").textContent = where;
@@ -123,7 +124,7 @@ function drawFilm(pixels, row) {
 
 function drawWords(pixels, step, picture) {
   find("[data-words]").replaceChildren(...branch().rows.map((row, i) => {
-    const box = figure("word", row.name);
+    const box = figure("word", quote(row.name));
     heat(box.firstChild, picture, scaled(pixels, i, step).cells, row.colour, row.name);
     const share = document.createElement("small");
     share.textContent = percent(group().shares[i], 0);

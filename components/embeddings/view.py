@@ -7,7 +7,7 @@ from components.embeddings.figures import group_colours, thumb, value_of, values
 from components.ui.colors import COLOUR_A, COLOUR_B
 from components.ui.language import Texts
 from components.ui.numbers import fixed, percent
-from components.ui.templates import templates
+from components.ui.templates import quote, templates
 from components.ui.token_text import style_of
 from pipelines.clip.directions import Direction
 from pipelines.clip.embeddings import Arithmetic, Difference, Embedding
@@ -78,11 +78,11 @@ def difference_html(difference: Difference, t: Texts) -> str:
     """The difference in one sentence."""
     if not difference.words:
         return message_html(t("embeddings.no_difference"))
-    text = t(
+    text = t.html(
         "embeddings.difference",
         length=fixed(difference.length, t),
-        towards=difference.words[0].value,
-        away=difference.words[-1].value,
+        towards=quote(difference.words[0].value),
+        away=quote(difference.words[-1].value),
     )
     return templates("embeddings/view.html").result(text)
 
@@ -92,9 +92,9 @@ def direction_html(direction: Direction, sentences: bool, t: Texts) -> str:
     transfer = direction.transfer
     count, right = len(transfer.ordered), int(transfer.ordered.sum())
     setting = t("embeddings.tested_sentences" if sentences else "embeddings.tested_short")
-    verdict = t(
+    verdict = t.html(
         "embeddings.direction_verdict",
-        plus=direction.plus, minus=direction.minus, right=right, count=count, setting=setting,
+        plus=quote(direction.plus), minus=quote(direction.minus), right=right, count=count, setting=setting,
     )  # fmt: skip
     figures = (
         (f"{right}/{count}", t("embeddings.direction_share")),
@@ -130,6 +130,7 @@ def equation_html(terms: tuple[str, str, str], result: Arithmetic, t: Texts) -> 
 def _exclusion(terms: tuple[str, str, str], result: Arithmetic, t: Texts) -> str:
     """What leaving out the inputs did to the answer, and what no calculation would have answered."""
     first, answer = result.candidates[0], result.answer
-    plain = t("embeddings.plain", plus=terms[2].strip(), plain=result.plain.world.text)
+    plain = t.html("embeddings.plain", plus=quote(terms[2].strip()), plain=quote(result.plain.world.text))
     key = "exclusion_mattered" if first.is_input else "exclusion_idle"
-    return f"{t(f'embeddings.{key}', first=first.short.world.text, answer=answer.short.world.text)} {plain}"
+    values = {"first": quote(first.short.world.text), "answer": quote(answer.short.world.text)}
+    return t.html(f"embeddings.{key}", **values) + " " + plain

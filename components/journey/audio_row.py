@@ -16,6 +16,7 @@ from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
 from components.runs.stream import Views
 from components.ui.language import Texts
+from components.ui.templates import quote
 from pipelines.audio.audio import audio_model
 from pipelines.audio.files import LOUDEST, limited
 from pipelines.audio.request import AudioRequest
@@ -51,8 +52,8 @@ def audio_station(made: AudioResult, t: Texts) -> str:
     """The station with a sound."""
     sound = made.sound
     books, frames = sound.codes.shape
-    words = t(
-        "journey.say_audio", prompt=sound.request.prompt, seconds=seconds_text(sound, t), books=books,
+    words = t.html(
+        "journey.say_audio", prompt=quote(sound.request.prompt), seconds=seconds_text(sound, t), books=books,
         frames=frames,
     )  # fmt: skip
     return HTML.audio("done", _drawn(code_colours(sound.codes), sound.samples), words, t)

@@ -11,6 +11,7 @@ from components.page.prompt_bar import PromptBar
 from components.runs.queues import FILM
 from components.runs.slot import RunSlot
 from components.ui.language import Texts
+from components.ui.templates import quote
 from components.video.run import draw_video, video_run
 from components.video.sheets import LiveVideo, VideoResult
 from pipelines.serving import catalogue
@@ -30,7 +31,8 @@ def video_request(prompt: str, seed: int) -> VideoRequest:
     """
     moving = prompt if said_motion(prompt) or not prompt.strip() else with_motion_word(prompt, ADDED)
     model = catalogue.entries("video")[0].id
-    return VideoRequest(moving, seed=seed, num_inference_steps=STEPS, model=model).validated()
+    asked = VideoRequest(prompt, seed=seed, num_inference_steps=STEPS, model=model)
+    return asked.varied(moving).validated()
 
 
 @lru_cache(maxsize=1)
@@ -63,9 +65,9 @@ def video_station(result: VideoResult, prompt: str, t: Texts) -> str:
     """
     request = result.trace.request
     frames, _, height, width = result.trace.steps[-1].latents.shape
-    words = t("journey.say_video", prompt=request.prompt, frames=frames, tokens=height * width)
+    words = t.html("journey.say_video", prompt=quote(request.prompt), frames=frames, tokens=height * width)
     if prompt != request.prompt:
-        words += " " + t("journey.say_video_added", motion=ADDED)
+        words += " " + t.html("journey.say_video_added", motion=quote(ADDED))
     return HTML.video("done", _video(result.sheets[-1], result.count, request), words, t)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
@@ -14,7 +15,7 @@ from components.ui.heat import heat_uri
 from components.ui.language import Texts
 from components.ui.numbers import fixed, grouped, short
 from components.ui.plots import SEQUENTIAL
-from components.ui.templates import templates
+from components.ui.templates import quote, templates
 from components.ui.token_text import first_word, foreign_sentence
 from pipelines.clip.world_texts import picture as world_picture
 from pipelines.image.cross_attention import has_maps, trace_maps
@@ -53,7 +54,11 @@ def _tokens(reading: JourneyReading, t: Texts) -> dict[str, Any]:
         key = "say_tokens_cut_one" if cut == 1 else "say_tokens_cut"
     words = t(f"journey.{key}", count=len(pieces), cut=grouped(cut, t))
     hint = foreign_sentence(reading.context.view.prompt, t)
-    return {"chips": chips[:MAX_CHIPS], "more": len(pieces) - MAX_CHIPS, "words": f"{words} {hint}".strip()}
+    return {
+        "chips": chips[:MAX_CHIPS],
+        "more": len(pieces) - MAX_CHIPS,
+        "words": Markup(" ").join(filter(None, (words, hint))),
+    }
 
 
 def _embeddings(reading: JourneyReading) -> dict[str, Any]:
@@ -71,16 +76,21 @@ def _context(reading: JourneyReading, t: Texts) -> dict[str, Any]:
     looks = weights[word].copy()
     looks[word] = 0
     looks[0] = 0  # the start mark is where heads look that need nothing
-    said = {"word": _name(reading.context.tokens[word], t)}
+    said = {"word": _quoted(reading.context.tokens[word], t)}
     key = "say_context" if looks.any() else "say_context_alone"
     if looks.any():
-        said["most"] = _name(reading.context.tokens[int(looks.argmax())], t)
-    return {"weights": _weights_uri(weights), "words": t(f"journey.{key}", **said)}
+        said["most"] = _quoted(reading.context.tokens[int(looks.argmax())], t)
+    return {"weights": _weights_uri(weights), "words": t.html(f"journey.{key}", **said)}
 
 
 def _name(piece: Piece, t: Texts) -> str:
     """A token in a sentence; start and end by their names and not by their spelling."""
     return piece.text if piece.word >= 0 else t(f"tokens.strip.{piece.special}")
+
+
+def _quoted(piece: Piece, t: Texts) -> str:
+    """The same in HTML; a mark's name is a word of the page."""
+    return quote(piece.text) if piece.word >= 0 else _name(piece, t)
 
 
 def _weights_uri(weights: np.ndarray) -> str:

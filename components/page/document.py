@@ -21,6 +21,8 @@ from components.ui.layout import view_class
 
 HERE = Path(__file__).parents[1]
 PAGES = {"/": "en", "/de": "de"}
+# What the page says of itself, from `common.hint`.
+HINTS = ("lost", "crowded", "number", "range")
 GZIP_LEVEL = 4  # a page in 10 ms; level 9 takes thrice as long for 5 % less
 # What belongs to the whole page, or is loaded where it is used.
 _NO_VIEWS = re.compile(r"page/|embeddings/move_prompts$")
@@ -79,7 +81,7 @@ def dress(html: str, language: str) -> str:
     rules = theme.font_faces() + _own(("style", "stage"), ".css") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
     said = f"window.svTitle={title};window.svWords={_pairs('words', language)};"
-    hints = {name: load_texts(language)(f"common.hint.{name}") for name in ("lost", "number", "range")}
+    hints = {name: load_texts(language)(f"common.hint.{name}") for name in HINTS}
     said += f"window.svHints={json.dumps(hints)};"
     stage = load_texts(language).table("common.stage")
     said += f"window.svStage={json.dumps(stage)};"

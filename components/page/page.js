@@ -61,12 +61,30 @@
     }).observe(document, { subtree: true, childList: true });
   }
 
+  // Gradio's own parts that show what a model reads: a browser that translates the page leaves them alone. In a
+  // plot a translated text would even vanish, because browsers put an HTML element into it.
+  const UNTRANSLATED = "textarea, .sv-plot, .sv-chip, ul.options";
+  new MutationObserver((changes) => {
+    for (const node of changes.flatMap((change) => [...change.addedNodes])) {
+      if (node.nodeType !== Node.ELEMENT_NODE) continue;
+      if (node.matches(UNTRANSLATED)) node.translate = false;
+      for (const inner of node.querySelectorAll(UNTRANSLATED)) inner.translate = false;
+    }
+  }).observe(document, { subtree: true, childList: true });
+
   // A server that no longer answers gets one message; the page loads itself anew as soon as it is back, and also
   // where another has taken its place in the meantime, which knows nothing of this page.
   const ask = window.fetch.bind(window);
   let leaving = false, checking = false;
   addEventListener("pagehide", () => { leaving = true; });
   addEventListener("pageshow", () => { leaving = false; });
+  function alarm(text, name) {
+    const message = document.createElement("p");
+    message.className = name;
+    message.setAttribute("role", "alert");
+    message.textContent = text;
+    document.body.append(message);
+  }
   async function check() {
     if (leaving || checking) return;
     checking = true;
@@ -77,11 +95,7 @@
     if (answer && (isLost || String(answer.app_id) !== String(config.app_id))) return location.reload();
     if (answer) return;
     if (!isLost) {
-      const message = document.createElement("p");
-      message.className = "sv-lost";
-      message.setAttribute("role", "alert");
-      message.textContent = window.svHints.lost;
-      document.body.append(message);
+      alarm(window.svHints.lost, "sv-lost");
       document.documentElement.dataset.lost = "";
     }
     setTimeout(check, 2000);
@@ -97,6 +111,25 @@
       throw error;
     }
   };
+
+  // Over HTTP/1.1 all tabs of a browser share six connections to a server, and each holds two as long as it is open.
+  // A tab that still waits for its first values then asks which others there are, and says so.
+  const PATIENCE = 8000; // ms
+  const CROWD = 3; // other tabs that hold all of the six
+  const tabsOfBrowser = new BroadcastChannel("steuervektor");
+  let waiting = false, others = 0;
+  tabsOfBrowser.addEventListener("message", ({ data }) => {
+    if (data === "who is there?") tabsOfBrowser.postMessage("a tab");
+    else if (waiting && ++others === CROWD) alarm(window.svHints.crowded, "sv-lost sv-crowded");
+  });
+  setTimeout(() => {
+    waiting = !("restored" in document.documentElement.dataset);
+    if (waiting) tabsOfBrowser.postMessage("who is there?");
+  }, PATIENCE);
+  function served() {
+    waiting = false;
+    document.querySelector(".sv-crowded")?.remove();
+  }
 
   // A number that is out of its range, or none at all, goes nowhere while it is typed; whoever leaves the field
   // finds the nearest one there, and is told.
@@ -171,6 +204,7 @@
   window.steuervektor = {
     restored(values) {
       restored = true;
+      served();
       document.documentElement.dataset.restored = ""; // from here on the bar says what the address says
       this.remember(values);
     },
@@ -214,6 +248,14 @@
       const number = share > 0 && share < unit / 200 ? `<${unit.toFixed(digits)}`
         : share >= 1 - unit / 200 && share < 1 - unit / 2000 ? `>${(100 - unit).toFixed(digits)}` : (100 * share).toFixed(digits);
       return page === "de" ? number.replace(".", ",") + "\u202f%" : number + "%";
+    },
+    // Words that a model reads, within a sentence: what `say` writes between the isolates, no browser translates.
+    quote: (text) => "\u2068" + text + "\u2069",
+    say(place, sentence) {
+      place.replaceChildren(...sentence.split(/\u2068(.*?)\u2069/s).map((part, i) => {
+        if (i % 2 === 0) return document.createTextNode(part);
+        return Object.assign(document.createElement("bdi"), { textContent: part, translate: false });
+      }));
     },
     // Numbers come as the pixels of a picture that loses nothing; this gives them back.
     async pixelsOf(source) {

@@ -86,7 +86,7 @@ def theme() -> gr.themes.Base:
 
 
 def _font_face(file: str, family: str, weight: str) -> str:
-    # The page's <base> points at the app's root in every language, so this address is relative.
+    # Relative to the page's own folder, which is the app's in every language; `document.py` takes <base> out.
     source = f'url("gradio_api/file={(FONTS / file).as_posix()}") format("opentype")'
     return f"@font-face{{font-family:{family};font-weight:{weight};font-display:swap;src:{source}}}"
 

@@ -9,7 +9,7 @@ from components.prompt_lab.view import facts_html, running_bar, stopped_note
 from components.runs.frames import encode
 from components.ui.language import Texts
 from components.ui.numbers import fixed, percent
-from components.ui.templates import templates
+from components.ui.templates import quote, templates
 from pipelines.image.prompt_lab import Batch, NegativePairs
 from pipelines.serving.measured import figure
 
@@ -25,8 +25,12 @@ def negative_running(batch: Batch, sources: Sequence[str], done: int, t: Texts) 
 def negative_view(batch: Batch, pairs: NegativePairs, t: Texts) -> Markup:
     """The four pictures when they are done, with CLIP's word on each."""
     defect = batch.requests[1].negative_prompt
-    below = [t("prompt_lab.sees", word=defect, score=fixed(float(s), t)) for s in pairs.defect_scores]
-    below += [t("prompt_lab.sees", word="a dog", score=fixed(float(s), t)) for s in pairs.dog_scores]
+    below = [
+        t.html("prompt_lab.sees", word=quote(defect), score=fixed(float(s), t)) for s in pairs.defect_scores
+    ]
+    below += [
+        t.html("prompt_lab.sees", word=quote("a dog"), score=fixed(float(s), t)) for s in pairs.dog_scores
+    ]
     sources = [encode(image) for image in pairs.images]
     return (
         stopped_note(pairs.done, pairs.total, t)

@@ -13,7 +13,7 @@ from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
 from components.ui.plots import style
-from components.ui.templates import templates
+from components.ui.templates import quote, templates
 from pipelines.image.prompt_lab import Batch, Pictures
 from pipelines.image.prompt_words import said, words_of
 from pipelines.image.request import ImageRequest
@@ -70,9 +70,9 @@ def facts_html(request: ImageRequest, t: Texts, key: str = "facts") -> Markup:
     Args:
         key: "facts" with the prompt, "facts_measures" explaining the measures too, "facts_short".
     """
-    return _html.facts(t(
+    return _html.facts(t.html(
         f"prompt_lab.{key}",
-        prompt=shortened(request.prompt, 200), seed=request.seed, steps=request.num_inference_steps,
+        prompt=quote(shortened(request.prompt, 200)), seed=request.seed, steps=request.num_inference_steps,
         scale=short(request.guidance_scale, t), model=catalogue.entry(request.model).title,
     ))  # fmt: skip
 

@@ -9,7 +9,7 @@ from components.runs.frames import Frames, LiveFrames
 from components.ui.language import Texts
 from components.ui.numbers import grouped, short
 from components.ui.plots import LEFT, RIGHT
-from components.ui.templates import templates
+from components.ui.templates import quote, templates
 from pipelines.image.request import SCHEDULERS, DenoiseStep, ImageRequest, Trace
 from pipelines.serving import catalogue
 from pipelines.text.tokens import cut_of
@@ -43,11 +43,11 @@ def facts(request: ImageRequest, t: Texts, scale: bool = True) -> Markup:
     scheduler = request.scheduler
     if scheduler in SCHEDULERS:
         scheduler = t(f"image.scheduler_{scheduler.replace('+', 'p')}")
-    rows = [("prompt", f"“{request.prompt}”" if t.language == "en" else f"„{request.prompt}“")]
+    rows: list[tuple[str, str]] = [("prompt", t.html("image.quoted", text=quote(request.prompt)))]
     if cut := cut_of(request.prompt, request.model):
         rows.append(("cut", grouped(cut, t)))
     if request.negative_prompt:
-        rows.append(("negative", request.negative_prompt))
+        rows.append(("negative", quote(request.negative_prompt)))
     rows += [
         ("seed", str(request.seed)),
         ("steps", str(request.num_inference_steps)),

@@ -6,7 +6,7 @@ from components.tokens.view import Chip, chip_of, colours_of
 from components.ui.colors import token_colours
 from components.ui.language import Texts
 from components.ui.numbers import grouped
-from components.ui.templates import templates
+from components.ui.templates import quote, templates
 from pipelines.serving import catalogue
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import Row, TokenChange, TokenView, colour_keys, compare
@@ -36,8 +36,8 @@ def _short(text: str) -> str:
 def _told(changes: Sequence[TokenChange], t: Texts) -> list[str]:
     """The changes in words."""
     unlike = [c for c in changes if c.kind != "equal"]
-    items = [
-        t(f"tokens.compare.{c.kind}", a=_short(_quoted(c.a)), b=_short(_quoted(c.b)))
+    items: list[str] = [
+        t.html(f"tokens.compare.{c.kind}", a=quote(_short(_quoted(c.a))), b=quote(_short(_quoted(c.b))))
         for c in unlike[:MAX_CHANGES]
     ]
     if len(unlike) > MAX_CHANGES:
@@ -76,7 +76,7 @@ def compare_html(a: TokenView, b: TokenView, is_example: bool, t: Texts) -> str:
     changes = compare(a, b)
     example = ""
     if is_example:
-        example = t("tokens.compare.example", text=_short(b.prompt), where=t("prompt_bar.more"))
+        example = t.html("tokens.compare.example", text=quote(_short(b.prompt)), where=t("prompt_bar.more"))
     summary, told = _summary(a, b, changes, t), _told(changes, t)
     return templates("tokens/view.html").compare(_groups(changes, t), example, summary, told, t)
 

@@ -49,7 +49,7 @@ const hex = (word, from, to) => word.bytes.slice(2 * from, 2 * to).match(/../g).
 function cell(word, span, row, name) {
   const node = el("span", "tk-sym " + name);
   node.style.gridArea = `${row} / ${2 * span[0] + 1} / auto / ${2 * span[1] + 1}`;
-  node.append(el("bdi", "", label(word, ...span)));
+  node.append(el("bdi", "", label(word, ...span), { translate: "no" }));
   if (span[1] === word.bytes.length / 2) node.append(el("small", "", "</w>"));
   let end = 0;
   for (const [, size, colour, ink] of word.pieces) {
@@ -63,7 +63,7 @@ function cell(word, span, row, name) {
 function header(word, grid) {
   let at = 0;
   for (const [text, size] of word.letters) {
-    const letter = el("bdi", "tk-letter", text);
+    const letter = el("bdi", "tk-letter", text, { translate: "no" });
     letter.style.gridArea = `1 / ${2 * at + 1} / auto / ${2 * (at + size) + 1}`;
     grid.append(letter);
     for (let i = at; i < at + size; i++) {
@@ -111,7 +111,7 @@ function drawGrid(data, word, rows, step) {
     const end = before[at[0] + 1][1] === size ? "</w>" : "";
     const caption = el("span", "tk-caption");
     caption.append(el("b", "", fill(labels.rule, { rank: format(rank + 1), rules: format(data.rules) })));
-    caption.append(el("bdi", "", ` ${left} + ${right}${end}`));
+    caption.append(el("bdi", "", ` ${left} + ${right}${end}`, { translate: "no" }));
     caption.style.setProperty("--row", line);
     grid.append(caption);
   }
@@ -171,7 +171,7 @@ function picker(data, chosen) {
   for (const word of data.words) {
     if (seen.has(word.text)) continue;
     seen.add(word.text);
-    const node = el("button", "tk-pick", undefined, { type: "button", "aria-pressed": word === chosen, dir: "auto" });
+    const node = el("button", "tk-pick", undefined, { type: "button", "aria-pressed": word === chosen, dir: "auto", translate: "no" });
     const letters = Array.from(word.name);
     node.textContent = letters.length > 24 ? letters.slice(0, 24).join("") + "…" : word.name;
     node.addEventListener("click", () => select(word.text));
@@ -199,7 +199,9 @@ function draw() {
     parts.push(scroller, el("p", "tk-soft tk-endnote", data.labels.end_mark));
   } else {
     const text = word.text.length > 40 ? word.text.slice(0, 40) + "…" : word.text;
-    parts.push(el("p", "tk-sentence", fill(data.labels.too_long, { text, limit: data.limit })));
+    const sentence = el("p", "tk-sentence");
+    window.steuervektor.say(sentence, fill(data.labels.too_long, { text: window.steuervektor.quote(text), limit: data.limit }));
+    parts.push(sentence);
   }
   const focused = host.contains(document.activeElement) ? document.activeElement : null;
   const path = focused && `.${focused.className.trim().split(/\s+/).join(".")}`;

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from markupsafe import Markup, escape
+
 LANGUAGES = ("en", "de")
 FOLDER = Path(__file__).parents[1]
 
@@ -34,6 +36,14 @@ class Texts:
         """
         text = self.entries[key]
         return text.format(**values) if values else text
+
+    def html(self, key: str, **values: object) -> Markup:
+        """Like a call, as HTML: what is in `values` is text, except for what `quote` has marked.
+
+        Raises:
+            KeyError: as a call does.
+        """
+        return escape(self.entries[key]).format(**values)
 
     def many(self, key: str) -> tuple[str, ...]:
         """All texts of a TOML array, in its order.

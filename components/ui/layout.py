@@ -66,6 +66,10 @@ def is_open(stem: str) -> str:
     return f"(_, ...rest) => [{panel}?.offsetParent != null, ...rest]"
 
 
+# JS that sets an event's first input to whether the visitor wants pages that do not move by themselves.
+KEEPS_STILL = """(_, ...rest) => [matchMedia("(prefers-reduced-motion: reduce)").matches, ...rest]"""
+
+
 def view_class(view: str) -> str:
     """Class of the places of a view, within which its rules hold."""
     return "sv-view-" + view.replace("/", "-")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 FOLDER = Path(__file__).parents[1]
 _environment = Environment(
@@ -38,3 +39,16 @@ def templates(path: str) -> Any:
         jinja2.TemplateNotFound: there is no such file.
     """
     return _environment.get_template(path).module
+
+
+def quote(text: object) -> Markup:
+    """Words that a model reads or its tokens, marked as not to be translated by the browser."""
+    return templates("ui/quote.html").quote(text)
+
+
+def isolated(text: str) -> str:
+    """Such words within a text that a script shows (`say` in `page.js`): between Unicode's isolates."""
+    return f"\u2068{text}\u2069"
+
+
+_environment.globals["quote"] = quote

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from components.ui.colors import text_on
 from components.ui.language import Texts
 from components.ui.numbers import grouped
+from components.ui.templates import quote
 from pipelines.text.foreign import foreign_syntax
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import TokenView
@@ -26,10 +29,10 @@ def limit_sentence(view: TokenView, t: Texts) -> str:
     return t(f"tokens.meter.{key}", **counts)
 
 
-def foreign_sentence(prompt: str, t: Texts) -> str:
+def foreign_sentence(prompt: str, t: Texts) -> Markup:
     """That weights and commands of other programs are text like any other here; "" where there are none."""
     found = [part if len(part) <= MAX_QUOTE else part[:MAX_QUOTE] + "…" for part in foreign_syntax(prompt)]
-    return t("tokens.foreign", parts=", ".join(found)) if found else ""
+    return t.html("tokens.foreign", parts=quote(", ".join(found))) if found else Markup()
 
 
 def typed_end_sentence(view: TokenView, t: Texts) -> str:

@@ -78,7 +78,7 @@ def other_request(request: VideoRequest, lever: str, motion: str, later: str, fr
         changed = with_motion_word(request.prompt, motion)
         if changed == request.prompt:
             raise InputError("word_same", word=MOTION_WORDS[motion][0] if motion else "")
-        return replace(request, prompt=changed, later=()).validated()
+        return replace(request.varied(changed), later=()).validated()
     if lever == "later":
         at = int(frame) - 1
         hard = ((at - 1, request.prompt),) if at > 1 else ()  # so that the text changes from one to the next

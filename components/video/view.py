@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from components.runs.frames import encode_exactly
 from components.ui.language import Texts
 from components.ui.numbers import fixed, short
-from components.ui.templates import templates
+from components.ui.templates import quote, templates
 from components.video.sheets import LiveVideo, VideoResult, heat_sheet, sheet
 from pipelines.serving import catalogue
 from pipelines.video.latent_tokens import VideoTokens, central_token, colours_of, grid_like, video_tokens
@@ -33,14 +34,17 @@ def base_data(count: int, t: Texts) -> dict[str, Any]:
 
 def facts(request: VideoRequest, t: Texts) -> list[tuple[str, str]]:
     """What a film was asked for: the key of each fact's name, and the fact."""
-    quoted = "“{}”" if t.language == "en" else "„{}“"
+
+    def quoted(text: str) -> Markup:
+        return t.html("image.quoted", text=quote(text))
+
     later = [
-        ("later", f"{quoted.format(text)} ({t('video.from_frame', frame=frame + 1)})")
+        ("later", Markup("{} ({})").format(quoted(text), t("video.from_frame", frame=frame + 1)))
         for frame, text in request.later
     ]
-    negative = [("negative", request.negative_prompt)] if request.negative_prompt else []
+    negative = [("negative", quote(request.negative_prompt))] if request.negative_prompt else []
     return [
-        ("prompt", quoted.format(request.prompt)), *later, *negative,
+        ("prompt", quoted(request.prompt)), *later, *negative,
         ("seed", str(request.seed)), ("steps", str(request.num_inference_steps)),
         ("scale", short(request.guidance_scale, t)), ("frames", str(request.num_frames)),
         ("model", catalogue.entry(request.model).title),

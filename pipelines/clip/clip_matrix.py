@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from pipelines.clip.model import Clip, clip_model, clip_scores
 from pipelines.serving import catalogue
-from pipelines.serving.checks import has_lone_surrogate
+from pipelines.serving.checks import has_lone_surrogate, readable
 from pipelines.serving.errors import InputError
 from pipelines.world.captions import caption
 from pipelines.world.layout import draw_scene, lay_out
@@ -100,8 +100,13 @@ def compute_clip_matrix(images: Sequence[Image.Image], prompts: Sequence[str], m
 
     Source: Radford et al. 2021, arXiv:2103.00020, figure 3.
     """
-    _check_count("pictures_count", len(images))
     _check_texts(prompts)
+    return _compared(images, prompts, model)
+
+
+def _compared(images: Sequence[Image.Image], prompts: Sequence[str], model: str) -> ClipMatrix:
+    """`compute_clip_matrix` for texts that are checked, or made of such."""
+    _check_count("pictures_count", len(images))
     similarity = clip_scores(images, prompts, catalogue.entry(model, "clip").id)
     return ClipMatrix(similarity, similarity * learned_logit_scale(model))
 
@@ -121,11 +126,12 @@ def classify(images: Sequence[Image.Image], labels: Sequence[str], template: str
     Source: Radford et al. 2021, arXiv:2103.00020, section 3.1.2.
     """
     _check_texts(labels)
+    readable(template)
     if "{label}" not in template:
         raise InputError("template_without_label", received=template[:60])
     # Not str.format: a visitor's template must not reach into objects.
     texts = tuple(template.replace("{label}", label.strip()) for label in labels)
-    return ZeroShot(tuple(labels), texts, compute_clip_matrix(images, texts, model))
+    return ZeroShot(tuple(labels), texts, _compared(images, texts, model))
 
 
 def learned_logit_scale(model: str) -> float:

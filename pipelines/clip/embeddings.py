@@ -154,15 +154,16 @@ def counterpart(prompt: str) -> str:
     """The same prompt with one word changed, to compare with while there is no second prompt.
 
     The first pair of `_OPPOSITES` of which the prompt has a word is swapped; a prompt that has
-    none goes on with "at night".
+    none goes on with "at night". It is no longer than a prompt may be.
     """
     for pair in _OPPOSITES:
         for word, other in (pair, pair[::-1]):
             found = re.search(rf"\b{word}\b", prompt, re.IGNORECASE)
             if found:
                 new = other.capitalize() if found.group()[0].isupper() else other
-                return prompt[: found.start()] + new + prompt[found.end() :]
-    return f"{prompt.strip()}, at night"
+                return (prompt[: found.start()] + new + prompt[found.end() :])[:MAX_CHARACTERS]
+    added = ", at night"
+    return prompt.strip()[: MAX_CHARACTERS - len(added)] + added
 
 
 def nearest(vector: np.ndarray, vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

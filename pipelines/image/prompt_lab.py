@@ -71,7 +71,7 @@ def variants_batch(request: ImageRequest, dimension: str) -> Batch:
     checked = request.validated()
     found = variants(checked.prompt, dimension)
     return Batch(
-        tuple(replace(checked, prompt=text).validated() for _, text in found),
+        tuple(checked.varied(text).validated() for _, text in found),
         tuple(value or "" for value, _ in found),
     )
 
@@ -85,7 +85,7 @@ def left_out_batch(request: ImageRequest) -> Batch:
     checked = request.validated()
     found = left_out(checked.prompt)
     texts = [checked.prompt, *(text for _, text in found)]
-    requests = tuple(replace(checked, prompt=text).validated() for text in texts)
+    requests = tuple(checked.varied(text).validated() for text in texts)
     return Batch(requests, ("", *(word for word, _ in found)))
 
 
@@ -99,7 +99,7 @@ def seeds_batch(request: ImageRequest, other_prompt: str, seeds: int = 4) -> Bat
     """
     checked = request.validated()
     requests = [
-        replace(checked, prompt=text, seed=(checked.seed + i) % 2**32).validated()
+        replace(checked.varied(text), seed=(checked.seed + i) % 2**32).validated()
         for text in (checked.prompt, other_prompt)
         for i in range(seeds)
     ]

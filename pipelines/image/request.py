@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipelines.image.steering import Steering
 from pipelines.serving import catalogue
-from pipelines.serving.checks import MAX_SEED, number, readable, whole
+from pipelines.serving.checks import MAX_SEED, more_added, number, readable, whole
 from pipelines.serving.errors import InputError
 
 SCHEDULERS = ("ddim", "dpm++", "euler")
@@ -34,6 +34,7 @@ class ImageRequest:
         steering: levers between text and picture; the default pulls none.
         look_inside: note what happens inside the U-Net (`DenoiseStep.inside`); changes no picture, so
             requests that differ in nothing else are equal.
+        added: characters of the prompt that nobody typed (`varied`); they do not count against the limit.
     """
 
     prompt: str
@@ -47,14 +48,19 @@ class ImageRequest:
     width: int | None = None
     steering: Steering = field(default_factory=Steering)
     look_inside: bool = field(default=False, compare=False)
+    added: int = field(default=0, compare=False)
 
     def parameters(self) -> dict[str, Any]:
         """What decides the picture, as plain values; `ImageRequest(**parameters)` asks for it again."""
         found = asdict(self)
-        del found["look_inside"]
+        del found["look_inside"], found["added"]
         if self.steering == Steering():
             del found["steering"]
         return found
+
+    def varied(self, prompt: str) -> "ImageRequest":
+        """The same request for a prompt that the app made of this one, with words of its own."""
+        return replace(self, prompt=prompt, added=more_added(self.prompt, prompt, self.added))
 
     def validated(self) -> "ImageRequest":
         """The same request with every value checked, typed and the model's id filled in.
@@ -74,7 +80,7 @@ class ImageRequest:
         steps = whole("steps_range", self.num_inference_steps, 1, MAX_STEPS)
         return replace(
             self,
-            prompt=readable(self.prompt),
+            prompt=readable(self.prompt, self.added),
             negative_prompt=readable(self.negative_prompt or ""),
             seed=whole("seed_range", self.seed, 0, MAX_SEED),
             guidance_scale=scale,

@@ -49,14 +49,23 @@ def has_lone_surrogate(text: str) -> bool:
     return any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def readable(text: str) -> str:
+def readable(text: str, added: int = 0) -> str:
     """Text that a tokenizer can read: not endless, and no halves of UTF-16 pairs.
+
+    Args:
+        added: characters of it that nobody typed; only the others count.
 
     Raises:
         InputError: `text_broken` or `prompt_too_long`.
     """
-    if not isinstance(text, str) or has_lone_surrogate(text[: MAX_CHARACTERS + 1]):
+    if not isinstance(text, str) or has_lone_surrogate(text[: MAX_CHARACTERS + added + 1]):
         raise InputError("text_broken")
-    if len(text) > MAX_CHARACTERS:
-        raise InputError("prompt_too_long", limit=MAX_CHARACTERS, received=len(text))
+    typed = len(text) - added
+    if typed > MAX_CHARACTERS:
+        raise InputError("prompt_too_long", limit=MAX_CHARACTERS, received=typed)
     return text
+
+
+def more_added(text: str, other: str, added: int) -> int:
+    """How many characters nobody typed of a text made of another, of which nobody typed `added`."""
+    return added + max(0, len(other) - len(text))

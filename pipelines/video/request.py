@@ -1,6 +1,6 @@
 """What a film is made from and what comes of it: the request, a step, and the trace of a run."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipelines.image.request import MAX_GUIDANCE_SCALE, MAX_SIZE, MAX_STEPS, MIN_SIZE
 from pipelines.serving import catalogue
-from pipelines.serving.checks import MAX_SEED, number, readable, whole
+from pipelines.serving.checks import MAX_SEED, more_added, number, readable, whole
 from pipelines.serving.errors import InputError
 from pipelines.video.animatediff_recorder import VideoInside
 
@@ -36,6 +36,7 @@ class VideoRequest:
         height: px; None means the model's own.
         width: px; None means the model's own.
         motion: whether frames look at each other; without it each is drawn for itself.
+        added: characters of the prompt that nobody typed (`varied`); they do not count against the limit.
     """
 
     prompt: str
@@ -49,10 +50,17 @@ class VideoRequest:
     height: int | None = None
     width: int | None = None
     motion: bool = True
+    added: int = field(default=0, compare=False)
 
     def parameters(self) -> dict[str, Any]:
         """Plain values; `VideoRequest(**parameters)` asks for the same film again."""
-        return asdict(self)
+        found = asdict(self)
+        del found["added"]
+        return found
+
+    def varied(self, prompt: str) -> "VideoRequest":
+        """The same request for a prompt that the app made of this one, with words of its own."""
+        return replace(self, prompt=prompt, added=more_added(self.prompt, prompt, self.added))
 
     def validated(self) -> "VideoRequest":
         """The same request with every value checked, typed and the model's own values filled in.
@@ -73,7 +81,7 @@ class VideoRequest:
         frames = max(1, (frames - 1) // frame.held) * frame.held + 1  # as the library rounds
         return replace(
             self,
-            prompt=_said(self.prompt),
+            prompt=_said(self.prompt, self.added),
             later=_schedule(self.later, frames),
             negative_prompt=readable(self.negative_prompt or ""),
             seed=whole("seed_range", self.seed, 0, MAX_SEED),
@@ -133,10 +141,10 @@ class VideoTrace:
         return self.steps[-1].last
 
 
-def _said(text: object) -> str:
+def _said(text: object, added: int = 0) -> str:
     if not isinstance(text, str) or not text.strip():
         raise InputError("film_prompt_empty")
-    return readable(text)
+    return readable(text, added)
 
 
 def _schedule(later: object, frames: int) -> tuple[tuple[int, str], ...]:

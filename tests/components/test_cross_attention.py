@@ -20,6 +20,7 @@ from components.cross_attention.view import atlas, token_rows, trace_view
 from components.runs.frames import Frames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
+from components.ui.templates import quote
 from components.ui.token_text import block_name, first_word
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import image
@@ -127,8 +128,8 @@ def test_hiding_names_the_tokens_that_mislead():
         Image.new("RGB", (4, 4)),
     )
     page = hidden_pictures(found, T)
-    assert escape(T("cross_attention.idle", token="start", share="60", change="1")) in page
-    assert escape(T("cross_attention.quiet", token="cat", share="5", change="20")) in page
+    assert T.html("cross_attention.idle", token=quote("start"), share="60", change="1") in page
+    assert T.html("cross_attention.quiet", token=quote("cat"), share="5", change="20") in page
     assert escape(T("cross_attention.rank", rho="−1.00", count=3)) in page
     assert page.count("<img") == 4
     shares, changes = hidden_figure(found, T).data

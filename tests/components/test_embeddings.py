@@ -9,6 +9,7 @@ import pytest
 from components.embeddings import figures, tab, view
 from components.embeddings import map as tab_map
 from components.ui.language import load_texts
+from components.ui.templates import quote
 from pipelines.clip import directions, projections
 from pipelines.clip import embeddings as emb
 from pipelines.clip import world_texts as world
@@ -116,8 +117,8 @@ def test_ranking_marks_inputs_and_says_what_leaving_them_out_changed():
     assert t("embeddings.is_input") in text
     first = result.candidates[0]
     key = "exclusion_mattered" if first.is_input else "exclusion_idle"
-    values = {"answer": result.answer.short.world.text, "first": first.short.world.text}
-    assert t(f"embeddings.{key}", **values) in html.unescape(text)
+    values = {"answer": quote(result.answer.short.world.text), "first": quote(first.short.world.text)}
+    assert t.html(f"embeddings.{key}", **values) in text
 
 
 @pytest.mark.parametrize("language", ["en", "de"])

@@ -96,7 +96,9 @@ def test_the_grid_names_the_words_that_it_left_out():
     drawn = [value for value, _ in variants("a cat on a bed", "content")]
     shown = pictures_of(tuple(value or "" for value in drawn), [0.1] * len(drawn), [0.5] * len(drawn))
     page = variants_view(request(prompt="a cat on a bed"), "content", shown, EN)
-    rest = re.search(r'class="pl-rest">Not drawn in this batch: (.*) \((\d+) more\)', page)
+    rest = re.search(
+        r'class="pl-rest">Not drawn in this batch: <bdi translate="no">(.*)</bdi> \((\d+) more\)', page
+    )
     assert rest is not None
     words = rest[1].split(", ")
     assert len(words) == int(rest[2]) == len(NOUNS) - len(drawn) - 1  # the bed is in the prompt
@@ -122,10 +124,15 @@ def test_the_word_that_mattered_most_is_named_by_both_measures():
     shown = pictures_of(("", "small", "cat", "bed."), [0, 0.1, 0.7, 0.2], [0.5, 0.45, 0.4, 0.05])
     assert score_drop(shown) == pytest.approx([0.05, 0.1, 0.45])
     page = without_view(request(), shown, EN)
-    words = {"first": "<b>cat</b>", "second": "<b>bed</b>", "distance": "0.70", "drop": "0.45"}
+    words = {
+        "first": '<b translate="no">cat</b>',
+        "second": '<b translate="no">bed</b>',
+        "distance": "0.70",
+        "drop": "0.45",
+    }
     assert EN("prompt_lab.verdict_differ", **words) in page
     agree = replace(shown, reference_scores=np.array([0.5, 0.45, 0.1, 0.4]))
-    assert EN("prompt_lab.verdict_agree", word="<b>cat</b>", distance="0.70", drop="0.40") in without_view(
+    assert EN("prompt_lab.verdict_agree", word=words["first"], distance="0.70", drop="0.40") in without_view(
         request(), agree, EN
     )
 

@@ -38,6 +38,15 @@ def test_the_first_example_runs_and_can_be_paused_stepped_scrubbed_and_gone_on_w
     expect(slider).to_have_attribute("max", "1")
 
 
+def test_nothing_moves_by_itself_for_a_visitor_who_wants_it_still(page) -> None:
+    opened = page("/?tab=contrastive", reduced_motion="reduce")
+    expect(opened.locator("[data-matrix=pairs] .cell").first).to_have_text(NUMBER)
+    expect(opened.locator(f"{STAGE}[data-state=paused]")).to_have_attribute("data-step", "0")
+    expect(opened.locator("""[data-pulse*='"running":false']""")).to_have_count(1)
+    opened.locator("[data-act=go]").click()
+    opened.locator(f"{STAGE}[data-state=running]").wait_for()
+
+
 def test_a_step_looked_back_on_stays_when_the_run_has_its_last_word(page) -> None:
     opened = page("/?tab=contrastive")
     opened.wait_for_function(f"Number(document.querySelector('{STAGE}')?.dataset.step) >= 3")

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from components.page.prompt_bar import EXAMPLES
 from components.ui.language import load_texts
@@ -323,6 +323,24 @@ def test_a_server_that_is_gone_gets_one_message_and_the_page_comes_back(page: Op
         "fetch(location.origin + '/gradio_api/nothing', {signal: AbortSignal.timeout(0)}).catch(() => 0)"
     )
     opened.wait_for_function("!window.before")
+
+
+def test_a_tab_for_which_the_browser_has_no_connection_left_says_so_and_goes_on(
+    browser: Browser, server: str
+) -> None:
+    t = load_texts("de")
+    with browser.new_context() as context:
+        crowd = [context.new_page() for _ in range(4)]
+        for one in crowd:
+            one.goto(f"{server}/de?tab=tokens", wait_until="commit")
+        told = context.new_page()
+        # nothing but the document: as where the others hold all connections
+        told.route("**/gradio_api/queue/**", lambda route: None)
+        told.goto(f"{server}/de?tab=tokens", wait_until="commit")
+        expect(told.locator(".sv-crowded")).to_have_text(t("common.hint.crowded"))
+        assert told.locator("html[data-restored]").count() == 0
+        told.evaluate("window.steuervektor.restored({})")
+        expect(told.locator(".sv-crowded")).to_have_count(0)
 
 
 def test_numbers_out_of_range_or_missing_are_mended_on_the_page(page: Opener, server_log: Path) -> None:
