@@ -40,12 +40,14 @@ from components.page.document import Document
 from components.page.header import build_footer, build_header
 from components.page.prompt_bar import build_prompt_bar
 from components.page.qr import QrCodes
+from components.page.visits import Visits
 from components.prompt_lab import tab as prompt_lab
 from components.runs import training as live
 from components.tokens import tab as tokens
 from components.ui.language import load_texts
 from components.ui.scene import collect_scenes
 from components.video import tab as video
+from pipelines.serving.memory import few_heaps
 
 # After the journey, the order of the tabs is that in which a prompt travels, and so that of a lecture.
 CHAPTERS = (
@@ -156,7 +158,7 @@ def launch_options() -> dict[str, Any]:
         "quiet": True,
         "footer_links": [],
         "theme": theme.theme(),
-        "app_kwargs": {"middleware": [Middleware(QrCodes), Middleware(Document)]},
+        "app_kwargs": {"middleware": [Middleware(QrCodes), Middleware(Visits), Middleware(Document)]},
     }
 
 
@@ -164,6 +166,7 @@ def main() -> None:
     """Launch, say where, load the preselected models behind the visitor's back, and serve."""
     # As Ctrl-C does: what is registered for the end runs.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    few_heaps()  # before the threads that would each get one
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     demo = build()
     options = launch_options()

@@ -7,11 +7,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from pipelines.world.kept import kept_arrays
 from pipelines.world.looks import apply_atmosphere, apply_style
 from pipelines.world.places import draw_place
 from pipelines.world.scene import COLOURS, Scene, Thing
 
 SPRITES = Path(__file__).parents[2] / "assets" / "world"
+SPRITE_BYTES = 16 * 2**20  # of scaled sprites: some 100 as large as the gallery's, all that training needs
 _WORDS = ("SALE", "HELLO", "NEWS", "OPEN", "TEXT", "ABC", "2026", "STOP")
 
 
@@ -38,7 +40,7 @@ def _tint(rgba: np.ndarray, colour: str, noun: str) -> np.ndarray:
     return np.concatenate([np.clip(tinted, 0, 1), alpha], -1)
 
 
-@lru_cache(maxsize=4096)
+@kept_arrays(SPRITE_BYTES)
 def _scaled_sprite(noun: str, colour: str | None, side: int, flip: bool) -> np.ndarray:
     """A tinted sprite whose longest side is `side` px, `[height, width, 4]`, 0..1."""
     rgba = _sprite(noun)
