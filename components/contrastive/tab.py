@@ -60,6 +60,7 @@ class _Parts:
     count: gr.Slider
     draw: gr.Button
     own: gr.Button
+    still: gr.Checkbox  # never seen: whether the visitor wants nothing to move
 
     @property
     def recipe(self) -> list[Any]:
@@ -128,7 +129,7 @@ def _layout(t: Texts) -> _Parts:
             draw = gr.Button(t("contrastive.draw"), elem_id="contrastive-draw")
     return _Parts(
         gr.State(first_desk()), experiment, stage, pulse, pace, temperature, tau, batch, strip, captions,
-        sources, count, draw, own,
+        sources, count, draw, own, gr.Checkbox(False, visible=False),
     )  # fmt: skip
 
 
@@ -225,8 +226,7 @@ def _wire_training(t: Texts, tab: gr.Tab, p: _Parts) -> None:
             yield from _with_pairs(desk, gr.skip(), given, owner_of(request), burst, t)
 
     given: dict[str, Any] = {"inputs": [p.desk, *p.recipe], "outputs": p.shown, "trigger_mode": "multiple"}
-    still = gr.Checkbox(False, visible=False)
-    first = {"inputs": [still, *given["inputs"]], "outputs": [*p.shown, *p.laid]}
+    first = {"inputs": [p.still, *given["inputs"]], "outputs": [*p.shown, *p.laid]}
     tab.select(opened, **given | first, **TRAINING, js=KEEPS_STILL)
     p.stage.submit(_continuing(t, BURST), **given, **TRAINING)
     p.stage.edit(_continuing(t, 1), **given, **TRAINING)

@@ -89,7 +89,7 @@
       if (!now || !window.Plotly) continue;
       if (!usual.has(figure) || usual.get(figure).stage !== now) usual.set(figure, { page: now, stage: Math.min(now, Math.round(space * 0.56)) });
       const wanted = usual.get(figure).stage;
-      if (wanted !== now) window.Plotly.relayout(figure, { height: wanted });
+      if (wanted !== now) window.Plotly.relayout(figure, { height: wanted }).then(() => refit(scene));
     }
   }
   function freeFigures() {

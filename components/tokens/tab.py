@@ -119,7 +119,7 @@ def _word_json(word: Word) -> dict[str, Any]:
 
 
 _HINTS = (
-    lambda view: foreign_sentence(view.prompt, load_texts("en")),
+    lambda view: foreign_sentence(view.prompt, load_texts("en")).striptags(),
     lambda view: typed_end_sentence(view, load_texts("en")),
 )
 
