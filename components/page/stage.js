@@ -45,7 +45,8 @@
   }
 
   // The stage ---------------------------------------------------------------------------------------
-  const LARGEST = 1.4, SMALLEST = 0.55, BAR = 34;
+  const SMALLEST = 0.55, BAR = 34; // px
+  const largest = () => Math.max(1.4, innerWidth / 914); // 1.4 on a projector of 1280 px, and as much on a wider one
   let bar, black, panel, watched, zoom = 1;
   function make(tag, attributes, ...children) {
     const element = document.createElement(tag);
@@ -104,7 +105,7 @@
     if (!onStage() || keyOf(scene) !== current || !scene.offsetParent) return;
     const space = room(scene);
     fitFigures(scene, space);
-    let low = SMALLEST, high = LARGEST;
+    let low = SMALLEST, high = largest();
     const before = zoom;
     if (heightAt(scene, high) <= space) low = high;
     for (let i = 0; i < 6 && high - low > 0.02; i++) {
