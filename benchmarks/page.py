@@ -19,6 +19,11 @@ from benchmarks.rows import BenchmarkRow, medians, row
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_MS = 120_000
+# A link to one scene, with a choice on several tabs.
+LINK = (
+    "?v=1&scene=guidance.sweep&prompt=a+red+car&seed=3&guidance_scale=7&conditioning.at=12&clip_matrix.view=texts"
+    "&contrastive.pace=fast&dino.momentum=0.99&video.lever=motion&audio.temperature=0.7&context.layer=3"
+)
 MOST_BURSTS = 2  # of a training: it ends before a third is full
 EMPTY = """
 import os, gradio as gr
@@ -60,6 +65,21 @@ CLICK_AND_LISTEN = """
     else requestAnimationFrame(watch);
   };
   document.querySelector('#audio-make').click();
+  watch();
+})
+"""
+# From the key to the frame in which the next scene stands there in its own size.
+NEXT_SCENE = """
+() => new Promise((resolve) => {
+  const start = performance.now();
+  const shown = () => [...document.querySelectorAll('.sv-scene')].find((scene) => scene.offsetParent);
+  const before = shown();
+  dispatchEvent(new KeyboardEvent('keydown', { key: 'PageDown' }));
+  const watch = () => {
+    const now = shown();
+    if (now && now !== before && now.dataset.fits) resolve((performance.now() - start) / 1000);
+    else requestAnimationFrame(watch);
+  };
   watch();
 })
 """
@@ -136,6 +156,27 @@ def click_to_picture(browser: Browser, address: str, repetitions: int) -> tuple[
     return statistics.median(preview), statistics.median(whole)
 
 
+def key_to_next_scene(browser: Browser, address: str, repetitions: int) -> float:
+    """Median seconds from the key to the next scene on the stage, of tabs that are computed already."""
+    with visit(browser, f"{address}?stage=1&scene=guidance.live") as page:
+        page.locator("#guidance-sum .sum img").first.wait_for(state="attached")
+        page.locator("#guidance-sweep .scatterlayer .point").first.wait_for(state="attached")
+        times = []
+        for _ in range(repetitions):
+            times += [page.evaluate(NEXT_SCENE) for _ in range(3)]
+            for _ in range(3):
+                page.keyboard.press("PageUp")
+            page.locator("#scene-guidance-live").wait_for()
+    return statistics.median(times)
+
+
+def until_restored(browser: Browser, address: str) -> None:
+    """Open a page or a link with an empty cache until the page says what its address says."""
+    with visit(browser, address) as page:
+        page.locator("html[data-restored]").wait_for(state="attached")
+        page.locator("#prompt textarea").wait_for()
+
+
 def click_to_sound(browser: Browser, address: str, repetitions: int) -> tuple[float, float]:
     """Median seconds from the click to the first sound, and seconds of work for a second of sound."""
     with visit(browser, address) as page:
@@ -179,9 +220,16 @@ def measure(repetitions: int) -> Iterator[BenchmarkRow]:
             {name: partial(until_one_can_type, browser, url) for name, url in rivals.items()},
             repetitions,
         )
+        scene = key_to_next_scene(browser, app, repetitions)
+        links = {"page": app + "?tab=guidance", "link": app + LINK}
+        opened = medians(
+            {name: partial(until_restored, browser, url) for name, url in links.items()}, repetitions
+        )
         browser.close()
     print("until one can type, s:", seconds)
     yield row("page.interactive_ratio", seconds["app"] / seconds["empty"], repetitions)
+    yield row("page.next_scene_s", scene, 3 * repetitions)
+    yield row("page.link_ratio", opened["link"] / opened["page"], repetitions)
     yield row("page.training_updates_per_s", updates, min(repetitions, MOST_BURSTS))
     yield row("image.first_preview_s", preview, repetitions)
     yield row("image.whole_picture_s", whole, repetitions)

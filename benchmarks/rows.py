@@ -22,6 +22,8 @@ MUST = {
     "audio.real_time_factor": 1.0,  # seconds on the page to make a second of sound
     "page.training_updates_per_s": 10.0,  # of a visitor's CLIP, as frames of the page show them; at least
     "page.interactive_ratio": 2.0,  # page ready to type / an empty Gradio page
+    "page.next_scene_s": 0.2,  # on the stage, from the key to the next scene in its own size
+    "page.link_ratio": 1.5,  # opening a link to a scene with choices on several tabs / opening a tab
     "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
     "image.whole_picture_s": 2.0,  # from the click to the finished picture on the page
 }
