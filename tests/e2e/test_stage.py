@@ -67,7 +67,7 @@ def test_the_keys_of_the_stage(page):
     opened.keyboard.press("f")
     _scene(opened, "guidance.live")
     expect(opened.locator("#sv-header")).to_be_hidden()
-    result = opened.locator("#guidance-live > *").first
+    result = opened.locator("#guidance-live .trace")
     expect(result).to_be_visible()
     opened.keyboard.press("r")
     expect(result).to_be_hidden()
