@@ -21,6 +21,7 @@ from components.runs.files import save_wav
 from components.runs.queues import AUDIO, endpoint
 from components.runs.slot import RunSlot
 from components.ui.arguments import File, OneOf, RealNumber, Seed, Text, WholeNumber
+from components.ui.attention import attention_kinds
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
@@ -82,6 +83,7 @@ def build_audio_tab(bar: PromptBar, t: Texts) -> None:
         pair = build_pair_part(t)
         section(t("audio.levels_title"), t("audio.levels_hint"))
         live_html("audio/player", "audio-levels", value=HTML.levels(t), script=False)
+    attention_kinds(tab, "audio", t)
     values = [bar.prompt, bar.seed, *parts.controls, parts.model, parts.backend]
     _wire(values, parts, clip, tab, bar, t)
     wire_pair_part(pair, values, bar.prompt_b, parts.slot, t)

@@ -16,6 +16,7 @@ from components.page.prompt_bar import PromptBar
 from components.runs.arguments import ClipModel, VisionModel
 from components.runs.queues import MODEL, QUIET_MODEL, endpoint
 from components.ui.arguments import File
+from components.ui.attention import attention_kinds
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame
@@ -176,6 +177,7 @@ def build_dino_tab(bar: PromptBar, t: Texts) -> None:
     with tab_frame(t, "dino") as tab:
         parts = _layout(t)
         training = build_training_section(t)
+    attention_kinds(tab, "dino", t)
     _wire(bar, t, tab, parts)
     wire_training(training, tab, t)
 

@@ -15,6 +15,7 @@ from components.runs.files import FILM_TYPES, save_video
 from components.runs.queues import FILM, endpoint
 from components.runs.slot import RunSlot
 from components.ui.arguments import Flag, OneOf, Seed, Text, WholeNumber
+from components.ui.attention import attention_kinds
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
@@ -114,6 +115,7 @@ def build_video_tab(bar: PromptBar, t: Texts) -> None:
     with tab_frame(t, "video") as tab:
         parts = _layout(t)
         pair = build_pair(t)
+    attention_kinds(tab, "video", t)
     _wire(bar, t, tab, parts, wire_pair(pair, parts.result, parts.slot, t), pair)
 
 
