@@ -130,7 +130,7 @@ def test_a_text_is_not_a_list_of_texts() -> None:
 
 
 def test_each_token_has_one_weight() -> None:
-    assert "place 1 comes twice" in str(
+    assert "position 1 comes twice" in str(
         refusal(app.ENDPOINTS["steer"], "token_weights", [[1, 0.5], [1, 0.5]])
     )
 
