@@ -193,7 +193,7 @@ def dino_features(
     Args:
         images: one or two picture files (PNG, JPEG, WebP, GIF, BMP, AVIF; at most 20 MB, 50 megapixels each).
         model: id of a DINO model in the catalogue.
-        clip_model: id of a CLIP model in the catalogue, whose picture tower is compared with it.
+        clip_model: id of a CLIP model in the catalogue, whose image encoder is compared with it.
 
     Returns:
         "grid", patches in a row; "colours" [picture][y][x][3], three principal components as 0 to 1;
