@@ -15,7 +15,7 @@ from components.ui.templates import templates
 def test_the_row_of_the_tab_is_marked_and_no_other(stem: str, language: str) -> None:
     t = load_texts(language)
     page = templates("ui/attention.html").kinds(TABS, stem, t)
-    rows = re.findall(r"<tr[^>]*>.*?</tr>", page, re.S)[1:]
+    rows = re.findall(r"<tr[^>]*>.*?</tr>", page, re.DOTALL)[1:]
     marked = [row for row in rows if "aria-current" in row]
     assert len(rows) == 5 and len(marked) == 1
     assert f'<th scope="row">{t(f"{stem}.tab")}<' in marked[0]

@@ -15,7 +15,8 @@ REPLACED = {
     "de": r"Bildturm|Textseite|\bFelder|Stapel|verkleinert|[Ff]ilm|[Ss]tartmarke|[Ee]ndmarke|Ende-Token"
     r"|(Start|Ende)-Zeichen|Füllung|Füllzeile|Zeit-Einbettung|CLIP-Wert|Passung|Bildtext|\bblick(t|en)\b"
     r"|Einheitlichkeit|Trägheit|Schüler|\bRichter|\bDinge?\b|Rauschstufe|Bildaufbau|Token-Pl[aä]tz"
-    r"|\b(das|müsst|könnt|habt) ihr\b|\beuch\b|\beuer|[Nn]ehmt |Verlust(funktion)?(?!\))|(?<!\()Aufmerksamkeit",
+    r"|\b(das|müsst|könnt|habt) ihr\b|\beuch\b|\beuer|[Nn]ehmt |Verlust(funktion)?(?!\))"
+    r"|(?<!\()Aufmerksamkeit",
     "en": r"\bfilms?\b|(start|end) mark\b|text side|(picture|text) tower|token place|noise level|\bspots?\b"
     r"|likel(ier|iest)|learnt|\bkin\b|\bKin:|makers",
 }
