@@ -295,8 +295,8 @@ def generate_audio(
         prompt: what shall be heard, in English for the classroom model; up to 2000 characters.
         seed: 0 to 4294967295; the same seed and parameters give the same sound.
         guidance_scale: 0 to 10; 0 ignores the prompt, 1 is the plain conditional model.
-        temperature: 0 to 2; 0 always takes the likeliest code.
-        top_k: codes that may be drawn, the likeliest first; 0 for all.
+        temperature: 0 to 2; 0 always takes the most probable code.
+        top_k: codes that may be drawn, the most probable first; 0 for all.
         seconds: 0.2 to 10, what is made.
         model: id of a sound model in the catalogue.
         backend: "transformers" or "audiocraft", the library that runs it; empty for the model's usual one.
