@@ -11,6 +11,7 @@ from scipy import stats
 
 from pipelines.serving import measured
 from pipelines.serving.measured import still_true, weight_hashes
+from training.evaluation_meanings import MEANINGS
 from training.evaluation_prompts import GENEVAL
 
 TABLE = Path("docs/evaluation.md")
@@ -24,8 +25,8 @@ Where n names prompts, a prompt was tried with several seeds, whose outcomes res
 is a percentile bootstrap that resamples whole prompts (Efron 1979; Field & Welsh 2007). All other shares have
 Wilson's interval and all other means the normal one, which take the n trials for independent.
 
-| what | value | must | n | 95 % interval | |
-|---|---|---|---|---|---|
+| what | in plain words | value | required | n | 95 % interval | |
+|---|---|---|---|---|---|---|
 """
 
 
@@ -200,7 +201,8 @@ def _line(row: dict[str, Any]) -> str:
     must = "" if row["must"] is None else row["must"]
     n = row["n"] if row.get("prompts") is None else f"{row['n']} ({row['prompts']} prompts)"
     low, high = row["ci95"]
-    return f"| {row['id']} | {row['value']} | {must} | {n} | {low} … {high} | {_mark(row)} |\n"
+    meaning = MEANINGS.get(row["id"], "")
+    return f"| {row['id']} | {meaning} | {row['value']} | {must} | {n} | {low} … {high} | {_mark(row)} |\n"
 
 
 def _mark(row: dict[str, Any]) -> str:

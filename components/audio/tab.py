@@ -21,6 +21,7 @@ from components.runs.files import save_wav
 from components.runs.queues import AUDIO, endpoint
 from components.runs.slot import RunSlot
 from components.ui.arguments import File, OneOf, RealNumber, Seed, Text, WholeNumber
+from components.ui.attention import attention_kinds
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
@@ -86,6 +87,7 @@ def build_audio_tab(bar: PromptBar, t: Texts) -> None:
             live_html("audio/player", "audio-levels", value=HTML.levels(t), script=False)
     names = ("guidance_scale", "temperature", "top_k", "seconds")
     bar.keep("audio", books=parts.books, **dict(zip(names, parts.controls, strict=True)))
+    attention_kinds(tab, "audio", t)
     values = [bar.prompt, bar.seed, *parts.controls, parts.model, parts.backend]
     _wire(values, parts, clip, tab, bar, t)
     wire_pair_part(pair, values, bar.prompt_b, parts.slot, t)
@@ -298,8 +300,8 @@ def generate_audio(
         prompt: what shall be heard, in English for the classroom model; up to 2000 characters.
         seed: 0 to 4294967295; the same seed and parameters give the same sound.
         guidance_scale: 0 to 10; 0 ignores the prompt, 1 is the plain conditional model.
-        temperature: 0 to 2; 0 always takes the likeliest code.
-        top_k: codes that may be drawn, the likeliest first; 0 for all.
+        temperature: 0 to 2; 0 always takes the most probable code.
+        top_k: codes that may be drawn, the most probable first; 0 for all.
         seconds: 0.2 to 10, what is made.
         model: id of a sound model in the catalogue.
         backend: "transformers" or "audiocraft", the library that runs it; empty for the model's usual one.

@@ -55,7 +55,7 @@ def clip_matrix(
         images: 1 to 12 picture files (PNG, JPEG, WebP, GIF, BMP, AVIF; at most 20 MB, 50 megapixels each).
         prompts: 1 to 12 texts.
         temperature: of both softmaxes, 0.001 or more; without it, the one the model learned.
-        labels: 1 to 12 names for zero-shot classification; without them, things of the classroom world.
+        labels: 1 to 12 names for zero-shot classification; without them, objects of the classroom world.
         template: text that each label is put into, with {label} where it goes.
         model: id of a CLIP model in the catalogue.
 

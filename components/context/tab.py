@@ -22,6 +22,7 @@ from components.context.view import (
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.arguments import ClipModel, LongText
 from components.runs.queues import MODEL, endpoint
+from components.ui.attention import attention_kinds
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import is_open, live_html, tab_frame
@@ -190,6 +191,7 @@ def build_context_tab(bar: PromptBar, t: Texts) -> None:
     """
     with tab_frame(t, "context") as tab:
         view = _lay_out(bar, t)
+    attention_kinds(tab, "context", t)
     look, figures, choose = (partial(explained(t)(f), t) for f in (_look, _plot, _choose))
     first, asked = [bar.prompt, bar.clip_model], [bar.prompt, bar.prompt_b, bar.clip_model]
     # Two events each: while somebody types, the arcs do not wait for the figures to be drawn.

@@ -14,7 +14,7 @@ from pipelines.serving import catalogue
 from pipelines.text.tokens import TokenView, colour_keys
 
 _TALL, _SHORT = 12, 40  # rows up to which they are drawn tall, and from which on flat
-_TABLE = ("sequence", "attended", "pooled", "clip", "musicgen")
+_TABLE = ("sequence", "attended", "pooled", "joint", "language_model", "clip", "wan", "musicgen")
 
 
 def names_of(tokens: TokenView, t: Texts) -> list[str]:

@@ -17,6 +17,7 @@ from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
 from components.ui.arguments import Seed, Text
+from components.ui.attention import attention_kinds
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
@@ -48,6 +49,7 @@ def build_cross_attention_tab(bar: PromptBar, t: Texts) -> None:
             hidden = build_hidden_section(t)
         with scene(t, "cross_attention.picture"):
             picture = build_picture_section(t)
+    attention_kinds(tab, "cross_attention", t)
     inputs = bar.run_inputs
     outputs = [view, stop, bar.trace]
     draw, enter = _handlers(t)

@@ -16,6 +16,7 @@ from components.page.prompt_bar import PromptBar
 from components.runs.arguments import ClipModel, VisionModel
 from components.runs.queues import MODEL, QUIET_MODEL, endpoint
 from components.ui.arguments import File
+from components.ui.attention import attention_kinds
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame
@@ -179,6 +180,7 @@ def build_dino_tab(bar: PromptBar, t: Texts) -> None:
         parts = _layout(t)
         training = build_training_section(t)
     bar.keep("dino", momentum=training.momentum, centering=training.centering, sharpening=training.sharpening)
+    attention_kinds(tab, "dino", t)
     _wire(bar, t, tab, parts)
     wire_training(training, tab, t)
 
@@ -194,7 +196,7 @@ def dino_features(
     Args:
         images: one or two picture files (PNG, JPEG, WebP, GIF, BMP, AVIF; at most 20 MB, 50 megapixels each).
         model: id of a DINO model in the catalogue.
-        clip_model: id of a CLIP model in the catalogue, whose picture tower is compared with it.
+        clip_model: id of a CLIP model in the catalogue, whose image encoder is compared with it.
 
     Returns:
         "grid", patches in a row; "colours" [picture][y][x][3], three principal components as 0 to 1;

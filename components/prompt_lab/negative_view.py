@@ -56,5 +56,5 @@ def measured_html(t: Texts) -> Markup:
     return _html.result(t(
         "prompt_lab.negative_measured",
         share=percent(invited.value, t), interval=interval(invited, t), n=invited.n,
-        ratio=fixed(ratio.value, t), low=low, high=high,
+        share2=percent(invited.value * ratio.value, t), ratio=fixed(ratio.value, t), low=low, high=high,
     ))  # fmt: skip

@@ -15,6 +15,7 @@ from components.runs.files import FILM_TYPES, save_video
 from components.runs.queues import FILM, endpoint
 from components.runs.slot import RunSlot
 from components.ui.arguments import Flag, OneOf, Seed, Text, WholeNumber
+from components.ui.attention import attention_kinds
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
@@ -124,6 +125,7 @@ def build_video_tab(bar: PromptBar, t: Texts) -> None:
         pair = build_pair(t)
     bar.keep("video", prompt=parts.prompt, steps=parts.steps, frames=parts.frames, lever=pair.lever,
              other=pair.motion, later=pair.later, frame=pair.frame)  # fmt: skip
+    attention_kinds(tab, "video", t)
     _wire(bar, t, tab, parts, wire_pair(pair, parts.result, parts.slot, t), pair)
 
 
@@ -266,23 +268,23 @@ def generate_video(
     format: Annotated[str, Strict(), OneOf(lambda: FORMATS)] = "mp4",
     model: VideoModel = "classroom-video",
 ) -> tuple[gr.FileData, dict[str, Any]]:
-    """Draw a film from a text.
+    """Draw a video from a text.
 
     Args:
-        prompt: what the film shall show, in English for the classroom model: "A dog jumps in the snow."
+        prompt: what the video shall show, in English for the classroom model: "A dog jumps in the snow."
         later: texts for later frames, such as [[8, "A cat on a beach."]]; frames count from 0, in order;
-            between two texts the film goes over from one to the other.
+            between two texts the video goes over from one to the other.
         negative_prompt: what to steer away from; may be empty.
-        seed: 0 to 4294967295; the same seed and parameters give the same film.
+        seed: 0 to 4294967295; the same seed and parameters give the same video.
         guidance_scale: 0 to 20.
-        num_inference_steps: 1 to 100 steps from noise to film.
+        num_inference_steps: 1 to 100 steps from noise to video.
         num_frames: 2 to 32 for the classroom model, which was trained with 16.
         motion: false switches the attention between frames off: each frame is drawn for itself.
         format: "mp4", "gif" or "webp".
         model: id of a video model in the catalogue.
 
     Returns:
-        The film as a file, and "parameters"; "consistency" (VBench's formula on DINO's features, 0 to 1);
+        The video as a file, and "parameters"; "consistency" (VBench's formula on DINO's features, 0 to 1);
         "speed", px a frame at 64 px width, of the fastest twentieth of the picture; "moves"; "similarity"
         [frame][frame], cosines; "blocks" and "attention" [block][frame][frame] of the last step, empty
         without motion.

@@ -130,7 +130,7 @@ def test_a_text_is_not_a_list_of_texts() -> None:
 
 
 def test_each_token_has_one_weight() -> None:
-    assert "place 1 comes twice" in str(
+    assert "position 1 comes twice" in str(
         refusal(app.ENDPOINTS["steer"], "token_weights", [[1, 0.5], [1, 0.5]])
     )
 
@@ -152,6 +152,6 @@ def test_one_description_writes_schema_and_sentence_of_every_parameter() -> None
                 said = message(ArgumentError(name, parameter.schema, None), t)
                 assert said.startswith(name) and required(parameter.schema, t) in said
     later = parameters_of(app.ENDPOINTS["generate_video"])["later"].schema["description"]
-    assert later.endswith("between two texts the film goes over from one to the other."), (
+    assert later.endswith("between two texts the video goes over from one to the other."), (
         "cut at the line's end"
     )

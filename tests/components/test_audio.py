@@ -143,7 +143,7 @@ def test_a_clip_is_marked_and_gone_on_from(made: AudioResult) -> None:
     message, result = messages(shown[-1][0])[0], shown[-1][1]
     assert message["given"] == 20 and message["frames"] == 40 and message["step"] == 20
     assert np.array_equal(unpack(message["givenCodes"], "<i2", BOOKS, 20), given)
-    assert "0.4 s are the clip" in message["text"]
+    assert "0.4 s are your clip" in message["text"]
     assert result is not None and sounds.parameters(result.sound)["clip_seconds"] == 0.4
 
 

@@ -108,15 +108,15 @@ def test_without_a_second_prompt_there_is_an_example(language, sentence):
 def test_what_stands_behind_a_word_cannot_change_it_and_the_tab_says_so():
     a, b, key = TRIALS["after"]
     verdict = _text(_show(a, b, key)[7])
-    assert "“cat” cannot change at all" in verdict and "The end mark has seen both sentences" in verdict
+    assert "“cat” cannot change at all" in verdict and "The end token has seen both sentences" in verdict
     a, b, key = TRIALS["before"]
     verdict = _text(_show(a, b, key)[7])
-    assert "same token, same place (7)" in verdict and "Only what stands before it" in verdict
+    assert "same token, same position (7)" in verdict and "Only what stands before it" in verdict
 
 
 def test_another_place_is_named_as_a_possible_cause():
     verdict = _text(_show("a black cat", "a cat", "cat·1")[7])
-    assert "differ by their place alone (4 in A, 3 in B)" in verdict
+    assert "differ by their position alone (4 in A, 3 in B)" in verdict
     assert "here they cannot be told apart" in verdict
 
 

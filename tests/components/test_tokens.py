@@ -116,11 +116,11 @@ def test_an_empty_prompt_shows_what_the_model_gets_nevertheless(prompt):
 
 def test_the_steps_of_cleaning_that_changed_something_are_told():
     drawn = _draw("A  cat &amp; don’t")
-    assert "HTML undone" not in _text(drawn)  # open_clip's repair does it in its first step
-    for label in ("Typed", "Tidied", "Blanks tidied", "Lower case"):
+    assert "HTML decoded" not in _text(drawn)  # open_clip's repair does it in its first step
+    for label in ("Typed", "Cleaned up", "Spaces cleaned up", "Lower case"):
         assert label in _text(drawn)
     assert "<del>" in drawn
-    assert "Blanks tidied" not in _text(_draw("a cat", "a dog"))
+    assert "Spaces cleaned up" not in _text(_draw("a cat", "a dog"))
 
 
 def test_the_data_for_the_script_build_every_word():

@@ -38,10 +38,10 @@ def test_the_first_example_is_drawn_when_the_tab_is_opened(page, open_tab) -> No
     view = opened.locator("#context-view")
     expect(view.locator(".cx-token.cx-here .cx-chip")).to_have_text("cat")
     expect(view.locator(".cx-readout")).to_contain_text(
-        "Verschlossen ist ihm, was danach kommt: on, a (2.), bed"
+        "Es kann nicht sehen, was danach kommt: on, a (2.), bed"
     )
     assert view.locator(".cx-unseen .cx-share").all_inner_texts() == ["–"] * 5
-    expect(opened.locator("#context-verdict")).to_contain_text("derselbe Platz (4)")
+    expect(opened.locator("#context-verdict")).to_contain_text("dieselbe Position (4)")
     expect(opened.locator("#context-word input")).to_have_value("cat")
 
 
@@ -121,7 +121,7 @@ def test_the_view_follows_the_second_prompt_and_keeps_the_chosen_word(page) -> N
     said, verdict = opened.locator("#context-said"), opened.locator("#context-verdict")
     opened.locator("#context-word input").click()
     opened.get_by_role("option", name="bed").click()
-    expect(verdict).to_contain_text("“bed” has parted")
+    expect(verdict).to_contain_text("“bed” have drifted apart")
     _type(opened, "A small cat on a bed.", "a dog on a bed")
     expect(said.locator(".cx-said").nth(1)).to_contain_text("dog")
     expect(verdict).to_contain_text("“bed”")
@@ -142,8 +142,8 @@ def test_trials_show_that_what_follows_changes_nothing(page) -> None:
     expect(opened.locator("#context-verdict")).to_contain_text("„cat“ kann sich gar nicht ändern")
     expect(opened.locator("#prompt textarea")).to_have_value("a cat on a bed")
     opened.locator("#context-before").click()
-    expect(opened.locator("#context-verdict")).to_contain_text("derselbe Platz (7)")
-    expect(opened.locator("#context-verdict")).to_contain_text("„cat“ bis auf")
+    expect(opened.locator("#context-verdict")).to_contain_text("dieselbe Position (7)")
+    expect(opened.locator("#context-verdict")).to_contain_text("„cat“ auseinanderentwickelt")
 
 
 HOSTILE = (

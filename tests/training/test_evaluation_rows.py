@@ -13,6 +13,7 @@ from pipelines.serving import measured
 from pipelines.serving.measured import still_true
 from training import evaluate, evaluation_rows
 from training.evaluate import Part, parse_all
+from training.evaluation_meanings import MEANINGS
 from training.evaluation_rows import (
     EvaluationRow,
     judged,
@@ -149,8 +150,8 @@ def test_figures_of_other_weights_are_dropped_and_those_of_the_same_are_kept(
     assert found["weights"] == weights
     assert set(found["rows"][2]) == {"id", "value", "must", "n", "ci95", "ok"}
     table = (tmp_path / "docs" / "evaluation.md").read_text()
-    assert "| image.two | 0.9 | 0.5 | 10 | 0.8 … 1.0 | reached |" in table
-    assert "| image.three | 0.5 |  | 4 (2 prompts) | 0.5 … 0.5 |  |" in table
+    assert f"| image.two | {MEANINGS['image.two']} | 0.9 | 0.5 | 10 | 0.8 … 1.0 | reached |" in table
+    assert "| image.three |  | 0.5 |  | 4 (2 prompts) | 0.5 … 0.5 |  |" in table
     assert "bootstrap that resamples whole prompts" in table
 
 
@@ -193,6 +194,11 @@ def test_parts_that_are_done_are_left_out_until_their_weights_change(
 def test_every_part_names_a_row_that_was_measured() -> None:
     found = json.loads((measured.EVALUATION / "evaluation.json").read_text())
     assert {part.row for part in evaluate.PARTS.values()} <= {r["id"] for r in found["rows"]}
+
+
+def test_every_figure_is_said_in_plain_words_too() -> None:
+    ids = {row["id"] for row in json.loads((measured.EVALUATION / "evaluation.json").read_text())["rows"]}
+    assert ids - MEANINGS.keys() == set()
 
 
 def test_what_counted_is_judged_again_with_every_row(weights: dict[str, str]) -> None:
