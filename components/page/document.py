@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.page import theme
+from components.page.vocabulary import script_data
 from components.ui.language import load_texts
 from components.ui.layout import view_class
 
@@ -21,7 +22,7 @@ HERE = Path(__file__).parents[1]
 PAGES = {"/": "en", "/de": "de"}
 GZIP_LEVEL = 4  # a page in 10 ms; level 9 takes thrice as long for 5 % less
 # What belongs to the whole page, or is loaded where it is used.
-_NO_VIEWS = {"page/style", "page/page", "page/keyboard", "embeddings/move_prompts"}
+_NO_VIEWS = {"page/style", "page/page", "page/keyboard", "page/vocabulary", "embeddings/move_prompts"}
 
 
 def view_files(suffix: str) -> dict[str, str]:
@@ -68,7 +69,8 @@ def dress(html: str, language: str) -> str:
     # Behind a proxy the server knows neither its host nor its folder: `page.js` sets both.
     html = re.sub(r'const root = "[^"]*";', "const root = window.gradio_config.root;", html, count=1)
     html = html.replace('<link rel="manifest" href="/manifest.json" />', "", 1)
-    own = "".join((HERE / "page" / f"{name}.js").read_text("utf-8") for name in ("page", "keyboard"))
+    scripts = ("page", "keyboard", "vocabulary")
+    own = "".join((HERE / "page" / f"{name}.js").read_text("utf-8") for name in scripts)
     script = own + view_scripts()
     rules = theme.font_faces() + (HERE / "page" / "style.css").read_text("utf-8") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
@@ -76,6 +78,7 @@ def dress(html: str, language: str) -> str:
     hints = {name: load_texts(language)(f"common.hint.{name}") for name in ("lost", "number", "range")}
     said += f"window.svHints={json.dumps(hints)};"
     said += f"window.svMessages={_pairs('messages', language)};"
+    said += f"window.svVocabulary={script_data(language)};"
     html = html.replace("<head>", f"<head><script>{said}{script}</script>", 1)
     return html.replace("</head>", f"<style>{rules}</style></head>", 1)
 

@@ -5,7 +5,7 @@ read is noise, and so are its neighbours.
 """
 
 # Known word or phrase -> words of pupils near to it. Of those that stand twice, the first counts most.
-_RELATED = {
+NEAR_TO = {
     "horse": "elephant donkey zebra cow giraffe unicorn deer camel mule moose rhino hippo buffalo sheep goat",
     "dog": "wolf bear pig panda hound fox sheep goat pet animal dinosaur",
     "cat": "tiger lion leopard panther kitty lynx fox pet animal",
@@ -106,7 +106,7 @@ ADJECTIVES = {
 }  # fmt: skip
 ENDINGS = ("", "e", "er", "es", "en", "em")
 # Other German words, and such as only go together; "" has no place in a caption.
-_GERMAN = {
+OTHER_GERMAN = {
     "ein": "a", "eine": "a", "einem": "a", "einen": "a", "einer": "a", "eines": "a",
     "der": "the", "die": "the", "das": "the", "dem": "the", "den": "the", "des": "the",
     "und": "and", "mit": "with", "zwei": "two", "drei": "three", "vier": "four",
@@ -149,7 +149,7 @@ AMBIGUOUS = ("comic", "den", "die", "hell", "motor", "rot", "see", "von")
 
 def _by_word() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for known, words in _RELATED.items():
+    for known, words in NEAR_TO.items():
         for word in words.split():
             found[word] = (*found.get(word, ()), known)
     return found
@@ -158,4 +158,4 @@ def _by_word() -> dict[str, tuple[str, ...]]:
 RELATED: dict[str, tuple[str, ...]] = _by_word()
 GERMAN: dict[str, str] = {
     f"{stem}{ending}": english for stem, english in ADJECTIVES.items() for ending in ENDINGS
-} | _GERMAN
+} | OTHER_GERMAN
