@@ -217,10 +217,9 @@
     if (whole) {
       const item = element("span", "wd-item wd-whole");
       item.append(element("span", "wd-said", labels.german), " ", button("wd-to", translated, then(field, () => translated)));
-      parts.splice(1, 0, item);
+      return [...parts, item, why(role)];
     }
-    parts.push(element("span", "wd-chance", chance[role]), why(role));
-    return parts;
+    return [...parts, element("span", "wd-chance", chance[role]), why(role)];
   }
   function aboutTypo(field, role) {
     const typo = wordsIn(field.value).map((f) => f.text).find((text) => typos[text.toLowerCase()] && known(role).has(text.toLowerCase()));
