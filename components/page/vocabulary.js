@@ -77,8 +77,9 @@
   function nearest(text, role, isGerman) {
     const small = text.toLowerCase(), one = small.replace(/e?s$/, "");
     const found = [
-      ...(isGerman && english[small] ? [english[small]] : []), ...(related[small] ?? []), ...alike(small, role),
+      ...(isGerman && english[small] ? [english[small]] : []), ...(related[small] ?? []),
       ...(small.endsWith("s") ? [...(related[small.slice(0, -1)] ?? []), ...(related[one] ?? [])].map(plural) : []),
+      ...alike(small, role),
       ...(english[small] ? [english[small]] : []),
     ];
     return [...new Set(found)].filter((to) => to && isKnown(to, role));
@@ -259,7 +260,7 @@
     return seen(last) ? last : main;
   }
   const watched = (event) => event.target instanceof Element && event.target.matches("textarea, input") && blockOf(event.target);
-  addEventListener("input", (event) => { if (watched(event) && event.isTrusted) lookSoon(); }, true);
+  addEventListener("input", (event) => { if (watched(event)) lookSoon(); }, true);
   addEventListener("focusin", (event) => { if (watched(event)) { last = event.target; look(); } });
   addEventListener("click", (event) => {
     const known = event.target instanceof Element && event.target.closest(".wd-known");
