@@ -57,8 +57,8 @@ def _tokens(reading: JourneyReading, t: Texts) -> dict[str, Any]:
         key = "say_tokens_cut_one" if cut == 1 else "say_tokens_cut"
     words = t(f"journey.{key}", count=len(pieces), cut=grouped(cut, t))
     never_read = unread_words(view.prompt, view.model, t)
-    said = [words, foreign_sentence(view.prompt, t)]
-    said += [t("vocabulary.unread_short", words=never_read)] if never_read else []
+    said = [words, t("vocabulary.unread_short", words=never_read) if never_read else ""]
+    said += [foreign_sentence(view.prompt, t)]
     return {
         "chips": chips[:MAX_CHIPS],
         "more": len(pieces) - MAX_CHIPS,

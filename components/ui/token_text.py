@@ -6,7 +6,7 @@ from components.ui.colors import text_on
 from components.ui.language import Texts
 from components.ui.numbers import grouped
 from pipelines.text.foreign import foreign_syntax
-from pipelines.text.pieces import Piece
+from pipelines.text.pieces import Piece, visible
 from pipelines.text.tokens import TokenView
 from pipelines.text.vocabulary import TYPOS, has_list, unread, words_in
 
@@ -29,6 +29,7 @@ def limit_sentence(view: TokenView, t: Texts) -> str:
 
 
 def _quoted(text: str) -> str:
+    text = text.replace("\N{REPLACEMENT CHARACTER}", visible("\N{REPLACEMENT CHARACTER}"))
     return text if len(text) <= MAX_QUOTE else text[:MAX_QUOTE] + "…"
 
 
