@@ -16,6 +16,7 @@ from components.audio.run import AudioResult, example_if_ready, made_message, re
 from components.audio.speech import show_speech, speech_message
 from components.audio.view import GUESS, HTML, audio_part, feed_html
 from components.page.prompt_bar import BarValues, PromptBar
+from components.page.vocabulary import watch
 from components.runs.arguments import AudioModel
 from components.runs.files import save_wav
 from components.runs.queues import AUDIO, endpoint
@@ -183,6 +184,7 @@ def _wire(values: list[Any], p: _Parts, clip: ClipPart, tab: gr.Tab, bar: Prompt
     tab.select(enter, **again)
     p.stop.click(lambda slot: slot.stop(), p.slot, queue=False, api_visibility="private")
     p.books.input(hear, [p.books, p.made], p.feed, **AUDIO)
+    watch(audio=p.model)
     p.model.change(chosen, p.model, [p.backend, p.licence], api_visibility="private", show_progress="hidden")
     wire_clip_part(clip, p.model, t)
     clip.go_on.click(

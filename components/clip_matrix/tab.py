@@ -23,6 +23,7 @@ from components.clip_matrix.state import (
     with_images,
 )
 from components.page.prompt_bar import PromptBar
+from components.page.vocabulary import reads, watch
 from components.runs.arguments import ClipModel
 from components.runs.queues import LIVE, MODEL, QUIET_MODEL, endpoint
 from components.ui.arguments import File, RealNumber, Text
@@ -129,8 +130,9 @@ def _layout(t: Texts) -> _Parts:
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 texts = gr.Textbox(
-                    "\n".join(prompts), lines=6, max_lines=12, elem_id="clip-texts", elem_classes="sv-text",
-                    label=t("clip_matrix.texts"), info=t("clip_matrix.texts_info"),
+                    "\n".join(prompts), lines=6, max_lines=12, elem_id="clip-texts",
+                    elem_classes=["sv-text", reads("clip")], label=t("clip_matrix.texts"),
+                    info=t("clip_matrix.texts_info"),
                 )  # fmt: skip
             with gr.Column(scale=2, min_width=320):
                 sources = live_html("ui/uploads", "clip-sources", value=sources_html(t))
@@ -149,7 +151,8 @@ def _layout(t: Texts) -> _Parts:
             )  # fmt: skip
             labels = gr.Textbox(
                 "\n".join(LABELS), lines=6, max_lines=12, label=t("clip_matrix.labels"),
-                info=t("clip_matrix.labels_info"), elem_id="clip-labels", elem_classes="sv-text",
+                info=t("clip_matrix.labels_info"), elem_id="clip-labels",
+                elem_classes=["sv-text", reads("clip")],
             )  # fmt: skip
         with gr.Column(scale=3, min_width=320):
             zero_shot = live_html("clip_matrix/view", "clip-zero-shot")
@@ -227,6 +230,7 @@ def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
 
 def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:
     """What follows while a visitor types, slides and chooses."""
+    watch(p.texts, p.labels)
 
     @explained(t)
     def typed(state: MatrixState, texts: str, model: str, view: str, tau: float | None) -> Any:

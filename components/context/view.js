@@ -66,8 +66,8 @@ function controls() {
   bar.append(left, group);
   return { bar, slider, shown, buttons };
 }
-function chipOf([text, , back, ink, isMark], tag = "span") {
-  const node = el(tag, "cx-chip" + (isMark ? " cx-mark" : ""), text, { dir: "auto" });
+function chipOf([text, , back, ink, isMark, isUnread], tag = "span") {
+  const node = el(tag, "cx-chip" + (isMark ? " cx-mark" : "") + (isUnread ? " cx-unread" : ""), text, { dir: "auto" });
   node.style.setProperty("--c", back);
   node.style.setProperty("--ink", ink);
   return node;

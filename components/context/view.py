@@ -13,7 +13,7 @@ from components.ui.language import Texts
 from components.ui.numbers import fixed, grouped, percent
 from components.ui.plots import SEQUENTIAL
 from components.ui.templates import quote, templates
-from components.ui.token_text import style_of
+from components.ui.token_text import are_unread, style_of, unread_sentence
 from pipelines.serving.catalogue import ModelEntry
 from pipelines.text.context import Context, LookUp, SharedWord, most_telling
 from pipelines.text.pieces import Piece
@@ -103,17 +103,18 @@ def names_of(tokens: Sequence[Piece], t: Texts) -> list[str]:
 def view_html(context: Context, t: Texts) -> str:
     """The data of the arcs, the table and the overview, drawn by `view.js`, with what explains them.
 
-    The data: `tokens` [[text, name, colour, ink, is mark]], `layers`, `heads`, `causal`, `weights`
-    (see `packed`), `start` (the token to begin with), `scale` (colours from 0 to 1), `labels`.
+    The data: `tokens` [[text, name, colour, ink, is mark, was never read]], `layers`, `heads`, `causal`,
+    `weights` (see `packed`), `start` (the token to begin with), `scale` (colours from 0 to 1), `labels`.
     """
     tokens = context.tokens
     colours = token_colours(colour_keys(tokens))
     spoken = [i for i, piece in enumerate(tokens) if piece.word >= 0 and any(map(str.isalpha, piece.text))]
     start = spoken[most_telling([tokens[i].text for i in spoken])] if spoken else len(tokens) - 1
+    new = are_unread(tokens, context.view.model)
     data = {
         "tokens": [
-            [face(p, t), name, c, text_on(c), p.special in MARKS]
-            for p, name, c in zip(tokens, names_of(tokens, t), colours, strict=True)
+            [face(p, t), name, c, text_on(c), p.special in MARKS, is_unread]
+            for p, name, c, is_unread in zip(tokens, names_of(tokens, t), colours, new, strict=True)
         ],
         "layers": context.attention.shape[0],
         "heads": context.attention.shape[1],
@@ -124,7 +125,8 @@ def view_html(context: Context, t: Texts) -> str:
         "language": t.language,
         "labels": {key: t.entries[f"context.{key}"] for key in _LABELS},
     }
-    return templates("context/view.html").look(data, _cut("A", context, t), _sink(context, t))
+    never_read = unread_sentence(context.view.prompt, context.view.model, t)
+    return templates("context/view.html").look(data, _cut("A", context, t), never_read, _sink(context, t))
 
 
 def _cut(name: str, context: Context, t: Texts) -> str:
@@ -163,8 +165,10 @@ def word_label(word: SharedWord, t: Texts) -> str:
 def _chips(context: Context, colours: Sequence[str], place: int | None, t: Texts) -> Chips:
     """A prompt's tokens as text, style and classes; the one at `place` framed, what it cannot see faded."""
     chips = []
+    new = are_unread(context.tokens, context.view.model)
     for i, (piece, colour) in enumerate(zip(context.tokens, colours, strict=True)):
         kinds = {
+            "cx-unread": new[i],
             "cx-mark": piece.special in MARKS,
             "cx-here": i == place,
             "cx-unseen": place is not None and context.causal and i > place,

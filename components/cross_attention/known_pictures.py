@@ -10,6 +10,7 @@ from PIL import Image
 
 from components.cross_attention.view import still_view
 from components.page.prompt_bar import PromptBar
+from components.page.vocabulary import reads, watch
 from components.runs.queues import MODEL
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -50,7 +51,7 @@ def build_picture_section(t: Texts) -> PictureSection:
         text = gr.Textbox(
             label=t("cross_attention.text"),
             elem_id="attention-text",
-            elem_classes="sv-text",
+            elem_classes=["sv-text", reads("image")],
             scale=4,
             min_width=320,
         )
@@ -73,6 +74,7 @@ def wire_picture(part: PictureSection, bar: PromptBar, tab: gr.Tab, t: Texts) ->
     """Let the buttons draw, take and ask about a picture; opening the tab does so once."""
     fresh, taken, asked, entered = _picture_handlers(t)
     outputs = [part.view, part.scene, part.text]
+    watch(part.text)
     part.draw.click(fresh, bar.image_model, outputs, **MODEL)
     part.upload.upload(taken, [part.upload, part.text, bar.prompt, bar.image_model], outputs, **MODEL)
     gr.on(

@@ -65,6 +65,7 @@ function fillChips() {
     chip.setAttribute("aria-checked", String(i === at.row));
     chip.tabIndex = i === at.row ? 0 : -1;
     chip.dataset.row = i;
+    chip.classList.toggle("unread", row.unread);
     chip.style.cssText = `--c:${row.colour};--ink:${row.ink};--share:${shares[i] / most}`;
     const name = document.createElement("b"), share = document.createElement("small");
     name.textContent = row.name;

@@ -13,7 +13,7 @@ from components.ui.colors import NEUTRAL, text_on, token_colours
 from components.ui.language import Texts
 from components.ui.numbers import fixed
 from components.ui.templates import templates
-from components.ui.token_text import block_name, first_word
+from components.ui.token_text import are_unread, block_name, first_word, unread_sentence
 from pipelines.image.cross_attention import ALL, TokenMaps, TraceMaps
 from pipelines.image.request import Trace
 from pipelines.text.pieces import Piece
@@ -43,11 +43,17 @@ def atlas(maps: TokenMaps) -> tuple[str, list[float]]:
     return encode_exactly(Image.fromarray(tiles, "L")), [round(float(p), 4) for p in peaks]
 
 
-def maps_json(found: TraceMaps, t: Texts) -> dict[str, Any]:
-    """One branch's maps for the script."""
+def _marked_rows(pieces: Sequence[Piece], model: str, t: Texts) -> list[dict[str, Any]]:
+    """`token_rows`, and of each whether its word was never read in training."""
+    new = [*are_unread(pieces, model), False]
+    return [row | {"unread": is_unread} for row, is_unread in zip(token_rows(pieces, t), new, strict=True)]
+
+
+def maps_json(found: TraceMaps, model: str, t: Texts) -> dict[str, Any]:
+    """One branch's maps for the script; `model` is the id of the one that drew."""
     groups = {name: _group(maps) for name, maps in found.groups.items()}
     pieces = found.groups[ALL].pieces
-    return {"rows": token_rows(pieces, t), "groups": groups, "first": first_word(pieces)}
+    return {"rows": _marked_rows(pieces, model, t), "groups": groups, "first": first_word(pieces)}
 
 
 def _group(maps: TokenMaps) -> dict[str, Any]:
@@ -77,7 +83,9 @@ def trace_view(trace: Trace, frames: Frames, prompt: TraceMaps, empty: TraceMaps
         empty: maps of the other branch; None where there is none.
     """
     total = trace.steps[-1].total
-    branches = {"prompt": maps_json(prompt, t)} | ({"empty": maps_json(empty, t)} if empty else {})
+    model = trace.request.model
+    branches = {"prompt": maps_json(prompt, model, t)}
+    branches |= {"empty": maps_json(empty, model, t)} if empty else {}
     data = {
         "pictures": list(frames.guided),
         "labels": [step_label(step.index, total, t) for step in trace.steps],
@@ -92,7 +100,8 @@ def trace_view(trace: Trace, frames: Frames, prompt: TraceMaps, empty: TraceMaps
     choices = [("prompt", t("cross_attention.with")), ("empty", t(f"cross_attention.{other}"))]
     return _html.trace(
         data=data, layers=[(name, group_name(name, t)) for name in prompt.groups],
-        branches=choices if empty else [], steps=len(trace.steps), facts=facts(trace.request, t), t=t,
+        branches=choices if empty else [], steps=len(trace.steps), facts=facts(trace.request, t),
+        unread=unread_sentence(trace.request.prompt, model, t), t=t,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import gradio as gr
 from components.embeddings.map import IS_OPEN
 from components.embeddings.view import equation_html, message_html
 from components.page.prompt_bar import PromptBar
+from components.page.vocabulary import reads, watch
 from components.runs.queues import LIVE, MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
@@ -48,7 +49,7 @@ def build_arithmetic(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
             boxes = [
                 gr.Textbox(
                     value, label=t(f"embeddings.{name}"), max_lines=2, min_width=200,
-                    elem_id=f"sum-{name}", elem_classes="sv-text",
+                    elem_id=f"sum-{name}", elem_classes=["sv-text", reads("clip")],
                 )
                 for name, value in zip(("start", "take_away", "add"), _SUMS[0], strict=True)
             ]  # fmt: skip
@@ -57,6 +58,7 @@ def build_arithmetic(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
                 chip = gr.Button("{} − {} + {}".format(*terms), size="sm", elem_classes="sv-chip")
                 chip.click(None, outputs=boxes, js=f"() => {json.dumps(terms)}", api_visibility="private")
         result = live_html("embeddings/view", "embedding-sum", script=False)
+    watch(*boxes)
     bar.keep("embeddings", **dict(zip(("start", "take_away", "add"), boxes, strict=True)))
     calculate = explained(t)(partial(_calculate, t))
     inputs = [is_open, bar.clip_model, *boxes]

@@ -10,6 +10,7 @@ from components.guidance.sweep import build_sweep_section, guidance_sweep, wire_
 from components.guidance.view import away_idle, away_view, dial_view, sum_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import GUIDANCE, BarValues, PromptBar
+from components.page.vocabulary import reads, watch
 from components.runs.batch import TrialViews, show_trial
 from components.runs.frames import LiveFrames, encode
 from components.runs.queues import STEPPER
@@ -48,6 +49,7 @@ def build_guidance_tab(bar: PromptBar, t: Texts) -> None:
             equation = live_html("runs/trace", "guidance-sum", t("guidance.sum_title"))
         sweep = build_sweep_section(t)
         away = _away_section(t)
+    watch(away.text)
     bar.keep("guidance", away=away.text)
     inputs = [dial if part is bar.guidance_scale else part for part in bar.run_inputs]
     dial_outputs = [live, equation, stop, bar.trace]
@@ -84,7 +86,7 @@ def _away_section(t: Texts) -> _Away:
         with gr.Row(equal_height=False, elem_classes="away-row"):
             text = gr.Textbox(
                 t("guidance.negative_default"), label=t("guidance.negative_prompt"), elem_id="away-text",
-                elem_classes="sv-text", scale=3, min_width=320,
+                elem_classes=["sv-text", reads("image")], scale=3, min_width=320,
             )  # fmt: skip
             start = gr.Button(t("guidance.negative"), elem_id="away", scale=2)
             stop = gr.Button(

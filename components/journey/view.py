@@ -16,7 +16,7 @@ from components.ui.language import Texts
 from components.ui.numbers import fixed, grouped, short
 from components.ui.plots import SEQUENTIAL
 from components.ui.templates import quote, templates
-from components.ui.token_text import first_word, foreign_sentence
+from components.ui.token_text import are_unread, first_word, foreign_sentence, unread_words
 from pipelines.clip.world_texts import picture as world_picture
 from pipelines.image.cross_attention import has_maps, trace_maps
 from pipelines.image.request import ImageRequest, Trace
@@ -48,16 +48,22 @@ def reading_view(reading: JourneyReading, t: Texts) -> str:
 def _tokens(reading: JourneyReading, t: Texts) -> dict[str, Any]:
     pieces = [p for p in reading.context.tokens if not p.special]
     colours = token_colours(colour_keys(reading.context.tokens))[1:]
-    chips = [(piece, colour, text_on(colour)) for piece, colour in zip(pieces, colours, strict=False)]
+    view = reading.context.view
+    new = are_unread(pieces, view.model)
+    chips = [
+        (p, colour, text_on(colour), is_new) for p, colour, is_new in zip(pieces, colours, new, strict=False)
+    ]
     cut, key = reading.context.view.cut, "say_tokens"
     if cut:
         key = "say_tokens_cut_one" if cut == 1 else "say_tokens_cut"
     words = t(f"journey.{key}", count=len(pieces), cut=grouped(cut, t))
-    hint = foreign_sentence(reading.context.view.prompt, t)
+    never_read = unread_words(view.prompt, view.model, t)
+    unread = t.html("vocabulary.unread_short", words=never_read) if never_read else ""
+    said = (words, unread, foreign_sentence(view.prompt, t))
     return {
         "chips": chips[:MAX_CHIPS],
         "more": len(pieces) - MAX_CHIPS,
-        "words": Markup(" ").join(filter(None, (words, hint))),
+        "words": Markup(" ").join(filter(None, said)),
     }
 
 

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.page import theme
 from components.page.address import VERSION
+from components.page.vocabulary import script_data
 from components.ui.language import load_texts
 from components.ui.layout import view_class
 
@@ -77,7 +78,7 @@ def dress(html: str, language: str) -> str:
     # Behind a proxy the server knows neither its host nor its folder: `page.js` sets both.
     html = re.sub(r'const root = "[^"]*";', "const root = window.gradio_config.root;", html, count=1)
     html = html.replace('<link rel="manifest" href="/manifest.json" />', "", 1)
-    script = _own(("page", "keyboard", "stage", "share", "stale"), ".js") + view_scripts()
+    script = _own(("page", "keyboard", "stage", "share", "stale", "vocabulary"), ".js") + view_scripts()
     rules = theme.font_faces() + _own(("style", "stage"), ".css") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
     said = f"window.svTitle={title};window.svWords={_pairs('words', language)};"
@@ -89,6 +90,7 @@ def dress(html: str, language: str) -> str:
     said += f"window.svStale={json.dumps(load_texts(language)('common.stale'))};"
     said += f"window.svLinkVersion={VERSION};window.svShare={json.dumps(share)};"
     said += f"window.svMessages={_pairs('messages', language)};"
+    said += f"window.svVocabulary={script_data(language)};"
     html = html.replace("<head>", f"<head><script>{said}{script}</script>", 1)
     return html.replace("</head>", f"<style>{rules}</style></head>", 1)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from components.page.vocabulary import build_palette, reads, unread_line, watch
 from components.runs.slot import RunSlot
 from components.ui.fields import slider
 from components.ui.language import Texts
@@ -146,7 +147,8 @@ def values_from_query(query: Mapping[str, str]) -> BarValues:
 
 def _examples(prompt: gr.Textbox, t: Texts) -> None:
     """One button per example; a click writes it into the prompt, without asking the server."""
-    with gr.Row(elem_classes="sv-examples"):
+    with gr.Row(elem_classes="sv-examples", elem_id="prompt-examples"):
+        unread_line()
         gr.HTML(
             f'<span class="sv-examples-label">{t("prompt_bar.examples")}</span>',
             apply_default_css=False,
@@ -176,7 +178,7 @@ def _text(t: Texts, name: str, value: str = "", lines: int = 1) -> gr.Textbox:
         lines=lines,
         max_lines=3,
         elem_id=name.replace("_", "-"),
-        elem_classes="sv-text",
+        elem_classes=["sv-text", reads()],
     )
 
 
@@ -223,7 +225,9 @@ def build_prompt_bar(t: Texts) -> PromptBar:
                 seed, scale, steps = _numbers(t)
             with gr.Row():
                 clip_model, image_model = _model_choice(t, "clip"), _model_choice(t, "image")
+        build_palette(t)
         trace, run = gr.State(None), gr.State(RunSlot())
+    watch(prompt, prompt_b, negative, clip=clip_model, image=image_model)
     image_model.input(_own_values, image_model, [scale, steps], queue=False, show_progress="hidden",
                       api_visibility="private")  # fmt: skip
     prompt.submit(None, js=_ON_ENTER, api_visibility="private")

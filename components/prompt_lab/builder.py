@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from components.ui.language import Texts
 from components.ui.templates import templates
+from components.ui.token_text import unread_words
 from pipelines.image.prompt_words import (
     DEFECTS,
     DIMENSIONS,
@@ -19,6 +20,7 @@ from pipelines.image.prompt_words import (
     without_value,
     words_of,
 )
+from pipelines.serving import catalogue
 
 _html = templates("prompt_lab/view.html")
 NEGATIVE = "negative"  # the row that writes into the negative prompt
@@ -65,7 +67,7 @@ def _meaning(value: str, word: str, t: Texts) -> str:
 
 
 def builder_html(
-    prompt: str, negative: str, chosen: str, changed: tuple[str, str] | None, t: Texts
+    prompt: str, negative: str, chosen: str, changed: tuple[str, str] | None, t: Texts, model: str = ""
 ) -> Markup:
     """All rows of words, those of the prompt pressed, and what the last click changed.
 
@@ -74,6 +76,7 @@ def builder_html(
         negative: as it stands in the bar.
         chosen: the dimension that was touched last.
         changed: the prompt before and after the last click, or None.
+        model: id of the one that draws, whose unread words are named; "" for the preselected one.
     """
     rows = []
     for dimension in DIMENSIONS:
@@ -82,7 +85,8 @@ def builder_html(
     rows.append(_row(NEGATIVE, DEFECTS, defects_of(negative), chosen, t))
     is_news = changed is not None and changed[1] == prompt != changed[0]
     shown = marked(change_between(*changed)) if changed and is_news else ""
-    return _html.builder(rows, shown, negative[:MAX_SHOWN] if negative.strip() else "", t)
+    never_read = unread_words(prompt, model or catalogue.default_id("image"), t)
+    return _html.builder(rows, shown, negative[:MAX_SHOWN] if negative.strip() else "", never_read, t)
 
 
 def marked(change: WordChange) -> Markup:

@@ -118,33 +118,33 @@ def _wire_builder(bar: PromptBar, parts: _Parts, t: Texts) -> None:
     """A click on a word, in the builder or on a picture, changes the prompt; the builder follows it."""
 
     @explained(t)
-    def take(event: gr.EventData, prompt: str, negative: str, chosen: str) -> Any:
+    def take(event: gr.EventData, prompt: str, negative: str, model: str, chosen: str) -> Any:
         dimension, value = str(event.dimension), str(event.value)
         after, away = clicked(prompt or "", negative or "", dimension, value)
-        return _taken(prompt or "", after, away, chosen if dimension == NEGATIVE else dimension)
+        return _taken(prompt or "", after, away, chosen if dimension == NEGATIVE else dimension, model)
 
     @explained(t)
-    def take_picture(event: gr.EventData, prompt: str, negative: str) -> Any:
+    def take_picture(event: gr.EventData, prompt: str, negative: str, model: str) -> Any:
         dimension, value = str(event.dimension), str(event.value)
         after = _as_pictured(prompt or "", dimension, value)
-        return _taken(prompt or "", after, negative or "", dimension)
+        return _taken(prompt or "", after, negative or "", dimension, model)
 
-    def _taken(prompt: str, after: str, negative: str, chosen: str) -> Any:
+    def _taken(prompt: str, after: str, negative: str, chosen: str, model: str) -> Any:
         changed = (prompt, after)
-        page = builder_html(after, negative, chosen, changed, t)
+        page = builder_html(after, negative, chosen, changed, t, model)
         return after, negative, page, chosen, changed, gr.update(value=_draw_label(chosen, t))
 
     @explained(t)
-    def follow(prompt: str, negative: str, chosen: str, changed: tuple[str, str] | None) -> str:
-        return builder_html(prompt or "", negative or "", chosen, changed, t)
+    def follow(prompt: str, negative: str, model: str, chosen: str, changed: tuple[str, str] | None) -> str:
+        return builder_html(prompt or "", negative or "", chosen, changed, t, model)
 
     private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     outputs = [bar.prompt, bar.negative_prompt, parts.builder, parts.chosen, parts.changed, parts.draw]
-    parts.builder.select(take, [bar.prompt, bar.negative_prompt, parts.chosen], outputs, **private)
-    parts.grid.select(take_picture, [bar.prompt, bar.negative_prompt], outputs, **private)
+    read = [bar.prompt, bar.negative_prompt, bar.image_model]
+    parts.builder.select(take, [*read, parts.chosen], outputs, **private)
+    parts.grid.select(take_picture, read, outputs, **private)
     gr.on(
-        [bar.prompt.change, bar.negative_prompt.change], follow,
-        [bar.prompt, bar.negative_prompt, parts.chosen, parts.changed], parts.builder,
+        [part.change for part in read], follow, [*read, parts.chosen, parts.changed], parts.builder,
         trigger_mode="always_last", concurrency_limit=None, **private,
     )  # fmt: skip
 
@@ -182,9 +182,11 @@ def _wire_grid(bar: PromptBar, tab: gr.Tab, parts: _Parts, inputs: Sequence[Any]
         else:
             yield from variants_run(request, chosen, slot, page, t)
 
-    def choose(event: gr.EventData, prompt: str, negative: str, changed: tuple[str, str] | None) -> Any:
+    def choose(
+        event: gr.EventData, prompt: str, negative: str, model: str, changed: tuple[str, str] | None
+    ) -> Any:
         dimension = event.dimension if event.dimension in DIMENSIONS else _FIRST
-        page = builder_html(prompt or "", negative or "", dimension, changed, t)
+        page = builder_html(prompt or "", negative or "", dimension, changed, t, model)
         return dimension, gr.update(value=_draw_label(dimension, t)), page
 
     call: dict[str, Any] = {
@@ -194,7 +196,7 @@ def _wire_grid(bar: PromptBar, tab: gr.Tab, parts: _Parts, inputs: Sequence[Any]
     heads = [parts.chosen, parts.draw, parts.builder]
     parts.draw.click(draw, trigger_mode="multiple", **call)
     parts.builder.click(
-        explained(t)(choose), [bar.prompt, bar.negative_prompt, parts.changed], heads,
+        explained(t)(choose), [bar.prompt, bar.negative_prompt, bar.image_model, parts.changed], heads,
         trigger_mode="multiple", **private,
     ).success(draw, **call)  # fmt: skip
     for text, button in parts.examples.items():

@@ -9,7 +9,15 @@ from components.ui.colors import NEUTRAL, text_on, token_colours
 from components.ui.language import Texts
 from components.ui.numbers import grouped
 from components.ui.templates import templates
-from components.ui.token_text import foreign_sentence, limit_sentence, style_of, typed_end_sentence
+from components.ui.token_text import (
+    are_unread,
+    foreign_sentence,
+    limit_sentence,
+    style_of,
+    typed_end_sentence,
+    typo_sentence,
+    unread_sentence,
+)
 from pipelines.text.pieces import MAX_WORD, Letter, Piece, Word, visible
 from pipelines.text.tokens import TokenView, colour_keys
 
@@ -96,6 +104,7 @@ class Chip:
         face: its text.
         cells: its letters with their bytes, and which of a letter's bytes these are where it is broken; empty
             for plain ASCII.
+        is_unread: whether its word stood in no caption of the model's training.
     """
 
     piece: Piece
@@ -104,6 +113,7 @@ class Chip:
     title: str
     face: list[Glyph]
     cells: list[tuple[str, str, str]]
+    is_unread: bool = False
 
 
 def _part(letter: Letter, t: Texts) -> str:
@@ -131,15 +141,17 @@ def _cells(letters: Sequence[Letter], t: Texts) -> list[tuple[str, str, str]]:
     return [(x.label, x.data.hex(" ").upper(), _part(x, t)) for x in letters]
 
 
-def chip_of(piece: Piece, colour: str, t: Texts, place: int | None = None) -> Chip:
-    """A token as it is drawn, in a hex colour; `place` as in `Chip`."""
+def chip_of(piece: Piece, colour: str, t: Texts, place: int | None = None, is_unread: bool = False) -> Chip:
+    """A token as it is drawn, in a hex colour; `place` and `is_unread` as in `Chip`."""
     key = "special" if piece.word < 0 else "cut_piece" if place is None else "piece"
     values = {"text": piece.text, "id": piece.id, "place": None if place is None else place + 1}
     title = t(f"tokens.strip.{key}", **values)
     if piece.special == "typed":
         title += ": " + t("tokens.strip.typed_mark")
+    if is_unread:
+        title += ": " + t("vocabulary.never")
     named = [Glyph(t(f"tokens.strip.{piece.special}"))] if piece.word < 0 else map(_face, piece.letters)
-    return Chip(piece, place, style_of(colour), title, list(named), _cells(piece.letters, t))
+    return Chip(piece, place, style_of(colour), title, list(named), _cells(piece.letters, t), is_unread)
 
 
 def _words(chips: Sequence[Chip]) -> list[list[Chip]]:
@@ -204,14 +216,19 @@ def reading_html(view: TokenView, title: str, t: Texts) -> str:
     """Everything about one prompt under one model, which is called `title`."""
     html = templates("tokens/view.html")
     taken = [c for c, kept in zip(colours_of(view), view.kept, strict=True) if kept]
-    fed = [chip_of(p, c, t, place) for place, (p, c) in enumerate(zip(view.fed, taken, strict=True))]
+    marked = zip(view.fed, taken, are_unread(view.fed, view.model), strict=True)
+    fed = [chip_of(p, c, t, place, is_unread) for place, (p, c, is_unread) in enumerate(marked)]
     dropped = [chip_of(p, NEUTRAL, t) for p in view.dropped]
     more = view.cut - len(dropped)
     strip = html.strip(view, _words(fed), _words(dropped), grouped(more, t) if more > 0 else "", t)
     over, cut = min(view.cut, MAX_OVERFLOW), grouped(view.cut, t)
     meter = html.meter(view, taken, over, cut, limit_sentence(view, t), t)
     kind = "tk-text tk-long" if len(view.prompt) > LONG else "tk-text"
-    hints = [hint for hint in (foreign_sentence(view.prompt, t), typed_end_sentence(view, t)) if hint]
+    said = (
+        foreign_sentence(view.prompt, t), typed_end_sentence(view, t),
+        unread_sentence(view.prompt, view.model, t), typo_sentence(view.prompt, view.model, t),
+    )  # fmt: skip
+    hints = [hint for hint in said if hint]
     return html.reading(_story(view, t), kind, hints, strip, meter, title, view.reader, t)
 
 

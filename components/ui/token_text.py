@@ -9,10 +9,12 @@ from components.ui.language import Texts
 from components.ui.numbers import grouped
 from components.ui.templates import quote
 from pipelines.text.foreign import foreign_syntax
-from pipelines.text.pieces import Piece
+from pipelines.text.pieces import Piece, visible
 from pipelines.text.tokens import TokenView
+from pipelines.text.vocabulary import TYPOS, has_list, unread, words_in
 
 MAX_QUOTE = 60  # characters that are repeated in a sentence
+MAX_NAMED = 6  # words that are named in a sentence
 
 
 def style_of(colour: str) -> str:
@@ -29,9 +31,14 @@ def limit_sentence(view: TokenView, t: Texts) -> str:
     return t(f"tokens.meter.{key}", **counts)
 
 
+def _quoted(text: str) -> str:
+    text = text.replace("\N{REPLACEMENT CHARACTER}", visible("\N{REPLACEMENT CHARACTER}"))
+    return text if len(text) <= MAX_QUOTE else text[:MAX_QUOTE] + "…"
+
+
 def foreign_sentence(prompt: str, t: Texts) -> Markup:
     """That weights and commands of other programs are text like any other here; "" where there are none."""
-    found = [part if len(part) <= MAX_QUOTE else part[:MAX_QUOTE] + "…" for part in foreign_syntax(prompt)]
+    found = [_quoted(part) for part in foreign_syntax(prompt)]
     return t.html("tokens.foreign", parts=quote(", ".join(found))) if found else Markup()
 
 
@@ -40,6 +47,37 @@ def typed_end_sentence(view: TokenView, t: Texts) -> str:
     if view.pooled_at == view.used - 1:
         return ""
     return t("tokens.typed_end", place=view.pooled_at + 1)
+
+
+def unread_words(prompt: str, model: str, t: Texts) -> Markup:
+    """The words of a prompt that a model never read in training, for a sentence; "" where there are none."""
+    found = list({word.word.lower(): word.word for word in unread(prompt, model)}.values())
+    named = quote(", ".join(map(_quoted, found[:MAX_NAMED]))) if found else Markup()
+    rest = len(found) - MAX_NAMED
+    return named + (f" {t('vocabulary.more', count=rest)}" if rest > 0 else "")
+
+
+def unread_sentence(prompt: str, model: str, t: Texts) -> Markup:
+    """Which words of a prompt a model never read, and what follows; "" where it has read all of them."""
+    words = unread_words(prompt, model, t)
+    return t.html("vocabulary.unread", words=words) if words else Markup()
+
+
+def typo_sentence(prompt: str, model: str, t: Texts) -> str:
+    """That a misspelling of the prompt is none to a model, which has read it in training; else ""."""
+    known = [w.word for w in words_in(prompt) if has_list(model) and w.word.lower() in TYPOS]
+    if not known or unread(known[0], model):
+        return ""
+    return f"{t('vocabulary.typo', word=known[0])} {TYPOS[known[0].lower()]}"
+
+
+def are_unread(pieces: Sequence[Piece], model: str) -> list[bool]:
+    """Of each token, whether it belongs to a word that the model never read."""
+    words: dict[int, str] = {}
+    for piece in pieces:
+        words[piece.word] = words.get(piece.word, "") + piece.text
+    new = {word for word, text in words.items() if word >= 0 and unread(text, model)}
+    return [piece.word in new and not piece.special for piece in pieces]
 
 
 def first_word(pieces: Sequence[Piece]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from components.page.vocabulary import reads
 from components.runs.queues import FILM
 from components.runs.slot import RunSlot
 from components.ui.errors import explained
@@ -99,7 +100,12 @@ def build_pair(t: Texts) -> PairParts:
                 label=t("video.other_motion"), visible=False, elem_id="video-other-motion",
             )  # fmt: skip
             later = gr.Textbox(
-                LATER_PROMPT, label=t("video.later"), visible=False, elem_id="video-later", scale=2
+                LATER_PROMPT,
+                label=t("video.later"),
+                visible=False,
+                elem_id="video-later",
+                scale=2,
+                elem_classes=reads("video"),
             )
             frame = slider(
                 2,

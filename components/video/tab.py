@@ -10,6 +10,7 @@ import gradio as gr
 from pydantic import Field, Strict
 
 from components.page.prompt_bar import PromptBar
+from components.page.vocabulary import reads, watch
 from components.runs.arguments import GuidanceScale, LaterTexts, Steps, VideoModel
 from components.runs.files import FILM_TYPES, save_video
 from components.runs.queues import FILM, endpoint
@@ -70,8 +71,8 @@ def _layout(t: Texts) -> _Parts:
     with scene(t, "video.consistency", kind="tab"):
         with gr.Row(equal_height=False, elem_classes="video-ask"):
             prompt = gr.Textbox(
-                FIRST_PROMPT, label=t("video.prompt"), elem_id="video-prompt", elem_classes="sv-text",
-                max_lines=3, scale=4, min_width=320,
+                FIRST_PROMPT, label=t("video.prompt"), elem_id="video-prompt",
+                elem_classes=["sv-text", reads("video")], max_lines=3, scale=4, min_width=320,
             )  # fmt: skip
             draw = gr.Button(t("video.draw"), variant="primary", elem_id="video-draw", scale=1, min_width=180)
             stop = gr.Button(
@@ -143,6 +144,7 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, first_pair: Any, pai
         told = said_motion(prompt)  # what the prompt says itself comes first
         return (prompt, told) if told else (with_motion_word(prompt, motion or ""), motion or "")
 
+    watch(p.prompt, video=p.model)
     p.motion.input(said, [p.motion, p.prompt], p.prompt, **quiet)
     p.prompt.input(lambda text: said_motion(text) or "", p.prompt, p.motion, **quiet)
     again = {"inputs": inputs, "outputs": p.outputs, "trigger_mode": "multiple", **FILM}

@@ -46,7 +46,7 @@ SOUND_WORDS = {
     "wind": ("wind", "the sound of wind", "howling wind"),
     "engine": ("an engine", "the sound of an engine", "a running engine"),
 }
-_MUSIC_WORDS = ("music", "melody", "tune", "piece")
+MUSIC_WORDS = ("music", "melody", "tune", "piece")
 # What a picture's things and places sound like. A thing is heard before the place that it is in.
 THING_SOUNDS = {"cat": "cat", "dog": "dog", "bird": "bird", "car": "engine"}
 THING_INSTRUMENTS = {"guitar": "guitar", "drum": "drum"}
@@ -87,9 +87,9 @@ def _music_phrase(scene: SoundScene, rng: np.random.Generator) -> str:
         before.reverse()
     if scene.instrument is not None and rng.random() < 0.85:
         before.append(pick(rng, INSTRUMENT_WORDS[scene.instrument]))
-        ending = _one_of(rng, _MUSIC_WORDS) if rng.random() < 0.6 else ""
+        ending = _one_of(rng, MUSIC_WORDS) if rng.random() < 0.6 else ""
     else:
-        ending = _one_of(rng, _MUSIC_WORDS) if before else ""
+        ending = _one_of(rng, MUSIC_WORDS) if before else ""
     phrase = " ".join([*before, *([ending] if ending else []), *after])
     article = ending not in ("", "music") and rng.random() < 0.6
     return f"a {phrase}" if article and phrase[0] not in "aeiou" else phrase
