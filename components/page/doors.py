@@ -1,4 +1,4 @@
-"""What comes from outside, before a handler sees it: forged values are refused, no foreign address is fetched.
+"""What comes from outside, before a handler sees it: forged values are refused, no address is fetched.
 
 Gradio alone prints a traceback for each value that its components do not take, downloads a file that is given
 as a web address, and serves any address as `file=`.
