@@ -37,6 +37,7 @@ from components.journey import tab as journey
 from components.page import api, mcp, theme
 from components.page.address import wire_address
 from components.page.document import Document
+from components.page.doors import Doors, GuardedBlocks
 from components.page.header import build_footer, build_header
 from components.page.prompt_bar import build_prompt_bar
 from components.page.qr import QrCodes
@@ -123,7 +124,7 @@ def _build_page(page: gr.Blocks, language: str) -> None:
 
 def build() -> gr.Blocks:
     """The app: two pages, and the endpoints for programs once."""
-    with gr.Blocks(
+    with GuardedBlocks(
         title=load_texts("en")("common.page_title"),
         analytics_enabled=False,
         fill_width=True,
@@ -152,13 +153,18 @@ def launch_options() -> dict[str, Any]:
         "max_threads": 96,
         "state_session_capacity": 500,
         "show_error": False,
+        # Else it keeps every visitor's inputs and results in the browser, which a class may share.
+        "run_history": False,
+        "enable_monitoring": False,
         "share": False,
         "ssr_mode": False,
         "pwa": False,
         "quiet": True,
         "footer_links": [],
         "theme": theme.theme(),
-        "app_kwargs": {"middleware": [Middleware(QrCodes), Middleware(Visits), Middleware(Document)]},
+        "app_kwargs": {
+            "middleware": [Middleware(each) for each in (Doors, QrCodes, Visits, Document)],
+        },
     }
 
 

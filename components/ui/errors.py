@@ -20,19 +20,21 @@ log = logging.getLogger(__name__)
 class Sparing:
     """Writes log lines, but so many in a minute at most: no visitor can fill the disk with refused input."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.most, self.clock = most, clock
+    def __init__(
+        self, most: int, clock: Callable[[], float] = time.monotonic, log: logging.Logger = log
+    ) -> None:
+        self.most, self.clock, self.log = most, clock, log
         self.since, self.written, self.dropped = -60.0, 0, 0
 
     def warn(self, text: str, *values: object) -> None:
         now = self.clock()
         if now - self.since >= 60:
             if self.dropped:
-                log.warning("%d more refused inputs in the last minute", self.dropped)
+                self.log.warning("%d more refused inputs in the last minute", self.dropped)
             self.since, self.written, self.dropped = now, 0, 0
         if self.written < self.most:
             self.written += 1
-            log.warning(text, *values)
+            self.log.warning(text, *values)
         else:
             self.dropped += 1
 

@@ -1,0 +1,106 @@
+"""What comes from outside, before a handler sees it: forged values are refused, no address is fetched.
+
+Gradio alone prints a traceback for each value that its components do not take, downloads a file that is given
+as a web address, and serves any address as `file=`.
+"""
+
+import logging
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import BlockFunction
+from gradio.state_holder import SessionState
+from gradio_client.utils import is_http_url_like
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from components.ui.errors import Sparing, as_gradio_error
+from components.ui.language import load_texts
+from pipelines.serving.errors import InputError
+
+LANGUAGES = {"de": "de"}  # by page; programs and all else read English
+# Routes that the page never asks for: `deep_link` writes what a visitor's page holds to the disk for anyone
+# who knows its session, `file=` and `proxy=` fetch from other hosts, the others run what they are sent.
+_CLOSED = re.compile(
+    r"/gradio_api/(deep_link|file[=/]\s*https?:|proxy=|process_recording|component_server)", re.IGNORECASE
+)
+
+failures = Sparing(most=20, log=logging.getLogger(__name__))
+
+
+def scene_of(error: BaseException) -> str:
+    """Kind of an error and the line that raised it; never its message, which may quote a visitor."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {'/'.join(Path(frames[-1].filename).parts[-2:])}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + where
+
+
+class GuardedBlocks(gr.Blocks):
+    """Gradio's page, which says in a sentence what it does not take, fetches nothing, and logs a line."""
+
+    async def preprocess_data(
+        self,
+        block_fn: BlockFunction,
+        inputs: list[Any],
+        state: SessionState | None,
+        explicit_call: bool = False,
+    ) -> list[Any]:
+        """As Gradio's.
+
+        Raises:
+            gr.Error: a value that its component does not take, or a file that was not uploaded.
+        """
+        try:
+            _check_addresses(inputs)
+            return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        except Exception as error:
+            t = load_texts(LANGUAGES.get(block_fn.page, "en"))
+            where = f"{block_fn.name} ({scene_of(error)})"
+            for_page = block_fn.page != "endpoints"
+            raise as_gradio_error(InputError("value_forged"), t, where, for_page) from error
+
+
+def _check_addresses(value: Any) -> None:
+    """Refuse a file whose path is a web address: Gradio would download it.
+
+    Raises:
+        InputError: `value_forged`.
+    """
+    if isinstance(value, dict):
+        if is_http_url_like(value.get("path")):
+            raise InputError("value_forged")
+        value = list(value.values())
+    for part in value if isinstance(value, list) else ():
+        _check_addresses(part)
+
+
+class Doors:
+    """ASGI middleware: closed routes are not found, a request that Gradio fails at is a line in the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if _CLOSED.match(path):
+            await PlainTextResponse("Not Found", status_code=404)(scope, receive, send)
+            return
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:
+            failures.warn("%s failed at a request (%s)", scope["method"], scene_of(error))
+            if not begun:
+                await PlainTextResponse("Bad Request", status_code=400)(scope, receive, send)
