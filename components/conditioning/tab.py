@@ -16,7 +16,7 @@ from components.conditioning.view import (
     switch_row,
 )
 from components.page.picture_tabs import open_tab, request_like
-from components.page.prompt_bar import BarValues, PromptBar
+from components.page.prompt_bar import DEFAULT_PROMPT, BarValues, PromptBar
 from components.runs.arguments import GuidanceScale, ImageModel, Steps, SwitchSteps
 from components.runs.batch import TrialViews, show_trial
 from components.runs.batch_view import running_gallery, running_row, running_status
@@ -283,7 +283,7 @@ def switch_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:
 
 @endpoint(STEPPER)
 def switch_prompts(
-    prompt: Text = BarValues.prompt,
+    prompt: Text = DEFAULT_PROMPT,
     prompt_b: Text = OTHERS[0],
     switch_at: SwitchSteps = [0, 5, 10, 15, 20],  # noqa: B006  read only; shown to callers as the default
     seed: Seed = 0,
@@ -318,7 +318,7 @@ def switch_prompts(
 
 @endpoint(STEPPER)
 def cut_blocks(
-    prompt: Text = BarValues.prompt,
+    prompt: Text = DEFAULT_PROMPT,
     negative_prompt: Text = "",
     seed: Seed = 0,
     guidance_scale: GuidanceScale = 5.0,

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.page.prompt_bar import DEFAULT_PROMPT, FIRST, PromptBar
 from components.runs.arguments import AnyModel, LongText
 from components.runs.queues import MODEL, endpoint
 from components.tokens.compare_view import compare_html, table_html
@@ -29,6 +29,7 @@ _SWAPS = (
     (r" {2,}", " "),
     (r"\bsmall\b", "large"),
     (r"\bcat\b", "dog"),
+    (r"\bcar\b", "boat"),
     (r"\ba\b", "the"),
 )
 
@@ -69,7 +70,7 @@ def build_tokens_tab(bar: PromptBar, t: Texts) -> None:
         role = gr.Radio(
             choices, value="clip", show_label=False, label=t("tokens.reader"), elem_id="tokens-reader"
         )
-        first = render(DEFAULT_PROMPT, "", catalogue.default_id("clip"), t)
+        first = render(FIRST.prompt, "", catalogue.default_id("clip"), t)
         view = live_html("tokens/view", "tokens-view", value=first)
 
     @explained(t)
