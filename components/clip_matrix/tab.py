@@ -31,6 +31,7 @@ from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import live_html, section, tab_frame
 from components.ui.plots import MATRIX_VIEWS
+from components.ui.presets import preset_chips
 from components.ui.uploads import accept, open_uploads, sources_html
 from pipelines.clip import clip_matrix as pipeline
 from pipelines.image.request import Trace
@@ -99,6 +100,7 @@ class _Parts:
     count: gr.Slider
     draw: gr.Button
     take: gr.Button
+    sets: list[gr.Button]
     texts: gr.Textbox
     labels: gr.Textbox
     template: gr.Textbox
@@ -120,6 +122,8 @@ def _layout(t: Texts) -> _Parts:
     live_html("clip_matrix/view", "clip-logit-scale", value=hint, script=False)
     first = matrix_panel(state, "cosine", state.learned, t)
     matrix = live_html("clip_matrix/view", "clip-matrix", value=first, also=["ui/uploads"])
+    titles = [t(f"clip_matrix.set_{name}") for name in pipeline.SETS]
+    sets = preset_chips(t("clip_matrix.sets"), titles, "clip-set")
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320):
             texts = gr.Textbox(
@@ -153,7 +157,7 @@ def _layout(t: Texts) -> _Parts:
     section(t("clip_matrix.score_title"), t("clip_matrix.score_hint"))
     score = live_html("clip_matrix/view", "clip-score")
     return _Parts(
-        gr.State(state), gr.State(None), view, temperature, matrix, sources, count, fresh, take, texts,
+        gr.State(state), gr.State(None), view, temperature, matrix, sources, count, fresh, take, sets, texts,
         labels, template, zero_shot, score,
     )  # fmt: skip
 
@@ -199,6 +203,15 @@ def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
         texts = "\n".join(captions)
         return texts, *judged(with_images(state, images), texts, *rest)
 
+    def set_of(name: str) -> Callable[..., Any]:
+        @explained(t)
+        def chosen(state: MatrixState, _texts: str, *rest: Any) -> Any:
+            images, captions = pipeline.pair_set(name)
+            texts = "\n".join(captions)
+            return texts, *judged(with_images(state, images), texts, *rest)
+
+        return chosen
+
     @explained(t)
     def taken(trace: Trace | None, state: MatrixState, texts: str, *rest: Any) -> Any:
         if trace is None:
@@ -217,6 +230,10 @@ def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
         p.sources.upload(sent, [*given, p.tau], shown, **common),
         p.matrix.upload(sent, [*given, p.tau], shown, **common),
         p.matrix.delete(removed, [*given, p.tau], shown, **common),
+        *(
+            chip.click(set_of(name), [*given, p.tau], [p.texts, *shown], **common)
+            for name, chip in zip(pipeline.SETS, p.sets, strict=True)
+        ),
         p.draw.click(drawn, [p.count, *given, p.tau], [p.texts, *shown], **common),
         p.take.click(taken, [bar.trace, *given, p.tau], [p.texts, *shown], **common),
     ]

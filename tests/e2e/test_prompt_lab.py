@@ -19,7 +19,7 @@ Opener = Callable[..., Page]
 def open_lab(page: Opener, path: str = QUICK) -> Page:
     opened = page(path)
     opened.locator("#lab-grid .pl-facts").wait_for(timeout=WAIT)
-    expect(opened.locator("#lab-grid img")).to_have_count(3, timeout=WAIT)
+    expect(opened.locator("#lab-grid img")).to_have_count(9, timeout=WAIT)
     return opened
 
 
@@ -97,7 +97,7 @@ def test_each_word_is_left_out_and_the_one_that_mattered_is_named(page: Opener, 
     opened.locator("#prompt textarea").fill("")
     opened.locator("#lab-draw").click()
     expect(opened.locator(".toast-body")).to_contain_text("prompt")
-    expect(opened.locator("#lab-grid img")).to_have_count(3)
+    expect(opened.locator("#lab-grid img")).to_have_count(9)
     assert "unexpected error" not in server_log.read_text()
 
 
