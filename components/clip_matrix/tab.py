@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
 import gradio as gr
@@ -203,15 +204,6 @@ def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
         texts = "\n".join(captions)
         return texts, *judged(with_images(state, images), texts, *rest)
 
-    def set_of(name: str) -> Callable[..., Any]:
-        @explained(t)
-        def chosen(state: MatrixState, _texts: str, *rest: Any) -> Any:
-            images, captions = pipeline.pair_set(name)
-            texts = "\n".join(captions)
-            return texts, *judged(with_images(state, images), texts, *rest)
-
-        return chosen
-
     @explained(t)
     def taken(trace: Trace | None, state: MatrixState, texts: str, *rest: Any) -> Any:
         if trace is None:
@@ -231,12 +223,21 @@ def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
         p.matrix.upload(sent, [*given, p.tau], shown, **common),
         p.matrix.delete(removed, [*given, p.tau], shown, **common),
         *(
-            chip.click(set_of(name), [*given, p.tau], [p.texts, *shown], **common)
+            chip.click(
+                partial(explained(t)(_set), judged, name), [*given, p.tau], [p.texts, *shown], **common
+            )
             for name, chip in zip(pipeline.SETS, p.sets, strict=True)
         ),
         p.draw.click(drawn, [p.count, *given, p.tau], [p.texts, *shown], **common),
         p.take.click(taken, [bar.trace, *given, p.tau], [p.texts, *shown], **common),
     ]
+
+
+def _set(judged: Callable[..., Any], name: str, state: MatrixState, _texts: str, *rest: Any) -> Any:
+    """One of `pipeline.SETS` instead of the pictures and texts at hand."""
+    images, captions = pipeline.pair_set(name)
+    texts = "\n".join(captions)
+    return texts, *judged(with_images(state, images), texts, *rest)
 
 
 def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:

@@ -52,7 +52,7 @@ def build_cross_attention_tab(bar: PromptBar, t: Texts) -> None:
     look.click(draw, inputs, outputs, trigger_mode="multiple", **STEPPER)
     tab.select(enter, inputs, outputs, **STEPPER)
     stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
-    wire_hidden(hidden, inputs, t)
+    wire_hidden(hidden, bar, inputs, t)
     wire_picture(picture, bar, tab, t)
 
 

@@ -18,7 +18,7 @@ from pipelines.video.request import VideoRequest
 from pipelines.video.words import said_motion, with_motion_word
 from pipelines.world.films import MOTION_WORDS
 
-# What moves where the prompt does not say: the camera, which fits every prompt. "A house walks right" does not.
+# What moves where the prompt does not say: the camera, for no thing of the prompt may be able to.
 ADDED = "zooms in"
 STEPS = 8  # fewer than in the tab: a miniature
 SHOWN = 6  # frames beside the film

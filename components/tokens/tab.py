@@ -14,6 +14,7 @@ from components.tokens.view import reading_html
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
 from components.ui.layout import live_html, tab_frame
+from components.ui.presets import preset_chips, wire_presets
 from components.ui.templates import templates
 from components.ui.token_text import foreign_sentence, limit_sentence, typed_end_sentence
 from pipelines.serving import catalogue
@@ -21,6 +22,7 @@ from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece, Word
 from pipelines.text.tokens import READ_ROLES, TokenView, compare, other_readers, token_view
 
+PIECES = "🐱 watermark Katze Straße"  # 1, 2, 2 and 4 pieces
 MAX_EXAMPLE = 1000  # characters; more than enough for the tokens that are compared
 # What the comparison changes until a second prompt is typed; the first that fits is taken. The
 # lecture's typo is mended, its double blank closed (no token changes), otherwise a word swapped or left out.
@@ -66,6 +68,8 @@ def build_tokens_tab(bar: PromptBar, t: Texts) -> None:
         bar: the prompt bar; the tab reads both prompts and both models.
     """
     with tab_frame(t, "tokens"):
+        chips = preset_chips(t("tokens.presets"), [PIECES], "tokens-preset")
+        wire_presets(chips, [(PIECES,)], [bar.prompt])
         choices = [(t(f"tokens.reader_{role}"), role) for role in READ_ROLES]
         role = gr.Radio(
             choices, value="clip", show_label=False, label=t("tokens.reader"), elem_id="tokens-reader"

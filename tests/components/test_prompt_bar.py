@@ -29,7 +29,7 @@ def test_the_lectures_prompts_are_the_examples_letter_by_letter() -> None:
         "A  cat in front of a House.",
         "A cat. Cozy atmosphere. Dimm lighting.",
     ]
-    assert EXAMPLES == (FIRST, *LECTURE)
+    assert (FIRST, *LECTURE) == EXAMPLES
 
 
 def test_a_chip_sets_prompt_and_seed_in_the_browser_alone() -> None:
@@ -40,7 +40,10 @@ def test_a_chip_sets_prompt_and_seed_in_the_browser_alone() -> None:
     assert len(chips) == len(clicks) == len(EXAMPLES)
     for example, click in zip(EXAMPLES, clicks, strict=True):
         assert not click.fn and click.outputs == [bar.prompt, bar.seed]
-        assert json.loads(click.js.removeprefix("() => (").removesuffix(")")) == [example.prompt, example.seed]
+        assert json.loads(click.js.removeprefix("() => (").removesuffix(")")) == [
+            example.prompt,
+            example.seed,
+        ]
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from PIL import Image
 
 from components.journey import video_row as video_row
 from components.page.api import register
+from components.page.prompt_bar import EXAMPLES
 from components.runs import files
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
@@ -33,6 +34,8 @@ from pipelines.video import video
 from pipelines.video.files import FORMATS
 from pipelines.video.latent_tokens import follow, video_tokens
 from pipelines.video.request import VideoRequest
+from pipelines.video.words import said_motion
+from pipelines.world.films import CAMERA_MOTIONS
 
 EN, DE = load_texts("en"), load_texts("de")
 REQUEST = VideoRequest(

@@ -19,9 +19,9 @@ from pipelines.clip.clip_matrix import (
     compute_clip_matrix,
     draw_pairs,
     first_pairs,
-    pair_set,
     learned_logit_scale,
     learned_temperature,
+    pair_set,
 )
 from pipelines.serving.catalogue import ASSETS
 from pipelines.serving.errors import InputError
@@ -179,12 +179,27 @@ def test_odd_texts_and_shapes_get_numbers():
 
 
 def named(name: str) -> list[str]:
-    labels = ("cat", "dog", "rabbit", "bird", "fish", "house", "tree", "car", "boat", "bed", "flower", "guitar")
+    labels = (
+        "cat",
+        "dog",
+        "rabbit",
+        "bird",
+        "fish",
+        "house",
+        "tree",
+        "car",
+        "boat",
+        "bed",
+        "flower",
+        "guitar",
+    )
     return list(classify(pair_set(name)[0], labels, "a {label}", "classroom-clip").best)
 
 
 def test_the_first_set_is_paired_and_named_right() -> None:
-    assert compute_clip_matrix(*pair_set("first"), "classroom-clip").pairing() == tuple((i, i) for i in range(5))
+    assert compute_clip_matrix(*pair_set("first"), "classroom-clip").pairing() == tuple(
+        (i, i) for i in range(5)
+    )
     assert named("first") == ["cat", "dog", "car", "flower", "boat"]
 
 
