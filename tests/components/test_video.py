@@ -337,3 +337,10 @@ def test_levers_are_texts_in_both_languages() -> None:
     for t in (EN, DE):
         assert all(t(f"video.lever_{name}") and t(f"video.side_{name}") for name in video_pair.LEVERS)
         assert len({video_pair.motion_label(name, t) for name in tab.MOTIONS}) == len(tab.MOTIONS)
+
+
+@pytest.mark.slow
+def test_the_first_film_falls_apart_without_attention_between_frames() -> None:
+    held, apart = (video_runs.compute_example_video(motion).measures for motion in (True, False))
+    assert apart.change > 3 * held.change
+    assert apart.consistency < held.consistency
