@@ -15,9 +15,17 @@ from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html, section
+from components.ui.presets import preset_chips, wire_presets
 from pipelines.image.prompt_lab import negative_batch, negative_pairs
 from pipelines.image.prompt_words import DEFECTS
 from pipelines.image.request import DenoiseStep, ImageRequest
+
+# Prompt and negative prompt: the lecture's "no text, no blur, no watermark", on either side.
+NO_PRESETS = (
+    ("a cat, no text", ""),
+    ("a cat, no text, no blur, no watermark", ""),
+    ("a cat", "no text, no blur, no watermark"),
+)
 
 
 def build_negative(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> Callable[[], str]:
@@ -30,6 +38,9 @@ def build_negative(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> Callable[
         The view of what was measured, for the `gr.HTML` with the id "lab-measured".
     """
     section(t("prompt_lab.negative_title"), t("prompt_lab.negative_hint"))
+    titles = [" − ".join(filter(None, texts)) for texts in NO_PRESETS]
+    chips = preset_chips(t("prompt_lab.no_presets"), titles, "lab-no")
+    wire_presets(chips, NO_PRESETS, [bar.prompt, bar.negative_prompt])
     with gr.Row(equal_height=False, elem_classes="away-row"):
         defects = [(f"{word}", value) for value, word in DEFECTS.items()]
         defect = gr.Radio(defects, value=defects[0][1], label=t("prompt_lab.defect"), elem_id="lab-defect")
