@@ -16,7 +16,7 @@ class JourneyReading:
 
     Attributes:
         context: tokens, their vectors from layer to layer, and who looks at whom.
-        neighbours: the nearest captions of the classroom world in CLIP's space.
+        neighbours: the nearest short phrases of the classroom world in CLIP's space.
         vector: what the picture model is handed.
     """
 
@@ -38,7 +38,7 @@ def read(prompt: str, clip_model: str, image_model: str) -> JourneyReading:
     """
     (found,) = embed([prompt], clip_model, count=3)
     (context,) = read_contexts([prompt], clip_model)
-    return JourneyReading(context, found.neighbours, control_vector(prompt, image_model))
+    return JourneyReading(context, found.phrases, control_vector(prompt, image_model))
 
 
 def score(trace: Trace) -> float:

@@ -15,7 +15,7 @@ from components.audio.pair import build_pair_part, wire_pair_part
 from components.audio.run import AudioResult, example_if_ready, made_message, request_of, show_audio
 from components.audio.speech import show_speech, speech_message
 from components.audio.view import GUESS, HTML, audio_part, feed_html
-from components.page.prompt_bar import BarValues, PromptBar
+from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.page.vocabulary import watch
 from components.runs.arguments import AudioModel
 from components.runs.files import save_wav
@@ -286,7 +286,7 @@ def books_message(made: AudioResult, books: int, t: Texts) -> dict[str, Any]:
 
 @endpoint(AUDIO)
 def generate_audio(
-    prompt: Text = BarValues.prompt,
+    prompt: Text = DEFAULT_PROMPT,
     seed: Seed = 0,
     guidance_scale: Annotated[RealNumber, Field(ge=0, le=MAX_GUIDANCE_SCALE)] = 3.0,
     temperature: Annotated[RealNumber, Field(ge=0, le=MAX_TEMPERATURE)] = 1.0,

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
 import gradio as gr
@@ -32,6 +33,7 @@ from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import live_html, tab_frame
 from components.ui.plots import MATRIX_VIEWS
+from components.ui.presets import preset_chips
 from components.ui.scene import scene
 from components.ui.uploads import accept, open_uploads, sources_html
 from pipelines.clip import clip_matrix as pipeline
@@ -103,6 +105,7 @@ class _Parts:
     count: gr.Slider
     draw: gr.Button
     take: gr.Button
+    sets: list[gr.Button]
     texts: gr.Textbox
     labels: gr.Textbox
     template: gr.Textbox
@@ -127,6 +130,8 @@ def _layout(t: Texts) -> _Parts:
         live_html("clip_matrix/view", "clip-logit-scale", value=hint, script=False)
         first = matrix_panel(state, "cosine", state.learned, t)
         matrix = live_html("clip_matrix/view", "clip-matrix", value=first, also=["ui/uploads"])
+        titles = [t(f"clip_matrix.set_{name}") for name in pipeline.SETS]
+        sets = preset_chips(t("clip_matrix.sets"), titles, "clip-set")
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 texts = gr.Textbox(
@@ -159,7 +164,7 @@ def _layout(t: Texts) -> _Parts:
     with scene(t, "clip_matrix.score"):
         score = live_html("clip_matrix/view", "clip-score")
     return _Parts(
-        gr.State(state), gr.State(None), view, temperature, matrix, sources, count, fresh, take, texts,
+        gr.State(state), gr.State(None), view, temperature, matrix, sources, count, fresh, take, sets, texts,
         labels, template, zero_shot, score,
     )  # fmt: skip
 
@@ -223,9 +228,22 @@ def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
         p.sources.upload(sent, [*given, p.tau], shown, **common),
         p.matrix.upload(sent, [*given, p.tau], shown, **common),
         p.matrix.delete(removed, [*given, p.tau], shown, **common),
+        *(
+            chip.click(
+                partial(explained(t)(_set), judged, name), [*given, p.tau], [p.texts, *shown], **common
+            )
+            for name, chip in zip(pipeline.SETS, p.sets, strict=True)
+        ),
         p.draw.click(drawn, [p.count, *given, p.tau], [p.texts, *shown], **common),
         p.take.click(taken, [bar.trace, *given, p.tau], [p.texts, *shown], **common),
     ]
+
+
+def _set(judged: Callable[..., Any], name: str, state: MatrixState, _texts: str, *rest: Any) -> Any:
+    """One of `pipeline.SETS` instead of the pictures and texts at hand."""
+    images, captions = pipeline.pair_set(name)
+    texts = "\n".join(captions)
+    return texts, *judged(with_images(state, images), texts, *rest)
 
 
 def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:

@@ -16,7 +16,7 @@ from components.conditioning.view import (
     switch_row,
 )
 from components.page.picture_tabs import open_tab, request_like
-from components.page.prompt_bar import BarValues, PromptBar
+from components.page.prompt_bar import DEFAULT_PROMPT, FIRST, BarValues, PromptBar
 from components.runs.arguments import GuidanceScale, ImageModel, Steps, SwitchSteps
 from components.runs.batch import TrialViews, show_trial
 from components.runs.batch_view import running_gallery, running_row, running_status
@@ -31,13 +31,22 @@ from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
 from components.ui.plots import plot
+from components.ui.presets import preset_chips, wire_presets
 from components.ui.scene import scene
+from pipelines.clip.embeddings import counterpart
 from pipelines.image import conditioning as pipeline
 from pipelines.image.cross_attention import has_maps
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 from pipelines.image.steering import Steering
 
-OTHERS = ("A red car in the snow.", "A blue bird on the beach.")  # where no second prompt was typed
+OTHER = "A red car in the snow."  # of programs that name no second prompt
+_SIDES = ("A cat left of a tree.", "A cat right of a tree.", 3)
+# Swaps that are one click away: first and second prompt, seed, and the step of the swap.
+PRESETS = {
+    "sides_2": (*_SIDES, 2),
+    "sides_8": (*_SIDES, 8),
+    "night_16": (FIRST.prompt, "A red car on the beach, at night.", FIRST.seed, 16),
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class _Parts:
     cut: gr.Button
     cut_stop: gr.Button
     cuts: gr.HTML
+    presets: list[gr.Button]
     at: gr.Slider
     switch: gr.Button
     switch_stop: gr.Button
@@ -60,8 +70,8 @@ class _Parts:
 
 
 def second_prompt(prompt: str, prompt_b: str) -> str:
-    """The prompt that takes over: the bar's second, or one about something else altogether."""
-    return prompt_b.strip() or next(other for other in OTHERS if other != prompt.strip())
+    """The prompt that takes over: the bar's second, or the first with one word changed."""
+    return prompt_b.strip() or counterpart(prompt)
 
 
 def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
@@ -86,7 +96,14 @@ def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
         switch, [*inputs, bar.prompt_b, switches_kept],
         [parts.row, parts.scores, switches_kept, parts.switch_stop], trigger_mode="multiple", **STEPPER,
     )  # fmt: skip
-    parts.at.release(one, [*inputs, bar.prompt_b, parts.at], parts.one, trigger_mode="multiple", **STEPPER)
+    one_call = {
+        "fn": one, "inputs": [*inputs, bar.prompt_b, parts.at], "outputs": parts.one, **STEPPER,
+        "trigger_mode": "multiple",
+    }  # fmt: skip
+    parts.at.release(**one_call)
+    set_by_preset = [bar.prompt, bar.prompt_b, bar.seed, parts.at]
+    for chosen in wire_presets(parts.presets, list(PRESETS.values()), set_by_preset):
+        chosen.then(**one_call)
     for stop in (parts.draw_stop, parts.cut_stop, parts.switch_stop):
         stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
 
@@ -109,6 +126,8 @@ def _layout(t: Texts) -> _Parts:
             cut_stop = _stop_button("conditioning-cut-stop", t)
         cuts = live_html("runs/trace", "conditioning-cuts", t("conditioning.cut_title"))
     with scene(t, "conditioning.switch", kind="lead", stage="beside"):
+        titles = [t(f"conditioning.preset_{name}") for name in PRESETS]
+        presets = preset_chips(t("conditioning.presets"), titles, "conditioning-preset")
         at = slider(
             0, BarValues().num_inference_steps, value=6, step=1, label=t("conditioning.at"),
             info=t("conditioning.at_info"), elem_id="conditioning-at",
@@ -123,7 +142,20 @@ def _layout(t: Texts) -> _Parts:
             row = live_html("runs/trace", "conditioning-row", t("conditioning.switch_title"))
             scores = plot(t("conditioning.switch_alt"), elem_id="conditioning-scores", visible=False)
     return _Parts(
-        draw, draw_stop, effects, status, cut, cut_stop, cuts, at, switch, switch_stop, row, scores, one
+        draw,
+        draw_stop,
+        effects,
+        status,
+        cut,
+        cut_stop,
+        cuts,
+        presets,
+        at,
+        switch,
+        switch_stop,
+        row,
+        scores,
+        one,
     )
 
 
@@ -287,8 +319,8 @@ def switch_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:
 
 @endpoint(STEPPER)
 def switch_prompts(
-    prompt: Text = BarValues.prompt,
-    prompt_b: Text = OTHERS[0],
+    prompt: Text = DEFAULT_PROMPT,
+    prompt_b: Text = OTHER,
     switch_at: SwitchSteps = [0, 5, 10, 15, 20],  # noqa: B006  read only; shown to callers as the default
     seed: Seed = 0,
     guidance_scale: GuidanceScale = 5.0,
@@ -322,7 +354,7 @@ def switch_prompts(
 
 @endpoint(STEPPER)
 def cut_blocks(
-    prompt: Text = BarValues.prompt,
+    prompt: Text = DEFAULT_PROMPT,
     negative_prompt: Text = "",
     seed: Seed = 0,
     guidance_scale: GuidanceScale = 5.0,

@@ -39,7 +39,7 @@ TRIALS = {
     "after": ("a cat on a bed", "a cat on a car", "cat·1"),
     "before": ("on a bed, a cat", "on a car, a cat", "cat·1"),
     "property": ("a small cat on a bed", "a large cat on a bed", "cat·1"),
-    "swapped": ("a red car next to a blue house", "a blue car next to a red house", "car·1"),
+    "swapped": ("a red car next to a blue house", "a blue car next to a red house", "·1"),  # the end token
 }
 # Models take turns on the compute thread; in the queue a keystroke waits for nobody's longer work.
 PRIVATE = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}

@@ -30,7 +30,7 @@ from pipelines.image.control_vector import Drawn, draw, same_tokens, strip_reque
 from pipelines.image.request import ImageRequest
 from pipelines.text.tokens import token_view
 
-PARTNER = "A red car in the snow."  # to steer towards until a second prompt is typed
+PARTNER = "A dog in a meadow."  # to steer towards until a second prompt is typed
 
 
 def partner_of(prompt: str) -> str:

@@ -7,7 +7,7 @@ import gradio as gr
 import numpy as np
 from pydantic import Field
 
-from components.control_vector.blend import PARTNER, build_blend, pair_html
+from components.control_vector.blend import build_blend, pair_html
 from components.control_vector.pooled import build_pooled
 from components.control_vector.view import handed_view, names_of, table_html
 from components.control_vector.weight import build_weight, followed_choice, tokens_html
@@ -142,7 +142,7 @@ def control_vector(prompt: Text = DEFAULT_PROMPT, model: ImageModel = "classroom
 @endpoint(STEPPER)
 def steer(
     prompt: Text = DEFAULT_PROMPT,
-    prompt_b: Text = PARTNER,
+    prompt_b: Text = "A red car in the snow.",
     blend: Annotated[RealNumber, Field(ge=0, le=1)] = 0.5,
     token_weights: TokenWeights = [],  # noqa: B006  read only; shown to callers as the default
     pooled_only: Flag = False,

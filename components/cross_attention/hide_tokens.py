@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from components.cross_attention.view import token_rows
 from components.page.picture_tabs import request_like
+from components.page.prompt_bar import FIRST, PromptBar
 from components.runs.batch import TrialViews, show_trial
 from components.runs.batch_view import running_gallery
 from components.runs.frames import encode
@@ -22,6 +23,7 @@ from components.ui.language import Texts
 from components.ui.layout import html_escape, live_html
 from components.ui.numbers import fixed, short
 from components.ui.plots import plot, style
+from components.ui.presets import preset_chips, wire_presets
 from components.ui.templates import quote, templates
 from pipelines.image import cross_attention as pipeline
 from pipelines.image.request import DenoiseStep, ImageRequest
@@ -29,6 +31,8 @@ from pipelines.text.pieces import Piece
 from pipelines.text.tokens import colour_keys
 
 _html = templates("cross_attention/view.html")
+# Prompt and seed of trials that are one click away; in the first, attention and effect part.
+PRESETS = {"apart": ("A red car next to a blue house.", 0), "together": (FIRST.prompt, FIRST.seed)}
 _APART = 0.3  # of the largest share and the largest change: from here on a map is said to mislead
 
 
@@ -36,6 +40,7 @@ _APART = 0.3  # of the largest share and the largest change: from here on a map 
 class HiddenSection:
     """The components of the section."""
 
+    presets: list[gr.Button]
     start: gr.Button
     stop: gr.Button
     figure: gr.Plot
@@ -45,6 +50,8 @@ class HiddenSection:
 
 def build_hidden_section(t: Texts) -> HiddenSection:
     """Draw the section."""
+    titles = [t(f"cross_attention.preset_{name}") for name in PRESETS]
+    presets = preset_chips(t("cross_attention.presets"), titles, "attention-preset")
     with gr.Row():
         start = gr.Button(t("cross_attention.hide"), elem_id="attention-hide", scale=0, min_width=360)
         stop = gr.Button(
@@ -52,6 +59,7 @@ def build_hidden_section(t: Texts) -> HiddenSection:
         )
     figure = plot(t("cross_attention.hidden_alt"), elem_id="attention-hidden-figure", visible=False)
     return HiddenSection(
+        presets,
         start,
         stop,
         figure,
@@ -60,8 +68,8 @@ def build_hidden_section(t: Texts) -> HiddenSection:
     )
 
 
-def wire_hidden(part: HiddenSection, inputs: Sequence[Any], t: Texts) -> None:
-    """Let the button hide tokens one by one.
+def wire_hidden(part: HiddenSection, bar: PromptBar, inputs: Sequence[Any], t: Texts) -> None:
+    """Let the button hide tokens one by one, and the presets their own prompt's.
 
     Args:
         part: what `build_hidden_section` drew.
@@ -73,10 +81,13 @@ def wire_hidden(part: HiddenSection, inputs: Sequence[Any], t: Texts) -> None:
         *values, trace, slot, kept = given
         yield from hidden_run(request_like(trace, *values), kept, slot, t)
 
-    part.start.click(
-        hide, [*inputs, part.kept], [part.figure, part.pictures, part.kept, part.stop],
-        trigger_mode="multiple", **STEPPER,
-    )  # fmt: skip
+    call: dict[str, Any] = {
+        "fn": hide, "inputs": [*inputs, part.kept],
+        "outputs": [part.figure, part.pictures, part.kept, part.stop], "trigger_mode": "multiple", **STEPPER,
+    }  # fmt: skip
+    part.start.click(**call)
+    for chosen in wire_presets(part.presets, list(PRESETS.values()), [bar.prompt, bar.seed]):
+        chosen.then(**call)
     part.stop.click(lambda slot: slot.stop(), inputs[-1], queue=False, api_visibility="private")
 
 

@@ -10,7 +10,7 @@ from components.cross_attention.hide_tokens import build_hidden_section, wire_hi
 from components.cross_attention.known_pictures import build_picture_section, wire_picture
 from components.cross_attention.view import running_view, trace_view, waiting_view
 from components.page.picture_tabs import open_tab, request_like
-from components.page.prompt_bar import BarValues, PromptBar
+from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.arguments import GuidanceScale, ImageModel, Scheduler, Steps
 from components.runs.frames import LiveFrames
 from components.runs.queues import STEPPER, endpoint
@@ -56,7 +56,7 @@ def build_cross_attention_tab(bar: PromptBar, t: Texts) -> None:
     look.click(draw, inputs, outputs, trigger_mode="multiple", **STEPPER)
     tab.select(enter, inputs, outputs, **STEPPER)
     stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
-    wire_hidden(hidden, inputs, t)
+    wire_hidden(hidden, bar, inputs, t)
     wire_picture(picture, bar, tab, t)
 
 
@@ -120,7 +120,7 @@ def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]
 
 @endpoint(STEPPER)
 def cross_attention(
-    prompt: Text = BarValues.prompt,
+    prompt: Text = DEFAULT_PROMPT,
     negative_prompt: Text = "",
     seed: Seed = 0,
     guidance_scale: GuidanceScale = 5.0,

@@ -24,6 +24,7 @@ from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import html_escape, is_open, live_html
 from components.ui.plots import plot
+from components.ui.presets import preset_chips, wire_presets
 from components.ui.scene import scene
 from components.ui.templates import templates
 from pipelines.clip import projections
@@ -31,6 +32,13 @@ from pipelines.clip.embeddings import Embedding, counterpart, difference, embed
 from pipelines.clip.world_texts import MAP_SIZE
 from pipelines.serving.errors import InputError
 
+# Pairs of prompts that are one click away.
+PAIRS = {
+    "no_dog": ("a cat, no dog", "a dog"),
+    "no_cat": ("a cat, no dog", "a cat"),
+    "relation": ("a cat on a chair", "a chair on a cat"),
+    "nonsense": ("asdfgh", "a rabbit"),
+}
 # Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
 IS_OPEN = is_open("embeddings")
 _MOVE = (Path(__file__).parent / "move_prompts.js").read_text("utf-8")
@@ -53,6 +61,7 @@ class MapView:
 
     Attributes:
         is_open: never seen; `IS_OPEN` sets it on the way to the server.
+        pairs: two prompts each, to try.
         method, axes, grouping, only: the controls of the map.
         compute: draws the maps that take a while.
         map, legend, note: the map and what explains it.
@@ -62,6 +71,7 @@ class MapView:
     """
 
     is_open: gr.Checkbox
+    pairs: list[gr.Button]
     method: gr.Radio
     axes: gr.Radio
     grouping: gr.Dropdown
@@ -234,6 +244,8 @@ def _lay_out_controls(t: Texts) -> tuple[gr.Radio, gr.Radio, gr.Dropdown, gr.Dro
 def lay_out_map(t: Texts) -> MapView:
     """Draw this part of the tab; it is filled when the tab is opened."""
     with scene(t, "embeddings.map", kind="tab"):
+        titles = ["  ·  ".join(pair) for pair in PAIRS.values()]
+        pairs = preset_chips(t("embeddings.pairs"), titles, "embedding-pair")
         controls = _lay_out_controls(t)
         compute = gr.Button(visible=False, variant="primary", elem_id="embedding-compute")
         with gr.Row():
@@ -253,11 +265,14 @@ def lay_out_map(t: Texts) -> MapView:
         words = plot(t("embeddings.words_alt"), elem_id="embedding-words")
     is_open, drawn = gr.Checkbox(True, visible=False), gr.State(("pca", 2))
     way = gr.JSON(visible="hidden")
-    return MapView(is_open, *controls, compute, picture, legend, note, near, strip, found, words, drawn, way)
+    return MapView(
+        is_open, pairs, *controls, compute, picture, legend, note, near, strip, found, words, drawn, way
+    )
 
 
 def wire_map(bar: PromptBar, view: MapView, tab: gr.Tab, t: Texts) -> None:
     """Let this part follow the prompts, the model and its controls."""
+    wire_presets(view.pairs, list(PAIRS.values()), [bar.prompt, bar.prompt_b])
 
     def handler(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         return explained(t)(partial(function, t))

@@ -38,7 +38,7 @@ def message_html(text: str) -> str:
 
 
 def neighbours_html(embeddings: Sequence[Embedding], suggested: bool, cosine: float, t: Texts) -> str:
-    """Each prompt with its nearest captions as pictures, and how near the two prompts are.
+    """Each prompt with its nearest short phrases as pictures, and how near the two prompts are.
 
     Args:
         embeddings: A and B.
@@ -47,10 +47,10 @@ def neighbours_html(embeddings: Sequence[Embedding], suggested: bool, cosine: fl
     """
     a, b = embeddings
     prompts = [
-        (letter, style_of(colour), e.prompt, is_made_up, [_card(n.world, n.cosine, t) for n in e.neighbours])
+        (letter, style_of(colour), e.prompt, is_made_up, [_card(n.world, n.cosine, t) for n in e.phrases])
         for letter, colour, e, is_made_up in (("A", COLOUR_A, a, False), ("B", COLOUR_B, b, suggested))
     ]
-    return templates("embeddings/view.html").neighbours(prompts, fixed(cosine, t), t)
+    return templates("embeddings/view.html").neighbours(prompts, fixed(cosine, t), len(short_texts()), t)
 
 
 def legend_html(grouping: str, t: Texts) -> str:

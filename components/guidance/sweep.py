@@ -9,7 +9,7 @@ import gradio as gr
 
 from components.guidance.view import sweep_figure, sweep_row, sweep_summary
 from components.page.picture_tabs import example_request, request_like
-from components.page.prompt_bar import BarValues
+from components.page.prompt_bar import DEFAULT_PROMPT
 from components.runs.arguments import GuidanceScales, ImageModel, Scheduler, Steps
 from components.runs.batch import TrialViews, show_trial
 from components.runs.batch_view import running_row, running_status
@@ -145,7 +145,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 @endpoint(STEPPER)
 def guidance_sweep(
-    prompt: Text = BarValues.prompt,
+    prompt: Text = DEFAULT_PROMPT,
     negative_prompt: Text = "",
     seed: Seed = 0,
     scales: GuidanceScales = list(SCALES),  # noqa: B006  read only; shown to callers as the default

@@ -21,6 +21,7 @@ from components.ui.fields import slider
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
 from components.ui.numbers import short
+from components.ui.presets import preset_chips, wire_presets
 from components.ui.scene import scene
 from pipelines.image import image
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
@@ -64,16 +65,31 @@ def build_guidance_tab(bar: PromptBar, t: Texts) -> None:
     drawn = draw.click(rerun, **rerun_call)
     entered = tab.select(enter, inputs, dial_outputs, **STEPPER)
     wire_sweep(sweep, inputs, [turned_and_drawn, drawn, entered], t)
-    gr.on([away.start.click, away.text.submit], _away_handler(t), [*inputs, away.text, away.kept],
-          [away.view, away.kept, away.stop], trigger_mode="multiple", **STEPPER)  # fmt: skip
+    away_call: dict[str, Any] = {
+        "fn": _away_handler(t), "inputs": [*inputs, away.text, away.kept],
+        "outputs": [away.view, away.kept, away.stop], "trigger_mode": "multiple", **STEPPER,
+    }  # fmt: skip
+    gr.on([away.start.click, away.text.submit], **away_call)
+    for chosen in wire_presets(away.presets, list(AWAY.values()), [bar.prompt, away.text]):
+        chosen.then(**away_call)
     for button in (stop, away.stop):
         button.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
+
+
+# Prompt, negative prompt and what they show: the "no" of a negative prompt is not read, nor that of a prompt.
+AWAY = {
+    "no_prompt": ("a cat, no text", "text"),
+    "text": ("a cat, text", "text"),
+    "no_text": ("a cat, text", "no text"),
+    "lecture": ("a cat", "no text, no blur, no watermark"),
+}
 
 
 @dataclass(frozen=True)
 class _Away:
     """The components of the comparison without and with a negative prompt."""
 
+    presets: list[gr.Button]
     text: gr.Textbox
     start: gr.Button
     stop: gr.Button
@@ -83,6 +99,8 @@ class _Away:
 
 def _away_section(t: Texts) -> _Away:
     with scene(t, "guidance.negative"):
+        titles = [t(f"guidance.preset_{name}") for name in AWAY]
+        presets = preset_chips(t("guidance.presets"), titles, "away-preset")
         with gr.Row(equal_height=False, elem_classes="away-row"):
             text = gr.Textbox(
                 t("guidance.negative_default"), label=t("guidance.negative_prompt"), elem_id="away-text",
@@ -93,7 +111,7 @@ def _away_section(t: Texts) -> _Away:
                 t("guidance.stop"), variant="stop", elem_id="away-stop", interactive=False, scale=0
             )
         view = live_html("runs/trace", "guidance-away", t("guidance.negative_title"), away_idle(t))
-    return _Away(text, start, stop, view, gr.State(None))
+    return _Away(presets, text, start, stop, view, gr.State(None))
 
 
 def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:

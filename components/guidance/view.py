@@ -65,7 +65,7 @@ def sum_view(trace: Trace, frames: Frames, t: Texts) -> Markup:
     """One step as an equation of pictures, to scrub through."""
     if not frames.empty:
         return note(t("image.no_branch"))
-    at = (len(trace.steps) - 1) // 3  # late enough for shapes, early enough for the text to matter
+    at = min(2, len(trace.steps) - 1)  # shapes are there, and what the text wants is still large
     rows = {name: getattr(frames, name) for name in ("prompt", "empty", "difference", "magnitude", "guided")}
     step, count = trace.steps[at], len(trace.steps)
     return _html.sum(

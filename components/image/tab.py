@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 
 from components.page.picture_tabs import example_if_ready, open_tab, with_inside_if_slow
-from components.page.prompt_bar import BarValues, PromptBar
+from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.arguments import GuidanceScale, ImageModel, Scheduler, Steps
 from components.runs.files import save_png
 from components.runs.frames import LiveFrames
@@ -148,7 +148,7 @@ def _remark(trace: Trace, previous: Trace | None, t: Texts) -> str:
 
 @endpoint(STEPPER)
 def generate_image(
-    prompt: Text = BarValues.prompt,
+    prompt: Text = DEFAULT_PROMPT,
     negative_prompt: Text = "",
     seed: Seed = 0,
     guidance_scale: GuidanceScale = 5.0,

@@ -11,7 +11,7 @@ from components.journey.time_row import TimeRow
 from components.journey.video_row import build_video_row
 from components.journey.view import HTML, READING, STEERING, reading_view, steering_view, waiting_view
 from components.page.picture_tabs import open_tab, request_like
-from components.page.prompt_bar import BarValues, PromptBar, run_values, values_from_query
+from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar, run_values, values_from_query
 from components.runs.arguments import ClipModel, GuidanceScale, ImageModel, Steps
 from components.runs.frames import LiveFrames
 from components.runs.queues import STEPPER, TEXT, endpoint
@@ -191,7 +191,7 @@ def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]
 
 @endpoint(STEPPER)
 def follow_prompt(
-    prompt: Text = BarValues.prompt,
+    prompt: Text = DEFAULT_PROMPT,
     seed: Seed = 0,
     guidance_scale: GuidanceScale = 5.0,
     num_inference_steps: Steps = 20,

@@ -17,8 +17,10 @@ from components.video.sheets import LiveVideo, VideoResult
 from pipelines.serving import catalogue
 from pipelines.video.request import VideoRequest
 from pipelines.video.words import said_motion, with_motion_word
+from pipelines.world.films import MOTION_WORDS
 
-ADDED = "walks right"  # what moves where the prompt does not say
+# What moves where the prompt does not say: the camera, for no thing of the prompt may be able to.
+ADDED = "zooms in"
 STEPS = 8  # fewer than in the tab: a miniature
 SHOWN = 6  # frames beside the film
 
@@ -67,7 +69,7 @@ def video_station(result: VideoResult, prompt: str, t: Texts) -> str:
     frames, _, height, width = result.trace.steps[-1].latents.shape
     words = t.html("journey.say_video", prompt=quote(request.prompt), frames=frames, tokens=height * width)
     if prompt != request.prompt:
-        words += " " + t.html("journey.say_video_added", motion=quote(ADDED))
+        words += " " + t.html("journey.say_video_added", motion=quote(MOTION_WORDS[ADDED][0]))
     return HTML.video("done", _video(result.sheets[-1], result.count, request), words, t)
 
 

@@ -15,10 +15,18 @@ from components.runs.slot import RunSlot
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html
+from components.ui.presets import preset_chips, wire_presets
 from components.ui.scene import scene
 from pipelines.image.prompt_lab import negative_batch, negative_pairs
 from pipelines.image.prompt_words import DEFECTS
 from pipelines.image.request import DenoiseStep, ImageRequest
+
+# Prompt and negative prompt: the lecture's "no text, no blur, no watermark", on either side.
+NO_PRESETS = (
+    ("a cat, no text", ""),
+    ("a cat, no text, no blur, no watermark", ""),
+    ("a cat", "no text, no blur, no watermark"),
+)
 
 
 def build_negative(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> Callable[[], str]:
@@ -31,6 +39,8 @@ def build_negative(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> Callable[
         The view of what was measured, for the `gr.HTML` with the id "lab-measured".
     """
     with scene(t, "prompt_lab.negative"):
+        titles = [" − ".join(filter(None, texts)) for texts in NO_PRESETS]
+        chips = preset_chips(t("prompt_lab.no_presets"), titles, "lab-no")
         with gr.Row(equal_height=False, elem_classes="away-row"):
             defects = [(f"{word}", value) for value, word in DEFECTS.items()]
             defect = gr.Radio(
@@ -39,6 +49,7 @@ def build_negative(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> Callable[
             button = gr.Button(t("prompt_lab.negative_run"), variant="primary", elem_id="lab-negative-run")
         idle = idle_html(t("prompt_lab.negative_idle"))
         view = live_html("prompt_lab/view", "lab-negative", t("prompt_lab.negative_title"), idle)
+    wire_presets(chips, NO_PRESETS, [bar.prompt, bar.negative_prompt])
     bar.keep("prompt_lab", defect=defect)
     kept = gr.State(None)
 

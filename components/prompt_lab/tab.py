@@ -10,7 +10,7 @@ import gradio as gr
 from pydantic import Strict
 
 from components.page.picture_tabs import example_request, request_like
-from components.page.prompt_bar import EXAMPLES, BarValues, PromptBar
+from components.page.prompt_bar import DEFAULT_PROMPT, FIRST, LECTURE, Example, PromptBar
 from components.prompt_lab.builder import NEGATIVE, builder_html, clicked
 from components.prompt_lab.leave_one_out import build_without
 from components.prompt_lab.negative import build_negative
@@ -30,9 +30,9 @@ from pipelines.image.prompt_lab import Batch, Pictures, drawn, finished, left_ou
 from pipelines.image.prompt_words import DIMENSIONS, current, with_value, without_value
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 
-# What each of the lecture's prompts is about.
-_ABOUT = dict(zip(EXAMPLES, ("size", "relation", "atmosphere"), strict=True))
-_FIRST = _ABOUT[BarValues.prompt]
+# What each of the lecture's prompts is about; the page's own first example is about a colour.
+_ABOUT = dict(zip(LECTURE, ("size", "relation", "atmosphere"), strict=True))
+_FIRST = "colour"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Parts:
     chosen: gr.State
     changed: gr.State
     page: gr.State
-    examples: dict[str, gr.Button]
+    examples: dict[Example, gr.Button]
 
 
 @lru_cache(maxsize=1)
@@ -86,15 +86,15 @@ def _layout(t: Texts) -> _Parts:
     with scene(t, "prompt_lab.builder", kind="lead"):
         with gr.Row(elem_classes="sv-examples"):
             examples = {
-                text: gr.Button(
-                    t("prompt_lab.example", about=t(f"prompt_lab.dimension.{about}"), prompt=text),
+                example: gr.Button(
+                    t("prompt_lab.example", about=t(f"prompt_lab.dimension.{about}"), prompt=example.prompt),
                     size="sm", elem_classes="sv-chip", elem_id=f"lab-example-{about}",
                 )
-                for text, about in _ABOUT.items()
+                for example, about in _ABOUT.items()
             }  # fmt: skip
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=340):
-                start = builder_html(BarValues.prompt, "", _FIRST, None, t)
+                start = builder_html(FIRST.prompt, "", _FIRST, None, t)
                 builder = live_html("prompt_lab/view", "lab-builder", t("prompt_lab.builder_title"), start)
             with gr.Column(scale=5, min_width=340, elem_classes="lab-results"):
                 draw = gr.Button(
@@ -199,15 +199,14 @@ def _wire_grid(bar: PromptBar, tab: gr.Tab, parts: _Parts, inputs: Sequence[Any]
         explained(t)(choose), [bar.prompt, bar.negative_prompt, bar.image_model, parts.changed], heads,
         trigger_mode="multiple", **private,
     ).success(draw, **call)  # fmt: skip
-    for text, button in parts.examples.items():
-        about = _ABOUT[text]
+    for example, button in parts.examples.items():
 
-        def example(negative: str, text: str = text, about: str = about) -> Any:
-            page = builder_html(text, negative or "", about, None, t)
-            return text, about, gr.update(value=_draw_label(about, t)), page
+        def show(negative: str, example: Example = example, about: str = _ABOUT[example]) -> Any:
+            page = builder_html(example.prompt, negative or "", about, None, t)
+            return example.prompt, example.seed, about, gr.update(value=_draw_label(about, t)), page
 
         button.click(
-            example, bar.negative_prompt, [bar.prompt, *heads], trigger_mode="multiple", **private
+            show, bar.negative_prompt, [bar.prompt, bar.seed, *heads], trigger_mode="multiple", **private
         ).success(draw, **call)
     tab.select(enter, **call)
     parts.grid.stop(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
@@ -255,7 +254,7 @@ def _rounded(values: Sequence[float]) -> list[float]:
 
 @endpoint(STEPPER)
 def prompt_variants(
-    prompt: Text = BarValues.prompt,
+    prompt: Text = DEFAULT_PROMPT,
     dimension: Annotated[str, Strict(), OneOf(lambda: DIMENSIONS)] = "size",
     negative_prompt: Text = "",
     seed: Seed = 0,
@@ -293,7 +292,7 @@ def prompt_variants(
 
 @endpoint(STEPPER)
 def leave_one_out(
-    prompt: Text = BarValues.prompt,
+    prompt: Text = DEFAULT_PROMPT,
     negative_prompt: Text = "",
     seed: Seed = 0,
     guidance_scale: GuidanceScale = 5.0,

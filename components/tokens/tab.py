@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
+from components.page.prompt_bar import DEFAULT_PROMPT, FIRST, PromptBar
 from components.runs.arguments import AnyModel, LongText
 from components.runs.queues import MODEL, endpoint
 from components.tokens.compare_view import compare_html, table_html
@@ -14,6 +14,7 @@ from components.tokens.view import merges_html, reading_html
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
 from components.ui.layout import live_html, tab_frame
+from components.ui.presets import preset_chips, wire_presets
 from components.ui.scene import scene
 from components.ui.templates import templates
 from components.ui.token_text import foreign_sentence, limit_sentence, typed_end_sentence
@@ -22,6 +23,7 @@ from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece, Word
 from pipelines.text.tokens import READ_ROLES, TokenView, compare, other_readers, token_view
 
+PIECES = "🐱 watermark Katze Straße"  # 1, 2, 2 and 4 pieces
 MAX_EXAMPLE = 1000  # characters; more than enough for the tokens that are compared
 # What the comparison changes until a second prompt is typed; the first that fits is taken. The
 # lecture's typo is mended, its double blank closed (no token changes), otherwise a word swapped or left out.
@@ -30,6 +32,7 @@ _SWAPS = (
     (r" {2,}", " "),
     (r"\bsmall\b", "large"),
     (r"\bcat\b", "dog"),
+    (r"\bcar\b", "boat"),
     (r"\ba\b", "the"),
 )
 
@@ -70,8 +73,9 @@ def build_tokens_tab(bar: PromptBar, t: Texts) -> None:
         bar: the prompt bar; the tab reads both prompts and both models.
     """
     with tab_frame(t, "tokens"):
-        reading, merges, compared, table = render(DEFAULT_PROMPT, "", catalogue.default_id("clip"), t)
+        reading, merges, compared, table = render(FIRST.prompt, "", catalogue.default_id("clip"), t)
         with scene(t, "tokens.reading", kind="tab"):
+            chips = preset_chips(t("tokens.presets"), [PIECES], "tokens-preset")
             choices = [(t(f"tokens.reader_{role}"), role) for role in READ_ROLES]
             role = gr.Radio(
                 choices, value="clip", show_label=False, label=t("tokens.reader"), elem_id="tokens-reader"
@@ -84,6 +88,7 @@ def build_tokens_tab(bar: PromptBar, t: Texts) -> None:
         with scene(t, "tokens.tokenizers", t("tokens.table.title"), t("tokens.table.hint")):
             views.append(live_html("tokens/view", "tokens-table", value=table, script=False))
 
+    wire_presets(chips, [(PIECES,)], [bar.prompt])
     bar.keep("tokens", reader=role)
 
     @explained(t)

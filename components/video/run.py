@@ -13,7 +13,8 @@ from pipelines.serving import catalogue
 from pipelines.video import video
 from pipelines.video.request import VideoRequest
 
-FIRST_PROMPT = "A cat walks right in a meadow."
+# No place is named: without attention between frames, each frame finds one of its own.
+FIRST_PROMPT = "A cat walks right."
 FIRST_STEPS = 12
 
 

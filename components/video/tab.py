@@ -259,7 +259,7 @@ def _chosen(t: Texts) -> Callable[[str, int], tuple[Any, Any]]:
 
 @endpoint(FILM)
 def generate_video(
-    prompt: Text = FIRST_PROMPT,
+    prompt: Text = "A cat walks right in a meadow.",
     later: LaterTexts | None = None,
     negative_prompt: Text = "",
     seed: Seed = 0,

@@ -56,6 +56,7 @@ def measured(measures: VideoMeasures, t: Texts) -> dict[str, str]:
     return {
         "consistency": fixed(measures.consistency, t),
         "speed": fixed(measures.speed, t, 1),
+        "change": fixed(measures.change, t, 1),
         "moves": t("video.moves" if measures.moves else "video.still"),
     }
 

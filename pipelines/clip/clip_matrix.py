@@ -171,20 +171,54 @@ def draw_pairs(count: int, seed: int) -> tuple[list[Image.Image], list[str]]:
     return images, prompts
 
 
-_FIRST = (
-    ("A small cat on a bed.", Scene((Thing("cat", size="small"), Thing("bed")), "on", "room")),
-    ("A dog in front of a house.", Scene((Thing("dog"), Thing("house")), "in front of", "meadow")),
-    ("A blue car on the beach.", Scene((Thing("car", "blue"),), place="beach")),
-    ("Three red flowers in the snow.", Scene((Thing("flower", "red"),) * 3, place="snow")),
-    ("A boat on the sea. Dim lighting.", Scene((Thing("boat"),), place="sea", atmosphere="dim")),
-)
+@dataclass(frozen=True)
+class PairSet:
+    """Scenes with texts that are one click away; `seed` decides what their texts leave open."""
+
+    seed: int
+    scenes: tuple[Scene, ...]
+    texts: tuple[str, ...]
+
+
+SETS = {
+    "first": PairSet(  # the tab opens with it: each thing is named right
+        1,
+        (
+            Scene((Thing("cat"),), place="room"),
+            Scene((Thing("dog"), Thing("house")), "in front of", "meadow"),
+            Scene((Thing("car", "blue"),), place="beach"),
+            Scene((Thing("flower", "red"),) * 3, place="snow"),
+            Scene((Thing("boat"),), place="sea", atmosphere="dim"),
+        ),
+        (
+            "A cat in a room.", "A dog in front of a house.", "A blue car on the beach.",
+            "Three red flowers in the snow.", "A boat on the sea. Dim lighting.",
+        ),
+    ),
+    "relation": PairSet(  # the false text fits no worse
+        4,
+        (Scene((Thing("cat"), Thing("chair")), "on", "room"),),
+        ("a cat on a chair", "a chair on a cat"),
+    ),
+    "misnamed": PairSet(  # of two small things, neither is named
+        3,
+        (Scene((Thing("cat", size="small"), Thing("bed")), "on", "room"),),
+        ("A small cat on a bed.", "A fish."),
+    ),
+}  # fmt: skip
+
+
+def pair_set(name: str) -> tuple[list[Image.Image], list[str]]:
+    """The scenes and texts of one of `SETS`, always the same."""
+    chosen = SETS[name]
+    rng = np.random.default_rng(chosen.seed)
+    images = [render(lay_out(scene, rng), rng, SAMPLE_SIZE)[0] for scene in chosen.scenes]
+    return images, list(chosen.texts)
 
 
 def first_pairs() -> tuple[list[Image.Image], list[str]]:
-    """The five scenes and captions that the tab opens with, always the same."""
-    rng = np.random.default_rng(3)
-    images = [render(lay_out(scene, rng), rng, SAMPLE_SIZE)[0] for _, scene in _FIRST]
-    return images, [text for text, _ in _FIRST]
+    """The five scenes and captions that the tab opens with."""
+    return pair_set("first")
 
 
 def _checked(temperature: float) -> float:

@@ -1,6 +1,7 @@
 """Where a prompt stands in CLIP's space: its vector, its neighbours, differences and arithmetic."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,8 +32,8 @@ class Neighbour:
     """A world caption near a prompt.
 
     Attributes:
-        index: place in `embedding_world.map_texts()`.
-        world: the caption.
+        index: place in `world_texts.map_texts()`, or in `short_texts()` for a phrase.
+        world: the caption or the phrase.
         cosine: to the prompt, in the original space, -1..1.
     """
 
@@ -49,13 +50,16 @@ class Embedding:
         prompt: the text.
         vector: `[dim]`, of length one.
         position: `[3]` on the fixed principal axes of the world captions.
-        neighbours: the nearest world captions by cosine in all dimensions, nearest first.
+        neighbours: the nearest captions of the map by cosine in all dimensions, nearest first.
+        phrases: the nearest of all short phrases, in the same way; they hold every noun with every attribute,
+            of which the captions of the map are a small random part.
     """
 
     prompt: str
     vector: np.ndarray
     position: np.ndarray
     neighbours: tuple[Neighbour, ...]
+    phrases: tuple[Neighbour, ...]
 
 
 @dataclass(frozen=True)
@@ -199,13 +203,17 @@ def embed(prompts: list[str], model: str, count: int = NEIGHBOURS) -> list[Embed
     vectors = clip.encode_texts(texts, model)
     found = []
     for text, vector, place in zip(texts, vectors, pca_position(vectors, model), strict=True):
-        near = zip(*nearest(vector, map_vectors(model), count), strict=True)
-        found.append(
-            Embedding(
-                text, vector, place, tuple(Neighbour(int(i), map_texts()[i], float(c)) for i, c in near)
-            )
-        )
+        near = _near(vector, map_vectors(model), map_texts(), count)
+        phrases = _near(vector, short_vectors(model), [s.world for s in short_texts()], count)
+        found.append(Embedding(text, vector, place, near, phrases))
     return found
+
+
+def _near(
+    vector: np.ndarray, vectors: np.ndarray, texts: Sequence[WorldText], count: int
+) -> tuple[Neighbour, ...]:
+    order, cosines = nearest(vector, vectors, count)
+    return tuple(Neighbour(int(i), texts[i], float(c)) for i, c in zip(order, cosines, strict=True))
 
 
 def word_directions(vectors: np.ndarray) -> tuple[list[tuple[str, str]], np.ndarray]:

@@ -28,12 +28,15 @@ class VideoMeasures:
         consistency: 0..1, how alike each frame is to the first and to the one before it.
         motion: `[frame - 1]` px at 64 px width, how far the fastest twentieth of the picture moves from one
             frame to the next.
+        change: how much neighbouring frames differ, mean over pixels, 0..255. It has no eyes to be fooled:
+            DINO was trained to call the same thing in another place and light equal.
         model: catalogue id of the DINO that looked.
     """
 
     similarity: np.ndarray
     consistency: float
     motion: np.ndarray
+    change: float
     model: str
 
     @property
@@ -57,7 +60,13 @@ def measure(frames: Sequence[Image.Image], model: str | None = None) -> VideoMea
     """
     model = model or catalogue.default_id("dino")
     similarity = cosines(read_whole(frames, model))
-    return VideoMeasures(similarity, consistency(similarity), motion(frames), model)
+    return VideoMeasures(similarity, consistency(similarity), motion(frames), change(frames), model)
+
+
+def change(frames: Sequence[Image.Image]) -> float:
+    """Mean absolute difference of neighbouring frames over pixels and channels, 0..255."""
+    pixels = [np.asarray(frame.convert("RGB"), np.float32) for frame in frames]
+    return float(np.mean([np.abs(a - b).mean() for a, b in pairwise(pixels)]))
 
 
 def cosines(features: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ from markupsafe import escape
 from PIL import Image
 
 from components.conditioning.tab import (
-    OTHERS,
+    OTHER,
+    PRESETS,
     cut_blocks,
     cuts_run,
     effects_run,
@@ -18,6 +19,7 @@ from components.conditioning.tab import (
     switches_run,
 )
 from components.conditioning.view import cuts_view, effects_figures, switch_figure, switch_row
+from components.page.prompt_bar import BarValues
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.image import conditioning as pipeline
@@ -92,17 +94,17 @@ def test_one_switch_leaves_the_visitors_trace_alone():
     slot = RunSlot()
     kept = (image.run(request()), None)
     slot.shown = kept
-    levers = Steering(OTHERS[0], switch_at=1)
+    levers = Steering(OTHER, switch_at=1)
     pages = list(switch_run(replace(request(), steering=levers), slot, T))
     assert slot.shown is kept
     assert 'data-state="running"' in pages[0]
     assert 'data-state="done"' in pages[-1]
-    assert OTHERS[0] in pages[-1]
+    assert OTHER in pages[-1]
 
 
 @pytest.mark.parametrize("start", [
     lambda slot, steps: cuts_run(request(num_inference_steps=steps), None, slot, T),
-    lambda slot, steps: switches_run(request(num_inference_steps=steps), OTHERS[1], None, slot, T),
+    lambda slot, steps: switches_run(request(num_inference_steps=steps), "a dog", None, slot, T),
 ])  # fmt: skip
 def test_trials_show_their_pictures_while_they_are_drawn_stop_and_leave_the_button_to_the_next(start):
     first, *between, last = start(RunSlot(), 2)
@@ -120,10 +122,38 @@ def test_trials_show_their_pictures_while_they_are_drawn_stop_and_leave_the_butt
     assert "of 60" in stopped[0] and "<img" in stopped[0] and stopped[-1]["interactive"] is False
 
 
-def test_the_second_prompt_is_the_bars_or_another_one():
+def test_the_second_prompt_is_the_bars_or_the_first_with_a_word_changed():
     assert second_prompt("a cat", " a dog ") == "a dog"
-    assert second_prompt("a cat", "") == OTHERS[0]
-    assert second_prompt(OTHERS[0], " ") == OTHERS[1]
+    assert second_prompt("a red cat", "") == "a blue cat"
+
+
+def swapped(prompt: str, prompt_b: str, seed: int, *at: int) -> list[np.ndarray]:
+    """Pictures `[y, x, RGB]` of the shipped model with the swap at these steps of 20."""
+    found = pipeline.switch_prompts(ImageRequest(prompt, seed=seed), prompt_b, list(at))
+    return [np.asarray(picture, float) for picture in found.images]
+
+
+@pytest.mark.slow
+def test_the_presets_show_what_their_labels_say():
+    def side(picture: np.ndarray) -> float:
+        """Where what is orange stands, 0 left to 1 right."""
+        orange = (picture[..., 0] > 180) & (picture[..., 1] < 190) & (picture[..., 2] < 80)
+        return float(np.nonzero(orange)[1].mean() / 63)
+
+    *texts, early = PRESETS["sides_2"]
+    moved, kept = swapped(*texts, early, PRESETS["sides_8"][3])
+    assert side(kept) < 0.45 < 0.55 < side(moved), "the cat goes right early, and stays left later"
+    *texts, late = PRESETS["night_16"]
+    night, day = swapped(*texts, late, 20)
+    assert night.mean() < 0.8 * day.mean()
+
+
+@pytest.mark.slow
+def test_the_first_swap_keeps_the_place_and_changes_the_colour():
+    first = BarValues()
+    swap, kept = swapped(first.prompt, second_prompt(first.prompt, ""), first.seed, 6, 20)
+    body = kept[..., 0] - kept[..., 1] > 90  # sand is yellow, the car red
+    assert (swap[body][:, 2] > swap[body][:, 0]).mean() > 0.8, "blue where the red car stands"
 
 
 def test_endpoints_return_pictures_and_numbers():

@@ -13,7 +13,7 @@ import pytest
 from markupsafe import escape
 from PIL import Image
 
-from components.cross_attention.hide_tokens import hidden_figure, hidden_pictures, hidden_run
+from components.cross_attention.hide_tokens import PRESETS, hidden_figure, hidden_pictures, hidden_run
 from components.cross_attention.known_pictures import picture_page
 from components.cross_attention.tab import cross_attention, look_run
 from components.cross_attention.view import atlas, token_rows, trace_view
@@ -25,6 +25,7 @@ from components.ui.token_text import block_name, first_word
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import image
 from pipelines.image.cross_attention_of_picture import KnownPicture, world_picture
+from pipelines.image.image import steps_together
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving.errors import InputError
 
@@ -174,3 +175,18 @@ def test_the_endpoint_returns_maps_that_sum_to_one():
     assert np.allclose(np.sum(found["maps"], axis=0), 1, atol=2e-3)
     assert sum(found["shares"]) == pytest.approx(1, abs=1e-3)
     assert found["layers"] == 3
+
+
+@pytest.mark.slow
+def test_the_presets_show_a_map_that_misleads_and_one_that_does_not() -> None:
+    def hidden(prompt: str, seed: int) -> pipeline.HiddenTokens:
+        batch = pipeline.HiddenBatch(ImageRequest(prompt, seed=seed).validated())
+        for steps in steps_together(batch.requests):
+            batch.add(steps)
+        return batch.finish(steps)
+
+    apart, together = (hidden(*PRESETS[name]) for name in ("apart", "together"))
+    assert apart.rank_correlation < 0.6 < 0.75 < together.rank_correlation
+    assert apart.shares.argmax() != apart.changes.argmax(), (
+        "looked at most, yet others change the picture more"
+    )

@@ -13,8 +13,9 @@ from markupsafe import escape
 from PIL import Image
 
 from components.guidance.sweep import SCALES, guidance_sweep, sweep_run
-from components.guidance.tab import compare_without_and_with, turn
+from components.guidance.tab import AWAY, compare_without_and_with, turn
 from components.guidance.view import dial_view, formula, sum_view, sweep_figure, sweep_row
+from components.page.prompt_bar import BarValues
 from components.runs.frames import Frames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
@@ -243,3 +244,17 @@ def test_bad_input_has_a_message_in_both_languages(changes, key):
     assert caught.value.key == key
     for language in ("de", "en"):
         assert load_texts(language)(f"errors.{key}", **caught.value.values)
+
+
+@pytest.mark.slow
+def test_the_word_no_is_read_neither_in_a_prompt_nor_in_a_negative_prompt() -> None:
+    asked = [("a cat", ""), ("a cat, no text", ""), *AWAY.values(), ("a cat, text", "")]
+    requests = [ImageRequest(prompt, negative, BarValues().seed) for prompt, negative in asked]
+    pictures = image.decode_steps(image.draw_together(requests), "classroom-image")
+    plain, no_text, steered, text, _, _, invited = clip_scores(pictures, ["a cat, text"], "classroom-clip")[
+        :, 0
+    ]
+    assert no_text > plain + 0.1, "a prompt that says no text draws text"
+    assert steered < no_text - 0.1 and text < invited - 0.05, "a negative prompt takes it away"
+    away = image.picture_change(pictures[3], pictures[6])
+    assert image.picture_change(pictures[3], pictures[4]) < 0.5 * away, "with or without its no"

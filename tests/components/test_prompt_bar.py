@@ -1,28 +1,59 @@
 """The bar reads its values out of an address for which nobody vouches."""
 
+import json
+
 import gradio as gr
+import numpy as np
 import pytest
 
 from components.page import prompt_bar
 from components.page.prompt_bar import (
-    DEFAULT_PROMPT,
     EXAMPLES,
+    FIRST,
+    LECTURE,
     BarValues,
     build_prompt_bar,
     values_from_query,
 )
 from components.ui.language import load_texts
+from pipelines.clip.model import clip_scores
+from pipelines.image.image import decode_steps, draw_together
+from pipelines.image.request import ImageRequest
 from pipelines.serving import catalogue
 from pipelines.serving.checks import MAX_SEED
 
 
 def test_the_lectures_prompts_are_the_examples_letter_by_letter() -> None:
-    assert EXAMPLES == (
+    assert [example.prompt for example in LECTURE] == [
         "A small cat on a bed.",
         "A  cat in front of a House.",
         "A cat. Cozy atmosphere. Dimm lighting.",
-    )
-    assert EXAMPLES[0] == DEFAULT_PROMPT
+    ]
+    assert (FIRST, *LECTURE) == EXAMPLES
+
+
+def test_a_chip_sets_prompt_and_seed_in_the_browser_alone() -> None:
+    with gr.Blocks() as page:
+        bar = build_prompt_bar(load_texts("en"))
+    chips = [block._id for block in page.blocks.values() if "sv-chip" in (block.elem_classes or ())]
+    clicks = [f for f in page.fns.values() if any(i in chips for i, _ in f.targets)]
+    assert len(chips) == len(clicks) == len(EXAMPLES)
+    for example, click in zip(EXAMPLES, clicks, strict=True):
+        assert not click.fn and click.outputs == [bar.prompt, bar.seed]
+        assert json.loads(click.js.removeprefix("() => (").removesuffix(")")) == [
+            example.prompt,
+            example.seed,
+        ]
+
+
+@pytest.mark.slow
+def test_the_shipped_model_draws_what_each_example_says() -> None:
+    steps = draw_together([ImageRequest(e.prompt, seed=e.seed) for e in EXAMPLES])
+    pictures = decode_steps(steps, "classroom-image")
+    texts = [e.prompt for e in EXAMPLES]
+    scores = clip_scores(pictures, texts, "classroom-clip")
+    assert (scores.argmax(1) == np.arange(len(texts))).all(), "each fits its own text best"
+    assert scores.diagonal().min() > 0.55  # what is drawn with another prompt scores below 0.4
 
 
 def test_what_the_address_says_is_restored() -> None:

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from components.tokens.tab import API, example_second, render, tokens
+from components.tokens.tab import API, PIECES, example_second, render, tokens
 from components.ui.language import load_texts
 from pipelines.serving.errors import InputError
+from pipelines.text.tokens import token_view
 
 CLIP, IMAGE = "classroom-clip", "classroom-image"
 LANGUAGES = ("en", "de")
@@ -212,3 +213,9 @@ def test_a_program_gets_the_same_hints():
     answer = tokens("cat <end_of_text> dog")
     assert (answer["pooled_place"], len(answer["hints"])) == (2, 1)
     assert tokens("a cat")["hints"] == []
+
+
+def test_the_preset_has_words_of_one_two_and_four_pieces():
+    pieces = [p for p in token_view(PIECES, "classroom-clip").pieces if not p.special]
+    counts = [sum(p.word == word for p in pieces) for word in sorted({p.word for p in pieces})]
+    assert counts == [1, 2, 2, 4]

@@ -18,6 +18,7 @@ from PIL import Image
 
 from components.journey import video_row as video_row
 from components.page.api import register
+from components.page.prompt_bar import EXAMPLES
 from components.runs import files
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
@@ -33,6 +34,8 @@ from pipelines.video import video
 from pipelines.video.files import FORMATS
 from pipelines.video.latent_tokens import follow, video_tokens
 from pipelines.video.request import VideoRequest
+from pipelines.video.words import said_motion
+from pipelines.world.films import CAMERA_MOTIONS
 
 EN, DE = load_texts("en"), load_texts("de")
 REQUEST = VideoRequest(
@@ -302,7 +305,9 @@ def test_a_full_disk_reaches_the_visitor_as_a_sentence(
 
 def test_the_journeys_station_takes_the_bars_prompt_and_says_what_it_added() -> None:
     request = video_row.video_request("A small cat on a bed.", 4)
-    assert request.prompt == "A small cat walks right on a bed." and request.seed == 4
+    assert request.prompt == "A small cat on a bed, camera zooms in." and request.seed == 4
+    for example in EXAMPLES:  # no thing is told to do what it cannot do
+        assert said_motion(video_row.video_request(example.prompt, 0).prompt) in CAMERA_MOTIONS
     assert video_row.video_request("a dog jumps", 0).prompt == "a dog jumps"
     with pytest.raises(InputError, match="film_prompt_empty"):
         video_row.video_request(" ", 0)
@@ -311,8 +316,8 @@ def test_the_journeys_station_takes_the_bars_prompt_and_says_what_it_added() -> 
         reel.add(step)
         assert "Step" in video_row.running_video(reel, EN)
     page = video_row.video_station(reel.result(), "A small cat on a bed.", DE)
-    assert 'data-door="video"' in page and "walks right" in page and 'class="moving"' in page
-    assert EN("journey.say_video_added", motion="walks right") not in video_row.video_station(
+    assert 'data-door="video"' in page and "camera zooms in" in page and 'class="moving"' in page
+    assert EN("journey.say_video_added", motion="camera zooms in") not in video_row.video_station(
         reel.result(), request.prompt, EN
     )
 
@@ -332,3 +337,10 @@ def test_levers_are_texts_in_both_languages() -> None:
     for t in (EN, DE):
         assert all(t(f"video.lever_{name}") and t(f"video.side_{name}") for name in video_pair.LEVERS)
         assert len({video_pair.motion_label(name, t) for name in tab.MOTIONS}) == len(tab.MOTIONS)
+
+
+@pytest.mark.slow
+def test_the_first_film_falls_apart_without_attention_between_frames() -> None:
+    held, apart = (video_runs.compute_example_video(motion).measures for motion in (True, False))
+    assert apart.change > 3 * held.change
+    assert apart.consistency < held.consistency

@@ -10,7 +10,9 @@ EN = load_texts("en")
 SHARES = "#context-view .cx-share"
 
 
-def _open(page, path: str = "/?tab=context", **options: object) -> Page:
+def _open(
+    page, path: str = "/?tab=context&prompt=A%20small%20cat%20on%20a%20bed.", **options: object
+) -> Page:
     """The tab with everything drawn."""
     opened = page(path, **options)
     expect(opened.locator(f"{SHARES} >> nth=0")).to_be_visible()
@@ -33,7 +35,7 @@ def _arcs(page: Page) -> list[str]:
 
 
 def test_the_first_example_is_drawn_when_the_tab_is_opened(page, open_tab) -> None:
-    opened = page("/de")
+    opened = page("/de?prompt=A%20small%20cat%20on%20a%20bed.")
     open_tab(opened, "context")
     view = opened.locator("#context-view")
     expect(view.locator(".cx-token.cx-here .cx-chip")).to_have_text("cat")

@@ -23,7 +23,7 @@ def open_vector(page: Callable[..., Page], path: str = "/", **size: int) -> Page
 
 
 def test_what_is_handed_over_is_there_at_once_and_follows_the_prompt(page: Callable[..., Page]) -> None:
-    opened = open_vector(page)
+    opened = open_vector(page, "/?prompt=A%20small%20cat%20on%20a%20bed.")
     detail = opened.locator("#cv-handed .cv-detail")
     expect(opened.locator("#cv-handed .cv-row")).to_have_count(77)
     expect(detail.locator("b")).to_have_text(EN("tokens.strip.end"))

@@ -192,11 +192,11 @@ def test_scripts_write_shares_as_the_server_does(kept: Opener, path: str, langua
 
 def test_an_example_is_one_click_away(page: Opener) -> None:
     opened = page("/?tab=tokens")
-    assert prompt_of(opened) == EXAMPLES[0]
-    opened.locator("button.sv-chip").nth(2).click()
-    expect(opened.locator("#prompt textarea")).to_have_value(EXAMPLES[2])
-    opened.locator("button.sv-chip").nth(1).click()
-    expect(opened.locator("#prompt textarea")).to_have_value(EXAMPLES[1])
+    assert prompt_of(opened) == EXAMPLES[0].prompt
+    for place in (2, 1, 0):
+        opened.locator("button.sv-chip").nth(place).click()
+        expect(opened.locator("#prompt textarea")).to_have_value(EXAMPLES[place].prompt)
+        expect(opened.locator("#seed input")).to_have_value(str(EXAMPLES[place].seed))
 
 
 def test_markup_in_every_field_stays_text(page: Opener, open_tab: TabOpener, server_log: Path) -> None:

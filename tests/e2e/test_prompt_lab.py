@@ -7,7 +7,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
-from components.page.prompt_bar import EXAMPLES
+from components.page.prompt_bar import FIRST, LECTURE
 from components.ui.language import load_texts
 
 WAIT = 120_000  # ms; a guard, not a measure: the machine may be busy with a training
@@ -19,7 +19,7 @@ Opener = Callable[..., Page]
 def open_lab(page: Opener, path: str = QUICK) -> Page:
     opened = page(path)
     opened.locator("#lab-grid .pl-facts").wait_for(timeout=WAIT)
-    expect(opened.locator("#lab-grid img")).to_have_count(3, timeout=WAIT)
+    expect(opened.locator("#lab-grid img")).to_have_count(9, timeout=WAIT)
     return opened
 
 
@@ -33,14 +33,14 @@ def prompt_is(page: Page, text: str) -> None:
 
 def test_chips_change_one_word_of_the_prompt_and_say_which(page: Opener) -> None:
     opened = open_lab(page)
-    chip(opened, "size", "large").click()
-    prompt_is(opened, "A large cat on a bed.")
-    expect(opened.locator("#lab-builder del")).to_have_text("small")
-    expect(opened.locator("#lab-builder ins")).to_have_text("large")
-    expect(chip(opened, "size", "large")).to_have_attribute("aria-pressed", "true")
-    chip(opened, "size", "large").click()
-    prompt_is(opened, "A cat on a bed.")
-    expect(chip(opened, "size", "large")).to_have_attribute("aria-pressed", "false")
+    chip(opened, "colour", "blue").click()
+    prompt_is(opened, "A blue car on the beach.")
+    expect(opened.locator("#lab-builder del")).to_have_text("red")
+    expect(opened.locator("#lab-builder ins")).to_have_text("blue")
+    expect(chip(opened, "colour", "blue")).to_have_attribute("aria-pressed", "true")
+    chip(opened, "colour", "blue").click()
+    prompt_is(opened, "A car on the beach.")
+    expect(chip(opened, "colour", "blue")).to_have_attribute("aria-pressed", "false")
     chip(opened, "negative", "watermark").click()
     expect(opened.locator("#lab-builder .pl-away")).to_have_text(EN("prompt_lab.away_from", text="watermark"))
     opened.locator("#prompt-bar-more .sv-more-button").click()
@@ -61,14 +61,14 @@ def test_a_row_draws_its_words_and_a_picture_puts_its_word_into_the_prompt(page:
     expect(watercolor.locator("img")).to_be_visible(timeout=WAIT)
     expect(opened.locator("#lab-grid img")).to_have_count(7, timeout=WAIT)
     watercolor.click()
-    prompt_is(opened, "A small cat on a bed. Watercolor.")
+    prompt_is(opened, f"{FIRST.prompt} Watercolor.")
     expect(chip(opened, "style", "watercolor")).to_have_attribute("aria-pressed", "true")
 
 
 def test_an_example_of_the_lecture_draws_what_it_is_about(page: Opener) -> None:
     opened = open_lab(page)
     opened.locator("#lab-example-relation").click()
-    prompt_is(opened, EXAMPLES[1])
+    prompt_is(opened, LECTURE[1].prompt)
     behind = opened.locator('#lab-grid [data-dimension="relation"][data-value="behind"] img')
     expect(behind).to_be_visible(timeout=WAIT)
     expect(opened.locator("#lab-grid .pl-facts")).to_contain_text("in front of a House")
@@ -97,7 +97,7 @@ def test_each_word_is_left_out_and_the_one_that_mattered_is_named(page: Opener, 
     opened.locator("#prompt textarea").fill("")
     opened.locator("#lab-draw").click()
     expect(opened.locator(".toast-body")).to_contain_text("prompt")
-    expect(opened.locator("#lab-grid img")).to_have_count(3)
+    expect(opened.locator("#lab-grid img")).to_have_count(9)
     assert "unexpected error" not in server_log.read_text()
 
 

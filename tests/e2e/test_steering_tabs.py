@@ -13,7 +13,7 @@ from components.ui.language import load_texts
 
 WAIT = 120_000  # ms; a guard, not a measure
 EN = load_texts("en")
-QUICK = "/?num_inference_steps=3"
+QUICK = "/?num_inference_steps=3&prompt=A%20small%20cat%20on%20a%20bed."
 Opener, TabOpener = Callable[..., Page], Callable[[Page, str], None]
 
 

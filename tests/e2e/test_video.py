@@ -97,7 +97,7 @@ def test_another_motion_is_drawn_stopped_drawn_again_and_saved(page: Opener) -> 
     opened = ready(page("/?tab=video"))
     opened.locator("#video-pair .film-view[data-state=done]").wait_for(timeout=WAIT)
     opened.locator("#video-motion label", has_text="jumps").click()
-    expect(opened.locator("#video-prompt textarea")).to_have_value("A cat jumps in a meadow.")
+    expect(opened.locator("#video-prompt textarea")).to_have_value("A cat jumps.")
     opened.locator("#video-more button").first.click()
     opened.locator("#video-steps input[type=number]").fill("40")
     opened.locator("#video-draw").click()
@@ -108,7 +108,7 @@ def test_another_motion_is_drawn_stopped_drawn_again_and_saved(page: Opener) -> 
     opened.locator("#video-steps input[type=number]").fill("2")
     opened.locator("#video-prompt textarea").press("Enter")
     ready(opened)
-    expect(opened.locator("#video-view .facts")).to_contain_text("A cat jumps in a meadow.")
+    expect(opened.locator("#video-view .facts")).to_contain_text("A cat jumps.")
     for kind in ("mp4", "gif", "webp"):
         with opened.expect_download() as download:
             opened.locator(f"#video-{kind}").click()
@@ -116,7 +116,7 @@ def test_another_motion_is_drawn_stopped_drawn_again_and_saved(page: Opener) -> 
         if kind == "mp4":
             with av.open(io.BytesIO(content)) as file:
                 assert sum(1 for _ in file.decode(video=0)) == 16
-                assert json.loads(file.metadata["comment"])["prompt"] == "A cat jumps in a meadow."
+                assert json.loads(file.metadata["comment"])["prompt"] == "A cat jumps."
         else:
             with Image.open(io.BytesIO(content)) as file:
                 assert file.n_frames == 16
@@ -134,7 +134,7 @@ def test_a_prompt_that_changes_in_the_middle_and_one_that_is_missing(page: Opene
     opened.locator("#video-pair-draw").click()
     changed = opened.locator("#video-pair .film-view[data-state=done][data-lever=later]")
     changed.wait_for(timeout=WAIT)
-    expect(changed).to_contain_text("A cat walks right in a meadow. → A red car in the snow.")
+    expect(changed).to_contain_text("A cat walks right. → A red car in the snow.")
 
 
 def test_a_program_gets_a_film_and_its_numbers(client: Client) -> None:

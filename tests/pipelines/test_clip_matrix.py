@@ -21,6 +21,7 @@ from pipelines.clip.clip_matrix import (
     first_pairs,
     learned_logit_scale,
     learned_temperature,
+    pair_set,
 )
 from pipelines.serving.catalogue import ASSETS
 from pipelines.serving.errors import InputError
@@ -175,3 +176,34 @@ def test_odd_texts_and_shapes_get_numbers():
     prompts = ["😀👩🏽‍🚀", "x" * LONGEST_TEXT, "<script>alert(1)</script>", "\u202eabc\x00", "„Straße“ ß"]
     matrix = compute_clip_matrix(images, prompts, MODEL)
     assert matrix.similarity.shape == (3, 5) and np.isfinite(matrix.similarity).all()
+
+
+def named(name: str) -> list[str]:
+    labels = (
+        "cat",
+        "dog",
+        "rabbit",
+        "bird",
+        "fish",
+        "house",
+        "tree",
+        "car",
+        "boat",
+        "bed",
+        "flower",
+        "guitar",
+    )
+    return list(classify(pair_set(name)[0], labels, "a {label}", "classroom-clip").best)
+
+
+def test_the_first_set_is_paired_and_named_right() -> None:
+    assert compute_clip_matrix(*pair_set("first"), "classroom-clip").pairing() == tuple(
+        (i, i) for i in range(5)
+    )
+    assert named("first") == ["cat", "dog", "car", "flower", "boat"]
+
+
+def test_the_sets_that_fail_do_fail() -> None:
+    true, false = compute_clip_matrix(*pair_set("relation"), "classroom-clip").similarity[0]
+    assert false >= true, "the text that says it the wrong way round"
+    assert named("misnamed")[0] not in ("cat", "bed")

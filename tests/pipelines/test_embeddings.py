@@ -229,3 +229,20 @@ def test_hostile_texts_have_a_place(prompt):
     (found,) = emb.embed([prompt], MODEL)
     assert np.isfinite(found.vector).all()
     assert np.isfinite(found.position).all()
+
+
+def test_the_first_examples_nearest_phrases_say_what_it_says():
+    near = [n.world.text for n in emb.embed(["A red car on the beach."], MODEL)[0].phrases]
+    assert set(near[:2]) == {"a car on the beach", "a red car"}
+    assert sum("car" in text for text in near) >= 6
+
+
+def test_the_pairs_on_offer_give_what_is_said_of_them():
+    def cosine(a: str, b: str) -> float:
+        first, second = emb.embed([a, b], MODEL)
+        return float(first.vector @ second.vector)
+
+    assert cosine("a cat, no dog", "a dog") > cosine("a cat, no dog", "a cat")
+    assert cosine("a cat on a chair", "a chair on a cat") > 0.95
+    nonsense = emb.embed(["asdfgh"], MODEL)[0].phrases[0]
+    assert nonsense.world.text == "a rabbit" and nonsense.cosine > 0.85

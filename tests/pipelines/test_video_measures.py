@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pipelines.serving.errors import InputError
-from pipelines.video.measures import consistency, cosines, flow, measure, motion
+from pipelines.video.measures import change, consistency, cosines, flow, measure, motion
 from pipelines.video.words import real_clips, said_motion, with_motion_word, without_motion
 from pipelines.world.films import MOTIONS, draw_film, parse_motion, render_film
 
@@ -81,3 +81,8 @@ def test_a_motion_word_stands_behind_the_thing() -> None:
     assert with_motion_word("Ein Auto.", "falls") == "Ein Auto, falls."
     with pytest.raises(InputError, match="word_unknown"):
         with_motion_word("a cat", "swims")
+
+
+def test_change_counts_pixels_between_neighbours() -> None:
+    grey = [Image.new("RGB", (8, 8), (value,) * 3) for value in (0, 10, 40)]
+    assert change(grey) == 20

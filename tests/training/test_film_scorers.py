@@ -110,7 +110,7 @@ def test_rows_count_hits_and_hold_consistency_against_the_worlds_own() -> None:
     assert rows["video.motion_seen"].n + rows["video.motion_unseen"].n == 18
 
     def film(consistency: float, speed: float) -> VideoMeasures:
-        return VideoMeasures(np.eye(2), consistency, np.full(15, speed, np.float32), "classroom-dino")
+        return VideoMeasures(np.eye(2), consistency, np.full(15, speed, np.float32), 0.0, "classroom-dino")
 
     rows = {
         row.id: row
