@@ -26,6 +26,8 @@ def _prompt(page: Page, text: str) -> None:
 def test_unread_words_are_named_and_a_click_writes_known_ones(page, language: str) -> None:
     t = load_texts(language)
     opened = page("/?tab=tokens" if language == "en" else "/de?tab=tokens")
+    expect(opened.locator("#tokens-view .tk-strip")).to_be_visible()
+    opened.evaluate("document.fonts.ready.then(() => true)")
     tabs = opened.locator("#tabs").evaluate("(tabs) => tabs.getBoundingClientRect().top")
     _type(opened, "an elephant riding a bicycle")
     expect(opened.locator(WORDS)).to_have_text(["elephant", "riding", "bicycle"])
