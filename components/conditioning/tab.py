@@ -29,7 +29,7 @@ from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, live_html, tab_frame
+from components.ui.layout import ON_ENTER, is_open, live_html, tab_frame
 from components.ui.plots import plot
 from components.ui.presets import preset_chips, wire_presets
 from components.ui.scene import scene
@@ -83,11 +83,12 @@ def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
     with tab_frame(t, "conditioning") as tab:
         parts = _layout(t)
         cuts_kept, switches_kept = gr.State(None), gr.State(None)
+        opened, shown = gr.Checkbox(True, visible=False), gr.State(False)
     bar.keep("conditioning", at=parts.at)
     inputs = bar.run_inputs
     draw, enter, cut, switch, one = _handlers(t)
     outputs = [*parts.effects, parts.status, parts.draw_stop, bar.trace]
-    tab.select(enter, inputs, outputs, **STEPPER)
+    entered = tab.select(enter, inputs, outputs, **STEPPER)
     parts.draw.click(draw, inputs, outputs, trigger_mode="multiple", **STEPPER)
     parts.cut.click(
         cut, [*inputs, cuts_kept], [parts.cuts, cuts_kept, parts.cut_stop], trigger_mode="multiple", **STEPPER
@@ -101,6 +102,8 @@ def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
         "trigger_mode": "multiple",
     }  # fmt: skip
     parts.at.release(**one_call)
+    entered.then(_first(one), [opened, shown, *one_call["inputs"]], [parts.one, shown], js=is_open("conditioning"),
+                 **STEPPER)  # fmt: skip
     set_by_preset = [bar.prompt, bar.prompt_b, bar.seed, parts.at]
     for chosen in wire_presets(parts.presets, list(PRESETS.values()), set_by_preset):
         chosen.then(**one_call)
@@ -108,23 +111,21 @@ def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
         stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
 
 
+def _first(one: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """The first picture with two prompts, drawn once, when the tab has been opened and nothing else is drawn."""
+
+    def first(is_open: bool, shown: bool, *inputs: Any) -> Iterator[Any]:
+        slot = inputs[-3]
+        if shown or not is_open or slot.busy:
+            yield gr.skip(), gr.skip()
+            return
+        for view in one(*inputs):
+            yield view, True
+
+    return first
+
+
 def _layout(t: Texts) -> _Parts:
-    with scene(t, "conditioning.effects", stage="beside"):
-        with gr.Row():
-            draw = gr.Button(t("image.generate"), variant="primary", elem_id="conditioning-draw",
-                             elem_classes=ON_ENTER, scale=0, min_width=470)  # fmt: skip
-            draw_stop = _stop_button("conditioning-draw-stop", t)
-        status = live_html("runs/trace", "conditioning-status", t("conditioning.effects_title"))
-        effects = []
-        with gr.Column(elem_id="conditioning-effects", elem_classes="sv-result"):
-            for pair in (EFFECTS[:2], EFFECTS[2:]):
-                with gr.Row():
-                    effects += [_heat_map(name, t) for name in pair]
-    with scene(t, "conditioning.cut", stage="beside"):
-        with gr.Row():
-            cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=470)
-            cut_stop = _stop_button("conditioning-cut-stop", t)
-        cuts = live_html("runs/trace", "conditioning-cuts", t("conditioning.cut_title"))
     with scene(t, "conditioning.switch", kind="lead", stage="beside"):
         titles = [t(f"conditioning.preset_{name}") for name in PRESETS]
         presets = preset_chips(t("conditioning.presets"), titles, "conditioning-preset")
@@ -141,6 +142,22 @@ def _layout(t: Texts) -> _Parts:
         with gr.Column(elem_classes="sv-wide"):
             row = live_html("runs/trace", "conditioning-row", t("conditioning.switch_title"))
             scores = plot(t("conditioning.switch_alt"), elem_id="conditioning-scores", visible=False)
+    with scene(t, "conditioning.effects", stage="beside"):
+        with gr.Row():
+            draw = gr.Button(t("image.generate"), variant="primary", elem_id="conditioning-draw",
+                             elem_classes=ON_ENTER, scale=0, min_width=470)  # fmt: skip
+            draw_stop = _stop_button("conditioning-draw-stop", t)
+        status = live_html("runs/trace", "conditioning-status", t("conditioning.effects_title"))
+        effects = []
+        with gr.Column(elem_id="conditioning-effects", elem_classes="sv-result"):
+            for pair in (EFFECTS[:2], EFFECTS[2:]):
+                with gr.Row():
+                    effects += [_heat_map(name, t) for name in pair]
+    with scene(t, "conditioning.cut", stage="beside"):
+        with gr.Row():
+            cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=470)
+            cut_stop = _stop_button("conditioning-cut-stop", t)
+        cuts = live_html("runs/trace", "conditioning-cuts", t("conditioning.cut_title"))
     return _Parts(
         draw,
         draw_stop,

@@ -26,7 +26,7 @@ PAGES = {"/": "en", "/de": "de"}
 HINTS = ("lost", "crowded", "number", "range")
 GZIP_LEVEL = 4  # a page in 10 ms; level 9 takes thrice as long for 5 % less
 # What belongs to the whole page, or is loaded where it is used.
-_NO_VIEWS = re.compile(r"page/|embeddings/move_prompts$")
+_NO_VIEWS = re.compile(r"page/(?!words)|embeddings/move_prompts$")
 
 
 def view_files(suffix: str) -> dict[str, str]:

@@ -40,7 +40,7 @@ LECTURE = (
     Example("A  cat in front of a House.", 1),
     Example("A cat. Cozy atmosphere. Dimm lighting.", 17),
 )
-EXAMPLES = (FIRST, *LECTURE)
+EXAMPLES = LECTURE  # one click away
 GUIDANCE = (0.0, 20.0)
 STEPS = (1, 50)
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
+from markupsafe import Markup
 from PIL import Image
 
 from components.audio.run import compute_audio
@@ -149,7 +150,7 @@ def test_a_prompt_of_one_word_looks_at_no_mark_by_its_spelling(prompt):
     for t in (T, DE):
         assert "_of_text>" not in _said(prompt, 3, t)
     if prompt == "cat":
-        assert _said(prompt, 3) == T("journey.say_context_alone", word="cat")
+        assert Markup(_said(prompt, 3)).striptags() == T("journey.say_context_alone", word="cat")
 
 
 def test_a_cut_prompt_says_so_at_the_first_station():
@@ -159,4 +160,5 @@ def test_a_cut_prompt_says_so_at_the_first_station():
 
 
 def test_syntax_of_other_programs_is_named_at_the_first_station():
-    assert _said("a (cat:1.4)", 1).endswith(T("tokens.foreign", parts="(cat:1.4)"))
+    said = Markup(_said("a (cat:1.4)", 1)).striptags()
+    assert said.endswith(T("tokens.foreign", parts="(cat:1.4)"))

@@ -5,6 +5,7 @@ import re
 
 import gradio as gr
 import pytest
+from markupsafe import Markup
 
 import app
 from components.context.view import view_html
@@ -22,25 +23,31 @@ from pipelines.text.vocabulary import KINDS, KINDS_READ, unread
 
 CLIP = "classroom-clip"
 ELEPHANT = "an elephant riding a bicycle"
+DIMM = EXAMPLES[-1].prompt
 HOSTILE = '<img src=x onerror="alert(1)">'
+
+
+def _plain(page: str) -> str:
+    """What a person reads: without tags."""
+    return Markup(page).striptags()
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_the_token_view_marks_unread_words_and_says_what_that_means(language: str) -> None:
     t = load_texts(language)
-    page = render(ELEPHANT, "", CLIP, t)
-    assert t("vocabulary.unread", words="elephant, riding, bicycle").replace("'", "&#39;") in page
+    page = "".join(render(ELEPHANT, "", CLIP, t))
+    assert t("vocabulary.unread", words="elephant, riding, bicycle") in _plain(page)
     assert page.count("tk-unread") == 3
     assert page.count(f': {t("vocabulary.never")}"') >= 3
-    assert "tk-unread" not in render("A small cat on a bed.", "", CLIP, t)
+    assert "tk-unread" not in "".join(render("A small cat on a bed.", "", CLIP, t))
 
 
 def test_the_lectures_typo_is_said_to_be_known_beside_one_that_is_not() -> None:
     t = load_texts("en")
-    page = render(EXAMPLES[2], "", CLIP, t)
+    page = "".join(render(DIMM, "", CLIP, t))
     assert "tk-unread" not in page
-    assert typo_sentence(EXAMPLES[2], CLIP, t).endswith("brigth light") and "brigth light" in page
-    assert typo_sentence(EXAMPLES[2], "clip-vit-b-32", t) == typo_sentence("a cat", CLIP, t) == ""
+    assert typo_sentence(DIMM, CLIP, t).endswith("brigth light") and "brigth light" in page
+    assert typo_sentence(DIMM, "clip-vit-b-32", t) == typo_sentence("a cat", CLIP, t) == ""
 
 
 def test_tokens_of_unread_words_are_told_piece_by_piece() -> None:
@@ -54,7 +61,7 @@ def test_the_context_view_marks_them() -> None:
     t = load_texts("de")
     (found,) = read_contexts([ELEPHANT], CLIP)
     page = view_html(found, t)
-    assert t("vocabulary.unread", words="elephant, riding, bicycle") in page
+    assert t("vocabulary.unread", words="elephant, riding, bicycle") in _plain(page)
     data = json.loads(re.search(r'data-context="([^"]*)"', page)[1].replace("&#34;", '"'))  # type: ignore[index]
     assert [row[0] for row in data["tokens"] if row[5]] == ["elephant", "riding", "bicycle"]
 
@@ -62,7 +69,7 @@ def test_the_context_view_marks_them() -> None:
 def test_the_prompt_lab_names_them_for_the_model_that_draws() -> None:
     t = load_texts("en")
     said = t("vocabulary.unread_short", words="elephant, riding, bicycle")
-    assert said in builder_html(ELEPHANT, "", "size", None, t)
+    assert said in _plain(builder_html(ELEPHANT, "", "size", None, t))
     assert "pl-unread" not in builder_html(ELEPHANT, "", "size", None, t, "sd-turbo")
     assert "pl-unread" not in builder_html("a cat", "", "size", None, t)
 
@@ -70,10 +77,10 @@ def test_the_prompt_lab_names_them_for_the_model_that_draws() -> None:
 def test_many_and_long_words_are_cut_and_what_was_typed_stays_text() -> None:
     t = load_texts("en")
     words = unread_words("aa bb cc dd ee ff gg hh " + "x" * 5000, CLIP, t)
-    assert words == "aa, bb, cc, dd, ee, ff and 3 more" and MAX_NAMED == 6
-    assert len(unread_words("x" * 5000, CLIP, t)) < 100
+    assert words.striptags() == "aa, bb, cc, dd, ee, ff and 3 more" and MAX_NAMED == 6
+    assert len(unread_words("x" * 5000, CLIP, t).striptags()) < 100
     assert unread_sentence("Elephant elephant", CLIP, t).count("lephant") == 1
-    for page in (render(HOSTILE, "", CLIP, t), builder_html(HOSTILE, "", "size", None, t)):
+    for page in ("".join(render(HOSTILE, "", CLIP, t)), builder_html(HOSTILE, "", "size", None, t)):
         assert "<img" not in page
 
 
@@ -120,5 +127,5 @@ def test_what_the_page_itself_writes_is_known() -> None:
             role = mark.removeprefix("sv-reads-")
             if role in KINDS_READ and component.value:
                 assert unread(component.value, catalogue.default_id(role)) == (), component.elem_id
-    for text in EXAMPLES:
-        assert unread(text, CLIP) == ()
+    for example in EXAMPLES:
+        assert unread(example.prompt, CLIP) == ()

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from components.page.prompt_bar import EXAMPLES
+from components.page.prompt_bar import EXAMPLES, FIRST
 from components.ui.language import load_texts
 from components.ui.numbers import percent
 
@@ -192,7 +192,7 @@ def test_scripts_write_shares_as_the_server_does(kept: Opener, path: str, langua
 
 def test_an_example_is_one_click_away(page: Opener) -> None:
     opened = page("/?tab=tokens")
-    assert prompt_of(opened) == EXAMPLES[0].prompt
+    assert prompt_of(opened) == FIRST.prompt
     for place in (2, 1, 0):
         opened.locator("button.sv-chip").nth(place).click()
         expect(opened.locator("#prompt textarea")).to_have_value(EXAMPLES[place].prompt)

@@ -25,7 +25,9 @@ def test_a_reading_is_what_the_tabs_compute(clip, model):
     (context,) = read_contexts([PROMPT], clip)
     assert np.array_equal(reading.context.attention, context.attention)
     assert np.array_equal(reading.vector.sequence, control_vector(PROMPT, model).sequence)
-    assert [n.index for n in reading.neighbours] == [n.index for n in embed([PROMPT], clip)[0].neighbours[:3]]
+    assert [n.index for n in reading.neighbours] == [
+        n.index for n in embed([PROMPT], clip, count=3)[0].phrases
+    ]
 
 
 def test_the_score_is_clips_of_picture_and_prompt():

@@ -144,6 +144,7 @@ def test_unknown_dimension_defect_and_single_words_are_named():
         prompt_lab.negative_batch(REQUEST, "typo")
     with pytest.raises(InputError, match="words_too_few"):
         prompt_lab.left_out_batch(replace(REQUEST, prompt="🐱🐱"))
-    # a word that no longer fits behind a prompt of full length
+    # only what a visitor typed counts against the longest prompt
+    assert prompt_lab.variants_batch(replace(REQUEST, prompt="a" * 2000), "style").requests
     with pytest.raises(InputError, match="prompt_too_long"):
-        prompt_lab.variants_batch(replace(REQUEST, prompt="a" * 2000), "style")
+        prompt_lab.variants_batch(replace(REQUEST, prompt="a" * 2001), "style")
