@@ -102,8 +102,10 @@ def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
         "trigger_mode": "multiple",
     }  # fmt: skip
     parts.at.release(**one_call)
-    entered.then(_first(one), [opened, shown, *one_call["inputs"]], [parts.one, shown], js=is_open("conditioning"),
-                 **STEPPER)  # fmt: skip
+    entered.then(
+        _first(one), [opened, shown, *inputs, bar.prompt_b, parts.at], [parts.one, shown],
+        js=is_open("conditioning"), **STEPPER,
+    )  # fmt: skip
     set_by_preset = [bar.prompt, bar.prompt_b, bar.seed, parts.at]
     for chosen in wire_presets(parts.presets, list(PRESETS.values()), set_by_preset):
         chosen.then(**one_call)
@@ -112,7 +114,7 @@ def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
 
 
 def _first(one: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """The first picture with two prompts, drawn once, when the tab has been opened and nothing else is drawn."""
+    """The first picture with two prompts: drawn once, when the tab has been opened and no run is under way."""
 
     def first(is_open: bool, shown: bool, *inputs: Any) -> Iterator[Any]:
         slot = inputs[-3]
