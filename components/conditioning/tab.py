@@ -114,7 +114,7 @@ def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
 
 
 def _first(one: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """The first picture with two prompts: drawn once, when the tab has been opened and no run is under way."""
+    """The first picture with two prompts: drawn once, when the tab is open and no run is under way."""
 
     def first(is_open: bool, shown: bool, *inputs: Any) -> Iterator[Any]:
         slot = inputs[-3]
