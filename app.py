@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from pipelines.serving.temporary import own_folder
+from pipelines.serving.temporary import keep_removing, own_folder
 
 # Read by Gradio and the hub client when they are imported: where files lie, no statistics, no version checks.
 os.environ["GRADIO_TEMP_DIR"] = os.environ.get("GRADIO_TEMP_DIR") or own_folder()
@@ -50,6 +50,7 @@ from components.ui.scene import collect_scenes
 from components.video import tab as video
 from pipelines.serving.memory import few_heaps
 
+HOUR, DAY = 3600, 24 * 3600  # s; files are looked for hourly and kept for a day, which outlasts a visit
 # After the journey, the order of the tabs is that in which a prompt travels, and so that of a lecture.
 CHAPTERS = (
     (
@@ -128,8 +129,8 @@ def build() -> gr.Blocks:
         title=load_texts("en")("common.page_title"),
         analytics_enabled=False,
         fill_width=True,
-        # Looked for hourly, kept for a day, which outlasts a visit; the folder ends with the app.
-        delete_cache=(3600, 24 * 3600),
+        # The folder ends with the app.
+        delete_cache=(HOUR, DAY),
     ) as demo:
         _build_page(demo, "en")
     with demo.route("Deutsch", "/de", show_in_navbar=False):
@@ -177,6 +178,7 @@ def main() -> None:
     demo = build()
     options = launch_options()
     mcp.offer()
+    keep_removing(HOUR, DAY)
     demo.launch(prevent_thread_lock=True, **options)
     print(f"Steuervektor: http://{options['server_name']}:{options['server_port']}", flush=True)
     if os.environ.get("STEUERVEKTOR_EXAMPLES") != "0":

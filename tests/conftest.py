@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,15 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def start_app(folder: Path, **environment: str) -> App:
+def start_app(
+    folder: Path, cwd: Path = ROOT, before: Sequence[str] = (), without: str = "", **environment: str
+) -> App:
     """Start the app as `MCP=1 make demo` does, on a free port and without a network; does not wait for it.
 
     Args:
         folder: for what it writes.
+        before: a command that runs it.
+        without: a variable that is not set.
         environment: variables that differ.
     """
     port = free_port()
@@ -86,8 +90,10 @@ def start_app(folder: Path, **environment: str) -> App:
         "HOST": "127.0.0.1", "PORT": str(port), "MCP": "1", "HF_HUB_OFFLINE": "1",
         "STEUERVEKTOR_FAMILY": "classroom", "GRADIO_TEMP_DIR": str(folder / "files"),
     } | environment  # fmt: skip
+    env.pop(without, None)
+    command = [*before, sys.executable, str(ROOT / "app.py")]
     with (folder / "out").open("wb") as out, (folder / "app.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env, stdout=out, stderr=log)
+        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=out, stderr=log)
     return App(f"http://127.0.0.1:{port}", folder, process)
 
 

@@ -13,7 +13,7 @@ async function send(files) {
     try {
       paths.push((await upload(file)).path);
     } catch {
-      say(`${file.name}: ${find("[data-failed]")?.dataset.failed}`);
+      say(`${file.name.normalize("NFC")}: ${find("[data-failed]")?.dataset.failed}`);
     }
   }
   if (paths.length) trigger("upload", { paths });

@@ -1,5 +1,6 @@
 """Files from outside: where they may lie, how they are opened, and how pictures wait on the page."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,19 @@ def _counted(files: Any, most: int) -> list[Any]:
     return files
 
 
+def shown_name(file: Any) -> str:
+    """The name of an uploaded file as a page shows it.
+
+    It is composed (some systems send a letter and its dots apart), and without what is not seen: control
+    characters, and those that turn the direction of a line.
+    """
+    name = unicodedata.normalize("NFC", Path(str(file)).name)
+    return "".join(c for c in name if c.isprintable() or c == _JOINER)
+
+
+_JOINER = "\u200d"  # holds the parts of an emoji together
+
+
 def accept(files: Any, most: int, t: Texts) -> list[Image.Image]:
     """The usable ones among uploaded files; see `accept_named`."""
     return accept_named(files, most, t)[1]
@@ -70,7 +84,7 @@ def accept_named(files: Any, most: int, t: Texts) -> tuple[list[str], list[Image
     """
     names, opened = [], []
     for file in _counted(files, most):
-        name = Path(str(file)).name
+        name = shown_name(file)
         try:
             opened.append(open_picture(uploaded(file)))
             names.append(name)
