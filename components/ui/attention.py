@@ -18,4 +18,4 @@ def attention_kinds(tab: gr.Tab, stem: str, t: Texts) -> None:
     """
     with tab:
         table = templates("ui/attention.html").kinds(TABS, stem, t)
-        live_html("ui/attention", f"{stem}-attention-kinds", value=table, classes=["sv-note"], script=False)
+        live_html("ui/attention", f"{stem}-attention-kinds", value=table, classes=["sv-kinds"], script=False)

@@ -176,4 +176,4 @@ def test_the_generated_picture_is_scored_and_can_be_laid_on_the_matrix(page, ope
     expect(tab.locator("#clip-matrix .cm-text")).to_have_count(1)
     tab.locator("#clip-take").click()
     expect(tab.locator("#clip-matrix .cm-picture")).to_have_count(6)
-    assert tab.locator("#clip-texts textarea").input_value() == "a dog\nA small cat on a bed."
+    assert tab.locator("#clip-texts textarea").input_value() == "a dog\nA red car on the beach."

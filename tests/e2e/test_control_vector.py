@@ -96,7 +96,7 @@ def test_equal_prompts_are_explained_and_nothing_is_lost(page: Callable[..., Pag
     opened.locator("#prompt-bar-more .sv-more-button").click()
     expect(opened.locator("#prompt-b textarea")).to_have_value("a DOG .")
     opened.locator("#prompt-b textarea").fill("")
-    expect(opened.locator("#cv-pair .cv-B")).to_contain_text("A red car in the snow.", timeout=WAIT)
+    expect(opened.locator("#cv-pair .cv-B")).to_contain_text("A dog in a meadow.", timeout=WAIT)
     opened.locator("#cv-blend-start").click()
     expect(opened.locator("#cv-blend-view")).to_contain_text(EN("control_vector.blend_example"), timeout=WAIT)
     expect(opened.locator("#cv-blend-view .lever")).to_have_attribute("data-state", "done", timeout=WAIT)
@@ -104,14 +104,14 @@ def test_equal_prompts_are_explained_and_nothing_is_lost(page: Callable[..., Pag
 
 def test_one_words_weight_in_german(page: Callable[..., Page]) -> None:
     opened = open_vector(page, f"/de?{QUICK}")
-    opened.locator("#cv-tokens button", has_text="bed").click()
-    expect(opened.locator("#cv-tokens [aria-pressed=true]")).to_have_text("bed")
+    opened.locator("#cv-tokens button", has_text="beach").click()
+    expect(opened.locator("#cv-tokens [aria-pressed=true]")).to_have_text("beach")
     opened.locator("#cv-onwards input").check()
     opened.locator("#cv-weight-start").click()
     view = opened.locator("#cv-weight-view")
     expect(view.locator(".lever")).to_have_attribute("data-state", "done", timeout=WAIT)
     expect(view.locator(".lever-row img")).to_have_count(5)
-    expect(view).to_contain_text(DE("control_vector.weight_onwards", text="bed"))
+    expect(view).to_contain_text(DE("control_vector.weight_onwards", text="beach"))
     view.locator("[data-station='1']").click()
     expect(view.locator("[data-read]")).to_have_text("Gewicht 0,5")
 
@@ -137,7 +137,7 @@ def test_endpoints_answer_and_refuse(client: Client) -> None:
     assert numbers["parameters"]["steering"]["token_weights"] == [[2, 0.5]]
     for changes, words in (
         ({"token_weights": [[2, 3]]}, "number from 0 to 2"),
-        ({"token_weights": [[200, 1]]}, "place 200"),
+        ({"token_weights": [[200, 1]]}, "position 200"),
         ({"blend": 2}, "from 0 to 1"),
         ({"prompt_b": "A red car."}, "same tokens"),
         ({"prompt_b": ""}, "second prompt"),

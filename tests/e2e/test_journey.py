@@ -28,12 +28,12 @@ def test_the_page_opens_at_a_filled_journey(page: Opener, path: str, width: int,
 def test_the_text_stations_follow_typing_and_enter_draws(page: Opener) -> None:
     opened = page(QUICK)
     expect(opened.locator("#journey-steering [data-state=done]")).to_be_visible(timeout=WAIT)
-    opened.locator("#prompt textarea").fill("A red car")
+    opened.locator("#prompt textarea").fill("A blue boat")
     expect(opened.locator("#journey-reading .chips em")).to_have_count(3, timeout=WAIT)
-    expect(opened.locator("#journey-steering .facts")).not_to_contain_text("A red car")
+    expect(opened.locator("#journey-steering .facts")).not_to_contain_text("A blue boat")
     opened.locator("#prompt textarea").press("Enter")
     expect(opened.locator("#journey-steering [data-state=done] .facts")).to_contain_text(
-        "A red car", timeout=WAIT
+        "A blue boat", timeout=WAIT
     )
     opened.locator("#prompt textarea").fill("")
     expect(opened.locator("#journey-reading .refused")).to_be_visible(timeout=WAIT)

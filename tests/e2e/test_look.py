@@ -101,13 +101,3 @@ def test_lines_and_headings_are_bright_enough_in_the_dark(page: Opener) -> None:
     line = opened.locator("#context-parted .js-plotly-plot path.js-line").first
     line.wait_for(state="attached")
     assert line.evaluate(CONTRAST, "stroke") >= 3
-
-
-def test_a_german_browser_takes_a_decimal_comma(page: Opener) -> None:
-    opened = page("/de?tab=image", width=1280, locale="de-DE")
-    opened.locator("#prompt-bar-more .sv-more-button").click()
-    scale = opened.locator("#guidance-scale input[type=number]")
-    scale.fill("")
-    scale.press_sequentially("0,5")
-    scale.press("Tab")
-    expect(scale).to_have_value("0.5")

@@ -80,7 +80,7 @@ def test_every_tab_is_offline_in_its_language_and_fits_a_phone(
 def test_tabs_stand_in_their_chapters(kept: Opener) -> None:
     opened = kept("/de?tab=tokens")
     t = load_texts("de")
-    for stem, chapter in (("tokens", "reading"), ("clip_matrix", "pictures"), ("image", "steering")):
+    for stem, chapter in (("tokens", "reading"), ("contrastive", "pictures"), ("image", "steering")):
         content = opened.locator(f"#tab-{stem}-button").evaluate(
             "tab => getComputedStyle(tab, '::before').content"
         )
