@@ -50,6 +50,7 @@ def test_the_first_example_is_drawn_when_the_tab_is_opened(page, open_tab) -> No
 def test_layer_head_and_token_are_chosen_without_the_server(page) -> None:
     opened = _open(page)
     view = opened.locator("#context-view")
+    expect(opened.locator("#context-parted .js-plotly-plot")).to_be_visible()  # nothing more is on its way
     asked: list[str] = []
     opened.on("request", lambda request: asked.append(request.url))
     means = view.locator(".cx-share").all_inner_texts()
