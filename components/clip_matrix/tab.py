@@ -126,12 +126,12 @@ def _layout(t: Texts) -> _Parts:
             with gr.Column(min_width=320):
                 shown = draw.temperature_html(state.learned, state.learned, t)
                 temperature = live_html("clip_matrix/view", "clip-temperature", value=shown)
+        titles = [t(f"clip_matrix.set_{name}") for name in pipeline.SETS]
+        sets = preset_chips(t("clip_matrix.sets"), titles, "clip-set")
         hint = draw.hint_html(t("clip_matrix.temperature_hint"))
         live_html("clip_matrix/view", "clip-logit-scale", value=hint, script=False)
         first = matrix_panel(state, "cosine", state.learned, t)
         matrix = live_html("clip_matrix/view", "clip-matrix", value=first, also=["ui/uploads"])
-        titles = [t(f"clip_matrix.set_{name}") for name in pipeline.SETS]
-        sets = preset_chips(t("clip_matrix.sets"), titles, "clip-set")
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 texts = gr.Textbox(

@@ -67,7 +67,7 @@ function controls() {
   return { bar, slider, shown, buttons };
 }
 function chipOf([text, , back, ink, isMark, isUnread], tag = "span") {
-  const node = el(tag, "cx-chip" + (isMark ? " cx-mark" : "") + (isUnread ? " cx-unread" : ""), text, { dir: "auto" });
+  const node = el(tag, "cx-chip" + (isMark ? " cx-mark" : "") + (isUnread ? " cx-unread" : ""), text, { dir: "auto", translate: "no" });
   node.style.setProperty("--c", back);
   node.style.setProperty("--ink", ink);
   return node;

@@ -19,7 +19,7 @@ from components.ui.arguments import File
 from components.ui.attention import attention_kinds
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import live_html, section, tab_frame
+from components.ui.layout import live_html, tab_frame
 from components.ui.numbers import fixed, of_100
 from components.ui.scene import scene
 from components.ui.uploads import open_uploads, sources_html
@@ -116,7 +116,6 @@ def _layout(t: Texts) -> _Parts:
                 )  # fmt: skip
             with gr.Column(scale=3, min_width=320):
                 sources = live_html("ui/uploads", "dino-sources", value=sources_html(t, "dino.drop"))
-        section(t("dino.patches_title"), t("dino.patches_hint"))
         patches = live_html("dino/view", "dino-patches", t("dino.patches_title"), waiting_html(t))
         gr.Markdown(_measured("foreground_miou", t), elem_classes="sv-hint")
     with scene(t, "dino.neighbours", t("dino.near_title"), t("dino.near_hint")):

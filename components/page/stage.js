@@ -100,7 +100,7 @@
       usual.delete(figure);
     }
   }
-  let fitting = 0;
+  let fitting = 0, waiting = 0;
   function fit(scene) {
     if (!onStage() || keyOf(scene) !== current || !scene.offsetParent) return;
     const space = room(scene);
@@ -129,6 +129,11 @@
     watched?.disconnect();
     watched = new ResizeObserver(() => refit(scene));
     for (const part of scene.children) watched.observe(part);
+    clearInterval(waiting);
+    waiting = setInterval(() => { // a figure that was drawn after the scene had its size
+      const late = [...scene.querySelectorAll(".js-plotly-plot")].some((figure) => figure.layout?.height && usual.get(figure)?.stage !== figure.layout.height);
+      if (late) refit(scene);
+    }, 700);
     refit(scene);
     const all = scenes(), at = all.findIndex((one) => one.key === current);
     bar.querySelector(".place").textContent = `${all[at].title} · ${say(words.place, { NUMBER: at + 1, COUNT: all.length })}`;
@@ -148,6 +153,7 @@
     page().address({ stage: null });
     rule.textContent = "";
     watched?.disconnect();
+    clearInterval(waiting);
     freeFigures();
     for (const part of [black, panel]) if (part) part.hidden = true;
     if (document.fullscreenElement) document.exitFullscreen();

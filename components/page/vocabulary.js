@@ -176,6 +176,7 @@
     const node = element("button", name, text);
     node.type = "button";
     node.lang = "en";
+    node.translate = false; // a word for the model
     node.addEventListener("click", click);
     return node;
   }
@@ -196,6 +197,7 @@
       note.style.top = `${at.bottom + 8}px`;
     });
     node.removeAttribute("lang");
+    node.removeAttribute("translate");
     return node;
   }
   function about(field, role, found) {
@@ -206,7 +208,9 @@
     const whole = translated !== text && unread(translated, role).length < found.length;
     for (const name of names.slice(0, MOST)) {
       const item = element("span", "wd-item");
-      item.append(element("b", "wd-word", name.length > 24 ? name.slice(0, 24) + "…" : name));
+      const word = element("b", "wd-word", name.length > 24 ? name.slice(0, 24) + "…" : name);
+      word.translate = false;
+      item.append(word);
       for (const to of whole ? [] : nearest(name, role, german).slice(0, each)) {
         const swap = button("wd-to", to, then(field, (now) => withoutWord(now, name, to)));
         swap.setAttribute("aria-label", said(labels.replace, { word: name, to }));

@@ -107,7 +107,7 @@ def _layout(t: Texts) -> _Parts:
             )  # fmt: skip
             steps = slider(2, 50, value=FIRST_STEPS, step=1, label=t("video.steps"), elem_id="video-steps")
             frames = slider(2, 32, value=16, step=1, label=t("video.frames"), elem_id="video-frames")
-    with scene(t, "video.tokens"):
+    with scene(t, "video.tokens", t("video.tokens_title"), t("video.tokens_claim")):
         inside = live_html("video/view", "video-inside", t("video.tokens_title"), inside_waiting(t))
     return _Parts(
         prompt, motion, model, steps, frames, cost, draw, from_bar, stop, view, inside, downloads,

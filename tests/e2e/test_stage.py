@@ -49,7 +49,7 @@ def test_the_arrow_key_leads_through_all_scenes_and_each_fits_the_projector(page
     for scene in scenes:
         _scene(opened, scene["key"])
         shown = opened.locator(f"#{scene['id']}")
-        expect(shown.locator("h3").first).to_be_visible()
+        expect(shown.locator("h3:visible").first).to_be_visible()
         titles.add(scene["title"])
         assert opened.evaluate(OUTSIDE, scene["id"]) == [], scene["key"]
         assert opened.locator(".sv-scene:visible").count() == 1

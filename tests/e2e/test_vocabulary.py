@@ -97,7 +97,7 @@ def test_a_model_of_the_hub_has_no_list(page) -> None:
 
 
 def test_the_known_words_are_one_click_away_and_write_into_the_prompt(page, open_tab) -> None:
-    opened = page("/?tab=image")
+    opened = page("/?tab=image&prompt=A+small+cat+on+a+bed.")
     opened.locator("#words-known .sv-more-button").click()
     panel = opened.locator("#words-palette")
     for word, prompt in (
