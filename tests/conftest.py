@@ -27,7 +27,7 @@ FLAGS = (
     "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
 # Generous, because a busy machine is slow: what waits, waits for a state and goes on when it is reached.
-PATIENCE_MS = 25_000
+PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
 
 

@@ -256,6 +256,7 @@
     clearTimeout(timer);
     timer = setTimeout(look, PAUSE);
   }
+  addEventListener("sv-remember", lookSoon); // whoever wrote it, the bar says something else now
   let last = null; // the field that was written in last: a word of the panel goes there
   const seen = (field) => field?.isConnected && field.offsetParent;
   function target() {

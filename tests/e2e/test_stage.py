@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from components.ui.language import load_texts
 from docs.take_screenshots import FILLED
@@ -51,7 +52,10 @@ def test_the_arrow_key_leads_through_all_scenes_and_each_fits_the_projector(page
         shown = opened.locator(f"#{scene['id']}")
         expect(shown.locator("h3:visible").first).to_be_visible()
         titles.add(scene["title"])
-        assert opened.evaluate(OUTSIDE, scene["id"]) == [], scene["key"]
+        try:  # what a run brings is fitted within a moment
+            opened.wait_for_function(f"id => ({OUTSIDE})(id).length === 0", arg=scene["id"], timeout=5_000)
+        except PlaywrightTimeout:
+            assert opened.evaluate(OUTSIDE, scene["id"]) == [], scene["key"]
         assert opened.locator(".sv-scene:visible").count() == 1
         opened.keyboard.press("ArrowRight")
     assert len(scenes) > 45 and len(titles) > 45
