@@ -14,8 +14,8 @@ STATIONS = {
     "embeddings": (("", ".em-prompt"),),
     "context": (("", ".cx-readout bdi"), ("", "#context-parted .annotation-text")),
     "control_vector": (
-        ("#cv-blend-start", "#cv-blend .lever[data-state=done]"),
-        ("#cv-weight-start", "#cv-weight .lever[data-state=done]"),
+        ("#cv-blend-start", "#cv-blend-view .lever[data-state=done]"),
+        ("#cv-weight-start", "#cv-weight-view .lever[data-state=done]"),
     ),
     "clip_matrix": (("", ".cm-text"), ("", ".cm-cards")),
     "image": (("#generate", "#image-trace .trace[data-state=done]"),),
