@@ -38,27 +38,21 @@ def value_of(control: gr.components.Component, text: str) -> Any:
     Raises:
         ValueError: the control does not take it.
     """
-    if isinstance(control, gr.Checkbox):
-        return {"true": True, "false": False}[text] if text in ("true", "false") else _refuse()
-    if isinstance(control, gr.Radio | gr.Dropdown):
-        found = [value for _, value in control.choices if str(value) == text]
-        return found[0] if found else _refuse()
     if isinstance(control, gr.Slider | gr.Number):
         number = float(text)
-        low, high = control.minimum, control.maximum
-        if (
-            not math.isfinite(number)
-            or (low is not None and number < low)
-            or (high is not None and number > high)
-        ):
-            _refuse()
-        return int(number) if number.is_integer() else number
-    if len(text) > MAX_TEXT:
-        _refuse()
-    return text
-
-
-def _refuse() -> Any:
+        low = -math.inf if control.minimum is None else control.minimum
+        high = math.inf if control.maximum is None else control.maximum
+        if math.isfinite(number) and low <= number <= high:
+            return int(number) if number.is_integer() else number
+    elif isinstance(control, gr.Radio | gr.Dropdown):
+        for _, value in control.choices:
+            if str(value) == text:
+                return value
+    elif isinstance(control, gr.Checkbox):
+        if text in ("true", "false"):
+            return text == "true"
+    elif len(text) <= MAX_TEXT:
+        return text
     raise ValueError("not a value of this control")
 
 

@@ -55,11 +55,6 @@ def one_click_away(title: str, elem_id: str) -> Iterator[None]:
             yield
 
 
-def section(title: str, hint: str = "") -> gr.HTML:
-    """Heading of one part of a tab, with a sentence in plain words."""
-    return gr.HTML(_html.section(title, hint), apply_default_css=False)
-
-
 def is_open(stem: str) -> str:
     """JS that sets an event's first input to whether the tab is open; a hidden one is drawn when opened."""
     panel = f"""document.querySelector('#tab-{stem}[role="tabpanel"]')"""
