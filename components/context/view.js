@@ -241,6 +241,7 @@ function paintLook() {
 }
 function drawArcs(from, row) {
   const { arcs, inner, chips } = parts.stage;
+  arcs.style.width = "0"; // as wide as the row of tokens is now, not as it was
   const height = arcs.clientHeight, width = inner.scrollWidth;
   arcs.setAttribute("viewBox", `0 0 ${width} ${height}`);
   arcs.style.width = `${width}px`;

@@ -180,13 +180,20 @@
     node.addEventListener("click", click);
     return node;
   }
+  /** A button that says what the page says, in its language. */
+  function saying(text, click) {
+    const node = button("wd-why", text, click);
+    node.removeAttribute("lang");
+    node.removeAttribute("translate");
+    return node;
+  }
   /** A button is gone when its word is: whoever used the keyboard goes on in the field. */
   const then = (field, change) => (event) => {
     write(field, change(field.value));
     if (!event.detail) field.focus();
   };
   function why(role) {
-    const node = button("wd-why", labels.why, () => {
+    const node = saying(labels.why, () => {
       const note = document.getElementById("words-why") ?? document.body.appendChild(element("div", "wd-note"));
       note.id = "words-why";
       note.popover = "auto";
@@ -196,9 +203,15 @@
       note.style.left = `${Math.max(12, Math.min(at.left, innerWidth - width - 12))}px`;
       note.style.top = `${at.bottom + 8}px`;
     });
-    node.removeAttribute("lang");
-    node.removeAttribute("translate");
     return node;
+  }
+  /** Back to the examples, whose place the line in the bar has taken. */
+  function examples(field, line) {
+    return saying(labels.examples, () => {
+      line.dataset.aside = field.value;
+      show(field);
+      document.querySelector("#prompt-examples .sv-chip").focus();
+    });
   }
   function about(field, role, found) {
     const text = field.value, names = [...new Map(found.map((f) => [f.text.toLowerCase(), f.text])).values()];
@@ -237,7 +250,10 @@
     const line = lineOf(field), role = roleOf(field);
     if (!line) return;
     const isListed = listed.includes(chosen[role]), found = isListed ? unread(field.value, role) : [];
-    const parts = found.length ? about(field, role, found) : isListed ? aboutTypo(field, role) : [];
+    const parts = line.dataset.aside === field.value ? []
+      : found.length ? about(field, role, found) : isListed ? aboutTypo(field, role) : [];
+    if (found.length && parts.length && line.closest("#prompt-examples")) parts.push(examples(field, line));
+    line.toggleAttribute("data-remark", !found.length);
     const told = parts.map((part) => part.textContent).join("|");
     if (line.dataset.told === told) return; // nothing new: nobody is told again
     line.dataset.told = told;

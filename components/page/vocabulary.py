@@ -25,7 +25,7 @@ TAB_ROLES = {
     "video": "video", "audio": "audio",
 }  # fmt: skip
 THE_OPEN_TAB = "tab"
-_LABELS = ("german", "more", "replace", "typo", "why")
+_LABELS = ("german", "more", "replace", "typo", "why", "examples")
 _BY_ROLE = ("never_read", "chance", "because")
 
 

@@ -194,7 +194,7 @@ def test_an_example_is_one_click_away(page: Opener) -> None:
     opened = page("/?tab=tokens")
     assert prompt_of(opened) == FIRST.prompt
     for place in (2, 1, 0):
-        opened.locator("button.sv-chip").nth(place).click()
+        opened.locator("#prompt-bar .sv-chip").nth(place).click()
         expect(opened.locator("#prompt textarea")).to_have_value(EXAMPLES[place].prompt)
         expect(opened.locator("#seed input")).to_have_value(str(EXAMPLES[place].seed))
 

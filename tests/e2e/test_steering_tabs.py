@@ -101,7 +101,7 @@ def test_cutting_blocks_and_swapping_prompts(page: Opener) -> None:
     box.fill("1")
     box.blur()
     expect(opened.locator("#conditioning-one .trace")).to_have_attribute("data-state", "done", timeout=WAIT)
-    expect(opened.locator("#conditioning-one")).to_contain_text("A red car in the snow.")
+    expect(opened.locator("#conditioning-one")).to_contain_text("A large cat on a bed.")
 
 
 def test_endpoints_explain_what_they_refuse(client: Client) -> None:

@@ -45,7 +45,7 @@ def test_unread_words_are_named_and_a_click_writes_known_ones(page, language: st
     expect(line).to_be_hidden()
     expect(opened.locator("#prompt-bar .sv-chip").first).to_be_visible()
     expect(opened.locator("#tokens-view .tk-strip")).to_contain_text("horse")  # the page follows
-    assert opened.locator("#tokens-view .tk-unread").count() == 0
+    expect(opened.locator("#tokens-view .tk-unread")).to_have_count(0)
 
 
 def test_a_german_prompt_is_offered_in_english(page) -> None:
@@ -204,3 +204,16 @@ def test_a_phrase_takes_the_place_of_its_kind(script: Page) -> None:
     ):
         call = [text, kind, phrase, "video"]
         assert script.evaluate("(c) => svVocabulary.withPhrase(...c)", call) == after
+
+
+def test_the_examples_stay_one_click_away(page) -> None:
+    opened = page("/?tab=tokens")
+    chips = opened.locator("#prompt-bar .sv-chip")
+    _type(opened, "an elephant")
+    expect(opened.locator(WORDS)).to_have_text(["elephant"])
+    expect(chips.first).to_be_hidden()
+    opened.locator(LINE).get_by_role("button", name=load_texts("en")("vocabulary.examples")).press("Enter")
+    expect(chips.first).to_be_focused()
+    expect(opened.locator(LINE)).to_be_hidden()
+    _type(opened, "an elephant and a giraffe")  # another text, another line
+    expect(opened.locator(WORDS)).to_have_text(["elephant", "giraffe"])
