@@ -6,6 +6,8 @@ PORT ?= 7860
 MCP ?=
 export HOST PORT MCP
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Compiled once, Python's files are not compiled again by each of the many processes that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -114,13 +114,24 @@ def _build_page(page: gr.Blocks, language: str) -> None:
     build_header(t, [("journey", ["journey"]), *((chapter, list(tabs)) for chapter, tabs in CHAPTERS)])
     bar = build_prompt_bar(t)
     builders = {stem: build_tab for _, tabs in CHAPTERS for stem, build_tab in tabs.items()}
-    with collect_scenes() as scenes, gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
+    with collect_scenes() as scenes, gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
         landing = journey.build_journey_tab(bar, t)
         for build_tab in builders.values():
             build_tab(bar, t)
     build_footer(scenes, t)
-    wire_address(page, bar, tabs, ["journey", *builders], t)
+    wire_address(page, bar, t)
     landing.open_at(page)
+
+
+def quieten(demo: gr.Blocks) -> None:
+    """Let no event without a progress bar report its progress to the components that it writes to.
+
+    With each message of any event, Gradio's page tells all components that ever had a status theirs again,
+    and walks the whole tree for each: 2,800 times while the page opened.
+    """
+    for event in demo.fns.values():
+        if event.show_progress == "hidden":
+            event.show_progress_on = []
 
 
 def build() -> gr.Blocks:
@@ -139,6 +150,7 @@ def build() -> gr.Blocks:
     with demo.route("Endpoints", "/endpoints", show_in_navbar=False):
         api.register(ENDPOINTS)
     live.wire_leaving(demo)
+    quieten(demo)
     return demo.queue(max_size=256, default_concurrency_limit=4)
 
 

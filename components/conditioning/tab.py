@@ -20,7 +20,7 @@ from components.page.prompt_bar import DEFAULT_PROMPT, FIRST, BarValues, PromptB
 from components.runs.arguments import GuidanceScale, ImageModel, Steps, SwitchSteps
 from components.runs.batch import TrialViews, show_trial
 from components.runs.batch_view import running_gallery, running_row, running_status
-from components.runs.frames import LiveFrames, encode, png_base64
+from components.runs.frames import Frames, encode, png_base64
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
@@ -245,7 +245,7 @@ def effects_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]
     yield from show_run(replace(request, look_inside=True), slot, views)
 
 
-def _progress(reel: LiveFrames, t: Texts) -> str:
+def _progress(reel: Frames, t: Texts) -> str:
     total = reel.request.num_inference_steps
     text = t("image.step", step=len(reel.steps), total=total) if reel.steps else t("image.waiting")
     return note(text, live=True)

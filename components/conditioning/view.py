@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from components.runs.frames import LiveFrames, encode
+from components.runs.frames import Frames, encode
 from components.runs.trace_view import over_plot
 from components.ui.language import Texts
 from components.ui.layout import html_escape
@@ -105,7 +105,7 @@ def _short(text: str, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def switch_one(request: ImageRequest, now: str, reel: LiveFrames | None, t: Texts) -> Markup:
+def switch_one(request: ImageRequest, now: str, reel: Frames | None, t: Texts) -> Markup:
     """One picture whose prompt gives way, and where it is.
 
     Args:

@@ -171,7 +171,7 @@ def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
     with scene(t, "context.moves"):
         moves = plot(t("context.moves_alt"), elem_id="context-moves")
         moved = live_html("context/view", "context-moved", script=False)
-    with scene(t, "context.pair", stage="beside"):
+    with scene(t, "context.pair"):
         _trials(bar, chosen, t)
         said = live_html("context/view", "context-said", script=False)
         with gr.Row():

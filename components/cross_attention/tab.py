@@ -12,7 +12,7 @@ from components.cross_attention.view import running_view, trace_view, waiting_vi
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.arguments import GuidanceScale, ImageModel, Scheduler, Steps
-from components.runs.frames import LiveFrames
+from components.runs.frames import Frames
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
@@ -99,7 +99,7 @@ def look_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Te
     yield from show_run(replace(request, look_inside=True), slot, views)
 
 
-def _running(reel: LiveFrames, t: Texts) -> tuple[Any, ...]:
+def _running(reel: Frames, t: Texts) -> tuple[Any, ...]:
     return running_view(reel, t), gr.skip() if reel.steps else gr.update(interactive=True), gr.skip()
 
 

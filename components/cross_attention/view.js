@@ -137,7 +137,7 @@ function drawWords(pixels, step, picture) {
   }));
 }
 
-const name = element.closest("[id]")?.id; // of the values in the address
+const name = element.parentElement.closest("[id]")?.id; // of the values in the address
 function tell() {
   const { branch, layers, row, step, mean } = at;
   window.steuervektor.address({ [`${name}.token`]: row, [`${name}.step`]: mean ? null : step + 1,

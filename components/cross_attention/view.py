@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from components.runs.frames import Frames, LiveFrames, encode, encode_exactly
+from components.runs.frames import Frames, encode, encode_exactly
 from components.runs.trace_view import facts, step_label
 from components.ui.colors import NEUTRAL, text_on, token_colours
 from components.ui.language import Texts
@@ -105,7 +105,7 @@ def trace_view(trace: Trace, frames: Frames, prompt: TraceMaps, empty: TraceMaps
     )  # fmt: skip
 
 
-def running_view(reel: LiveFrames, t: Texts) -> Markup:
+def running_view(reel: Frames, t: Texts) -> Markup:
     """The picture while it draws."""
     if not reel.steps:
         return waiting_view(t("image.waiting"))

@@ -12,7 +12,8 @@ from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import GUIDANCE, BarValues, PromptBar
 from components.page.vocabulary import reads, watch
 from components.runs.batch import TrialViews, show_trial
-from components.runs.frames import LiveFrames, encode
+from components.runs.exact import exact_on_demand
+from components.runs.frames import Frames, encode
 from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
@@ -48,6 +49,7 @@ def build_guidance_tab(bar: PromptBar, t: Texts) -> None:
             live = live_html("runs/trace", "guidance-live", t("guidance.live_title"))
         with scene(t, "guidance.sum"):
             equation = live_html("runs/trace", "guidance-sum", t("guidance.sum_title"))
+            exact_on_demand(equation, bar.run, "guidance-exact")
         sweep = build_sweep_section(t)
         away = _away_section(t)
     watch(away.text)
@@ -153,7 +155,7 @@ def turn(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Texts)
     yield from show_run(request, slot, views)
 
 
-def _turning(reel: LiveFrames, before: tuple[str, float] | None, t: Texts) -> tuple[Any, ...]:
+def _turning(reel: Frames, before: tuple[str, float] | None, t: Texts) -> tuple[Any, ...]:
     if not reel.steps:
         page = dial_view(reel.request, "", t("image.waiting"), before, t)
         return page, gr.skip(), gr.update(interactive=True), gr.skip()

@@ -1,20 +1,23 @@
 """What the guidance tab shows: the dial's pictures, the sum of pictures, the sweep, steering away."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 from markupsafe import Markup
 from plotly.colors import get_colorscale
 
 from components.runs.frames import Frames, encode
-from components.runs.trace_view import console, facts, film, note, over_plot, store
+from components.runs.trace_data import trace_data, with_exact
+from components.runs.trace_view import facts, note, over_plot
 from components.ui.language import Texts
 from components.ui.layout import html_escape
 from components.ui.numbers import fixed, short
 from components.ui.plots import DIVERGING, LEFT, RIGHT, SEQUENTIAL, style
 from components.ui.templates import templates
 from pipelines.image.encoding import wants_empty_branch
-from pipelines.image.guidance import GuidanceSweep
+from pipelines.image.guidance import GuidanceSweep, guidance_difference
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving import catalogue
 
@@ -61,22 +64,22 @@ def _colours(scale: Sequence[Sequence[object]], limit: float, t: Texts) -> dict[
     return {"colours": stops, "limit": short(limit, t)}
 
 
-def sum_view(trace: Trace, frames: Frames, t: Texts) -> Markup:
+def sum_view(trace: Trace, frames: Frames, t: Texts) -> Markup | dict[str, Any]:
     """One step as an equation of pictures, to scrub through."""
     if not frames.empty:
         return note(t("image.no_branch"))
-    at = min(2, len(trace.steps) - 1)  # shapes are there, and what the text wants is still large
-    rows = {name: getattr(frames, name) for name in ("prompt", "empty", "difference", "magnitude", "guided")}
-    step, count = trace.steps[at], len(trace.steps)
-    return _html.sum(
-        shown={name: row[at] for name, row in rows.items()},
+    differences = np.stack([guidance_difference(step) for step in trace.steps])
+    lengths = np.linalg.norm(differences, axis=1)
+    limits = {"difference": float(np.abs(differences).max()) or 1.0, "magnitude": float(lengths.max()) or 1.0}
+    page = _html.sum(
         without=t("image.negative" if trace.request.negative_prompt else "image.empty"),
         scale=short(trace.request.guidance_scale, t),
-        signed=_colours(DIVERGING, frames.signed_limit, t),
-        lengths=_colours(get_colorscale(SEQUENTIAL), frames.length_limit, t),
-        console=console(step, step.total, count, True, t), film=film(frames.guided, count, t),
-        store=store(trace, rows, at, t), t=t,
+        signed=_colours(DIVERGING, limits["difference"], t),
+        lengths=_colours(get_colorscale(SEQUENTIAL), limits["magnitude"], t), t=t,
     )  # fmt: skip
+    at = min(3, len(trace.steps))  # shapes are there, and what the text wants is still large
+    told = trace_data(frames, page, "done", t, first=1, start=at, limits=limits, strip="guided")
+    return with_exact(told, frames, at)
 
 
 def sweep_row(sweep: GuidanceSweep, t: Texts) -> Markup:

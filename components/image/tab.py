@@ -10,8 +10,9 @@ import numpy as np
 from components.page.picture_tabs import example_if_ready, open_tab, with_inside_if_slow
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.arguments import GuidanceScale, ImageModel, Scheduler, Steps
+from components.runs.exact import exact_on_demand
 from components.runs.files import save_png
-from components.runs.frames import LiveFrames
+from components.runs.frames import Frames
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
@@ -40,6 +41,7 @@ def build_image_tab(bar: PromptBar, t: Texts) -> None:
             reseed = gr.Button(t("image.reseed"), elem_id="reseed")
             download = gr.DownloadButton(t("image.download"), interactive=False, elem_id="download")
         view = live_html("runs/trace", "image-trace", t("image.title"))
+        exact_on_demand(view, bar.run, "image-exact")
         scheduler = gr.Radio(
             [(t(f"image.scheduler_{name.replace('+', 'p')}"), name) for name in SCHEDULERS],
             value=SCHEDULERS[0], label=t("image.scheduler"), info=t("image.scheduler_info"),
@@ -114,7 +116,7 @@ def draw_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Te
     yield from show_run(with_inside_if_slow(request), slot, views)
 
 
-def _running(reel: LiveFrames, t: Texts) -> tuple[Any, ...]:
+def _running(reel: Frames, t: Texts) -> tuple[Any, ...]:
     page = running_view(reel, t)
     if reel.steps:
         return page, gr.skip(), gr.skip(), gr.skip()

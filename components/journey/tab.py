@@ -10,10 +10,11 @@ from components.journey.audio_row import build_audio_row
 from components.journey.time_row import TimeRow
 from components.journey.video_row import build_video_row
 from components.journey.view import HTML, READING, STEERING, reading_view, steering_view, waiting_view
+from components.page.address import asked_tab
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar, run_values, values_from_query
 from components.runs.arguments import ClipModel, GuidanceScale, ImageModel, Steps
-from components.runs.frames import LiveFrames
+from components.runs.frames import Frames
 from components.runs.queues import STEPPER, TEXT, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
@@ -53,11 +54,13 @@ class Landing:
         """
 
         def read(request: gr.Request) -> Any:
+            if asked_tab(request.query_params) not in ("", "journey"):
+                return gr.skip()
             bar = values_from_query(request.query_params)
             return self.follow(bar.prompt, bar.clip_model, bar.image_model)
 
         def draw(trace: Trace | None, slot: RunSlot, request: gr.Request) -> Iterator[Any]:
-            if request.query_params.get("tab", "journey") != "journey":
+            if asked_tab(request.query_params) not in ("", "journey"):
                 yield gr.skip()
                 return
             values = run_values(values_from_query(request.query_params))
@@ -144,7 +147,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         Until the bar has been told what the address says, the address is what counts.
         """
         values: tuple[Any, ...] = (prompt, negative, seed, scale, steps, model)
-        if request.query_params.get("tab") != "journey":
+        if asked_tab(request.query_params) != "journey":
             yield gr.skip()
             return
         if trace is None:
@@ -173,7 +176,7 @@ def journey_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t:
     yield from show_run(request, slot, views)
 
 
-def _running(request: ImageRequest, reel: LiveFrames, t: Texts) -> tuple[Any, ...]:
+def _running(request: ImageRequest, reel: Frames, t: Texts) -> tuple[Any, ...]:
     return steering_view(request, reel, None, None, t), gr.update(interactive=True), gr.skip()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from components.journey.view import HTML
+from components.page.address import asked_tab
 from components.page.prompt_bar import PromptBar, values_from_query
 from components.runs.slot import RunSlot
 from components.ui.errors import explained, message
@@ -60,7 +61,7 @@ def build_time_row(
 
         Before the first picture is there, the bar may not have been told yet what the address says.
         """
-        if request.query_params.get("tab", "journey") != "journey":
+        if asked_tab(request.query_params) not in ("", "journey"):
             yield gr.skip()
             return
         if trace is None:

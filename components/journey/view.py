@@ -8,7 +8,7 @@ from markupsafe import Markup
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from components.runs.frames import Frames, LiveFrames, encode, encode_exactly
+from components.runs.frames import Frames, encode, encode_exactly
 from components.runs.trace_view import facts
 from components.ui.colors import text_on, token_colours
 from components.ui.heat import heat_uri
@@ -117,7 +117,7 @@ def _vector(reading: JourneyReading) -> dict[str, Any]:
 
 
 def steering_view(
-    request: ImageRequest, frames: Frames | LiveFrames, trace: Trace | None, score: float | None, t: Texts
+    request: ImageRequest, frames: Frames, trace: Trace | None, score: float | None, t: Texts
 ) -> str:
     """The four stations at which the text steers.
 
@@ -133,14 +133,14 @@ def steering_view(
     )  # fmt: skip
 
 
-def _film(request: ImageRequest, frames: Frames | LiveFrames) -> dict[str, Any]:
+def _film(request: ImageRequest, frames: Frames) -> dict[str, Any]:
     total, done = request.num_inference_steps, len(frames.guided)
     shown = sorted({round(i * (total - 1) / (FILM - 1)) for i in range(FILM)})
     film = [(frames.guided[i] if i < done else "", i + 1) for i in shown]
     return {"film": film, "done": done, "total": total}
 
 
-def _guidance(request: ImageRequest, frames: Frames | LiveFrames, t: Texts) -> dict[str, str]:
+def _guidance(request: ImageRequest, frames: Frames, t: Texts) -> dict[str, str]:
     """The estimates with and without the prompt; "" for those that are not there."""
     shown = {"scale": short(request.guidance_scale, t), "prompt": "", "empty": ""}
     if frames.prompt and frames.empty:
@@ -151,7 +151,7 @@ def _guidance(request: ImageRequest, frames: Frames | LiveFrames, t: Texts) -> d
     return shown
 
 
-def _attention(trace: Trace | None, frames: Frames | LiveFrames, t: Texts) -> dict[str, str] | None:
+def _attention(trace: Trace | None, frames: Frames, t: Texts) -> dict[str, str] | None:
     if trace is None or not has_maps(trace):
         return None
     maps = trace_maps(trace).finest
@@ -168,9 +168,7 @@ def _tint(cells: np.ndarray, colour: str) -> str:
     return encode_exactly(Image.fromarray(rgba, "RGBA"))
 
 
-def _picture(
-    trace: Trace | None, frames: Frames | LiveFrames, score: float | None, t: Texts
-) -> dict[str, str]:
+def _picture(trace: Trace | None, frames: Frames, score: float | None, t: Texts) -> dict[str, str]:
     if trace is None or score is None:
         source = frames.guided[-1] if frames.guided else ""
         return {

@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, fields
+import re
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import gradio as gr
@@ -91,33 +92,73 @@ def restored_controls(
     return values, refused
 
 
-def wire_address(page: gr.Blocks, bar: PromptBar, tabs: gr.Tabs, stems: Sequence[str], t: Texts) -> None:
+def asked_tab(query: Mapping[str, str]) -> str:
+    """The tab that an address leads to, if it names one: its own, or that of its scene."""
+    return query.get("scene", "").partition(".")[0] or query.get("tab", "")
+
+
+def as_asked(html: str, query: Mapping[str, str]) -> str:
+    """Gradio's document with the tab, the texts and the numbers that the address asks for.
+
+    So no tab is drawn that nobody asked for, and nothing that the page shows is exchanged a moment later.
+
+    Args:
+        html: with the page's components as JSON.
+        query: of the address, for which nobody vouches.
+    """
+    bar = values_from_query(query)
+    asked: dict[str, Any] = {
+        "prompt": bar.prompt, "prompt-b": bar.prompt_b, "negative-prompt": bar.negative_prompt,
+        "seed": bar.seed, "guidance-scale": bar.guidance_scale, "guidance-dial": bar.guidance_scale,
+        "num-inference-steps": bar.num_inference_steps,
+    }  # fmt: skip
+    known = query.keys() & {field.name for field in fields(BarValues)}
+    for elem_id, value in asked.items() if known else ():
+        html = _with_property(html, elem_id, "value", value)
+    tab = asked_tab(query)
+    if re.fullmatch(r"[a-z_]+", tab) and f'"elem_id":"tab-{tab}"' in html:
+        html = _with_property(html, "tabs", "selected", tab)
+    return html
+
+
+def _with_property(html: str, elem_id: str, name: str, value: Any) -> str:
+    """The document with one property of a component changed; as it is, where there is no such component."""
+    at = html.find(f'"elem_id":"{elem_id}"')
+    begin = html.rfind('{"id":', 0, max(at, 0))
+    if begin < 0:
+        return html
+    component, end = json.JSONDecoder().raw_decode(html, begin)
+    component["props"][name] = value
+    text = json.dumps(component, separators=(",", ":"))
+    for mark in "<>&'":  # it stands in a script
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return html[:begin] + text + html[end:]
+
+
+def wire_address(page: gr.Blocks, bar: PromptBar, t: Texts) -> None:
     """Write bar and kept controls into the address as they change, and read them back when the page loads.
 
     Args:
-        page: the page being built; its load event restores.
+        page: the page being built; its load event restores what `as_asked` does not.
         bar: the prompt bar, which knows what is kept.
-        tabs: the tabs, of which one is selected.
-        stems: names of the tabs that exist.
         t: texts of the page, for what cannot be restored.
     """
+    models = ("clip_model", "image_model")
 
     def restore(request: gr.Request) -> list[object]:
         query = {name: str(value) for name, value in request.query_params.items()}
-        tab = query.get("scene", "").partition(".")[0] or query.get("tab")
-        selected = gr.Tabs(selected=tab) if tab in stems else gr.skip()
         controls, refused = restored_controls(bar.kept, query, t)
         if refused:
             gr.Warning(t("common.link.refused", list="; ".join(refused)))
         if query.get("v", str(VERSION)) != str(VERSION):
             gr.Warning(t("common.link.other_version"))
-        known = query.keys() & {field.name for field in fields(BarValues)}
-        values = astuple(values_from_query(query)) if known else [gr.skip() for _ in bar.values]
-        return [*values, selected, *controls]
+        values = values_from_query(query)
+        return [*(getattr(values, name) if name in query else gr.skip() for name in models), *controls]
 
+    page.load(None, bar.values, js=_tell("opened"), api_visibility="private")
     loaded = page.load(
-        restore, outputs=[*bar.values, tabs, *bar.kept.values()], show_progress="hidden",
-        api_visibility="private", concurrency_limit=None,
+        restore, outputs=[*(getattr(bar, name) for name in models), *bar.kept.values()],
+        show_progress="hidden", api_visibility="private", concurrency_limit=None,
     )  # fmt: skip
     loaded.then(
         fn=None, inputs=bar.values, js=_tell("restored"), api_visibility="private",

@@ -6,16 +6,17 @@ Gradio adds `head=` only after its own scripts have run: too late to choose the 
 import gzip
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import RedirectResponse
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.page import theme
-from components.page.address import VERSION
+from components.page.address import VERSION, as_asked
 from components.page.vocabulary import script_data
 from components.ui.language import load_texts
 from components.ui.layout import view_class
@@ -66,11 +67,12 @@ def _own(names: Sequence[str], suffix: str) -> str:
     return "".join((HERE / "page" / f"{name}{suffix}").read_text("utf-8") for name in names)
 
 
-def dress(html: str, language: str) -> str:
+def dress(html: str, language: str, query: Mapping[str, str] = MappingProxyType({})) -> str:
     """Gradio's document with the page's language, script, fonts and rules.
 
     The script goes first, so that it runs before Gradio's; the rules go last, so that they win.
     """
+    html = as_asked(html, query)
     title = json.dumps(load_texts(language)("common.page_title"))
     # Addresses are relative to the page's own folder without it, too; with it, Plotly's `url(#clip)` and a
     # link to `#tabs` would mean another document as soon as the address changes.
@@ -108,8 +110,12 @@ class Document:
             query = scope.get("query_string", b"").decode("latin-1")
             await RedirectResponse("../de" + ("?" + query if query else ""))(scope, receive, send)
             return
-        if scope["type"] != "http" or scope["method"] != "GET" or path not in PAGES:
+        if scope["type"] != "http" or path not in PAGES or scope["method"] not in ("GET", "HEAD"):
             await self.app(scope, receive, send)
+            return
+        if scope["method"] == "HEAD":
+            # So Gradio asks at start whether it is reachable, for three seconds; a page can take longer.
+            await Response(media_type="text/html")(scope, receive, send)
             return
         start: Message = {}
         body = b""
@@ -124,7 +130,9 @@ class Document:
                 return
             headers = MutableHeaders(raw=start["headers"])
             if headers.get("content-type", "").startswith("text/html"):
-                body = dress(body.decode("utf-8"), PAGES[path]).encode("utf-8")
+                body = dress(body.decode("utf-8"), PAGES[path], QueryParams(scope["query_string"])).encode(
+                    "utf-8"
+                )
                 headers.add_vary_header("Accept-Encoding")
                 if "gzip" in Headers(scope=scope).get("accept-encoding", ""):
                     body = gzip.compress(body, GZIP_LEVEL)

@@ -202,6 +202,11 @@
   // Until the server has read the address, the bar still shows its defaults: they must not go into it.
   let restored = false;
   window.steuervektor = {
+    /** The page has come as the address asks, but for models and tabs' own controls, which the server reads. */
+    opened(values) {
+      const comes = [...query].some(([name, text]) => name.includes(".") || (name in values && String(values[name]) !== text));
+      if (!comes) this.restored(values);
+    },
     restored(values) {
       restored = true;
       served();

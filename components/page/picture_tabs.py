@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from components.page.prompt_bar import BarValues
-from components.runs.frames import Frames, LiveFrames
+from components.runs.frames import Frames
 from components.runs.slot import RunSlot
 from pipelines.image import image
 from pipelines.image.request import SCHEDULERS, ImageRequest, Trace
@@ -77,7 +77,7 @@ def open_tab(
     request_of: Callable[[], ImageRequest],
     slot: RunSlot,
     *,
-    waiting: Callable[[LiveFrames], tuple[Any, ...]],
+    waiting: Callable[[Frames], tuple[Any, ...]],
     show: Callable[[Trace], tuple[Any, ...]],
     run: Callable[[ImageRequest, Trace | None], Iterator[Any]],
     enough: Callable[[Trace], bool] = lambda trace: True,
@@ -97,7 +97,7 @@ def open_tab(
     """
     request = trace.request if trace is not None else request_of()
     if slot.busy:
-        yield waiting(LiveFrames(request))
+        yield waiting(Frames(request))
     trace = trace_at_hand(trace, request, slot)
     if trace is not None and enough(trace):
         yield show(trace)

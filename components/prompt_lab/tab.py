@@ -78,7 +78,7 @@ def build_prompt_lab_tab(bar: PromptBar, t: Texts) -> None:
         measured = build_negative(bar, inputs, t)
         figures = live_html("prompt_lab/view", "lab-measured", t("prompt_lab.negative_title"))
     tab.select(explained(t)(measured), None, figures, show_progress="hidden", api_visibility="private")
-    _wire_builder(bar, parts, t)
+    _wire_builder(bar, tab, parts, t)
     _wire_grid(bar, tab, parts, inputs, t)
 
 
@@ -114,7 +114,7 @@ def _draw_label(dimension: str, t: Texts) -> str:
     return t("prompt_lab.draw", dimension=t(f"prompt_lab.dimension.{dimension}"))
 
 
-def _wire_builder(bar: PromptBar, parts: _Parts, t: Texts) -> None:
+def _wire_builder(bar: PromptBar, tab: gr.Tab, parts: _Parts, t: Texts) -> None:
     """A click on a word, in the builder or on a picture, changes the prompt; the builder follows it."""
 
     @explained(t)
@@ -144,7 +144,8 @@ def _wire_builder(bar: PromptBar, parts: _Parts, t: Texts) -> None:
     parts.builder.select(take, [*read, parts.chosen], outputs, **private)
     parts.grid.select(take_picture, read, outputs, **private)
     gr.on(
-        [part.change for part in read], follow, [*read, parts.chosen, parts.changed], parts.builder,
+        [tab.select, *(part.change for part in read)], follow,
+        [*read, parts.chosen, parts.changed], parts.builder,
         trigger_mode="always_last", concurrency_limit=None, **private,
     )  # fmt: skip
 

@@ -164,7 +164,7 @@ class RunSlot:
             run.close()
 
     def frames_of(self, trace: Trace) -> Frames:
-        """The encoded frames of a trace, computed once; see `Frames.of`."""
+        """The pictures of a trace, each encoded once, when it is looked at first."""
         if self.shown is None or self.shown[0] is not trace:
             self.shown = (trace, Frames.of(trace))
         return self.shown[1]

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from components.runs.frames import LiveFrames
+from components.runs.frames import Frames
 from components.runs.slot import RunSlot, VisitorRun
 from pipelines.image import image
 from pipelines.image.request import ImageRequest, Trace
@@ -94,13 +94,12 @@ class RunViews:
     """How a tab shows the drawing of one picture; each returns the values of all its outputs.
 
     Attributes:
-        running: of the pictures so far, none at first, and all at last: the picture is there before the
-            rest of its trace is decoded.
+        running: of the pictures so far, none at first.
         finished: of the trace, at the end or where the run was stopped.
         restored: what was there before, should the run draw nothing.
     """
 
-    running: Callable[[LiveFrames], tuple[Any, ...]]
+    running: Callable[[Frames], tuple[Any, ...]]
     finished: Callable[[Trace], tuple[Any, ...]]
     restored: Callable[[], tuple[Any, ...]]
 
@@ -120,11 +119,11 @@ def show_run(
         Values for the tab's outputs.
     """
 
-    def finished(live: LiveFrames) -> tuple[Any, ...]:
+    def finished(live: Frames) -> tuple[Any, ...]:
         trace = image.finish(request, live.steps)
         if place == PICTURE:
-            slot.shown = (trace, live.frames())
+            slot.shown = (trace, live)
         return views.finished(trace)
 
     whole = Views(views.running, finished, views.restored)
-    yield from stream(lambda run: run.pictures(request), LiveFrames(request), slot, place, whole)
+    yield from stream(lambda run: run.pictures(request), Frames(request), slot, place, whole)

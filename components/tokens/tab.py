@@ -72,7 +72,7 @@ def build_tokens_tab(bar: PromptBar, t: Texts) -> None:
     Args:
         bar: the prompt bar; the tab reads both prompts and both models.
     """
-    with tab_frame(t, "tokens"):
+    with tab_frame(t, "tokens") as tab:
         reading, merges, compared, table = render(FIRST.prompt, "", catalogue.default_id("clip"), t)
         with scene(t, "tokens.reading", kind="tab"):
             chips = preset_chips(t("tokens.presets"), [PIECES], "tokens-preset")
@@ -99,7 +99,7 @@ def build_tokens_tab(bar: PromptBar, t: Texts) -> None:
 
     inputs = [bar.prompt, bar.prompt_b, role, bar.clip_model, bar.image_model]
     gr.on(
-        [part.change for part in inputs], show, inputs, views, show_progress="hidden",
+        [tab.select, *(part.change for part in inputs)], show, inputs, views, show_progress="hidden",
         trigger_mode="always_last", concurrency_limit=None, api_visibility="private",
     )  # fmt: skip
 

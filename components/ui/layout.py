@@ -10,6 +10,7 @@ from components.ui.language import Texts
 from components.ui.templates import templates
 
 _html = templates("ui/layout.html")
+_HTML_OF_VALUE = "${value?.html ?? value ?? ''}"
 ON_ENTER = "sv-on-enter"  # class of the button of a tab that Enter in the prompt presses
 
 
@@ -74,7 +75,7 @@ def live_html(
     view: str,
     elem_id: str,
     label: str = "",
-    value: str = "",
+    value: str | dict[str, object] = "",
     *,
     also: Sequence[str] = (),
     classes: Sequence[str] = (),
@@ -90,7 +91,7 @@ def live_html(
         view: path of rules and script below `components`, such as "audio/player".
         elem_id: address for style and tests.
         label: what the place shows, for those who cannot see it.
-        value: the view to begin with.
+        value: the view to begin with: HTML, or data for the script whose "html" is shown.
         also: views whose rules hold here too.
         classes: more classes for `style.css`.
         script: whether the script runs here.
@@ -99,6 +100,7 @@ def live_html(
     call = f'svViews["{view}"](element, trigger, props, upload, watch)'
     return gr.HTML(
         value,
+        html_template=_HTML_OF_VALUE,
         elem_id=elem_id,
         elem_classes=[*(view_class(key) for key in (*also, view)), *classes],
         label=label or None,

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
-from plotly.colors import get_colorscale
+from plotly.colors import get_colorscale, hex_to_rgb
 
-from components.runs.frames import coloured, encode, encode_exactly
+from components.runs.frames import encode, encode_exactly
 from components.ui.plots import SEQUENTIAL
 from pipelines.video import video
 from pipelines.video.measures import VideoMeasures, measure
@@ -49,7 +49,15 @@ def heat_sheet(maps: np.ndarray, limits: Sequence[float] | np.ndarray) -> str:
     """`[map, row, column]` of 0 to each map's limit as a sheet of heat pictures, dark at 0."""
     scale = [(place, colour) for place, colour in get_colorscale(SEQUENTIAL)]
     shares = [m / limit for m, limit in zip(maps, limits, strict=True)]
-    return sheet([Image.fromarray(coloured(scale, share), "RGB") for share in shares], exact=True)
+    return sheet([Image.fromarray(_coloured(scale, share), "RGB") for share in shares], exact=True)
+
+
+def _coloured(scale: Sequence[tuple[float, str]], values: np.ndarray) -> np.ndarray:
+    """Values 0..1 of any shape to RGB bytes with one more axis."""
+    places = [place for place, _ in scale]
+    stops = np.array([hex_to_rgb(colour) for _, colour in scale], dtype=float)
+    channels = [np.interp(values, places, stops[:, c]) for c in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
+from pipelines.image.autoencoder import pixels_of, to_latents
 from pipelines.image.cross_attention import TraceMaps, grouped, read_pieces
 from pipelines.image.encoding import encode
 from pipelines.image.load import image_pipeline
@@ -85,7 +85,7 @@ def _size_for(pipe: Any, picture: Image.Image) -> tuple[int, int]:
 def _look(
     pipe: Any, request: ImageRequest, picture: Image.Image, timesteps: tuple[int, ...]
 ) -> list[Inside | None]:
-    clean = _latents_of(pipe, picture)
+    clean = to_latents(pipe, pixels_of(picture))
     noise = torch.randn(
         clean.shape, generator=torch.Generator().manual_seed(request.seed), dtype=torch.float32
     ).to(clean)
@@ -102,18 +102,6 @@ def _look(
             added_cond_kwargs={k: v[-1:].repeat(count, 1) for k, v in read.added.items()} or None,
         )
     return [desk.inside_of(i, layout_of(pipe.unet).blocks) for i in range(count)]
-
-
-def _latents_of(pipe: Any, picture: Image.Image) -> Tensor:
-    """`[1, 4, y, x]` clean latents of a picture, at unit deviation; the way back is `image.decode`."""
-    pixels = torch.from_numpy(np.asarray(picture, np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
-    config = pipe.vae.config
-    latents = pipe.vae.encode(pixels.to(pipe.device, pipe.vae.dtype)).latent_dist.mode()
-    mean, deviation = config.get("latents_mean"), config.get("latents_std")
-    if mean is not None and deviation is not None:
-        shift, spread = (latents.new_tensor(v).view(1, -1, 1, 1) for v in (mean, deviation))
-        return (latents - shift) * config.scaling_factor / spread
-    return latents * config.scaling_factor
 
 
 @dataclass(frozen=True, eq=False)

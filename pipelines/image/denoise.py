@@ -141,16 +141,18 @@ def advance(run: DenoiseRun, prediction: Tensor, inside: Inside | None = None) -
     run.index += 1
     a, b = denoising_factors(run.scheduler.config.prediction_type, run.levels[index])
     estimates = a * before + b * torch.cat([*branches, guided])
-    arrays = torch.cat([run.levels[run.index].scale * run.latents, estimates]).float().cpu().numpy()
+    noisy = [run.levels[index].scale * before, run.levels[run.index].scale * run.latents]
+    arrays = torch.cat([*noisy, estimates]).float().cpu().numpy()
     return DenoiseStep(
         index=index,
         total=len(run.scheduler.timesteps),
         timestep=int(timestep),
-        latents=arrays[0],
+        latents=arrays[1],
         denoised_prompt=arrays[-2],
-        denoised_empty=arrays[1] if len(branches) == 2 else None,
+        denoised_empty=arrays[2] if len(branches) == 2 else None,
         denoised_guided=arrays[-1],
         inside=inside,
+        start=arrays[0] if index == 0 else None,
     )
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from torch import Tensor
 
 from pipelines.image import stepper
+from pipelines.image.autoencoder import to_pixels
 from pipelines.image.load import image_pipeline
-from pipelines.image.previews import shrunk
+from pipelines.image.previews import SIDE, shrunk
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
@@ -57,21 +57,8 @@ def decode(latents: np.ndarray, model: str) -> list[Image.Image]:
 def _decode(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
     batch = torch.tensor(latents, dtype=torch.float32)
     at_once = max(1, _CELLS_AT_ONCE // (batch.shape[2] * batch.shape[3]))
-    pixels = [_pixels(pipe, part) for part in batch.split(at_once)]
+    pixels = [to_pixels(pipe, part) for part in batch.split(at_once)]
     return pipe.image_processor.postprocess(torch.cat(pixels), output_type="pil")
-
-
-def _pixels(pipe: Any, latents: Tensor) -> Tensor:
-    """`[picture, 4, y, x]` latents to `[picture, 3, y, x]` pixels, -1..1."""
-    config = pipe.vae.config
-    latents = latents.to(pipe.device, pipe.vae.dtype)
-    mean, deviation = config.get("latents_mean"), config.get("latents_std")
-    if mean is not None and deviation is not None:
-        shift, spread = (latents.new_tensor(v).view(1, -1, 1, 1) for v in (mean, deviation))
-        latents = latents * spread / config.scaling_factor + shift
-    else:
-        latents = latents / config.scaling_factor
-    return pipe.vae.decode(latents, return_dict=False)[0]
 
 
 def preview(latents: np.ndarray, model: str) -> list[Image.Image]:
@@ -80,9 +67,14 @@ def preview(latents: np.ndarray, model: str) -> list[Image.Image]:
     The classroom model's latents are small and decoded in full. A 512 px picture of Stable
     Diffusion is shown at 128 px on a CPU, where decoding it in full takes longer than a step.
     """
-    if catalogue.device() == "cpu":
-        latents = on_compute_thread(shrunk)(latents if latents.ndim == 4 else latents[None])
-    return decode(latents, model)
+    return decode(small(latents if latents.ndim == 4 else latents[None]), model)
+
+
+def small(latents: np.ndarray, noisy: bool = False) -> np.ndarray:
+    """`[picture, 4, y, x]` latents as `preview` decodes them; see `pipelines.image.previews.shrunk`."""
+    if max(latents.shape[-2:]) <= SIDE or catalogue.device() != "cpu":
+        return latents
+    return on_compute_thread(shrunk)(latents, noisy)
 
 
 def finish(request: ImageRequest, steps: Sequence[DenoiseStep]) -> Trace:

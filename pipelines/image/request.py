@@ -155,6 +155,7 @@ class DenoiseStep:
             distilled model ran without that branch.
         denoised_guided: `[4, y, x]` guided estimate, the one the step went towards.
         inside: what happened inside the U-Net, where the request asked for it.
+        start: `[4, y, x]` the noise that the run began with, at unit deviation; in the first step alone.
     """
 
     index: int
@@ -165,6 +166,7 @@ class DenoiseStep:
     denoised_empty: np.ndarray | None
     denoised_guided: np.ndarray
     inside: Inside | None = None
+    start: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """The document carries the language, and the rules and scripts of all views once."""
 
+import json
 import re
 
 import gradio as gr
@@ -9,6 +10,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 import app
+from components.page.address import as_asked
 from components.page.document import Document, dress, view_files, view_rules, view_scripts
 from components.ui.layout import live_html, view_class
 
@@ -82,3 +84,58 @@ def test_a_slash_behind_the_language_loses_nothing(query: str) -> None:
 def test_the_document_has_the_keyboard_of_the_tabs_once_and_no_view_of_it() -> None:
     assert dress(SKELETON, "en").count("Home: 0, End: count - 1") == 1
     assert "page/keyboard" not in view_files(".js")
+
+
+PAGE = (
+    '<html lang="en"><head></head><body><script>window.gradio_config = {"components":['
+    '{"id":3,"type":"textbox","props":{"value":"A \\u003c cat","elem_id":"prompt","lines":1},"key":null},'
+    '{"id":9,"type":"slider","props":{"value":5,"elem_id":"guidance-dial"},"key":null},'
+    '{"id":10,"type":"tabs","props":{"elem_id":"tabs"},"key":null},'
+    '{"id":11,"type":"tabitem","props":{"elem_id":"tab-guidance"},"key":null}]};</script></body></html>'
+)
+
+
+def components_of(html: str) -> dict[str, dict[str, object]]:
+    text = html.split("window.gradio_config = ")[1].split(";</script>")[0]
+    return {each["props"]["elem_id"]: each["props"] for each in json.loads(text)["components"]}
+
+
+def test_a_page_comes_as_its_address_asks() -> None:
+    assert as_asked(PAGE, {}) == PAGE
+    found = components_of(as_asked(PAGE, {"prompt": "ein Bär", "guidance_scale": "7.5", "tab": "guidance"}))
+    assert found["prompt"] == {"value": "ein Bär", "elem_id": "prompt", "lines": 1}
+    assert found["guidance-dial"]["value"] == 7.5
+    assert found["tabs"]["selected"] == "guidance"
+    assert components_of(as_asked(PAGE, {"scene": "guidance.sum"}))["tabs"]["selected"] == "guidance"
+
+
+@pytest.mark.parametrize("tab", ["video", 'guidance"', "../guidance", "", "Guidance"])
+def test_a_tab_that_is_not_there_is_not_opened(tab: str) -> None:
+    assert as_asked(PAGE, {"tab": tab}) == PAGE
+
+
+@pytest.mark.parametrize(
+    "text", ["</script><script>alert(1)</script>", '"},{"id":1', "\\", "\u2028", "<!--", "&quot;"]
+)
+def test_whatever_the_address_says_stays_a_text_in_the_script(text: str) -> None:
+    html = as_asked(PAGE, {"prompt": text, "seed": text, "scene": text})
+    assert components_of(html)["prompt"]["value"] == text
+    assert html.count("<script") == PAGE.count("<script") and html.count("</script") == PAGE.count("</script")
+    assert "<!--" not in html and "\u2028" not in html
+
+
+def test_numbers_of_the_address_that_are_none_leave_the_defaults() -> None:
+    assert components_of(as_asked(PAGE, {"guidance_scale": "1e999"}))["guidance-dial"]["value"] == 5
+
+
+def test_a_head_request_is_answered_without_the_page() -> None:
+    async def never(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("the page was made")
+
+    answer = TestClient(Document(never), "http://steuervektor").head("/de")
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
+
+
+def test_only_what_shows_its_progress_reports_it() -> None:
+    quiet = [event for event in app.build().fns.values() if event.show_progress == "hidden"]
+    assert len(quiet) > 300 and all(event.show_progress_on == [] for event in quiet)

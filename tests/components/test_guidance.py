@@ -1,5 +1,4 @@
 import base64
-import html
 import io
 import json
 import math
@@ -80,12 +79,15 @@ def test_the_sum_on_the_page_holds_for_the_trace(scale):
 
 def test_sum_shows_every_step_with_one_scale_of_colours(trace):
     frames = Frames.of(trace)
-    page = sum_view(trace, frames, T)
-    content = json.loads(html.unescape(re.search(r'data-frames="([^"]*)"', page)[1]))
-    assert set(content["rows"]) == {"prompt", "empty", "difference", "magnitude", "guided"}
-    assert all(len(row) == len(trace.steps) for row in content["rows"].values())
-    largest = max(np.abs(s.denoised_prompt - s.denoised_empty).max() for s in trace.steps)
-    assert frames.signed_limit == pytest.approx(largest)
+    told = sum_view(trace, frames, T)
+    rows = re.findall(r'data-row="(\w+)"', told["html"])
+    assert set(rows) == {"prompt", "empty", "difference", "magnitude", "guided"}
+    assert all(len(told["latents"][row]) == len(trace.steps) for row in ("prompt", "empty", "guided"))
+    assert told["first"] == 1, "before the first step there is nothing to add up"
+    differences = [step.denoised_prompt - step.denoised_empty for step in trace.steps]
+    assert told["limits"]["difference"] == pytest.approx(np.abs(differences).max())
+    assert told["limits"]["magnitude"] == pytest.approx(np.linalg.norm(differences, axis=1).max())
+    assert set(told["exact"]["guided"]) == {str(told["start"] - 1)}
 
 
 def test_a_model_without_the_empty_branch_says_so_instead_of_showing_a_sum(trace):
@@ -106,7 +108,7 @@ def test_turning_the_dial_puts_the_new_picture_beside_the_one_before(trace):
     assert page.index(T("guidance.before", scale="5")) < page.index(T("guidance.now", scale="12"))
     assert page.count("<img") == 2
     assert new.request.guidance_scale == 12
-    assert "data-frames" in equation
+    assert len(equation["latents"]["guided"]) == len(new.steps)
 
 
 def test_stopping_the_dial_keeps_the_steps_so_far(trace):

@@ -1,23 +1,24 @@
 import base64
-import html
 import io
 import json
 import math
-import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from gradio.utils import deep_hash
+from gradio.utils import deep_hash, diff
 from markupsafe import escape
 from PIL import Image
 
 from components.image.tab import draw_run, generate_image
 from components.page.picture_tabs import trace_at_hand
 from components.runs.files import save_png
-from components.runs.frames import Frames, LiveFrames, magnitude_picture, signed_tile
+from components.runs.frames import Frames
 from components.runs.slot import RunSlot
-from components.runs.trace_view import facts, film, finished_view, running_view
+from components.runs.trace_data import exact_pictures
+from components.runs.trace_view import facts, finished_view, running_view
 from components.ui.language import load_texts
 from pipelines.image import image, stepper
 from pipelines.image.request import ImageRequest, Trace
@@ -41,12 +42,9 @@ def frames(trace) -> Frames:
     return Frames.of(trace)
 
 
-def state(page: str) -> str:
-    return re.search(r'data-state="(\w+)"', page)[1]
-
-
-def stored(page: str) -> dict:
-    return json.loads(html.unescape(re.search(r'data-frames="([^"]*)"', page)[1]))
+def unpacked(text: str) -> np.ndarray:
+    found = base64.b64decode(text)
+    return np.frombuffer(found, np.float32, 1) * np.frombuffer(found, np.int8, offset=4)
 
 
 def opened(uri: str) -> Image.Image:
@@ -57,55 +55,60 @@ def test_a_run_shows_its_steps_as_they_come_and_then_can_be_scrubbed():
     slot = RunSlot()
     outputs = list(draw_run(request(), None, slot, T))
     pages = [output[0] for output in outputs]
-    states = [state(page) for page in pages]
-    assert states == ["running"] * (len(pages) - 2) + ["drawn", "done"], "whole before one can scrub"
-    counts = [int(re.search(r'<span data-text="count">(\d+)</span>', page)[1]) for page in pages[:-1]]
+    assert [page["state"] for page in pages] == ["running"] * (len(pages) - 1) + ["done"]
+    counts = [len(page["times"]) for page in pages]
     assert counts[:2] == [0, 1], "the first estimate is shown at once"
-    assert counts == sorted(set(counts))
-    for done, page in zip(counts, pages[:-1], strict=True):
-        assert page.count("data-step=") == done, "the film strip has every step so far"
-    assert all('data-row="empty"' in page for page in pages[1:]), "what the text changes is seen at once"
+    assert counts == sorted(counts) and counts[-1] == 3
+    assert len({page["html"] for page in pages}) == len({page["run"] for page in pages}) == 1
     trace = outputs[-1][3]
-    assert len(trace.steps) == 3
-    assert trace.request == request()
-    content = stored(pages[-1])
-    assert {name: len(row) for name, row in content["rows"].items()} == dict.fromkeys(
-        ("guided", "prompt", "empty", "latents"), 3
-    )
+    assert len(trace.steps) == 3 and trace.request == request()
+    rows = {name: len(row) for name, row in pages[-1]["latents"].items()}
+    assert rows == {"noisy": 4, "guided": 3, "prompt": 3, "empty": 3}, "first the noise before the first step"
 
 
-def test_pictures_decoded_on_the_way_are_those_of_the_whole_trace(trace, frames):
-    reel = LiveFrames(trace.request)
-    reel.add(trace.steps[:2])
-    reel.add(trace.steps[2:])
-    in_parts = reel.frames()
-    assert in_parts.difference == frames.difference
-    assert in_parts.latents == frames.latents
-    for row in ("guided", "prompt", "empty"):
-        for one, other in zip(getattr(in_parts, row), getattr(frames, row), strict=True):
-            difference = np.asarray(opened(one), dtype=int) - np.asarray(opened(other), dtype=int)
-            assert np.abs(difference).mean() < 1
+def test_the_latents_on_the_page_are_those_of_the_trace(trace, frames):
+    told = finished_view(trace, frames, "", T)
+    noisy = [trace.steps[0].start, *(step.latents for step in trace.steps)]
+    for name, row in {"noisy": noisy, "guided": [step.denoised_guided for step in trace.steps]}.items():
+        for text, latents in zip(told["latents"][name], row, strict=True):
+            assert tuple(told["grid"]) == latents.shape
+            bound = np.abs(latents).max() / 127
+            np.testing.assert_allclose(unpacked(text).reshape(latents.shape), latents, atol=0.51 * bound)
 
 
-def test_every_estimate_is_decoded_once_and_on_the_way_only_what_is_seen(trace, monkeypatch):
+def test_a_whole_picture_takes_150_kilobytes_of_the_network_and_says_nothing_twice():
+    pages = [output[0] for output in draw_run(request(num_inference_steps=20), None, RunSlot(), T)]
+    changes = [json.dumps(diff(old, new)) for old, new in pairwise(pages)]
+    assert len(json.dumps(pages[0])) + sum(map(len, changes)) < 150_000
+    for latents in pages[-1]["latents"]["guided"]:
+        assert sum(latents in change for change in changes) == 1
+
+
+def test_what_is_decoded_is_what_somebody_looks_at_and_once(trace, monkeypatch):
     decoded: list[int] = []
-    preview = image.preview
+    decode = image.decode
 
     def counted(latents, model):
         decoded.append(len(latents))
-        return preview(latents, model)
+        return decode(latents, model)
 
-    monkeypatch.setattr(image, "preview", counted)
-    reel, count = LiveFrames(trace.request), len(trace.steps)
-    reel.add(trace.steps[:1])
-    assert decoded == [3], "guided, with and without the prompt"
-    reel.add(trace.steps[1:])
-    assert decoded == [3, count - 1 + 2], "the film goes on; of the other two only the last is seen"
-    assert len(reel.prompt[-1]) and len(reel.empty[-1]) and len(decoded) == 2
-    reel.frames()
-    assert sum(decoded) == 3 * count
-    reel.frames()
-    assert sum(decoded) == 3 * count
+    monkeypatch.setattr(image, "decode", counted)
+    frames = Frames(trace.request)
+    frames.add(trace.steps)
+    running_view(frames, T)
+    assert decoded == []
+    finished_view(trace, frames, "", T)
+    assert decoded == [3], "of the last step; the picture itself is there already"
+    rows = exact_pictures(frames)
+    assert {name: len(row) for name, row in rows.items()} == {
+        "noisy": 4,
+        "guided": 3,
+        "prompt": 3,
+        "empty": 3,
+    }
+    assert sum(decoded) == 4 + 3 * 3 - 1
+    exact_pictures(frames)
+    assert len(decoded) == 2
 
 
 def test_stop_ends_the_run_and_keeps_what_was_drawn():
@@ -115,10 +118,10 @@ def test_stop_ends_the_run_and_keeps_what_was_drawn():
         next(outputs)
     slot.stop()
     page, _, download, trace = list(outputs)[-1]
-    assert state(page) == "stopped"
+    assert page["state"] == "stopped"
     assert 2 <= len(trace.steps) < 100
     assert download["interactive"] is False, "a picture that is not finished cannot be drawn again"
-    assert T("image.stopped", step=len(trace.steps), total=100) in page
+    assert page["remark"] == T("image.stopped", step=len(trace.steps), total=100)
 
 
 def test_a_second_run_silences_the_first():
@@ -149,9 +152,9 @@ def test_a_visitor_who_leaves_frees_the_engine():
 
 def test_the_same_request_again_is_said_to_give_the_same_picture(trace):
     page = list(draw_run(trace.request, trace, RunSlot(), T))[-1][0]
-    assert T("image.repeated", difference=0) in page
+    assert page["remark"] == T("image.repeated", difference=0)
     other = list(draw_run(request(seed=7), trace, RunSlot(), T))[-1][0]
-    assert T("image.repeated", difference=0) not in other
+    assert other["remark"] == ""
 
 
 def test_a_run_that_fails_brings_back_what_was_there(trace):
@@ -160,7 +163,7 @@ def test_a_run_that_fails_brings_back_what_was_there(trace):
     outputs = draw_run(ImageRequest("a cat", scheduler="none", model="classroom-image"), trace, slot, T)
     next(outputs)
     page, stop, _, kept = next(outputs)
-    assert state(page) == "done"
+    assert page["state"] == "done"
     assert stop["interactive"] is False
     assert kept is trace
     with pytest.raises(InputError, match="scheduler_unknown"):
@@ -175,51 +178,19 @@ def test_frames_are_the_decoded_estimates_of_their_steps(trace, frames):
     assert np.abs(last - np.asarray(trace.image, dtype=float)).mean() < 8
 
 
-def test_signed_tile_is_neutral_at_zero_and_full_at_the_limit():
-    latents = np.zeros((4, 2, 3))
-    latents[1, 0, 0], latents[2, 1, 2] = 2.0, -5.0  # the second lies beyond the limit
-    tile = np.asarray(signed_tile(latents, limit=2.0))
-    assert tile.shape == (2 * 2 + 1, 2 * 3 + 1, 4)
-    assert tuple(tile[0, 0, :3]) == (0xF2, 0xF0, 0xEC)
-    assert tuple(tile[0, 4, :3]) == (0x7A, 0x2F, 0x04), "channel 1 is at the top right"
-    assert tuple(tile[4, 2, :3]) == (0x05, 0x3A, 0x6B), "channel 2 is at the bottom left"
-    assert (tile[2, :, 3] == 0).all()
-    assert (tile[:, 3, 3] == 0).all()
-
-
-def test_magnitude_is_the_length_over_the_channels():
-    latents = np.zeros((4, 1, 2))
-    latents[:2, 0, 1] = 3.0, 4.0
-    picture = np.asarray(magnitude_picture(latents, limit=5.0), dtype=int)
-    assert picture.shape == (1, 2, 3)
-    assert picture[0, 0].sum() < 150 < 500 < picture[0, 1].sum() + 100
-
-
 def test_text_from_visitors_is_shown_as_text():
     evil = '<img src=x onerror="alert(1)">'
-    page = running_view(LiveFrames(request(prompt=evil, negative_prompt=evil)), T)
+    page = running_view(Frames(request(prompt=evil, negative_prompt=evil)), T)["html"]
     assert "<img src=x" not in page
     assert escape(evil) in page
 
 
 def test_without_an_unconditional_branch_its_place_says_so(trace):
-    from dataclasses import replace
-
     steps = tuple(replace(step, denoised_empty=None) for step in trace.steps)
     distilled = replace(trace, steps=steps)
-    page = finished_view(distilled, Frames.of(distilled), "", T)
-    assert T("image.no_branch") in page
-    assert "empty" not in stored(page)["rows"]
-
-
-@pytest.mark.parametrize("total", [1, 2, 25, 26, 100])
-def test_film_strip_shows_first_and_last_and_stays_short(total):
-    strip = film([f"data:,{i}" for i in range(total)], total, T)
-    shown = [int(i) for i in re.findall(r'data-step="(\d+)"', strip)]
-    assert shown == sorted(set(shown))
-    assert (shown[0], shown[-1]) == (0, total - 1)
-    assert len(shown) == min(total, 25)
-    assert 1 <= strip.count("data-coarse") <= 6
+    told = finished_view(distilled, Frames.of(distilled), "", T)
+    assert told["texts"]["no_branch"] == T("image.no_branch")
+    assert told["latents"]["empty"] == [] and "empty" not in told["exact"]
 
 
 def test_endpoint_returns_a_png_that_carries_what_it_takes_to_draw_it_again():

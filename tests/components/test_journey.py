@@ -19,7 +19,7 @@ from components.journey.tab import follow_prompt, journey_run
 from components.journey.time_row import build_time_row
 from components.journey.view import READING, STEERING, reading_view, steering_view, waiting_view
 from components.page.prompt_bar import build_prompt_bar
-from components.runs.frames import Frames, LiveFrames
+from components.runs.frames import Frames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines import journey
@@ -74,7 +74,7 @@ def test_a_trace_without_a_look_inside_leaves_that_station_open():
 
 
 def test_before_the_first_step_all_stations_wait():
-    page = steering_view(REQUEST, LiveFrames(REQUEST), None, None, T)
+    page = steering_view(REQUEST, Frames(REQUEST), None, None, T)
     assert page.count('class="hole"') == 5  # two steps of the film, three others
 
 
