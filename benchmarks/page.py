@@ -42,9 +42,9 @@ CLICK_AND_WATCH = """
   let preview = null;
   const shows = (selector) => document.querySelector(`#image-trace ${selector}`);
   const watch = () => {
-    if (preview === null && shows('.trace[data-state=running] img[data-row=guided]'))
+    if (preview === null && shows('.trace[data-state=running] img[data-row=guided]:not([hidden])'))
       preview = performance.now() - start;
-    if (preview !== null && shows('.trace:is([data-state=drawn], [data-state=done])'))
+    if (preview !== null && shows('.trace[data-state=done]'))
       resolve([preview / 1000, (performance.now() - start) / 1000]);
     else requestAnimationFrame(watch);
   };

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote
 
+import httpx
 import numpy as np
 import torch
 from gradio_client import Client
@@ -182,3 +183,25 @@ def test_endpoint_gives_a_file_and_its_parameters(client: Client) -> None:
     assert Image.open(path).format == "PNG"
     assert parameters["seed"] == 5
     assert parameters["scheduler"] == "ddim"
+
+
+def test_a_picture_takes_less_than_150_kilobytes_of_the_network(server: str) -> None:
+    config = httpx.get(f"{server}/config").json()
+    ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
+    press = next(
+        d for d in config["dependencies"] if [ids["generate"], "click"] in d["targets"] and d["backend_fn"]
+    )
+    asked = ["a blue bird", "", 3, 5, 20, "ddim", "classroom-image", None, None]
+    call = {"data": asked, "fn_index": press["id"], "trigger_id": ids["generate"], "session_hash": "bytes"}
+    httpx.post(f"{server}/gradio_api/queue/join", json=call, timeout=WAIT / 1000).raise_for_status()
+    sent, whole = 0, False
+    with httpx.stream(
+        "GET", f"{server}/gradio_api/queue/data?session_hash=bytes", timeout=WAIT / 1000
+    ) as stream:
+        for line in stream.iter_lines():
+            sent += len(line.encode()) + 1
+            if "process_completed" in line:
+                whole = json.loads(line.removeprefix("data:"))["success"]
+                break
+    assert whole
+    assert 50_000 < sent < 150_000, "the latents of 20 steps, each once"
