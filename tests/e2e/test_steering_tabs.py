@@ -56,6 +56,16 @@ def test_heat_follows_token_step_layers_and_branch(attention: Page) -> None:
     expect(attention.locator("#attention-view [data-chips] button")).to_have_count(3)
 
 
+def test_a_link_leads_to_the_word_and_the_step(attention: Page) -> None:
+    attention.locator("#attention-view [data-chips] button", has_text="cat").click()
+    attention.locator("#attention-view [data-frame]").nth(1).click()
+    attention.wait_for_function("new URLSearchParams(location.search).get('attention-view.step') === '2'")
+    attention.reload()
+    expect(attention.locator("#attention-view [data-legend] b")).to_have_text("cat", timeout=WAIT)
+    label = EN("image.step", step=2, total=3)
+    expect(attention.locator("#attention-view [data-step-label]")).to_have_text(label)
+
+
 def test_hiding_tokens_shows_attention_beside_effect(attention: Page) -> None:
     attention.locator("#attention-hide").click()
     expect(attention.locator("#attention-hidden .gallery img")).to_have_count(10, timeout=WAIT)
