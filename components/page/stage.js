@@ -100,10 +100,10 @@
       usual.delete(figure);
     }
   }
-  let fitting = 0, waiting = 0;
+  let fitting = 0, waiting = 0, fitted = 0; // into how many px
   function fit(scene) {
     if (!onStage() || keyOf(scene) !== current || !scene.offsetParent) return;
-    const space = room(scene);
+    const space = fitted = room(scene);
     fitFigures(scene, space);
     let low = SMALLEST, high = largest();
     const before = zoom;
@@ -130,9 +130,9 @@
     watched = new ResizeObserver(() => refit(scene));
     for (const part of scene.children) watched.observe(part);
     clearInterval(waiting);
-    waiting = setInterval(() => { // a figure that was drawn after the scene had its size
+    waiting = setInterval(() => { // what no observer tells: a late figure, and a line above the scene that came or went
       const late = [...scene.querySelectorAll(".js-plotly-plot")].some((figure) => figure.layout?.height && usual.get(figure)?.stage !== figure.layout.height);
-      if (late) refit(scene);
+      if (late || scene.dataset.fits === "false" || Math.abs(room(scene) - fitted) > 1) refit(scene);
     }, 700);
     refit(scene);
     const all = scenes(), at = all.findIndex((one) => one.key === current);

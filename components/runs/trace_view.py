@@ -62,11 +62,6 @@ def step_label(index: int, total: int, t: Texts) -> str:
     return t("image.step", step=index + 1, total=total)
 
 
-def console(t: Texts) -> Markup:
-    """How far a run is, play button and step slider; while a run draws, the slider is its progress bar."""
-    return _html.console(t)
-
-
 def _page(request: ImageRequest, t: Texts) -> Markup:
     """The view without its pictures; the same for the whole run."""
     return _html.view(t("image.negative" if request.negative_prompt else "image.empty"), facts(request, t), t)
