@@ -148,7 +148,7 @@ def click_to_picture(browser: Browser, address: str, repetitions: int) -> tuple[
         page.locator("#tab-video-button").click()
         # The last of the first examples: once they are there, nothing is drawn behind us.
         for film in ("#video-view", "#video-pair"):
-            page.locator(f"{film} .film-view[data-state=done]").first.wait_for()
+            page.locator(f"{film} .film-view[data-state=done]").first.wait_for(state="attached")
         page.locator("#tab-image-button").click()
         page.locator("#image-trace .trace[data-state=done]").wait_for()  # the first example
         times = [page.evaluate(CLICK_AND_WATCH) for _ in range(repetitions + 1)][1:]
@@ -159,7 +159,7 @@ def click_to_picture(browser: Browser, address: str, repetitions: int) -> tuple[
 def key_to_next_scene(browser: Browser, address: str, repetitions: int) -> float:
     """Median seconds from the key to the next scene on the stage, of tabs that are computed already."""
     with visit(browser, f"{address}?stage=1&scene=guidance.live") as page:
-        page.locator("#guidance-sum .sum img").first.wait_for(state="attached")
+        page.locator("#guidance-sum .sum img:not([hidden])").first.wait_for(state="attached")
         page.locator("#guidance-sweep .scatterlayer .point").first.wait_for(state="attached")
         times = []
         for _ in range(repetitions):
