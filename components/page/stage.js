@@ -84,9 +84,10 @@
   }
   // Figures have a height of their own; on the stage a tall one takes a good half of the scene.
   const usual = new WeakMap();
+  const heightOf = (figure) => figure.layout?.height ?? figure._fullLayout?.height; // Gradio may leave the first out
   function fitFigures(scene, space) {
     for (const figure of scene.querySelectorAll(".js-plotly-plot")) {
-      const now = figure.layout?.height;
+      const now = heightOf(figure);
       if (!now || !window.Plotly) continue;
       if (!usual.has(figure) || usual.get(figure).stage !== now) usual.set(figure, { page: now, stage: Math.min(now, Math.round(space * 0.56)) });
       const wanted = usual.get(figure).stage;
@@ -96,7 +97,7 @@
   function freeFigures() {
     for (const figure of document.querySelectorAll(".js-plotly-plot")) {
       const known = usual.get(figure);
-      if (known && figure.layout?.height === known.stage && known.page !== known.stage) window.Plotly.relayout(figure, { height: known.page });
+      if (known && heightOf(figure) === known.stage && known.page !== known.stage) window.Plotly.relayout(figure, { height: known.page });
       usual.delete(figure);
     }
   }
@@ -131,7 +132,7 @@
     for (const part of scene.children) watched.observe(part);
     clearInterval(waiting);
     waiting = setInterval(() => { // what no observer tells: a late figure, and a line above the scene that came or went
-      const late = [...scene.querySelectorAll(".js-plotly-plot")].some((figure) => figure.layout?.height && usual.get(figure)?.stage !== figure.layout.height);
+      const late = [...scene.querySelectorAll(".js-plotly-plot")].some((figure) => heightOf(figure) && usual.get(figure)?.stage !== heightOf(figure));
       if (late || scene.dataset.fits === "false" || Math.abs(room(scene) - fitted) > 1) refit(scene);
     }, 700);
     refit(scene);
