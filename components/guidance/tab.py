@@ -16,7 +16,7 @@ from components.runs.exact import exact_on_demand
 from components.runs.frames import Frames, encode
 from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
-from components.runs.stream import RunViews, show_run
+from components.runs.stream import RunViews, sent_once, show_run
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
@@ -120,11 +120,13 @@ def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """What letting go of the dial does, and what opening the tab does."""
 
     @explained(t)
+    @sent_once
     def rerun(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         yield from turn(request_like(trace, *values), trace, slot, t)
 
     @explained(t)
+    @sent_once
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         yield from open_tab(

@@ -15,7 +15,7 @@ from components.runs.files import save_png
 from components.runs.frames import Frames
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
-from components.runs.stream import RunViews, show_run
+from components.runs.stream import RunViews, sent_once, show_run
 from components.runs.trace_view import finished_view, running_view
 from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
@@ -77,11 +77,13 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
         return ImageRequest(prompt, negative or "", seed, scale, steps, scheduler, model).validated()
 
     @explained(t)
+    @sent_once
     def draw(*inputs: Any) -> Iterator[Any]:
         *values, previous, slot = inputs
         yield from draw_run(request_of(*values), previous, slot, t)
 
     @explained(t)
+    @sent_once
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, before, slot = inputs
 

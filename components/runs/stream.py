@@ -1,10 +1,13 @@
 """The one loop that shows a visitor's run, whatever it draws: begun, growing, then finished or overtaken."""
 
+import functools
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import gradio as gr
 
 from components.runs.frames import Frames
 from components.runs.slot import RunSlot, VisitorRun
@@ -87,6 +90,24 @@ def stream(
         yield values if failure is None else views.restored()
     if failure is not None:
         raise failure
+
+
+def sent_once(handler: Callable[..., Iterator[tuple[Any, ...]]]) -> Callable[..., Iterator[tuple[Any, ...]]]:
+    """Decorator of a generator for the page: it ends with values that change nothing.
+
+    Gradio sends the last values of a generator again when it ends, and whole.
+    """
+
+    @functools.wraps(handler)
+    def wrapped(*args: Any, **kwargs: Any) -> Iterator[tuple[Any, ...]]:
+        last: tuple[Any, ...] = ()
+        with closing(cast("Generator[Any, None, None]", handler(*args, **kwargs))) as running:
+            for last in running:
+                yield last
+        if last:
+            yield (gr.skip(),) * len(last)
+
+    return wrapped
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
-from contextlib import closing
 from html import escape
 from typing import Any
 
@@ -87,9 +86,8 @@ def as_gradio_error(error: Exception, t: Texts, where: str, for_page: bool = Tru
 def explained(t: Texts, for_page: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator for event handlers and endpoints: their errors come out translated and calm.
 
-    Works for functions and for generators; those of the page end with a value that changes nothing. An
-    `InputError` becomes its own message; anything else is logged with its traceback and becomes one general
-    sentence.
+    Works for functions and for generators. An `InputError` becomes its own message; anything else is logged
+    with its traceback and becomes one general sentence.
 
     Args:
         t: the texts of the page that the handler serves.
@@ -104,15 +102,10 @@ def explained(t: Texts, for_page: bool = True) -> Callable[[Callable[..., Any]],
 
             @functools.wraps(handler)
             def wrapped(*args: Any, **kwargs: Any) -> Any:
-                last: Any = None
                 try:
-                    with closing(handler(*args, **kwargs)) as running:
-                        for last in running:
-                            yield last
+                    yield from handler(*args, **kwargs)
                 except Exception as error:
                     raise calm(error) from error
-                if for_page and last is not None:  # Gradio sends the last values again at the end, whole
-                    yield (gr.skip(),) * len(last) if isinstance(last, tuple | list) else gr.skip()
 
         else:
 
