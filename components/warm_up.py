@@ -13,12 +13,14 @@ from components.page.picture_tabs import compute_example
 from components.prompt_lab.tab import compute_example_variants
 from components.video.run import compute_example_video
 from pipelines.clip import embeddings
+from pipelines.image.previews import linear_decoder
 from pipelines.serving import catalogue
 from pipelines.serving.compute import low_priority, wait_until_quiet
 
 log = logging.getLogger(__name__)
 WARM_UP: tuple[Callable[[], object], ...] = (
     compute_example,
+    lambda: linear_decoder(catalogue.default_id("image")),
     lambda: embeddings.warm_up(catalogue.default_id("clip")),
     compute_example_audio,
     compute_example_sweep,

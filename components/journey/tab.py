@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from components.journey.audio_row import build_audio_row
-from components.journey.time_row import TimeRow
+from components.journey.time_row import TimeRow, opens_elsewhere
 from components.journey.video_row import build_video_row
 from components.journey.view import HTML, READING, STEERING, reading_view, steering_view, waiting_view
 from components.page.address import asked_tab
@@ -54,13 +54,13 @@ class Landing:
         """
 
         def read(request: gr.Request) -> Any:
-            if asked_tab(request.query_params) not in ("", "journey"):
+            if opens_elsewhere(request):
                 return gr.skip()
             bar = values_from_query(request.query_params)
             return self.follow(bar.prompt, bar.clip_model, bar.image_model)
 
         def draw(trace: Trace | None, slot: RunSlot, request: gr.Request) -> Iterator[Any]:
-            if asked_tab(request.query_params) not in ("", "journey"):
+            if opens_elsewhere(request):
                 yield gr.skip()
                 return
             values = run_values(values_from_query(request.query_params))

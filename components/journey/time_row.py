@@ -19,6 +19,11 @@ from pipelines.serving.errors import InputError
 Fill = Callable[[str, int, RunSlot], Iterator[Any]]  # prompt, seed, slot: views of the station
 
 
+def opens_elsewhere(request: gr.Request) -> bool:
+    """Whether the page's address leads to another tab than the journey."""
+    return asked_tab(request.query_params) not in ("", "journey")
+
+
 @dataclass(frozen=True)
 class TimeRow:
     """A row with one station.
@@ -61,7 +66,7 @@ def build_time_row(
 
         Before the first picture is there, the bar may not have been told yet what the address says.
         """
-        if asked_tab(request.query_params) not in ("", "journey"):
+        if opens_elsewhere(request):
             yield gr.skip()
             return
         if trace is None:

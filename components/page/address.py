@@ -106,15 +106,15 @@ def as_asked(html: str, query: Mapping[str, str]) -> str:
         html: with the page's components as JSON.
         query: of the address, for which nobody vouches.
     """
-    bar = values_from_query(query)
-    asked: dict[str, Any] = {
-        "prompt": bar.prompt, "prompt-b": bar.prompt_b, "negative-prompt": bar.negative_prompt,
-        "seed": bar.seed, "guidance-scale": bar.guidance_scale, "guidance-dial": bar.guidance_scale,
-        "num-inference-steps": bar.num_inference_steps,
-    }  # fmt: skip
-    known = query.keys() & {field.name for field in fields(BarValues)}
-    for elem_id, value in asked.items() if known else ():
-        html = _with_property(html, elem_id, "value", value)
+    if query.keys() & {field.name for field in fields(BarValues)}:
+        bar = values_from_query(query)
+        asked: dict[str, Any] = {
+            "prompt": bar.prompt, "prompt-b": bar.prompt_b, "negative-prompt": bar.negative_prompt,
+            "seed": bar.seed, "guidance-scale": bar.guidance_scale, "guidance-dial": bar.guidance_scale,
+            "num-inference-steps": bar.num_inference_steps,
+        }  # fmt: skip
+        for elem_id, value in asked.items():
+            html = _with_property(html, elem_id, "value", value)
     tab = asked_tab(query)
     if re.fullmatch(r"[a-z_]+", tab) and f'"elem_id":"tab-{tab}"' in html:
         html = _with_property(html, "tabs", "selected", tab)

@@ -143,8 +143,7 @@ class Frames:
         return bool(self.steps) and self.steps[-1].index + 1 == self.steps[-1].total
 
     def add(self, steps: Sequence[DenoiseStep]) -> bool:
-        """Add steps that have arrived; whether that is due on the page at once, as the first one is."""
-        first = not self.steps
+        """Add steps that have arrived; none is due on the page before its time."""
         for step in steps:
             if step.start is not None:
                 self.noisy.append(step.start)
@@ -154,7 +153,7 @@ class Frames:
             if step.denoised_empty is not None:
                 self.empty.append(step.denoised_empty)
         self.steps += steps
-        return first
+        return False
 
     @property
     def rows(self) -> dict[str, Estimates]:

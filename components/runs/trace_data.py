@@ -56,7 +56,7 @@ def trace_data(
         "grid": rows["noisy"].small(0).shape,
         "decoder": {"patch": decoder.patch, "weights": [packed(row) for row in decoder.weights]},
         "latents": {name: row.numbers for name, row in rows.items()},
-        "exact": {name: {} for name in rows},
+        "exact": {},
         "limits": {"latents": LATENT_RANGE, **limits},
         "scales": {"signed": _scale(DIVERGING), "length": _scale(get_colorscale(SEQUENTIAL))},
     }

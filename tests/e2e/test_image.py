@@ -2,21 +2,23 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 import httpx
 import numpy as np
+import pytest
 import torch
 from gradio_client import Client
 from PIL import Image
 from playwright.sync_api import Page, expect
-from plotly.colors import hex_to_rgb
+from plotly.colors import get_colorscale, hex_to_rgb
 
 from components.runs.trace_data import LATENT_RANGE
 from components.ui.language import load_texts
-from components.ui.plots import DIVERGING
+from components.ui.plots import DIVERGING, SEQUENTIAL
 from pipelines.image import image
+from pipelines.image.guidance import guidance_difference
 from pipelines.image.image import read_parameters
 from pipelines.image.previews import linear_decoder
 from pipelines.image.request import ImageRequest
@@ -68,50 +70,69 @@ def test_a_finished_run_is_scrubbed_from_pure_noise_on_and_the_server_asked_once
         expect(picture).to_have_attribute("src", re.compile("^data:image/webp"))
 
 
+def pixels_of(page: Page, selector: str) -> np.ndarray:
+    """`[y, x, 4]` the pixels of a picture on the page."""
+    found = page.evaluate(
+        "s => steuervektor.pixelsOf(s).then(({ width, height, data }) => [width, height, [...data]])",
+        page.locator(selector).get_attribute("src"),
+    )
+    return np.array(found[2]).reshape(found[1], found[0], 4)
+
+
 def test_a_preview_is_what_the_linear_decoder_makes_of_the_latents(page: Callable[..., Page]) -> None:
     opened = page("/?tab=image&num_inference_steps=3&prompt=a+blue+bird&seed=3")
     wait_for(opened, "done")
-    found = opened.evaluate(
-        """() => document.querySelectorAll("#image-trace .film img")[2].decode().then(() => {
-          const image = document.querySelectorAll("#image-trace .film img")[2];
-          const pen = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext("2d");
-          pen.drawImage(image, 0, 0);
-          return [...pen.getImageData(0, 0, image.naturalWidth, image.naturalHeight).data];
-        })"""
-    )
+    pixels = pixels_of(opened, "#image-trace .film [data-step='2'] img")[..., :3]
     request = ImageRequest("a blue bird", seed=3, num_inference_steps=3, model="classroom-image")
     latents = image.run(request).steps[1].latents
     expected = linear_decoder("classroom-image").decode(latents[None])[0].astype(int)
-    pixels = np.array(found).reshape(64, 64, 4)[..., :3]
     # the latents have travelled as whole numbers, 127 to the largest
     assert np.abs(pixels - expected).mean() < 3
+
+
+def coloured(stops: Sequence[tuple[float, str]], shares: np.ndarray) -> np.ndarray:
+    """Shares of a scale of colours as RGB, with one more axis."""
+    places, colours = [place for place, _ in stops], np.array([hex_to_rgb(colour) for _, colour in stops])
+    return np.stack([np.interp(shares, places, colours[:, c]) for c in range(3)], axis=-1)
 
 
 def test_colours_of_latents_are_neutral_at_zero_and_full_at_the_limit(page: Callable[..., Page]) -> None:
     opened = page("/?tab=image&num_inference_steps=3&prompt=a+blue+bird&seed=3")
     wait_for(opened, "done")
     opened.locator("#image-trace input[type=range]").press("Home")
-    found = opened.evaluate(
-        """() => {
-          const image = document.querySelector("#image-trace .stage img[data-row=latents]");
-          return image.decode().then(() => {
-            const pen = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext("2d");
-            pen.drawImage(image, 0, 0);
-            return [...pen.getImageData(0, 0, image.naturalWidth, image.naturalHeight).data];
-          });
-        }"""
-    )
-    tile = np.array(found).reshape(33, 33, 4)
-    assert (tile[16, :, 3] == 0).all() and (tile[:, 16, 3] == 0).all(), (
-        "between the channels there is nothing"
-    )
+    tile = pixels_of(opened, "#image-trace .stage img[data-row=latents]")
+    assert tile.shape == (33, 33, 4)
+    assert not tile[16, :, 3].any() and not tile[:, 16, 3].any(), "between the channels there is nothing"
     noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(3))[0].numpy()
+    assert np.abs(noise).max() > LATENT_RANGE, "some lie beyond the limit"
     channels = tile[:16, :16], tile[:16, 17:], tile[17:, :16], tile[17:, 17:]
-    stops = np.array([hex_to_rgb(colour) for _, colour in DIVERGING])
     for cells, values in zip(channels, noise, strict=True):
-        shares = values / (2 * LATENT_RANGE) + 0.5
-        expected = [np.interp(shares, [place for place, _ in DIVERGING], stops[:, c]) for c in range(3)]
-        assert np.abs(cells[..., :3] - np.stack(expected, axis=-1)).max() < 8, "as numbers travel"
+        expected = coloured(DIVERGING, values / (2 * LATENT_RANGE) + 0.5)
+        assert np.abs(cells[..., :3] - expected).max() < 8, "as numbers travel"
+
+
+def test_magnitude_is_the_length_over_the_channels(page: Callable[..., Page]) -> None:
+    opened = page("/?tab=guidance&num_inference_steps=3&prompt=a+blue+bird&seed=3")
+    shown = opened.locator("#guidance-sum .trace[data-state=done] img[data-row=magnitude]")
+    expect(shown).to_have_attribute("src", re.compile("^data:image/png"), timeout=WAIT)
+    request = ImageRequest("a blue bird", seed=3, num_inference_steps=3, model="classroom-image")
+    differences = [guidance_difference(step) for step in image.run(request).steps]
+    lengths = np.linalg.norm(differences, axis=1)
+    expected = coloured(get_colorscale(SEQUENTIAL), lengths[2] / lengths.max())
+    pixels = pixels_of(opened, "#guidance-sum img[data-row=magnitude]")[..., :3]
+    assert np.abs(pixels - expected).max() < 8, "as numbers travel"
+
+
+@pytest.mark.parametrize("total", [1, 2, 26, 50])
+def test_film_strip_shows_first_and_last_and_stays_short(page: Callable[..., Page], total: int) -> None:
+    opened = page(f"/?tab=image&num_inference_steps={total}&prompt=a+blue+bird")
+    wait_for(opened, "done")
+    film = "[...document.querySelectorAll('#image-trace .film button{}')].map((thumb) => +thumb.dataset.step)"
+    places = opened.evaluate(film.format(""))
+    assert places == sorted(set(places))
+    assert (places[0], places[-1]) == (0, total)
+    assert len(places) == min(total + 1, 25)
+    assert 1 <= len(opened.evaluate(film.format("[data-coarse]"))) <= 6
 
 
 def test_a_link_leads_to_the_step(page: Callable[..., Page]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipelines.audio.audiocraft_backend import _import
 from pipelines.serving import catalogue
 
 CLASSROOM = Path(catalogue.ASSETS) / "audio"
@@ -148,8 +149,6 @@ def build_audiogen(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     from audiocraft.modules import conditioners
     from omegaconf import OmegaConf
     from transformers import T5EncoderModel
-
-    from pipelines.audio.audiocraft_backend import _import
 
     _import()
     folder.mkdir(parents=True)
