@@ -34,6 +34,8 @@ from components.embeddings import tab as embeddings
 from components.guidance import tab as guidance
 from components.image import tab as image
 from components.journey import tab as journey
+from components.lesson.server import Lessons
+from components.lesson.store import classes_file
 from components.page import api, mcp, theme
 from components.page.address import wire_address
 from components.page.document import Document
@@ -43,10 +45,11 @@ from components.page.prompt_bar import build_prompt_bar
 from components.page.qr import QrCodes
 from components.page.visits import Visits
 from components.prompt_lab import tab as prompt_lab
+from components.quiz import tab as quiz
 from components.runs import training as live
 from components.tokens import tab as tokens
 from components.ui.language import load_texts
-from components.ui.scene import collect_scenes
+from components.ui.scene import collect_scenes, scene_keys
 from components.video import tab as video
 from pipelines.serving.memory import few_heaps
 
@@ -87,6 +90,7 @@ CHAPTERS = (
             "audio": audio.build_audio_tab,
         },
     ),
+    ("quiz", {"quiz": quiz.build_quiz_tab}),
 )
 WITH_ENDPOINTS = (
     journey,
@@ -176,7 +180,10 @@ def launch_options() -> dict[str, Any]:
         "footer_links": [],
         "theme": theme.theme(),
         "app_kwargs": {
-            "middleware": [Middleware(each) for each in (Doors, QrCodes, Visits, Document)],
+            "middleware": [
+                Middleware(Lessons, path=classes_file(), scenes=scene_keys),
+                *(Middleware(each) for each in (Doors, QrCodes, Visits, Document)),
+            ],
         },
     }
 

@@ -89,6 +89,7 @@ def start_app(
     env = os.environ | {
         "HOST": "127.0.0.1", "PORT": str(port), "MCP": "1", "HF_HUB_OFFLINE": "1",
         "STEUERVEKTOR_FAMILY": "classroom", "GRADIO_TEMP_DIR": str(folder / "files"),
+        "STEUERVEKTOR_DATA": str(folder / "data"),
     } | environment  # fmt: skip
     env.pop(without, None)
     command = [*before, sys.executable, str(ROOT / "app.py")]
@@ -155,10 +156,16 @@ def client(server: str) -> Client:
     return Client(server, verbose=False)
 
 
+def chromium_path() -> str | None:
+    """The system's Chromium, the one without a window first; none where Playwright's own is meant."""
+    names = ("chromium-headless-shell", "chromium", "chromium-browser")
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium: the system's where there is one, otherwise Playwright's own."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    """Chromium."""
+    path = chromium_path()
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield chromium

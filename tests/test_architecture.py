@@ -24,7 +24,7 @@ FORBIDDEN = {
 }
 TABS = (
     "journey", "tokens", "embeddings", "context", "control_vector", "clip_matrix", "contrastive", "dino",
-    "image", "guidance", "cross_attention", "conditioning", "prompt_lab", "video", "audio",
+    "image", "guidance", "cross_attention", "conditioning", "prompt_lab", "video", "audio", "quiz",
 )  # fmt: skip
 # What each room may use beside itself. A tab uses what all tabs share, and any pipeline; journey alone, which
 # shows them all in small, uses other tabs, and `warm_up` computes their first examples.
@@ -44,6 +44,7 @@ COMPONENTS = {
     "ui": set(),
     "runs": {"ui"},
     "page": {"runs", "ui"},
+    "lesson": {"ui"},
     **dict.fromkeys(TABS, SHARED),
     "journey": SHARED | set(TABS),
     "warm_up": SHARED | set(TABS),

@@ -313,4 +313,6 @@ part("tracks").addEventListener("keydown", (event) => {
   event.preventDefault();
   if (event.key !== " " && event.key !== "Enter") seek(step - lag(row));
 });
-new ResizeObserver(() => { paintAll(); if (!playing) choose(row, step); }).observe(part("tracks"));
+const fit = () => { paintAll(); if (!playing) choose(row, step); };
+new ResizeObserver(fit).observe(part("tracks"));
+addEventListener("resize", fit); // the stage's zoom, which no observer tells

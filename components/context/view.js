@@ -354,6 +354,7 @@ function build() {
   paint();
 }
 new ResizeObserver(paint).observe(element);
+addEventListener("resize", paint); // the stage's zoom changes the width in the view's own px, which no observer tells
 document.fonts?.ready.then(paint);
 watch("value", build);
 build();

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gradio as gr
 
@@ -15,6 +16,7 @@ from components.ui.numbers import short
 
 VERSION = 1  # of links; a change of what a name or a value means makes it one more
 MAX_TEXT = 2000
+MAX_QUERY = 8000
 _NAMES = ", ".join(field.name for field in fields(BarValues))
 
 
@@ -155,6 +157,20 @@ def wire_address(page: gr.Blocks, bar: PromptBar, t: Texts) -> None:
         values = values_from_query(query)
         return [*(getattr(values, name) if name in query else gr.skip() for name in models), *controls]
 
+    def take(text: str) -> list[object]:
+        query = dict(parse_qsl(text[:MAX_QUERY]))
+        values = values_from_query(query)
+        kept, _ = restored_controls(bar.kept, query, t)
+        return [*(getattr(values, name) if name in query else gr.skip() for name in names), *kept]
+
+    names = [field.name for field in fields(BarValues)]
+    # Lessons lead from state to state without opening the page anew, which would leave the full screen.
+    door = gr.Textbox(elem_id="sv-door", elem_classes="sv-store", show_label=False, container=False)
+    taken = door.input(
+        take, door, [*bar.values, *bar.kept.values()], show_progress="hidden", api_visibility="private",
+        concurrency_limit=None, trigger_mode="always_last",
+    )  # fmt: skip
+    taken.then(fn=None, js="() => dispatchEvent(new Event('sv-taken'))", api_visibility="private")
     page.load(None, bar.values, js=_tell("opened"), api_visibility="private")
     loaded = page.load(
         restore, outputs=[*(getattr(bar, name) for name in models), *bar.kept.values()],

@@ -23,11 +23,17 @@ from components.ui.layout import view_class
 
 HERE = Path(__file__).parents[1]
 PAGES = {"/": "en", "/de": "de"}
+# The page's own files, in the order in which they run.
+SCRIPTS = (
+    "page/page", "page/keyboard", "page/stage", "lesson/wire", "lesson/lead", "lesson/class", "page/share",
+    "page/stale", "page/vocabulary",
+)  # fmt: skip
+RULES = ("page/style", "page/stage", "lesson/class")
 # What the page says of itself, from `common.hint`.
 HINTS = ("lost", "crowded", "number", "range")
 GZIP_LEVEL = 4  # a page in 10 ms; level 9 takes thrice as long for 5 % less
 # What belongs to the whole page, or is loaded where it is used.
-_NO_VIEWS = re.compile(r"page/(?!words)|embeddings/move_prompts$")
+_NO_VIEWS = re.compile(r"page/(?!words)|lesson/|embeddings/move_prompts$")
 
 
 def view_files(suffix: str) -> dict[str, str]:
@@ -64,7 +70,7 @@ def _pairs(kind: str, language: str) -> str:
 
 def _own(names: Sequence[str], suffix: str) -> str:
     """The page's own files, one after the other."""
-    return "".join((HERE / "page" / f"{name}{suffix}").read_text("utf-8") for name in names)
+    return "".join((HERE / f"{name}{suffix}").read_text("utf-8") for name in names)
 
 
 def dress(html: str, language: str, query: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -80,14 +86,16 @@ def dress(html: str, language: str, query: Mapping[str, str] = MappingProxyType(
     # Behind a proxy the server knows neither its host nor its folder: `page.js` sets both.
     html = re.sub(r'const root = "[^"]*";', "const root = window.gradio_config.root;", html, count=1)
     html = html.replace('<link rel="manifest" href="/manifest.json" />', "", 1)
-    script = _own(("page", "keyboard", "stage", "share", "stale", "vocabulary"), ".js") + view_scripts()
-    rules = theme.font_faces() + _own(("style", "stage"), ".css") + view_rules()
+    script = _own(SCRIPTS, ".js") + view_scripts()
+    rules = theme.font_faces() + _own(RULES, ".css") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
     said = f"window.svTitle={title};window.svWords={_pairs('words', language)};"
     hints = {name: load_texts(language)(f"common.hint.{name}") for name in HINTS}
     said += f"window.svHints={json.dumps(hints)};"
     stage = load_texts(language).table("common.stage")
     said += f"window.svStage={json.dumps(stage)};"
+    lesson = load_texts(language).table("lesson.remote") | load_texts(language).table("lesson.stage")
+    said += f"window.svLesson={json.dumps(lesson)};"
     share = {"qr_too_long": load_texts(language)("common.share.qr_too_long")}
     said += f"window.svStale={json.dumps(load_texts(language)('common.stale'))};"
     said += f"window.svLinkVersion={VERSION};window.svShare={json.dumps(share)};"

@@ -15,6 +15,7 @@
   const keyOf = (element) => scenes().find((scene) => scene.id === element?.id)?.key;
   let current = null; // key of the scene that is open or on the stage
   const onStage = () => root.hasAttribute("data-stage");
+  const classroom = () => window.svClassroom; // questions, phones and lessons, if there are any
 
   // A tab's parts are on the page as soon as it has been opened once.
   function whenThere(id, then, until = performance.now() + 20000) {
@@ -62,7 +63,7 @@
   function furnish() {
     if (bar) return;
     const place = make("span", { class: "place", role: "status" });
-    bar = make("nav", { id: "sv-stage-bar", "aria-label": words.switch }, button("previous", "‹", () => step(-1)), button("next", "›", () => step(1)),
+    bar = make("nav", { id: "sv-stage-bar", "aria-label": words.switch }, button("previous", "‹", () => move(-1)), button("next", "›", () => move(1)),
       place, button("notes", "N", () => toggle("notes")), button("speaker", "S", speak), button("keys", "?", () => toggle("keys")), button("leave", "✕", leave));
     black = make("button", { id: "sv-stage-black", type: "button", "aria-label": words.key_black, hidden: "" });
     black.addEventListener("click", () => { black.hidden = true; });
@@ -138,6 +139,7 @@
     refit(scene);
     const all = scenes(), at = all.findIndex((one) => one.key === current);
     bar.querySelector(".place").textContent = `${all[at].title} · ${say(words.place, { NUMBER: at + 1, COUNT: all.length })}`;
+    classroom()?.entered();
     tellSpeaker();
   }
   function stage() {
@@ -158,8 +160,12 @@
     freeFigures();
     for (const part of [black, panel]) if (part) part.hidden = true;
     if (document.fullscreenElement) document.exitFullscreen();
+    classroom()?.left();
     window.dispatchEvent(new Event("resize"));
     if (current) show(current);
+  }
+  function move(by) {
+    if (!classroom()?.moved(by)) step(by);
   }
   function step(by) {
     const all = scenes(), to = all.findIndex((one) => one.key === current) + by;
@@ -177,7 +183,7 @@
   }
   function keys() {
     const list = make("dl", {});
-    const rows = [["→", words.key_next], ["←", words.key_previous], ["R", words.key_reveal], ["B", words.key_black], ["N", words.key_notes],
+    const rows = [["→", words.key_next], ["←", words.key_previous], ["Q", words.key_question], ["R", words.key_reveal], ["J", words.key_join], ["B", words.key_black], ["N", words.key_notes],
       ["S", words.key_speaker], ["?", words.key_help], ["Esc", words.key_leave]];
     for (const [key, what] of rows) list.append(make("dt", {}, make("kbd", {}, key)), make("dd", {}, what));
     return [make("h2", {}, words.keys), list];
@@ -189,7 +195,7 @@
   }
 
   // A second window for whoever speaks: it follows what is projected.
-  let speaker = null;
+  let speaker = null, lead = null;
   function speak() {
     speaker = speaker && !speaker.closed ? speaker : window.open("", "sv-speaker", "popup,width=900,height=700");
     if (!speaker) {
@@ -226,13 +232,15 @@
     const next = all[at + 1] ? `${words.next_up}: ${all[at + 1].title}` : words.last;
     main.replaceChildren(make("p", {}, say(words.place, { NUMBER: at + 1, COUNT: all.length })), make("h1", {}, all[at].title),
       make("p", {}, claim), make("h2", {}, next), ...notes());
+    lead?.end();
+    lead = classroom()?.speaker(main) ?? null;
   }
 
   // Keys ----------------------------------------------------------------------------------------------
   const typing = (target) => target instanceof Element
     && target.closest('textarea, select, [contenteditable="true"], input:not([type="button"], [type="checkbox"], [type="radio"], [type="range"])');
   const moves = (target) => target instanceof Element && target.closest('input[type="range"], input[type="radio"], [role="slider"], [role="tab"], [role="listbox"], .js-plotly-plot');
-  const ACTS = { r: () => root.toggleAttribute("data-covered"), b: () => { black.hidden = !black.hidden; }, n: () => toggle("notes"),
+  const ACTS = { r: () => classroom()?.reveal() || root.toggleAttribute("data-covered"), b: () => { black.hidden = !black.hidden; }, n: () => toggle("notes"),
     s: speak, "?": () => toggle("keys"), f: leave };
   function keyed(event) {
     if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
@@ -245,7 +253,7 @@
       return;
     }
     const by = { PageDown: 1, PageUp: -1 }[key] ?? (typing(event.target) || moves(event.target) ? undefined : { ArrowRight: 1, ArrowLeft: -1 }[key]);
-    const act = key === "Escape" ? leave : by ? () => step(by) : typing(event.target) ? undefined : ACTS[key];
+    const act = key === "Escape" ? leave : by ? () => move(by) : typing(event.target) ? undefined : ACTS[key] || classroom()?.keys[key];
     if (!act) return;
     event.preventDefault();
     act();
@@ -258,7 +266,7 @@
   addEventListener("touchend", (event) => {
     if (!touch) return;
     const x = event.changedTouches[0].clientX - touch.clientX, y = event.changedTouches[0].clientY - touch.clientY;
-    if (Math.abs(x) > 80 && Math.abs(x) > 2 * Math.abs(y)) step(x < 0 ? 1 : -1);
+    if (Math.abs(x) > 80 && Math.abs(x) > 2 * Math.abs(y)) move(x < 0 ? 1 : -1);
   }, { passive: true });
   addEventListener("resize", () => {
     const scene = onStage() && document.getElementById(scenes().find((one) => one.key === current)?.id);
@@ -286,6 +294,7 @@
       page().address({ scene: null });
     }
   });
+  window.svScenes = { all: scenes, current: () => current, onStage, show, step, enter: stage, tellSpeaker };
   let begun = false;
   new MutationObserver(() => {
     if (begun || !("restored" in root.dataset) || !scenes().length) return;
@@ -297,5 +306,6 @@
     if (page().asked("stage")) root.dataset.stage = "";
     if (there) show(asked);
     else if (onStage()) { delete root.dataset.stage; stage(); }
+    dispatchEvent(new Event("sv-scenes"));
   }).observe(root, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-restored"] });
 })();

@@ -32,6 +32,7 @@ class Scene:
         return "scene-" + self.key.replace(".", "-")
 
 
+_keys: dict[str, None] = {}  # of all scenes that were built, in their order
 _collected: ContextVar[list[Scene] | None] = ContextVar("scenes of the page being built", default=None)
 
 
@@ -48,6 +49,11 @@ def collect_scenes() -> Iterator[list[Scene]]:
         yield found
     finally:
         _collected.reset(token)
+
+
+def scene_keys() -> tuple[str, ...]:
+    """Keys of all scenes of the page that was built."""
+    return tuple(_keys)
 
 
 @contextmanager
@@ -78,6 +84,7 @@ def scene(
     if not title:
         title, claim = t(words[0]), t(words[1])
     own = Scene(key, title)
+    _keys[key] = None
     scenes = _collected.get()
     if scenes is not None:
         scenes.append(own)

@@ -21,7 +21,7 @@ def test_the_page_opens_at_a_filled_journey(page: Opener, path: str, width: int,
     expect(opened.locator("#journey-reading .chips em")).to_have_count(7, timeout=WAIT)
     expect(opened.locator("#journey-reading")).to_contain_text(t("journey.say_tokens", count=7))
     expect(opened.locator("#journey-video [data-state=done] .moving")).to_be_visible(timeout=WAIT)
-    assert opened.locator(".station .hole").count() == 0
+    expect(opened.locator(".station .hole")).to_have_count(0, timeout=WAIT)
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
 
 

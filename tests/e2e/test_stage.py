@@ -84,7 +84,7 @@ def test_the_keys_of_the_stage(page):
     opened.keyboard.press("n")
     expect(panel).to_contain_text(load_texts("en")("common.note_title"))
     opened.keyboard.press("?")
-    expect(panel.locator("kbd")).to_have_count(8)
+    expect(panel.locator("kbd")).to_have_count(10)
     opened.keyboard.press("ArrowRight")
     _scene(opened, "guidance.sum")
     expect(panel).to_be_hidden()

@@ -1,13 +1,13 @@
 """What comes in from outside: camera and microphone end when they should, and a paste is a file."""
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from components.ui.language import load_texts
+from tests.conftest import chromium_path
 
 EN, DE = load_texts("en"), load_texts("de")
 Opener = Callable[..., Page]
@@ -40,9 +40,8 @@ PASTE = """(place) => {
 def browser(browser: Browser) -> Iterator[Browser]:
     """Chromium with a camera and a microphone that are made up, and allowed without asking."""
     fake = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
     chromium = browser.browser_type.launch(
-        executable_path=path, args=["--no-sandbox", "--disable-gpu", *fake]
+        executable_path=chromium_path(), args=["--no-sandbox", "--disable-gpu", *fake]
     )
     yield chromium
     chromium.close()

@@ -1,0 +1,1 @@
+"""Lessons for a class: questions, votes from phones, and what a lecturer steers."""

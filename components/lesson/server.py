@@ -1,0 +1,549 @@
+"""What a class asks of the server: the light page of phones, votes, and what the lecturer steers.
+
+None of it goes through Gradio: its queue and its page would be too slow for 300 phones.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from markupsafe import Markup
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from components.lesson.export import as_csv, as_qti
+from components.lesson.items import (
+    FOLDER,
+    FileError,
+    Item,
+    Lesson,
+    question_from_json,
+    read_items,
+    read_lesson,
+    shipped_items,
+    shipped_lessons,
+)
+from components.lesson.store import ClassError, ClassState, Poll, Store, tally
+from components.ui.language import LANGUAGES, Texts, load_texts
+from components.ui.templates import templates
+
+log = logging.getLogger(__name__)
+HERE = Path(__file__).parent
+Result = TypeVar("Result")
+WAIT_S = 20.0  # that a phone's question "what is new?" stays open; proxies give up after 30 to 60
+MOST_PHONE = 16_384  # bytes that a phone may send
+MOST_LEAD = 524_288  # bytes that a lecturer may send: pictures to choose from are among them
+MOST_WISH = 300  # characters of a pupil's text
+MOST_CLASSES = 60  # that may begin within an hour
+MOST_WRONG = 30  # wrong codes of one address within a minute
+MOST_WRONG_ALL = 600  # wrong codes of all within a minute
+PUPIL = range(16, 65)  # characters of a phone's token
+# A page that holds a class's answers asks nobody else for anything and is shown in nobody's frame.
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
+    " connect-src 'self'; img-src data: 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+}
+
+
+class Rate:
+    """How often something happened within a span of time, by key.
+
+    Args:
+        span_s: s.
+        clock: s that pass.
+    """
+
+    def __init__(self, span_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.span_s, self.clock = span_s, clock
+        self._since, self._counts = clock(), Counter[str]()
+
+    def count(self, key: str = "") -> int:
+        self._turn()
+        return self._counts[key]
+
+    def add(self, key: str = "") -> None:
+        self._turn()
+        self._counts[key] += 1
+
+    def _turn(self) -> None:
+        if self.clock() - self._since >= self.span_s:
+            self._since, self._counts = self.clock(), Counter()
+
+
+class Lessons:
+    """ASGI middleware: `/join`, `/lead`, `/class/…` and `/lesson/…`; everything else passes.
+
+    Args:
+        app: Gradio's, or what stands before it.
+        path: of the file of classes, see `Store`.
+        scenes: keys of all scenes of the page, see `items.read_items`.
+    """
+
+    def __init__(self, app: ASGIApp, path: Path | str, scenes: Callable[[], Sequence[str]]) -> None:
+        self.app, self.scenes, self.path = app, scenes, path
+        self._store: Store | None = None
+        # One thread: SQLite writes one thing at a time, and a busy disk must not hold the event loop.
+        self._desk = ThreadPoolExecutor(1, thread_name_prefix="classes")
+        self._changed: dict[tuple[str, int], asyncio.Event] = {}
+        self._votes: Counter[int] = Counter()
+        self._wrong, self._begun = Rate(60), Rate(3600)
+        self._known: set[tuple[str, int]] = set()  # phones that have been in a class
+        lead = ("ask", "phase", "away", "hands", "tell", "pick", "remove")
+        self._inner = Starlette(
+            routes=[
+                Route("/join", self._join),
+                Route("/lead", self._remote),
+                Route("/class/state", self._answering(self._state)),
+                Route("/class/vote", self._answering(self._vote), methods=["POST"]),
+                Route("/class/wish", self._answering(self._wish), methods=["POST"]),
+                Route("/class/open", self._answering(self._open), methods=["POST"]),
+                Route("/class/lead", self._answering(self._lead)),
+                *(
+                    Route(f"/class/{n}", self._answering(getattr(self, f"_{n}")), methods=["POST"])
+                    for n in lead
+                ),
+                Route("/class/record.csv", self._answering(self._csv)),
+                Route("/class/record.zip", self._answering(self._qti)),
+                Route("/lesson/quiz.toml", self._answering(self._pattern)),
+                Route("/lesson/data", self._answering(self._data)),
+                Route("/lesson/check", self._answering(self._check), methods=["POST"]),
+            ]
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        ours = path in ("/join", "/lead") or path.startswith(("/class/", "/lesson/"))
+        if scope["type"] == "http" and ours:
+            await self._inner({**scope, "app": self._inner}, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    # How it answers ----------------------------------------------------------------------------------
+
+    def _answering(
+        self, handler: Callable[[Request], Awaitable[Any]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """A route out of a handler: its dictionary as JSON, its errors as sentences."""
+
+        async def route(request: Request) -> Response:
+            t = load_texts(_language(request))
+            try:
+                answer = await handler(request)
+            except ClassError as error:
+                return _refused(error.key, error.status, t, **error.values)
+            except ClientDisconnect:
+                return Response(status_code=499)
+            except sqlite3.Error as error:
+                log.error("the file of classes failed: %s", error)
+                return _refused("class_store", 503, t)
+            if isinstance(answer, Response):
+                answer.headers.update(HEADERS)
+                return answer
+            return JSONResponse(answer, headers=HEADERS)
+
+        return route
+
+    async def _at_desk(self, act: Callable[[Store], Result]) -> Result:
+        """Something done with the store, on the store's own thread."""
+
+        def do() -> Result:
+            if self._store is None:
+                self._store = Store(self.path)
+            return act(self._store)
+
+        return await asyncio.get_running_loop().run_in_executor(self._desk, do)
+
+    def _ring(self, class_id: int, phones: bool = True) -> None:
+        """Wake all that wait for news of a class: its lecturer, and mostly its phones."""
+        for place in ("lead", "phones") if phones else ("lead",):
+            if (event := self._changed.pop((place, class_id), None)) is not None:
+                event.set()
+
+    async def _news(self, place: tuple[str, int], is_new: Callable[[], Awaitable[bool]]) -> None:
+        """Wait for news, but not for longer than a proxy would."""
+        until = time.monotonic() + WAIT_S
+        while (left := until - time.monotonic()) > 0:
+            event = self._changed.setdefault(place, asyncio.Event())
+            if await is_new():
+                return
+            try:
+                await asyncio.wait_for(event.wait(), left)
+            except TimeoutError:
+                return
+
+    async def _sent(self, request: Request, most: int) -> dict[str, Any]:
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > most:
+                raise ClassError("class_too_long", 413)
+        try:
+            found = json.loads(body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or "application/json" not in request.headers.get("content-type", ""):
+            raise ClassError("class_bad_request", 400)
+        return found
+
+    # Phones ------------------------------------------------------------------------------------------
+
+    async def _join(self, request: Request) -> Response:
+        return HTMLResponse(light_page("phone", _language(request)), headers=HEADERS)
+
+    async def _joined(self, request: Request, code: str, pupil: str) -> ClassState:
+        """The class of a code, unless whoever asks has guessed too often."""
+        if len(pupil) not in PUPIL or not pupil.isascii():
+            raise ClassError("class_bad_request", 400)
+        where = request.client.host if request.client else ""
+        too_often = self._wrong.count(where) >= MOST_WRONG or self._wrong.count() >= MOST_WRONG_ALL
+        try:
+            state = await self._at_desk(lambda store: store.joined(code))
+        except ClassError:
+            self._wrong.add(where)
+            self._wrong.add()
+            raise ClassError("class_slow", 429) if too_often else ClassError("class_unknown", 404) from None
+        if (pupil, state.id) not in self._known:
+            if too_often:
+                raise ClassError("class_slow", 429)
+            if len(self._known) < 100_000:
+                self._known.add((pupil, state.id))
+        return state
+
+    async def _state(self, request: Request) -> dict[str, Any]:
+        query = request.query_params
+        code, pupil = query.get("code", ""), query.get("pupil", "")
+        state = await self._joined(request, code, pupil)
+        since = query.get("since", "")
+
+        async def is_new() -> bool:
+            nonlocal state
+            state = await self._at_desk(lambda store: store.joined(code))
+            return str(state.version) != since
+
+        if since:
+            await self._news(("phones", state.id), is_new)
+        return await self._at_desk(lambda store: _for_phone(store, state, pupil))
+
+    async def _vote(self, request: Request) -> dict[str, Any]:
+        sent = await self._sent(request, MOST_PHONE)
+        pupil = _text(sent, "pupil")
+        state = await self._joined(request, _text(sent, "code"), pupil)
+        poll, round, choice = _whole(sent, "poll"), _whole(sent, "round"), _number(sent, "choice")
+        await self._at_desk(lambda store: store.vote(state.id, poll, round, pupil, choice))
+        self._votes[state.id] += 1
+        self._ring(state.id, phones=False)
+        return {"poll": poll, "round": round, "choice": choice}
+
+    async def _wish(self, request: Request) -> dict[str, Any]:
+        sent = await self._sent(request, MOST_PHONE)
+        pupil, text, kind = _text(sent, "pupil"), _text(sent, "text"), _text(sent, "kind")
+        text = " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
+        if not text or kind not in ("question", "prompt"):
+            raise ClassError("class_bad_request", 400)
+        if len(text) > MOST_WISH:
+            raise ClassError("class_wish_long", 413, most=MOST_WISH, length=len(text))
+        state = await self._joined(request, _text(sent, "code"), pupil)
+        await self._at_desk(lambda store: store.wish(state.id, pupil, kind, text))
+        self._votes[state.id] += 1
+        self._ring(state.id, phones=False)
+        return {"sent": True}
+
+    # Lecturers ---------------------------------------------------------------------------------------
+
+    async def _remote(self, request: Request) -> Response:
+        return HTMLResponse(light_page("remote", _language(request)), headers=HEADERS)
+
+    async def _open(self, request: Request) -> dict[str, Any]:
+        await self._sent(request, MOST_PHONE)
+        if self._begun.count() >= MOST_CLASSES:
+            raise ClassError("class_many", 429)
+        self._begun.add()
+        code, secret = await self._at_desk(lambda store: (store.remove_old(), store.open_class())[1])
+        return {"code": code, "secret": secret, **reachable(request)}
+
+    async def _led(self, request: Request) -> ClassState:
+        kind, _, secret = request.headers.get("authorization", "").partition(" ")
+        if kind != "Bearer" or not secret:
+            raise ClassError("class_secret", 403)
+        return await self._at_desk(lambda store: store.led(secret))
+
+    async def _lead(self, request: Request) -> dict[str, Any]:
+        state = await self._led(request)
+        since, code = request.query_params.get("since", ""), state.code
+
+        async def is_new() -> bool:
+            nonlocal state
+            state = await self._at_desk(lambda store: store.joined(code))
+            return f"{state.version}.{self._votes[state.id]}" != since
+
+        if since:
+            await self._news(("lead", state.id), is_new)
+        told = await self._at_desk(lambda store: _for_lead(store, state))
+        return {**told, "since": f"{state.version}.{self._votes[state.id]}"}
+
+    async def _steered(
+        self, request: Request, act: Callable[[Store, ClassState, dict[str, Any]], Any]
+    ) -> dict[str, Any]:
+        sent = await self._sent(request, MOST_LEAD)
+        state = await self._led(request)
+        await self._at_desk(lambda store: act(store, state, sent))
+        self._ring(state.id)
+        return {"done": True}
+
+    async def _ask(self, request: Request) -> dict[str, Any]:
+        def act(store: Store, state: ClassState, sent: dict[str, Any]) -> None:
+            try:
+                question = question_from_json(sent.get("question"))
+            except (ValueError, TypeError):
+                raise ClassError("class_bad_request", 400) from None
+            store.ask(state.id, _text(sent, "scene"), question)
+
+        return await self._steered(request, act)
+
+    async def _phase(self, request: Request) -> dict[str, Any]:
+        def act(store: Store, state: ClassState, sent: dict[str, Any]) -> None:
+            round = _whole(sent, "round")
+            if round not in (1, 2):
+                raise ClassError("class_bad_request", 400)
+            store.set_phase(
+                state.id, _whole(sent, "poll"), round, sent.get("open") is True, sent.get("revealed") is True
+            )
+
+        return await self._steered(request, act)
+
+    async def _away(self, request: Request) -> dict[str, Any]:
+        return await self._steered(request, lambda store, state, sent: store.put_away(state.id))
+
+    async def _hands(self, request: Request) -> dict[str, Any]:
+        def act(store: Store, state: ClassState, sent: dict[str, Any]) -> None:
+            if state.poll is None or state.poll.id != _whole(sent, "poll"):
+                raise ClassError("class_moved_on", 409)
+            store.count_hands(
+                state.id, state.poll, _whole(sent, "choice"), 1 if _whole(sent, "by") > 0 else -1
+            )
+
+        return await self._steered(request, act)
+
+    async def _tell(self, request: Request) -> dict[str, Any]:
+        def act(store: Store, state: ClassState, sent: dict[str, Any]) -> None:
+            lead = {
+                name: str(value)[:2000]
+                for name, value in sent.items()
+                if name in ("scene", "title", "next", "go")
+            }
+            store.tell(state.id, {**state.lead, **lead})
+
+        return await self._steered(request, act)
+
+    async def _pick(self, request: Request) -> dict[str, Any]:
+        def act(store: Store, state: ClassState, sent: dict[str, Any]) -> None:
+            store.pick(state.id, _whole(sent, "wish"), sent.get("picked") is True)
+
+        return await self._steered(request, act)
+
+    async def _remove(self, request: Request) -> dict[str, Any]:
+        return await self._steered(request, lambda store, state, sent: store.remove(state.id))
+
+    async def _csv(self, request: Request) -> Response:
+        state = await self._led(request)
+        text = await self._at_desk(lambda store: as_csv(store, state.id))
+        name = f'attachment; filename="class-{state.code}.csv"'
+        return Response(text, media_type="text/csv; charset=utf-8", headers={"content-disposition": name})
+
+    async def _qti(self, request: Request) -> Response:
+        state = await self._led(request)
+        content = await self._at_desk(lambda store: as_qti([poll.question for poll in store.polls(state.id)]))
+        name = f'attachment; filename="class-{state.code}-qti.zip"'
+        return Response(content, media_type="application/zip", headers={"content-disposition": name})
+
+    # Lessons and questions ---------------------------------------------------------------------------
+
+    async def _data(self, request: Request) -> dict[str, Any]:
+        scenes, language = tuple(self.scenes()), _language(request)
+        lessons = shipped_lessons(scenes)
+        return {
+            "items": [_item_json(item, language) for item in shipped_items(scenes)],
+            "lessons": {name: _lesson_json(lesson, language) for name, lesson in lessons.items()},
+        }
+
+    async def _pattern(self, request: Request) -> Response:
+        """The shipped questions as a file, as a pattern for own ones."""
+        return Response(
+            (FOLDER / "quiz.toml").read_text("utf-8"), media_type="application/toml; charset=utf-8"
+        )
+
+    async def _check(self, request: Request) -> dict[str, Any]:
+        """A file of questions or a lesson, as data or as what is wrong with it."""
+        sent = await self._sent(request, MOST_LEAD)
+        text, language, scenes = _text(sent, "text"), _language(request), tuple(self.scenes())
+        try:
+            if sent.get("kind") == "quiz":
+                return {"items": [_item_json(item, language) for item in read_items(text, scenes)]}
+            ids = [item.id for item in shipped_items(scenes)]
+            return {"lesson": _lesson_json(read_lesson(text, scenes, ids), language)}
+        except FileError as error:
+            t, values = load_texts(language), dict(error.values)
+            if "kind" in values:
+                values["kind"] = t(f"lesson.file.kinds.{values['kind']}")
+            reason = t(f"lesson.file.{error.key.removeprefix('file_')}", **values)
+            return {"line": error.line, "error": t("lesson.file.at", line=error.line, reason=reason)}
+
+
+def reachable(request: Request) -> dict[str, Any]:
+    """Under which addresses phones reach this app, and whether they do.
+
+    A page opened under a name of this machine alone (localhost) is of no use to a phone: then it is the
+    addresses of the machine in its network that count, if the app answers there.
+    """
+    host, port = request.url.hostname or "", request.scope["server"][1]
+    if host not in ("localhost", "::1") and not host.startswith("127."):
+        return {"addresses": [], "reachable": True}  # the page's own address
+    bound = os.environ.get("HOST") or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
+    own = [f"http://{address}:{port}" for address in own_addresses()]
+    return {"addresses": own, "reachable": bool(own) and bound not in ("127.0.0.1", "localhost", "::1")}
+
+
+def own_addresses() -> list[str]:
+    """IPv4 addresses of this machine in its networks, that of the way out first; asks nobody."""
+    found: list[str] = []
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way_out:
+        way_out.connect(("192.0.2.1", 9))  # documentation address (RFC 5737); connecting UDP sends nothing
+        found.append(way_out.getsockname()[0])
+    with contextlib.suppress(OSError):
+        found += socket.gethostbyname_ex(socket.gethostname())[2]
+    return list(dict.fromkeys(address for address in found if not address.startswith("127.")))
+
+
+@cache
+def light_page(name: str, language: str) -> str:
+    """A page of a few kilobytes that is one answer: script, rules and words are in it.
+
+    Args:
+        name: "phone" or "remote".
+    """
+    scripts = {"phone": ("wire", "phone"), "remote": ("wire", "lead", "remote")}[name]
+    script = "".join((HERE / f"{part}.js").read_text("utf-8") for part in scripts)
+    style = (HERE / "phone.css").read_text("utf-8")
+    t = load_texts(language)
+    html = templates("lesson/phone.html").page(t, t.table(f"lesson.{name}"), Markup(style), Markup(script))
+    return str(html).strip()
+
+
+def _language(request: Request) -> str:
+    """That which the address asks for, else the first of the browser's that there is."""
+    asked = request.query_params.get("lang", "")
+    if asked in LANGUAGES:
+        return asked
+    for part in request.headers.get("accept-language", "").split(","):
+        if (found := part.strip()[:2].lower()) in LANGUAGES:
+            return found
+    return "en"
+
+
+def _refused(key: str, status: int, t: Texts, **values: object) -> JSONResponse:
+    answer = {"error": key, "message": t(f"lesson.errors.{key.removeprefix('class_')}", **values)}
+    return JSONResponse(answer, status, headers=HEADERS)
+
+
+def _text(sent: dict[str, Any], name: str) -> str:
+    value = sent.get(name)
+    if not isinstance(value, str):
+        raise ClassError("class_bad_request", 400)
+    return value
+
+
+def _number(sent: dict[str, Any], name: str) -> float:
+    value = sent.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ClassError("class_bad_request", 400)
+    return float(value)
+
+
+def _whole(sent: dict[str, Any], name: str) -> int:
+    value = _number(sent, name)
+    if not abs(value) < 2**53 or value != int(value):
+        raise ClassError("class_bad_request", 400)
+    return int(value)
+
+
+def _poll_json(poll: Poll, answered: bool) -> dict[str, Any]:
+    """A question as a page shows it; the answer is only sent when it is shown."""
+    question = poll.question.to_json()
+    if not answered:
+        for name in ("answer", "explanation", "door"):
+            del question[name]
+    return {
+        "id": poll.id, "scene": poll.scene, "round": poll.round, "open": poll.open,
+        "revealed": poll.revealed, "question": question,
+    }  # fmt: skip
+
+
+def _counted(store: Store, poll: Poll) -> dict[str, Any]:
+    votes, hands = store.votes(poll), store.hands(poll)
+    rounds = (1, 2) if poll.round == 2 else (1,)
+    return {
+        "counts": [tally(poll.question, votes[number], hands[number]) for number in rounds],
+        "phones": len(votes[poll.round]),
+        "hands": hands[poll.round],
+        "moves": store.moves(poll) if poll.round == 2 else None,
+    }
+
+
+def _for_phone(store: Store, state: ClassState, pupil: str) -> dict[str, Any]:
+    poll = state.poll
+    told: dict[str, Any] = {"code": state.code, "version": state.version, "poll": None}
+    told["picked"] = [wish.text for wish in store.wishes(state.id) if wish.picked][:3]
+    if poll is not None:
+        told["poll"] = _poll_json(poll, poll.revealed) | {"mine": store.voted(poll, pupil)}
+        if not poll.open:  # nobody follows the others while votes are taken
+            told["poll"] |= _counted(store, poll)
+    return told
+
+
+def _for_lead(store: Store, state: ClassState) -> dict[str, Any]:
+    poll = state.poll
+    return {
+        "code": state.code, "version": state.version, "lead": state.lead,
+        "poll": None if poll is None else _poll_json(poll, True) | _counted(store, poll),
+        "wishes": [
+            {"id": wish.id, "kind": wish.kind, "text": wish.text, "picked": wish.picked}
+            for wish in store.wishes(state.id)
+        ],
+    }  # fmt: skip
+
+
+def _item_json(item: Item, language: str) -> dict[str, Any]:
+    language = language if language in item.question else next(iter(item.question))
+    return {
+        "id": item.id, "scene": item.scene, "do": item.do.get(language, ""),
+        "question": item.question[language].to_json(),
+    }  # fmt: skip
+
+
+def _lesson_json(lesson: Lesson, language: str) -> dict[str, Any]:
+    language = language if language in lesson.texts else next(iter(lesson.texts))
+    steps = [
+        {
+            "scene": step.scene, "minutes": step.minutes, "slide": step.slide, "items": step.items,
+            "door": step.door, **step.texts[language],
+        }
+        for step in lesson.steps
+    ]  # fmt: skip
+    return {"minutes": lesson.minutes, **lesson.texts[language], "steps": steps}

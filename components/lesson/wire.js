@@ -1,0 +1,108 @@
+// How the pages of a class talk to the server: calls that say why they were refused, and one loop that follows what
+// changes and comes back by itself after a lost network, a locked phone, or a restart of the server.
+window.svClass = (function () {
+  "use strict";
+  const MOST_MS = 30000; // the server answers within 20 s
+  const pause = (ms) => new Promise((over) => setTimeout(over, ms));
+
+  // Throws an error with `status` where the server refused, without one where it was not reached.
+  async function call(address, options = {}) {
+    const stop = new AbortController(), timer = setTimeout(() => stop.abort(), MOST_MS);
+    options.signal?.addEventListener("abort", () => stop.abort());
+    const headers = {};
+    if (options.body) headers["content-type"] = "application/json";
+    if (options.secret) headers.authorization = "Bearer " + options.secret;
+    try {
+      const answer = await fetch(address, {
+        method: options.body ? "POST" : "GET", headers, signal: stop.signal, cache: "no-store",
+        body: options.body ? JSON.stringify(options.body) : undefined,
+      });
+      const said = await answer.json();
+      if (answer.ok) return said;
+      throw Object.assign(new Error(said.message || String(answer.status)), { status: answer.status, key: said.error });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  const final = (error) => error.status >= 400 && error.status < 500 && error.status !== 429 && error.status !== 408;
+
+  // `ask(since, signal)` asks what is new since then; `told(answer)` hears it; `lost(error)` hears that it failed, or
+  // null when it works again, and true as its second argument when it will not be tried again.
+  function follow(ask, told, lost) {
+    let since = "", stop = null, over = false, awake = null;
+    function wake() {
+      since = "";
+      stop?.abort();
+      awake?.();
+    }
+    async function run() {
+      for (let failed = 0; !over;) {
+        stop = new AbortController();
+        const { signal } = stop;
+        try {
+          const answer = await ask(since, signal);
+          if (over) return;
+          failed = 0;
+          since = String(answer.since ?? answer.version);
+          lost(null);
+          told(answer);
+        } catch (error) {
+          if (over) return;
+          if (signal.aborted) continue;
+          since = "";
+          if (final(error)) {
+            over = true;
+            return lost(error, true);
+          }
+          failed += 1;
+          if (failed > 1 || error.status) lost(error);
+          await Promise.race([pause(Math.min(6000, 300 * 2 ** failed) * (0.5 + Math.random())), new Promise((now) => { awake = now; })]);
+        }
+      }
+    }
+    const back = () => { if (!document.hidden) wake(); };
+    document.addEventListener("visibilitychange", back);
+    addEventListener("online", wake);
+    run();
+    return { wake, end() { over = true; stop?.abort(); document.removeEventListener("visibilitychange", back); removeEventListener("online", wake); } };
+  }
+
+  function make(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (typeof value === "function") element.addEventListener(name, value);
+      else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+    }
+    element.append(...children.filter((child) => child !== null && child !== undefined));
+    return element;
+  }
+  const say = (text, values = {}) => Object.entries(values).reduce((said, [name, value]) => said.replace(name, value), text);
+  const letter = (place) => String.fromCharCode(65 + place);
+
+  // Bars of one or two rounds. Of a scale they are the tenths of its range.
+  function bars(poll, words) {
+    const { question, counts } = poll;
+    const all = counts.map((round) => round.reduce((sum, count) => sum + count, 0));
+    const names = question.scale
+      ? counts[0].map((_, place) => {
+        const [low, high] = question.scale, step = (high - low) / counts[0].length;
+        return `${+(low + place * step).toPrecision(4)}–${+(low + (place + 1) * step).toPrecision(4)} ${question.unit}`.trim();
+      })
+      : question.options;
+    const table = make("ul", { class: "bars" });
+    names.forEach((name, place) => {
+      const right = poll.revealed && !question.scale && question.answer === place;
+      const lines = counts.map((round, number) => {
+        const share = all[number] ? round[place] / all[number] : 0;
+        const label = counts.length > 1 ? `${words["round_" + (number + 1)]}: ` : "";
+        return make("div", { class: "bar" }, make("i", { style: `width:${(100 * share).toFixed(1)}%`, "aria-hidden": "true" }),
+          make("span", {}, `${label}${round[place]} · ${Math.round(100 * share)} %`));
+      });
+      table.append(make("li", right ? { class: "right" } : {}, make("p", {}, make("b", {}, question.scale ? "" : letter(place) + " "),
+        name, right ? make("em", {}, ` ✓ ${words.right}`) : ""), ...lines));
+    });
+    return table;
+  }
+  return { call, follow, make, say, letter, bars };
+})();

@@ -1,0 +1,1 @@
+"""The quiz tab: questions settled by live evidence, lessons, the summary, the glossary."""
