@@ -1,10 +1,11 @@
 # The two commands that matter: `make demo` and `make test`. Each sets up what it needs first.
 # A step that is done leaves a stamp in .venv, so that it is done again only when its list changes.
 
-HOST ?= 127.0.0.1
+HOST ?=
 PORT ?= 7860
 MCP ?=
-export HOST PORT MCP
+CLASS ?=
+export HOST PORT MCP CLASS
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Compiled once, Python's files are not compiled again by each of the many processes that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -25,7 +26,7 @@ help: ## list the commands
 
 setup: $(DONE)/app $(DONE)/audiocraft $(DONE)/dev ## install everything but a browser
 
-demo: $(DONE)/app $(DONE)/audiocraft ## start the app (HOST, PORT; MCP=1 offers it to MCP clients)
+demo: $(DONE)/app $(DONE)/audiocraft ## start the app (HOST, PORT; CLASS=1 lets phones in; MCP=1 offers it to MCP clients)
 	$(BIN)/python app.py
 
 test: setup $(DONE)/chromium ## run every test, those in a browser included

@@ -1,7 +1,7 @@
 """Steuervektor: a page that shows how text steers generative models.
 
 Builds the same page once per language ("/" English, "/de" German), wires what crosses tabs, and
-launches. `HOST`, `PORT`, `MCP=1` and `STEUERVEKTOR_EXAMPLES=0` are read from the environment.
+launches. `HOST`, `PORT`, `CLASS=1`, `MCP=1` and `STEUERVEKTOR_EXAMPLES=0` are read from the environment.
 """
 
 import os
@@ -19,6 +19,7 @@ import logging
 from typing import Any
 
 import gradio as gr
+import segno
 from starlette.middleware import Middleware
 
 from components import warm_up as examples
@@ -34,6 +35,7 @@ from components.embeddings import tab as embeddings
 from components.guidance import tab as guidance
 from components.image import tab as image
 from components.journey import tab as journey
+from components.lesson.network import bound_host, own_addresses
 from components.lesson.server import Lessons
 from components.lesson.store import classes_file
 from components.page import api, mcp, theme
@@ -161,8 +163,7 @@ def build() -> gr.Blocks:
 def launch_options() -> dict[str, Any]:
     """Gradio's open doors, closed; the look; what the environment decides."""
     return {
-        # a Space says with Gradio's own variable that it must be reachable from outside
-        "server_name": os.environ.get("HOST") or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
+        "server_name": bound_host(),
         "server_port": int(os.environ.get("PORT", "7860")),
         "mcp_server": os.environ.get("MCP") == "1",
         "allowed_paths": [str(theme.FONTS)],
@@ -188,6 +189,14 @@ def launch_options() -> dict[str, Any]:
     }
 
 
+def show_way_in(port: int) -> None:
+    """Print where phones in the room join, with a QR code, and where to look before the lesson."""
+    for address in own_addresses()[:1]:
+        join = f"http://{address}:{port}/join"
+        segno.make(join, micro=False).terminal(compact=True)
+        print(f"Phones: {join}\nBefore the lesson: http://localhost:{port}/check", flush=True)
+
+
 def main() -> None:
     """Launch, say where, load the preselected models behind the visitor's back, and serve."""
     # As Ctrl-C does: what is registered for the end runs.
@@ -200,6 +209,8 @@ def main() -> None:
     keep_removing(HOUR, DAY)
     demo.launch(prevent_thread_lock=True, **options)
     print(f"Steuervektor: http://{options['server_name']}:{options['server_port']}", flush=True)
+    if os.environ.get("CLASS") == "1":
+        show_way_in(options["server_port"])
     if os.environ.get("STEUERVEKTOR_EXAMPLES") != "0":
         examples.warm_up()
     demo.block_thread()

@@ -242,19 +242,24 @@
     const step = lesson.steps[lesson.step];
     window.steuervektor.address({ step: lesson.step });
     putAway();
-    await enter(step.door);
+    await enter(step.door, step.run);
     place();
     if (lesson?.steps[lesson.step] === step && step.items.length) ask();
   }
-  // Through a door: the page takes what it says, shows its scene, and draws anew what no longer belongs to the prompt.
-  async function enter(door) {
-    const scene = new URLSearchParams(door).get("scene");
+  // Through a door: the page takes what it says, shows its scene, and computes anew what no longer belongs to it.
+  async function enter(door, run = false) {
+    const query = new URLSearchParams(door), key = query.get("scene");
     await window.steuervektor.take(door);
-    stage().show(scene);
-    setTimeout(() => {
-      const panel = document.getElementById(`tab-${scene.split(".")[0]}`);
-      if (panel?.querySelector("[data-stale]")) panel.querySelector(".sv-on-enter")?.click();
-    }, 900); // the tab shows what it has first
+    stage().show(key);
+    setTimeout(() => { // the tab shows what it has first
+      const scene = document.getElementById(`scene-${key.replace(".", "-")}`), panel = scene?.closest('[role="tabpanel"]');
+      const seen = (selector) => [...(scene?.querySelectorAll(selector) || [])].find((button) => button.checkVisibility() && !button.disabled);
+      for (const name of query.keys()) {
+        document.querySelector(`#${name.replace(".", "-")} input[type="range"]`)?.dispatchEvent(new Event("pointerup", { bubbles: true }));
+      }
+      if (run) seen("button.primary")?.click();
+      else if (panel?.querySelector("[data-stale]")) panel.querySelector(".sv-on-enter")?.click();
+    }, 1200);
   }
   function place() {
     html.toggleAttribute("data-lesson", !!lesson);

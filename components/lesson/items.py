@@ -120,6 +120,7 @@ class Step:
         slide: of the lecture that it belongs to.
         items: ids of the questions that can be asked.
         door: query of the address that shows its scene in its state.
+        run: whether the scene's own button is pressed, so that it computes while the class predicts.
         texts: by language: `predict`, `reveal`, `talk`.
     """
 
@@ -128,6 +129,7 @@ class Step:
     slide: str
     items: tuple[str, ...]
     door: str
+    run: bool
     texts: Mapping[str, Mapping[str, str]]
 
 
@@ -322,7 +324,10 @@ def read_lesson(text: str, scenes: Collection[str], items: Collection[str]) -> L
                 raise part.error("file_item", "quiz", received=name[:60])
         minutes, slide = part.number("minutes", 0, MOST_MINUTES), part.text("slide", "")
         said = {language: _words(part, language, STEP_WORDS) for language in languages}
-        steps.append(Step(scene, minutes, slide, tuple(asked), part.door(scene, "set"), said))
+        run = part.values.get("run", False)
+        if not isinstance(run, bool):
+            raise part.error("file_kind", "run", kind="switch")
+        steps.append(Step(scene, minutes, slide, tuple(asked), part.door(scene, "set"), run, said))
     return Lesson(whole.number("minutes", 1, MOST_MINUTES), texts, tuple(steps))
 
 

@@ -4,11 +4,8 @@ None of it goes through Gradio: its queue and its page would be too slow for 300
 """
 
 import asyncio
-import contextlib
 import json
 import logging
-import os
-import socket
 import sqlite3
 import time
 from collections import Counter
@@ -26,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from components.lesson.export import as_csv, as_qti
+from components.lesson.health import health, seconds_of_a_picture
 from components.lesson.items import (
     FOLDER,
     FileError,
@@ -37,12 +35,14 @@ from components.lesson.items import (
     shipped_items,
     shipped_lessons,
 )
+from components.lesson.network import reachable
 from components.lesson.store import ClassError, ClassState, Poll, Store, tally
 from components.ui.language import LANGUAGES, Texts, load_texts
 from components.ui.templates import templates
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
+PAGES = {"/join": "phone", "/lead": "remote", "/check": "check"}
 Result = TypeVar("Result")
 WAIT_S = 20.0  # that a phone's question "what is new?" stays open; proxies give up after 30 to 60
 MOST_PHONE = 16_384  # bytes that a phone may send
@@ -88,7 +88,7 @@ class Rate:
 
 
 class Lessons:
-    """ASGI middleware: `/join`, `/lead`, `/class/…` and `/lesson/…`; everything else passes.
+    """ASGI middleware: `/join`, `/lead`, `/check`, `/class/…` and `/lesson/…`; everything else passes.
 
     Args:
         app: Gradio's, or what stands before it.
@@ -104,12 +104,14 @@ class Lessons:
         self._changed: dict[tuple[str, int], asyncio.Event] = {}
         self._votes: Counter[int] = Counter()
         self._wrong, self._begun = Rate(60), Rate(3600)
+        self._drawing = asyncio.Lock()
         self._known: set[tuple[str, int]] = set()  # phones that have been in a class
         lead = ("ask", "phase", "away", "hands", "tell", "pick", "remove")
         self._inner = Starlette(
             routes=[
-                Route("/join", self._join),
-                Route("/lead", self._remote),
+                *(Route(path, self._page) for path in PAGES),
+                Route("/lesson/health", self._answering(self._health)),
+                Route("/lesson/picture", self._answering(self._picture), methods=["POST"]),
                 Route("/class/state", self._answering(self._state)),
                 Route("/class/vote", self._answering(self._vote), methods=["POST"]),
                 Route("/class/wish", self._answering(self._wish), methods=["POST"]),
@@ -129,7 +131,7 @@ class Lessons:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
-        ours = path in ("/join", "/lead") or path.startswith(("/class/", "/lesson/"))
+        ours = path in PAGES or path.startswith(("/class/", "/lesson/"))
         if scope["type"] == "http" and ours:
             await self._inner({**scope, "app": self._inner}, receive, send)
         else:
@@ -204,8 +206,9 @@ class Lessons:
 
     # Phones ------------------------------------------------------------------------------------------
 
-    async def _join(self, request: Request) -> Response:
-        return HTMLResponse(light_page("phone", _language(request)), headers=HEADERS)
+    async def _page(self, request: Request) -> Response:
+        name = PAGES[request.url.path.removeprefix(request.scope.get("root_path", ""))]
+        return HTMLResponse(light_page(name, _language(request)), headers=HEADERS)
 
     async def _joined(self, request: Request, code: str, pupil: str) -> ClassState:
         """The class of a code, unless whoever asks has guessed too often."""
@@ -266,9 +269,6 @@ class Lessons:
         return {"sent": True}
 
     # Lecturers ---------------------------------------------------------------------------------------
-
-    async def _remote(self, request: Request) -> Response:
-        return HTMLResponse(light_page("remote", _language(request)), headers=HEADERS)
 
     async def _open(self, request: Request) -> dict[str, Any]:
         await self._sent(request, MOST_PHONE)
@@ -373,6 +373,18 @@ class Lessons:
         name = f'attachment; filename="class-{state.code}-qti.zip"'
         return Response(content, media_type="application/zip", headers={"content-disposition": name})
 
+    # Before the lesson -------------------------------------------------------------------------------
+
+    async def _health(self, request: Request) -> dict[str, Any]:
+        return {**await asyncio.to_thread(health), **reachable(request)}
+
+    async def _picture(self, request: Request) -> dict[str, Any]:
+        await self._sent(request, MOST_PHONE)
+        if self._drawing.locked():
+            raise ClassError("class_busy", 429)
+        async with self._drawing:
+            return {"seconds": round(await asyncio.to_thread(seconds_of_a_picture), 2)}
+
     # Lessons and questions ---------------------------------------------------------------------------
 
     async def _data(self, request: Request) -> dict[str, Any]:
@@ -406,39 +418,16 @@ class Lessons:
             return {"line": error.line, "error": t("lesson.file.at", line=error.line, reason=reason)}
 
 
-def reachable(request: Request) -> dict[str, Any]:
-    """Under which addresses phones reach this app, and whether they do.
-
-    A page opened under a name of this machine alone (localhost) is of no use to a phone: then it is the
-    addresses of the machine in its network that count, if the app answers there.
-    """
-    host, port = request.url.hostname or "", request.scope["server"][1]
-    if host not in ("localhost", "::1") and not host.startswith("127."):
-        return {"addresses": [], "reachable": True}  # the page's own address
-    bound = os.environ.get("HOST") or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    own = [f"http://{address}:{port}" for address in own_addresses()]
-    return {"addresses": own, "reachable": bool(own) and bound not in ("127.0.0.1", "localhost", "::1")}
-
-
-def own_addresses() -> list[str]:
-    """IPv4 addresses of this machine in its networks, that of the way out first; asks nobody."""
-    found: list[str] = []
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way_out:
-        way_out.connect(("192.0.2.1", 9))  # documentation address (RFC 5737); connecting UDP sends nothing
-        found.append(way_out.getsockname()[0])
-    with contextlib.suppress(OSError):
-        found += socket.gethostbyname_ex(socket.gethostname())[2]
-    return list(dict.fromkeys(address for address in found if not address.startswith("127.")))
-
-
 @cache
 def light_page(name: str, language: str) -> str:
     """A page of a few kilobytes that is one answer: script, rules and words are in it.
 
     Args:
-        name: "phone" or "remote".
+        name: "phone", "remote" or "check".
     """
-    scripts = {"phone": ("wire", "phone"), "remote": ("wire", "lead", "remote")}[name]
+    scripts = {"phone": ("wire", "phone"), "remote": ("wire", "lead", "remote"), "check": ("wire", "check")}[
+        name
+    ]
     script = "".join((HERE / f"{part}.js").read_text("utf-8") for part in scripts)
     style = (HERE / "phone.css").read_text("utf-8")
     t = load_texts(language)
@@ -542,7 +531,7 @@ def _lesson_json(lesson: Lesson, language: str) -> dict[str, Any]:
     steps = [
         {
             "scene": step.scene, "minutes": step.minutes, "slide": step.slide, "items": step.items,
-            "door": step.door, **step.texts[language],
+            "door": step.door, "run": step.run, **step.texts[language],
         }
         for step in lesson.steps
     ]  # fmt: skip

@@ -81,7 +81,31 @@
   // A server that no longer answers gets one message; the page loads itself anew as soon as it is back, and also
   // where another has taken its place in the meantime, which knows nothing of this page.
   const ask = window.fetch.bind(window);
-  let leaving = false, checking = false;
+  let leaving = false, checking = false, beat = null;
+  // What ran when the connection broke, as on a phone that was locked, is begun anew: the same seed, the same result.
+  let pressed = null; // the button that began the last run
+  addEventListener("click", ({ target }) => {
+    const button = target instanceof Element && target.closest(".sv-scene button[id]:not(.stop)");
+    if (button?.id) pressed = button;
+  }, true);
+  const unfinished = () => pressed?.isConnected && pressed.closest(".sv-scene").querySelector("button.stop:not([disabled])");
+  function again() {
+    try { if (unfinished()) sessionStorage.setItem("sv-again", pressed.id); } catch { /* then it is begun by hand */ }
+    location.reload();
+  }
+  function beginAgain() {
+    let id = null;
+    try {
+      id = sessionStorage.getItem("sv-again");
+      sessionStorage.removeItem("sv-again");
+    } catch { /* see above */ }
+    const look = (until) => {
+      const button = document.getElementById(id);
+      if (button && !button.disabled) return button.click();
+      if (performance.now() < until) setTimeout(look, 300, until);
+    };
+    if (id) look(performance.now() + 20000);
+  }
   addEventListener("pagehide", () => { leaving = true; });
   addEventListener("pageshow", () => { leaving = false; });
   function alarm(text, name) {
@@ -98,8 +122,8 @@
     checking = false;
     if (leaving) return;
     const isLost = "lost" in document.documentElement.dataset;
-    if (answer && (isLost || String(answer.app_id) !== String(config.app_id))) return location.reload();
-    if (answer) return;
+    if (answer && (isLost || unfinished() || String(answer.app_id) !== String(config.app_id))) return again();
+    if (answer) return void (beat && window.fetch(beat).catch(() => {})); // so that the server knows of this page
     if (!isLost) {
       alarm(window.svHints.lost, "sv-lost");
       document.documentElement.dataset.lost = "";
@@ -110,7 +134,8 @@
     const address = String(request[0]?.url ?? request[0]);
     try {
       const response = await ask(...request);
-      if (address.includes("/heartbeat/")) response.clone().body?.pipeTo(new WritableStream()).then(check, check);
+      if (address.includes("/heartbeat/")) beat = address;
+      if (beat === address) response.clone().body?.pipeTo(new WritableStream()).then(check, check);
       return response;
     } catch (error) {
       if (error.name !== "AbortError" && address.startsWith(root)) check();
@@ -216,6 +241,7 @@
     restored(values) {
       restored = true;
       served();
+      beginAgain();
       document.documentElement.dataset.restored = ""; // from here on the bar says what the address says
       this.remember(values);
     },

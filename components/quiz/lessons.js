@@ -58,7 +58,7 @@ function toml() {
   const text = (value) => JSON.stringify(value).replace(/\u007f/g, "\\u007f"), value = (name, given) => (name !== "prompt" && /^-?\d+(\.\d+)?$/.test(given) ? String(Number(given)) : text(given));
   const steps = mine.map((step) => {
     const set = [...new URLSearchParams(step.door)].filter(([name]) => name !== "scene").map(([name, given]) => `${/^[A-Za-z_]+$/.test(name) ? name : text(name)} = ${value(name, given)}`);
-    return ["[[step]]", `scene = ${text(step.scene)}`, `minutes = ${step.minutes}`, ...(step.items?.length ? [`quiz = ${text(step.items.join(", "))}`] : []),
+    return ["[[step]]", `scene = ${text(step.scene)}`, `minutes = ${step.minutes}`, ...(step.run ? ["run = true"] : []), ...(step.items?.length ? [`quiz = ${text(step.items.join(", "))}`] : []),
       ...(set.length ? [`set = { ${set.join(", ")} }`] : []), `[step.${lang}]`, ...["predict", "reveal", "talk"].filter((name) => step[name]).map((name) => `${name} = ${text(step[name])}`), ""].join("\n");
   });
   return `minutes = ${Math.max(1, own().minutes)}\n\n[${lang}]\ntitle = ${text(words.mine)}\n\n${steps.join("\n")}`;

@@ -16,6 +16,7 @@ from pipelines.video.request import VideoRequest
 # No place is named: without attention between frames, each frame finds one of its own.
 FIRST_PROMPT = "A cat walks right."
 FIRST_STEPS = 12
+FIRST_FRAMES = 16
 
 
 def first_request() -> VideoRequest:

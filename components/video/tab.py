@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import gradio as gr
 from pydantic import Field, Strict
 
-from components.page.prompt_bar import PromptBar
+from components.page.prompt_bar import FIRST, BarValues, PromptBar
 from components.page.vocabulary import reads, watch
 from components.runs.arguments import GuidanceScale, LaterTexts, Steps, VideoModel
 from components.runs.files import FILM_TYPES, save_video
@@ -24,7 +24,14 @@ from components.ui.layout import ON_ENTER, live_html, one_click_away, tab_frame
 from components.ui.numbers import short
 from components.ui.scene import scene
 from components.video.pair import build_pair, motion_label, wire_pair
-from components.video.run import FIRST_PROMPT, FIRST_STEPS, example_video, first_request, video_run
+from components.video.run import (
+    FIRST_FRAMES,
+    FIRST_PROMPT,
+    FIRST_STEPS,
+    example_video,
+    first_request,
+    video_run,
+)
 from components.video.sheets import LiveVideo, VideoResult
 from components.video.view import HTML, finished_view, inside_view, inside_waiting, running_view
 from pipelines.serving import catalogue
@@ -106,7 +113,9 @@ def _layout(t: Texts) -> _Parts:
                 info=t("video.model_info"), filterable=False, elem_id="video-model", scale=2,
             )  # fmt: skip
             steps = slider(2, 50, value=FIRST_STEPS, step=1, label=t("video.steps"), elem_id="video-steps")
-            frames = slider(2, 32, value=16, step=1, label=t("video.frames"), elem_id="video-frames")
+            frames = slider(
+                2, 32, value=FIRST_FRAMES, step=1, label=t("video.frames"), elem_id="video-frames"
+            )
     with scene(t, "video.tokens", t("video.tokens_title"), t("video.tokens_claim")):
         inside = live_html("video/view", "video-inside", t("video.tokens_title"), inside_waiting(t))
     return _Parts(
@@ -144,6 +153,12 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, first_pair: Any, pai
         told = said_motion(prompt)  # what the prompt says itself comes first
         return (prompt, told) if told else (with_motion_word(prompt, motion or ""), motion or "")
 
+    @explained(t)
+    def adopt(typed: str, prompt: str, motion: str, result: VideoResult | None) -> tuple[Any, Any]:
+        """A prompt of the visitor's own becomes the video's, as long as this has none of its own."""
+        own = prompt != FIRST_PROMPT or result is not None
+        return (gr.skip(), gr.skip()) if own or typed == FIRST.prompt else from_bar(typed, motion)
+
     watch(p.prompt, video=p.model)
     p.motion.input(said, [p.motion, p.prompt], p.prompt, **quiet)
     p.prompt.input(lambda text: said_motion(text) or "", p.prompt, p.motion, **quiet)
@@ -153,7 +168,8 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, first_pair: Any, pai
     p.from_bar.click(from_bar, [bar.prompt, p.motion], [p.prompt, p.motion], **quiet).then(draw, **again)
     p.stop.click(lambda slot: slot.stop(), p.slot, **quiet)
     p.model.change(_chosen(t), [p.model, p.steps], [p.cost, p.frames], **quiet)
-    entered = tab.select(enter, inputs, p.outputs, **FILM)
+    adopted = tab.select(adopt, [bar.prompt, p.prompt, p.motion, p.result], [p.prompt, p.motion], **quiet)
+    entered = adopted.then(enter, inputs, p.outputs, **FILM)
     entered.success(
         first_pair, [pair.lever, pair.motion, pair.later, pair.frame, p.result, p.slot, pair.pair],
         [pair.view, pair.stop, pair.pair], **FILM,
@@ -182,8 +198,18 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     @explained(t)
     def enter(prompt: str, steps: int, frames: int, model: str, asked: str, result: VideoResult | None,
               slot: RunSlot, *values: Any) -> Iterator[Any]:  # fmt: skip
+        usual = BarValues()
         if result is not None or slot.busy:
             yield (gr.skip(),) * (6 + len(FORMATS))
+        elif (prompt, steps, frames, *values) != (
+            FIRST_PROMPT,
+            FIRST_STEPS,
+            FIRST_FRAMES,
+            usual.negative_prompt,
+            usual.seed,
+            usual.guidance_scale,
+        ):
+            yield from draw(prompt, steps, frames, model, asked, result, slot, *values)
         elif (ready := example_video(first_request())) is not None:
             page, inside, cost, _, *rest = _show(ready, t("video.example"), t)
             yield page, inside, cost, gr.skip(), *rest  # who pressed "draw" meanwhile needs the stop button

@@ -325,6 +325,23 @@ def test_a_server_that_is_gone_gets_one_message_and_the_page_comes_back(page: Op
     opened.wait_for_function("!window.before")
 
 
+def test_what_ran_when_the_connection_broke_is_begun_anew(browser: Browser, server: str) -> None:
+    """As on a phone that was locked in the middle of eight pictures."""
+    with browser.new_context() as context:
+        opened = context.new_page()
+        opened.goto(f"{server}/?tab=conditioning&seed=77&num_inference_steps=30")
+        opened.locator("html[data-restored]").wait_for(state="attached")
+        expect(opened.locator("#conditioning-one img").first).to_be_visible()
+        opened.evaluate("window.before = true")
+        opened.locator("#conditioning-switch").click()
+        expect(opened.locator("#conditioning-switch-stop")).to_be_enabled()
+        context.set_offline(True)
+        expect(opened.locator(".sv-lost")).to_have_text(load_texts("en")("common.hint.lost"))
+        context.set_offline(False)
+        opened.wait_for_function("!window.before")
+        expect(opened.locator("#conditioning-scores .js-plotly-plot")).to_be_visible()
+
+
 def test_a_tab_for_which_the_browser_has_no_connection_left_says_so_and_goes_on(
     browser: Browser, server: str
 ) -> None:

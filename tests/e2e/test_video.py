@@ -137,6 +137,19 @@ def test_a_prompt_that_changes_in_the_middle_and_one_that_is_missing(page: Opene
     expect(changed).to_contain_text("A cat walks right. → A red car in the snow.")
 
 
+@pytest.mark.parametrize(
+    ("asked", "drawn"),
+    [
+        ("prompt=A+red+dog+in+the+snow.", "A red dog walks right in the snow."),
+        ("video.prompt=A+dog+jumps.", "A dog jumps."),
+    ],
+)
+def test_a_link_with_another_prompt_opens_with_its_film(page: Opener, asked: str, drawn: str) -> None:
+    opened = ready(page(f"/?tab=video&video.steps=2&{asked}", closed=True))
+    expect(opened.locator("#video-prompt textarea")).to_have_value(drawn)
+    expect(opened.locator("#video-view .facts")).to_contain_text(drawn)
+
+
 def test_a_program_gets_a_film_and_its_numbers(client: Client) -> None:
     path, told = client.predict(
         prompt="A dog jumps.", num_inference_steps=2, num_frames=4, format="gif", api_name="/generate_video"

@@ -1,0 +1,240 @@
+"""Predict, vote, reveal on the stage; lessons by the arrow key; the quiz."""
+
+import re
+from collections.abc import Callable
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from components.lesson.items import shipped_lessons
+from components.ui.language import load_texts
+from components.ui.scene import scene_keys
+
+EN, DE = load_texts("en"), load_texts("de")
+Opener = Callable[..., Page]
+SCENE = "/?stage=1&scene=conditioning.switch"
+STATE = "new URLSearchParams(location.search).get('%s') === '%s'"
+
+
+def staged(page: Opener, path: str = SCENE, **options) -> Page:
+    """The stage at a scene that has fitted itself."""
+    opened = page(path, width=1280, height=720, closed=True, **options)
+    expect(opened.locator(".sv-scene[data-fits=true]:visible")).to_have_count(1)
+    return opened
+
+
+def test_the_room_predicts_before_it_looks(page: Opener) -> None:
+    opened = staged(page)
+    slide = opened.locator("#sv-question")
+    opened.keyboard.press("q")
+    expect(slide.locator("h2")).to_contain_text("Where does the cat stand?")
+    box = slide.bounding_box()
+    assert box["width"] >= 1280 and box["height"] >= 680  # nothing of the result is seen
+    opened.keyboard.press("1")
+    expect(slide.locator(".option button").first).to_have_attribute("aria-pressed", "true")
+    opened.keyboard.press("ArrowRight")
+    expect(slide).to_have_count(0)
+    answer = opened.locator("#sv-answer")
+    expect(answer).to_contain_text("B · On the left.")
+    answer.get_by_role("button", name=EN("lesson.stage.why")).click()
+    expect(answer.locator(".why")).to_be_visible()
+    opened.keyboard.press("q")
+    expect(answer).to_have_count(0)
+    opened.keyboard.press("q")
+    expect(slide).to_be_visible()
+    opened.keyboard.press("ArrowRight")
+    opened.keyboard.press("ArrowRight")
+    opened.wait_for_function(STATE % ("scene", "conditioning.effects"))
+    expect(answer).to_have_count(0)
+
+
+def open_class(opened: Page) -> str:
+    """Open a class from the page; its code."""
+    opened.locator("[data-class-switch]").click()
+    opened.locator("#sv-class [data-act=class_open]").click()
+    code = opened.locator(".sv-class-code").inner_text()
+    opened.locator("#sv-class [data-act=dialog_close]").click()
+    return code
+
+
+def test_a_class_votes_talks_and_votes_again(page: Opener, browser: Browser, server: str) -> None:
+    opened = page("/?tab=conditioning", width=1280, height=720, closed=True, locale="en-US")
+    code = open_class(opened)
+    opened.keyboard.press("f")
+    opened.wait_for_function(STATE % ("scene", "conditioning.switch"))
+    expect(opened.locator("#sv-badge b")).to_have_text(code)
+    with browser.new_context(viewport={"width": 390, "height": 844}) as pocket:
+        phone = pocket.new_page()
+        phone.goto(f"{server}/join?code={code}&lang=en")
+        opened.keyboard.press("q")
+        slide, status = opened.locator("#sv-question"), opened.locator("#sv-question [role=status]")
+        phone.locator(".option").nth(0).click()
+        expect(status).to_have_text(EN("lesson.stage.voted").replace("COUNT", "1"))
+        expect(slide.locator(".bars")).to_have_count(0)
+        opened.keyboard.press("2")  # a raised hand
+        expect(slide.locator(".hands output").nth(1)).to_have_text("✋ 1")
+        opened.keyboard.press("ArrowRight")
+        expect(slide.locator(".bars li").nth(0)).to_contain_text("1 · 50 %")
+        assert EN("lesson.remote.right") not in slide.inner_text()
+        slide.locator("[data-act=vote_again]").click()
+        expect(phone.locator(".status")).to_have_text(EN("lesson.phone.again"))
+        phone.locator(".option").nth(1).click()
+        expect(status).to_have_text(EN("lesson.stage.voted").replace("COUNT", "1"))
+        opened.keyboard.press("ArrowRight")
+        expect(slide.locator(".bars li").nth(1).locator(".bar")).to_have_count(2)
+        opened.keyboard.press("ArrowRight")
+        expect(opened.locator("#sv-answer")).to_contain_text("B · On the left.")
+        expect(phone.locator(".status")).to_have_text(EN("lesson.phone.was_right"))
+        expect(phone.locator(".door")).to_be_visible()
+        with opened.expect_popup() as waiting:
+            opened.keyboard.press("s")
+        speaker = waiting.value
+        expect(speaker.locator("[data-phones]")).to_have_attribute("data-phones", "1")
+        speaker.locator("[data-act=away]").click()
+        expect(phone.locator(".wait")).to_be_visible()
+        speaker.locator("[data-act=next]").click()
+        opened.wait_for_function(STATE % ("scene", "conditioning.effects"))
+    opened.reload()  # as after a restart of the server: the class is still there
+    expect(opened.locator("#sv-badge b")).to_have_text(code)
+    opened.keyboard.press("Escape")
+    opened.locator("[data-class-switch]").click()
+    opened.locator("#sv-class [data-act=class_end]").click()
+    expect(opened.locator("#sv-badge")).to_have_count(0)
+    gone = httpx.get(f"{server}/class/state", params={"code": code, "pupil": "p" * 32})
+    assert gone.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/de"], ids=["en", "de"])
+def test_the_lesson_goes_from_first_to_last_step_by_the_arrow_key(page: Opener, path: str) -> None:
+    opened = page(f"{path}?tab=quiz&scene=quiz.lessons", width=1280, height=720, closed=True)
+    steps = shipped_lessons(scene_keys())["lesson45"].steps
+    opened.locator("[data-lesson=lesson45]").click()
+    slide, answer = opened.locator("#sv-question"), opened.locator("#sv-answer")
+    for number, step in enumerate(steps):
+        opened.wait_for_function(STATE % ("step", number))
+        expect(slide.locator("h2")).to_be_visible()
+        opened.keyboard.press("ArrowRight")
+        expect(answer).to_be_visible()
+        expect(opened.locator(f"#scene-{step.scene.replace('.', '-')}")).to_be_visible()
+        opened.wait_for_function(STATE % ("scene", step.scene))
+        if "prompt=" in step.door:
+            wanted = re.search(r"prompt=([^&]*)", step.door)[1].replace("+", " ")
+            typed = opened.locator("#prompt textarea").input_value()
+            assert httpx.QueryParams({"p": typed})["p"] == httpx.QueryParams(f"p={wanted}")["p"]
+        opened.keyboard.press("ArrowRight")
+    expect(opened.locator("#quiz-summary")).to_be_visible()
+    opened.keyboard.press("Escape")
+    assert opened.evaluate("new URLSearchParams(location.search).get('lesson')") is None
+
+
+def test_the_quiz_is_answered_settled_and_compared(page: Opener) -> None:
+    opened = page("/?tab=quiz", closed=True)
+    quiz = opened.locator("#quiz-items")
+    quiz.locator("select").select_option("tokens")
+    expect(quiz.locator("[data-done]")).to_have_text("0 of 2 answered")
+    for choice in (0, 0):  # wrong, right
+        quiz.locator(".option").nth(choice).click()
+        quiz.locator("[data-check]").click()
+        expect(quiz.locator(".why")).to_be_visible()
+        quiz.locator("[data-next]").click()
+    sums = quiz.locator(".sum td")
+    expect(sums).to_have_text([EN("quiz.words.sum"), "1 / 2", "–"])
+    quiz.locator("[data-round=after]").click()
+    for choice in (1, 0):
+        quiz.locator(".option").nth(choice).click()
+        quiz.locator("[data-check]").click()
+        quiz.locator("[data-next]").click()
+    expect(sums).to_have_text([EN("quiz.words.sum"), "1 / 2", "2 / 2"])
+    expect(quiz).to_contain_text(EN("quiz.words.gained").replace("GAINED", "1").replace("ALL", "2"))
+    opened.reload()
+    quiz.locator("[data-again]").or_(quiz.locator("[data-check]")).first.wait_for()
+    quiz.locator("select").select_option("tokens")
+    quiz.locator("[data-check]").click()
+    quiz.locator(".sv-door").click()
+    opened.wait_for_function(STATE % ("scene", "tokens.merges"))
+    expect(opened.locator("#prompt textarea")).to_have_value("A cat. Cozy atmosphere. Dimm lighting.")
+    expect(opened.locator("#tab-tokens")).to_be_visible()
+
+
+OWN = """
+[[item]]
+id = "own"
+scene = "image.steps"
+answer = 0
+[item.en]
+question = "<b>Own?</b>"
+options = ["yes", "no"]
+explanation = "So."
+"""
+
+
+def test_own_questions_are_used_and_wrong_ones_named_with_their_line(page: Opener) -> None:
+    opened = page("/?tab=quiz", closed=True)
+    quiz = opened.locator("#quiz-items")
+    expect(quiz.locator("[data-done]")).to_have_text("0 of 30 answered")
+    quiz.locator(".own summary").click()
+
+    def give(text: str) -> None:
+        quiz.locator("[data-own]").set_input_files(
+            {"name": "mine.toml", "mimeType": "application/toml", "buffer": text.encode()}
+        )
+
+    give(OWN.replace("answer = 0", "answer = 7"))
+    expect(quiz.locator("[data-wrong]")).to_contain_text("mine.toml: Line 5: ")
+    expect(quiz.locator("[data-done]")).to_have_text("0 of 30 answered")
+    give(OWN)
+    expect(quiz.locator("h4")).to_have_text("<b>Own?</b>")
+    expect(quiz.locator("[data-done]")).to_have_text("0 of 1 answered")
+    quiz.locator("[data-usual]").click()
+    expect(quiz.locator("[data-done]")).to_have_text("0 of 30 answered")
+
+
+def test_a_lesson_of_ones_own_is_made_saved_opened_and_held(page: Opener) -> None:
+    opened = page("/?tab=tokens&prompt=a+%22quoted%22+cat", closed=True)
+    opened.locator("[data-share]").click()
+    opened.locator("[data-add-step]").click()
+    opened.keyboard.press("Escape")
+    opened.locator("#tab-conditioning-button").click()
+    opened.locator("#conditioning-at input[type=number]").fill("12")
+    opened.wait_for_function(STATE % ("conditioning.at", "12"))
+    opened.locator("[data-share]").click()
+    opened.locator("[data-add-step]").click()
+    opened.keyboard.press("Escape")
+    opened.locator("#tab-quiz-button").click()
+    opened.locator("#scene-quiz-lessons .sv-scene-button").click()
+    mine = opened.locator("#quiz-lessons")
+    expect(mine.locator("[data-mine] li")).to_have_count(2)
+    mine.locator("textarea").first.fill('How many\n"tokens"?')
+    mine.locator("textarea").first.blur()
+    mine.locator("[data-mine] li").nth(1).get_by_role("button", name=EN("quiz.words.up")).click()
+    with opened.expect_download() as download:
+        mine.locator("[data-mine-save]").click()
+    text = download.value.path().read_text("utf-8")
+    mine.locator("[data-mine-clear]").click()
+    expect(mine.locator("[data-mine] li")).to_have_count(0)
+    mine.locator("[data-mine-file]").set_input_files(
+        {"name": "l.toml", "mimeType": "text/plain", "buffer": text.encode()}
+    )
+    expect(mine.locator("[data-mine] li b")).to_have_text(
+        [EN("conditioning.switch_title"), EN("tokens.title")]
+    )
+    expect(mine.locator("textarea").nth(2)).to_have_value('How many\n"tokens"?')
+    with opened.expect_popup() as waiting:
+        mine.locator("[data-mine-sheet]").click()
+    expect(waiting.value.locator("tbody tr")).to_have_count(2)
+    mine.locator("[data-mine-start]").click()
+    opened.wait_for_function(STATE % ("scene", "conditioning.switch"))
+    expect(opened.locator("#conditioning-at input[type=number]")).to_have_value("12")
+    opened.keyboard.press("ArrowRight")
+    opened.wait_for_function(STATE % ("scene", "tokens.reading"))
+    expect(opened.locator("#prompt textarea")).to_have_value('a "quoted" cat')
+    mine_file = {
+        "name": "bad.toml",
+        "mimeType": "text/plain",
+        "buffer": text.replace("minutes = 3", "minutes = x").encode(),
+    }
+    opened.keyboard.press("Escape")
+    opened.locator("#tab-quiz-button").click()
+    mine.locator("[data-mine-file]").set_input_files(mine_file)
+    expect(mine.locator("[data-wrong]")).to_contain_text("bad.toml: Line ")
