@@ -8,7 +8,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from benchmarks import engine, film, learning, page, reading, sound, steering
+from benchmarks import engine, film, learning, lesson, page, reading, sound, steering
 
 PARTS = {
     "engine": engine.measure,
@@ -18,6 +18,7 @@ PARTS = {
     "film": film.measure,
     "sound": sound.measure,
     "page": page.measure,
+    "class": lesson.measure,
 }
 
 

@@ -205,7 +205,8 @@ def training_updates(browser: Browser, address: str, repetitions: int) -> float:
 
 def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     """Figures of the page; the app has had time to load its models before they are taken."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium-headless-shell", "chromium", "chromium-browser")
+    chromium = next((found for name in names if (found := shutil.which(name))), None)
     with (
         served([sys.executable, "-c", EMPTY]) as empty,
         served([sys.executable, "app.py"]) as app,

@@ -24,6 +24,10 @@ MUST = {
     "page.interactive_ratio": 2.0,  # page ready to type / an empty Gradio page
     "page.next_scene_s": 0.2,  # on the stage, from the key to the next scene in its own size
     "page.link_ratio": 1.5,  # opening a link to a scene with choices on several tabs / opening a tab
+    "class.vote_p95_s": 0.3,  # of 300 phones, until the vote is on the disk, while eight pictures are drawn
+    "class.votes_wrong": 0.0,  # of these, lost, doubled or miscounted
+    "class.seen_s": 1.0,  # from a vote to the lecturer's window that shows it
+    "class.join_kb": 40.0,  # the phone's page, in one answer
     "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
     "image.whole_picture_s": 2.0,  # from the click to the finished picture on the page
 }

@@ -50,6 +50,7 @@ FILLED = {  # what a tab shows once its first example is computed, by stem
     "audio": (
         "#audio-player .player[data-state=done]", "#audio-guess [data-bars] li",
     ),
+    "quiz": ("#quiz-items .option",),
 }  # fmt: skip
 
 
@@ -114,7 +115,8 @@ def main() -> None:
     parser.add_argument("--dark", action="store_true", help="dark theme; the names end in -dark")
     args = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium-headless-shell", "chromium", "chromium-browser")
+    chromium = next((found for name in names if (found := shutil.which(name))), None)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         for name, png in shots(browser, args.address.rstrip("/"), args):

@@ -8,7 +8,7 @@ import gradio as gr
 
 from components.conditioning.view import (
     EFFECTS,
-    cut_name,
+    cuts_running,
     cuts_view,
     effects_figures,
     switch_figure,
@@ -19,7 +19,7 @@ from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import DEFAULT_PROMPT, FIRST, BarValues, PromptBar
 from components.runs.arguments import GuidanceScale, ImageModel, Steps, SwitchSteps
 from components.runs.batch import TrialViews, show_trial
-from components.runs.batch_view import running_gallery, running_row, running_status
+from components.runs.batch_view import running_row, running_status
 from components.runs.frames import Frames, encode, png_base64
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
@@ -155,11 +155,14 @@ def _layout(t: Texts) -> _Parts:
             for pair in (EFFECTS[:2], EFFECTS[2:]):
                 with gr.Row():
                     effects += [_heat_map(name, t) for name in pair]
-    with scene(t, "conditioning.cut", stage="beside"):
+    with scene(t, "conditioning.cut"):
         with gr.Row():
             cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=470)
             cut_stop = _stop_button("conditioning-cut-stop", t)
-        cuts = live_html("runs/trace", "conditioning-cuts", t("conditioning.cut_title"))
+        cuts = live_html(
+            "conditioning/view", "conditioning-cuts", t("conditioning.cut_title"), also=["runs/trace"],
+            script=False,
+        )  # fmt: skip
     return _Parts(
         draw,
         draw_stop,
@@ -278,10 +281,9 @@ def cuts_run(
         Values for the pictures, what is kept and the stop button.
     """
     cuts = pipeline.cut_requests(request)
-    captions = [cut_name(cut, t) for cut in cuts]
 
     def running(sources: Sequence[str], status: str) -> tuple[Any, ...]:
-        return (running_gallery("trace", captions, sources, status, t),)
+        return (cuts_running(list(cuts), sources, status, t),)
 
     def whole(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
         return (cuts_view(request, pipeline.finish_cuts(cuts, steps), t),)

@@ -1,5 +1,7 @@
 """What the conditioning tab shows: heat maps of blocks and steps, cut pictures, prompts that give way."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 from markupsafe import Markup
@@ -54,22 +56,54 @@ def cut_name(cut: str, t: Texts) -> str:
     return t("conditioning.cut_block", block=block_name(cut, t))
 
 
+def _place(cut: str, names: Sequence[str]) -> tuple[str, int]:
+    """Column and row of a cut in the picture of the network: a U with `_rows` rows above its bottom."""
+    down, up = ([name for name in names if name.startswith(way)] for way in ("down", "up"))
+    if cut in down:
+        return "down", down.index(cut)
+    if cut in up:
+        return "up", _rows(names) - 1 - up.index(cut)
+    return "middle", {NONE: 0, ALL: 1, TIME: 2}.get(cut, _rows(names))
+
+
+def _rows(names: Sequence[str]) -> int:
+    """Rows of the network above the middle block; the three pictures that belong to no block need as many."""
+    others = sum(name in (NONE, ALL, TIME) for name in names)
+    return max(others, *(sum(name.startswith(way) for name in names) for way in ("down", "up")))
+
+
 def cuts_view(request: ImageRequest, found: Cuts, t: Texts) -> Markup:
-    """All pictures with what each lacks, and the largest loss in words."""
-    shown = []
-    for cut, image, change, score in zip(
-        found.names, found.images, found.changes, found.clip_scores, strict=True
-    ):
+    """All pictures, each at its block, with what each lacks, and the largest loss in words."""
+    hints = []
+    for cut, change, score in zip(found.names, found.changes, found.clip_scores, strict=True):
         hint = t("conditioning.clip", score=fixed(score, t))
-        if cut != NONE:
-            hint = t("conditioning.changed", change=short(change, t)) + " · " + hint
-        shown.append((encode(image), cut_name(cut, t), hint))
+        changed = t("conditioning.changed", change=short(change, t)) + " · "
+        hints.append(hint if cut == NONE else changed + hint)
     blocks = [i for i, cut in enumerate(found.names) if cut not in (NONE, ALL, TIME)]
     worst = max(blocks, key=lambda i: found.changes[i])
     remark = t(
         "conditioning.worst", block=block_name(found.names[worst], t), change=short(found.changes[worst], t)
     )
-    return _html.cuts(shown, remark)
+    return _net(found.names, [encode(image) for image in found.images], hints, "done", remark, t)
+
+
+def cuts_running(names: Sequence[str], sources: Sequence[str], status: str, t: Texts) -> Markup:
+    """The same while the pictures come out of the noise, or where they were stopped.
+
+    Args:
+        sources: addresses of the pictures; none before the first step.
+    """
+    return _net(names, sources or [""] * len(names), [""] * len(names), "running", status, t)
+
+
+def _net(
+    names: Sequence[str], sources: Sequence[str], hints: Sequence[str], state: str, remark: str, t: Texts
+) -> Markup:
+    cuts = [
+        (name, source, cut_name(name, t), hint, *_place(name, names))
+        for name, source, hint in zip(names, sources, hints, strict=True)
+    ]
+    return _html.cuts(cuts, state, remark, t)
 
 
 def switch_row(found: Switches, t: Texts) -> Markup:

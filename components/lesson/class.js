@@ -52,7 +52,7 @@
     draw();
   }
   function tellClass() {
-    const scenes = stage().all(), at = scenes.findIndex((scene) => scene.key === stage().current());
+    const scenes = stage().staged(), at = scenes.findIndex((scene) => scene.key === stage().current());
     if (room && stage().onStage() && at >= 0) act("tell", { scene: scenes[at].key, title: scenes[at].title, next: scenes[at + 1]?.title || "" });
   }
   function obey(go) {

@@ -190,11 +190,13 @@ class _Part:
             raise self.error("file_kind", name, kind="table")
 
     def error(self, key: str, field: str, **values: object) -> FileError:
-        word = field.rpartition(".")[2]
-        there = [
-            i for i, line in enumerate(self.lines) if re.match(rf'\s*(\w+\.)*"?{re.escape(word)}"?\s*=', line)
-        ]
-        return FileError(self.first + (there[0] if there else 0) + 1, key, field=field, **values)
+        # a value within a line is found by the name that the line begins with
+        for word in reversed(field.split(".")):
+            begins = re.compile(rf'\s*(\w+\.)*"?{re.escape(word)}"?\s*=')
+            there = [i for i, line in enumerate(self.lines) if begins.match(line)]
+            if there:
+                return FileError(self.first + there[0] + 1, key, field=field, **values)
+        return FileError(self.first + 1, key, field=field, **values)
 
     def take(self, field: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
         """The value of a field, whose name may go through tables: "en.question"."""

@@ -68,8 +68,11 @@
     sending = waiting;
     try {
       await call("class/vote?lang=" + lang, { body: { ...sending, pupil } });
+      if (state?.poll?.id === sending.poll && state.poll.round === sending.round) state.poll.mine = sending.choice;
       if (waiting === sending) forget();
       note = "";
+      if (lostNow) following?.wake(); // there is a network again
+      lostNow = false;
     } catch (error) {
       if (error.status && error.status !== 429 && error.status < 500) {
         if (waiting === sending) forget();

@@ -166,7 +166,7 @@ def wire_address(page: gr.Blocks, bar: PromptBar, t: Texts) -> None:
     names = [field.name for field in fields(BarValues)]
     # Lessons lead from state to state without opening the page anew, which would leave the full screen.
     door = gr.Textbox(elem_id="sv-door", elem_classes="sv-store", show_label=False, container=False)
-    taken = door.input(
+    taken = door.change(
         take, door, [*bar.values, *bar.kept.values()], show_progress="hidden", api_visibility="private",
         concurrency_limit=None, trigger_mode="always_last",
     )  # fmt: skip

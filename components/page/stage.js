@@ -12,6 +12,7 @@
     known ??= JSON.parse(document.getElementById("sv-scenes")?.dataset.scenes || "null");
     return known || [];
   }
+  const staged = () => scenes().filter((scene) => scene.stage); // what is read at a desk is not projected
   const keyOf = (element) => scenes().find((scene) => scene.id === element?.id)?.key;
   let current = null; // key of the scene that is open or on the stage
   const onStage = () => root.hasAttribute("data-stage");
@@ -137,7 +138,7 @@
       if (late || scene.dataset.fits === "false" || Math.abs(room(scene) - fitted) > 1) refit(scene);
     }, 700);
     refit(scene);
-    const all = scenes(), at = all.findIndex((one) => one.key === current);
+    const all = staged(), at = all.findIndex((one) => one.key === current);
     bar.querySelector(".place").textContent = `${all[at].title} · ${say(words.place, { NUMBER: at + 1, COUNT: all.length })}`;
     classroom()?.entered();
     tellSpeaker();
@@ -147,8 +148,8 @@
     root.dataset.stage = "";
     page().address({ stage: 1 });
     const tab = document.querySelector('#tabs [role="tab"][aria-selected="true"]')?.id.replace(/^tab-|-button$/g, "");
-    const here = current?.startsWith(tab + ".") ? current : scenes().find((one) => one.key.startsWith(tab + "."))?.key;
-    show(here || scenes()[0]?.key);
+    const there = staged().filter((one) => one.key.startsWith(tab + "."));
+    show((there.find((one) => one.key === current) || there[0] || staged()[0])?.key);
   }
   function leave() {
     delete root.dataset.stage;
@@ -168,7 +169,7 @@
     if (!classroom()?.moved(by)) step(by);
   }
   function step(by) {
-    const all = scenes(), to = all.findIndex((one) => one.key === current) + by;
+    const all = staged(), to = all.findIndex((one) => one.key === current) + by;
     if (!all[to]) return;
     panel.hidden = true;
     show(all[to].key);
@@ -195,8 +196,9 @@
   }
 
   // A second window for whoever speaks: it follows what is projected.
-  let speaker = null, lead = null;
+  let speaker = null, lead = null, spoke = -Infinity;
   function speak() {
+    spoke = performance.now(); // browsers leave the full screen when a second window opens; the stage stays
     speaker = speaker && !speaker.closed ? speaker : window.open("", "sv-speaker", "popup,width=900,height=700");
     if (!speaker) {
       panel.dataset.kind = "blocked";
@@ -227,7 +229,8 @@
   function tellSpeaker() {
     const main = speaker && !speaker.closed && speaker.document.getElementById("now");
     if (!main) return;
-    const all = scenes(), at = all.findIndex((one) => one.key === current);
+    const all = staged(), at = all.findIndex((one) => one.key === current);
+    if (at < 0) return;
     const claim = document.querySelector(`#${all[at].id} > .sv-scene-head p`)?.textContent || "";
     const next = all[at + 1] ? `${words.next_up}: ${all[at + 1].title}` : words.last;
     main.replaceChildren(make("p", {}, say(words.place, { NUMBER: at + 1, COUNT: all.length })), make("h1", {}, all[at].title),
@@ -241,7 +244,8 @@
     && target.closest('textarea, select, [contenteditable="true"], input:not([type="button"], [type="checkbox"], [type="radio"], [type="range"])');
   const moves = (target) => target instanceof Element && target.closest('input[type="range"], input[type="radio"], [role="slider"], [role="tab"], [role="listbox"], .js-plotly-plot');
   const ACTS = { r: () => classroom()?.reveal() || root.toggleAttribute("data-covered"), b: () => { black.hidden = !black.hidden; }, n: () => toggle("notes"),
-    s: speak, "?": () => toggle("keys"), f: leave };
+    s: speak, "?": () => toggle("keys"), f: () => (document.fullscreenElement ? leave() : full()) };
+  const full = () => root.requestFullscreen?.().catch(() => {}); // an embedded page may not; the stage fills its frame
   function keyed(event) {
     if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
@@ -249,8 +253,7 @@
       if (key !== "f" || typing(event.target)) return;
       event.preventDefault();
       stage();
-      root.requestFullscreen?.().catch(() => {}); // an embedded page may not; the stage fills its frame
-      return;
+      return full();
     }
     const by = { PageDown: 1, PageUp: -1 }[key] ?? (typing(event.target) || moves(event.target) ? undefined : { ArrowRight: 1, ArrowLeft: -1 }[key]);
     const act = key === "Escape" ? leave : by ? () => move(by) : typing(event.target) ? undefined : ACTS[key] || classroom()?.keys[key];
@@ -259,7 +262,7 @@
     act();
   }
   addEventListener("keydown", keyed);
-  document.addEventListener("fullscreenchange", () => { if (!document.fullscreenElement && onStage() && wasFull) leave(); wasFull = !!document.fullscreenElement; });
+  document.addEventListener("fullscreenchange", () => { if (!document.fullscreenElement && onStage() && wasFull && performance.now() - spoke > 2000) leave(); wasFull = !!document.fullscreenElement; });
   let wasFull = false;
   let touch = null;
   addEventListener("touchstart", (event) => { touch = onStage() && !moves(event.target) ? event.changedTouches[0] : null; }, { passive: true });
@@ -285,7 +288,7 @@
     }
     if (target?.closest("[data-stage-switch]")) {
       stage();
-      root.requestFullscreen?.().catch(() => {});
+      full();
     }
     const tab = target?.closest('#tabs [role="tab"]');
     const stem = tab?.id.replace(/^tab-|-button$/g, "");
@@ -294,7 +297,7 @@
       page().address({ scene: null });
     }
   });
-  window.svScenes = { all: scenes, current: () => current, onStage, show, step, enter: stage, tellSpeaker };
+  window.svScenes = { all: scenes, staged, current: () => current, onStage, show, step, enter: stage, tellSpeaker };
   let begun = false;
   new MutationObserver(() => {
     if (begun || !("restored" in root.dataset) || !scenes().length) return;
@@ -304,7 +307,7 @@
     const there = scenes().some((scene) => scene.key === asked);
     if (asked && !there) page().tell(say(words.unknown, { SCENE: asked.slice(0, 60) }));
     if (page().asked("stage")) root.dataset.stage = "";
-    if (there) show(asked);
+    if (there && (!onStage() || staged().some((scene) => scene.key === asked))) show(asked);
     else if (onStage()) { delete root.dataset.stage; stage(); }
     dispatchEvent(new Event("sv-scenes"));
   }).observe(root, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-restored"] });

@@ -33,12 +33,12 @@ def build_quiz_tab(bar: PromptBar, t: Texts) -> None:
         with scene(t, "quiz.summary"):
             sentences = zip(t.many("quiz.sentences"), t.many("quiz.limits"), SUMMARY, strict=True)
             live_html("quiz/view", "quiz-summary", value=_html.summary(sentences, t), script=False)
-        with scene(t, "quiz.lessons"):
+        with scene(t, "quiz.lessons", stage="none"):
             live_html(
                 "quiz/lessons",
                 "quiz-lessons",
                 value=_html.lessons(t, t.table("quiz.words")),
                 also=["quiz/items"],
             )
-        with scene(t, "quiz.glossary"):
+        with scene(t, "quiz.glossary", stage="none"):
             live_html("quiz/view", "quiz-glossary", value=_html.glossary(t), script=False)

@@ -22,10 +22,12 @@ class Scene:
     Attributes:
         key: "<tab>.<name>", such as "guidance.sweep"; the same in every language, and part of addresses.
         title: its heading.
+        on_stage: whether the stage shows it; what is to be read at a desk has its place on the page alone.
     """
 
     key: str
     title: str
+    on_stage: bool = True
 
     @property
     def elem_id(self) -> str:
@@ -64,7 +66,7 @@ def scene(
     claim: str = "",
     *,
     kind: Kind = "more",
-    stage: Literal["beside", "above"] = "above",
+    stage: Literal["beside", "above", "none"] = "above",
 ) -> Iterator[None]:
     """One experiment: its heading, and its controls and results inside.
 
@@ -77,13 +79,13 @@ def scene(
         claim: what it shows, in one or two plain sentences.
         kind: "tab" is a tab's first, named by the tab's own title; "lead" is one with its own heading;
             "open" stands open below it; "more" waits for a click on its heading.
-        stage: where controls stand on the stage: beside the result, or above it.
+        stage: where controls stand on the stage: beside the result, or above it; "none" keeps it off the stage.
     """
     stem = key.partition(".")[0]
     words = (f"{stem}.title", f"{stem}.claim") if kind == "tab" else (f"{key}_title", f"{key}_hint")
     if not title:
         title, claim = t(words[0]), t(words[1])
-    own = Scene(key, title)
+    own = Scene(key, title, stage != "none")
     _keys[key] = None
     scenes = _collected.get()
     if scenes is not None:
@@ -97,4 +99,4 @@ def scene(
 
 def scene_register(scenes: Sequence[Scene]) -> str:
     """The scenes of a page as data, for its script."""
-    return _html.register([{"key": s.key, "id": s.elem_id, "title": s.title} for s in scenes])
+    return _html.register([{"key": s.key, "id": s.elem_id, "title": s.title, "stage": s.on_stage} for s in scenes])

@@ -142,7 +142,7 @@ def test_right_answers_do_not_give_themselves_away(scenes: tuple[str, ...]) -> N
         places = [int(question.answer or 0) for question in asked]
         assert max(places.count(place) for place in range(4)) <= 12
         longest = sum(max(q.options, key=len) == q.options[int(q.answer or 0)] for q in asked)
-        assert longest <= 15
+        assert longest <= 9
 
 
 def test_the_shipped_lessons_take_the_time_that_they_name(scenes: tuple[str, ...]) -> None:

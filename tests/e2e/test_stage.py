@@ -28,7 +28,8 @@ OUTSIDE = """id => {
 
 
 def _scenes(opened: Page) -> list[dict[str, str]]:
-    return json.loads(opened.locator("#sv-scenes").get_attribute("data-scenes"))
+    found = json.loads(opened.locator("#sv-scenes").get_attribute("data-scenes"))
+    return [scene for scene in found if scene["stage"]]
 
 
 def _query(opened: Page) -> dict[str, list[str]]:
