@@ -204,7 +204,7 @@
         make("button", { type: "button", "aria-pressed": room ? null : String(now.mine === place), title: room ? words.hand_more : words.predict, "data-act": "option" + place, click: () => choose(place) },
           make("b", {}, letter(place)), question.pictures[place] ? make("img", { src: question.pictures[place], alt: "" }) : null, make("span", {}, text)),
         room && hands ? make("span", { class: "hands" }, make("button", { type: "button", "aria-label": `${words.hand_fewer}: ${text}`, click: () => choose(place, -1) }, "−"),
-          make("output", { "aria-label": words.hands }, `✋ ${hands[place]}`)) : null)));
+          make("output", {}, `${words.hands} ${hands[place]}`)) : null)));
     const status = room ? say(words.voted, { COUNT: now.phones }) : now.mine === null ? words.predict_hint : words.predicted;
     const acts = now.open ? [button(room ? "close_vote" : now.mine === null ? "skip" : "reveal", advance, "go")]
       : [button("reveal", advance, "go"), now.round === 1 ? button("vote_again", again) : null];
@@ -308,7 +308,8 @@
       }
       if (room) {
         const panel = make("section", { class: "class" });
-        main.append(panel);
+        main.append(make("link", { rel: "stylesheet", href: root() + "lesson/phone.css" }),
+          make("style", {}, "main { max-width: none } .class :is(h1, h1 + p) { display: none }"), panel); // said above already
         return window.svLead(panel, words, room.secret, root());
       }
       return null;

@@ -124,6 +124,7 @@ class Lessons:
                 Route("/class/record.csv", self._answering(self._csv)),
                 Route("/class/record.zip", self._answering(self._qti)),
                 Route("/lesson/quiz.toml", self._answering(self._pattern)),
+                Route("/lesson/phone.css", self._answering(self._style)),
                 Route("/lesson/data", self._answering(self._data)),
                 Route("/lesson/check", self._answering(self._check), methods=["POST"]),
             ]
@@ -394,6 +395,10 @@ class Lessons:
             "items": [_item_json(item, language) for item in shipped_items(scenes)],
             "lessons": {name: _lesson_json(lesson, language) for name, lesson in lessons.items()},
         }
+
+    async def _style(self, request: Request) -> Response:
+        """The look of the light pages, for the speaker's window."""
+        return Response((HERE / "phone.css").read_text("utf-8"), media_type="text/css")
 
     async def _pattern(self, request: Request) -> Response:
         """The shipped questions as a file, as a pattern for own ones."""

@@ -78,7 +78,8 @@
       html[data-stage] #${scene.id} { zoom: ${zoom}; --sv-stage-height: ${room(scene) / zoom}px; --sv-stage-zoom: ${zoom}; }`;
     root.toggleAttribute("data-shrunk", zoom < 1);
   }
-  const room = (scene) => innerHeight - BAR - (scene.offsetParent ? scene.getBoundingClientRect().top : 70) - 4;
+  const covered = () => (document.getElementById("sv-answer")?.offsetHeight ?? -8) + 8; // by a question's answer
+  const room = (scene) => innerHeight - BAR - covered() - (scene.offsetParent ? scene.getBoundingClientRect().top : 70) - 4;
   function heightAt(scene, at) {
     zoom = at;
     write(scene);
@@ -234,9 +235,9 @@
     const claim = document.querySelector(`#${all[at].id} > .sv-scene-head p`)?.textContent || "";
     const next = all[at + 1] ? `${words.next_up}: ${all[at + 1].title}` : words.last;
     main.replaceChildren(make("p", {}, say(words.place, { NUMBER: at + 1, COUNT: all.length })), make("h1", {}, all[at].title),
-      make("p", {}, claim), make("h2", {}, next), ...notes());
+      make("p", {}, claim), make("h2", {}, next), make("div", { id: "class" }), ...notes());
     lead?.end();
-    lead = classroom()?.speaker(main) ?? null;
+    lead = classroom()?.speaker(main.querySelector("#class")) ?? null;
   }
 
   // Keys ----------------------------------------------------------------------------------------------
