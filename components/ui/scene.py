@@ -79,7 +79,7 @@ def scene(
         claim: what it shows, in one or two plain sentences.
         kind: "tab" is a tab's first, named by the tab's own title; "lead" is one with its own heading;
             "open" stands open below it; "more" waits for a click on its heading.
-        stage: where controls stand on the stage: beside the result, or above it; "none" keeps it off the stage.
+        stage: where controls stand on the stage, beside or above the result; "none" keeps it off the stage.
     """
     stem = key.partition(".")[0]
     words = (f"{stem}.title", f"{stem}.claim") if kind == "tab" else (f"{key}_title", f"{key}_hint")
@@ -99,4 +99,5 @@ def scene(
 
 def scene_register(scenes: Sequence[Scene]) -> str:
     """The scenes of a page as data, for its script."""
-    return _html.register([{"key": s.key, "id": s.elem_id, "title": s.title, "stage": s.on_stage} for s in scenes])
+    rows = [{"key": s.key, "id": s.elem_id, "title": s.title, "stage": s.on_stage} for s in scenes]
+    return _html.register(rows)

@@ -325,6 +325,20 @@ def test_a_server_that_is_gone_gets_one_message_and_the_page_comes_back(page: Op
     opened.wait_for_function("!window.before")
 
 
+def test_a_page_at_rest_asks_for_no_frames(browser: Browser, server: str) -> None:
+    """Gradio's clocks asked for sixty a second each, for ever: a tenth of a core."""
+    with browser.new_context() as context:
+        context.add_init_script("""window.asked = 0;
+            const frame = requestAnimationFrame.bind(window);
+            window.requestAnimationFrame = (act) => { window.asked += 1; return frame(act); };""")
+        opened = context.new_page()
+        opened.goto(f"{server}/?tab=tokens")
+        opened.locator("#tokens-view .tk-sentence").wait_for()
+        opened.wait_for_function("""() => new Promise((done) => {
+            const before = window.asked;
+            setTimeout(() => done(window.asked - before < 5), 1000); })""")
+
+
 def test_what_ran_when_the_connection_broke_is_begun_anew(browser: Browser, server: str) -> None:
     """As on a phone that was locked in the middle of eight pictures."""
     with browser.new_context() as context:
