@@ -50,6 +50,7 @@ from training.evaluation_rows import (
     share_row,
     write,
 )
+from training.lesson_facts import FACTS
 from training.scorers import Scorer, load_scorer, look_at
 
 SEEDS = 4  # pictures of a prompt
@@ -254,6 +255,15 @@ def caption_of(facts: Facts) -> str:
     return f"{text}{light}, {facts.style}"
 
 
+def evaluate_lessons() -> list[EvaluationRow]:
+    """What the quiz says of the models, question by question."""
+    found = {name: fact() for name, fact in FACTS.items()}
+    for name, fact in found.items():
+        if not fact.holds:
+            tqdm.write(f"{name} no longer holds: {fact.measured}", file=sys.stderr)
+    return [share_row("lessons.facts", [fact.holds for fact in found.values()], 1.0)]
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of the evaluation.
@@ -280,6 +290,7 @@ PARTS = {
     "audio": Part(evaluate_audio, "audio.text_gain"),
     "video": Part(evaluate_video, "video.consistency_gap"),
     "words": Part(evaluate_words, "image.word_vs_seed"),
+    "lessons": Part(evaluate_lessons, "lessons.facts"),  # after "words", whose figures one of them quotes
 }
 
 

@@ -32,6 +32,7 @@ MEANINGS = {
     "image.counting": "share of pictures with the right number of objects",
     "image.defects_invited": "share of pictures that show a defect which the prompt names",
     "image.geneval_mean": "mean of single, two, counting, colours, position and attribution (GenEval)",
+    "lessons.facts": "share of the quiz's questions whose fact holds on these weights",
     "image.lecture": "share of right pictures for the lecture's three prompts",
     "image.lecture_1": "the same for the first of them",
     "image.lecture_2": "the same for the second",

@@ -100,6 +100,7 @@ def build_journey_tab(bar: PromptBar, t: Texts) -> Landing:
             )
         with scene(t, "journey.time", t("journey.time_title"), kind="open"):
             lasting = (build_video_row(bar, t), build_audio_row(bar, t))
+        gr.HTML(HTML.lessons(t), apply_default_css=False)
     read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
     draw_inputs = bar.run_inputs
     outputs = [steering, stop, bar.trace]

@@ -300,6 +300,11 @@
     },
     // What the speaker's window shows besides: the lesson's step, and the class.
     speaker(main) {
+      const stem = (stage().current() || "").split(".")[0];
+      loaded().then(({ teacher }) => {
+        const told = ["aim", "misread", "wrong"].filter((name) => teacher[`${stem}.${name}`]);
+        if (told.length) main.append(make("section", { class: "teacher" }, ...told.map((name) => make("p", {}, make("b", {}, `${words["teacher_" + name]}: `), teacher[`${stem}.${name}`]))));
+      }, () => {});
       if (lesson) {
         const step = lesson.steps[lesson.step];
         const minutes = lesson.steps.slice(lesson.step).reduce((sum, one) => sum + one.minutes, 0);

@@ -7,7 +7,7 @@ window.svLead = function (place, words, secret, base) {
   const line = make("p", { role: "status", class: "status" });
   const body = make("div", {});
   place.replaceChildren(line, body);
-  let state = null, drawn = "";
+  let state = null, drawn = "", duel = []; // ids of the prompts that are to be drawn side by side
 
   async function act(name, values = {}) {
     try {
@@ -48,7 +48,19 @@ window.svLead = function (place, words, secret, base) {
       make("p", {}, `${words[wish.kind]}: ${wish.text}`),
       make("div", { class: "row" },
         make("button", { type: "button", class: "small", "aria-pressed": String(wish.picked), click: () => act("pick", { wish: wish.id, picked: !wish.picked }) }, wish.picked ? words.hide : words.pick),
-        wish.kind === "prompt" ? make("button", { type: "button", class: "small", click: () => go("prompt " + wish.id) }, words.run) : null))))];
+        wish.kind === "prompt" ? make("button", { type: "button", class: "small", click: () => go("prompt " + wish.id) }, words.run) : null,
+        wish.kind === "prompt" ? make("button", { type: "button", class: "small", "aria-pressed": String(duel.includes(wish.id)), click: () => challenge(wish.id) }, words.duel) : null)))),
+    duel.length === 2 ? press("battle", fight, "go") : ""];
+  }
+  function challenge(id) {
+    duel = duel.includes(id) ? duel.filter((one) => one !== id) : [...duel, id].slice(-2);
+    drawn = "";
+    draw();
+  }
+  async function fight() {
+    line.textContent = words.battle_drawing;
+    await act("battle", { wishes: duel, seed: Math.floor(Math.random() * 1e6), scene: state.lead.scene || "image.steps" });
+    duel = [];
   }
   function moves(poll) {
     if (!poll.moves || poll.question.scale) return null;

@@ -22,6 +22,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from components.lesson.battle import battle
 from components.lesson.export import as_csv, as_qti
 from components.lesson.health import health, seconds_of_a_picture
 from components.lesson.items import (
@@ -37,8 +38,10 @@ from components.lesson.items import (
 )
 from components.lesson.network import reachable
 from components.lesson.store import ClassError, ClassState, Poll, Store, tally
+from components.ui.errors import message
 from components.ui.language import LANGUAGES, Texts, load_texts
 from components.ui.templates import templates
+from pipelines.serving.errors import InputError
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
@@ -106,7 +109,7 @@ class Lessons:
         self._wrong, self._begun = Rate(60), Rate(3600)
         self._drawing = asyncio.Lock()
         self._known: set[tuple[str, int]] = set()  # phones that have been in a class
-        lead = ("ask", "phase", "away", "hands", "tell", "pick", "remove")
+        lead = ("ask", "battle", "phase", "away", "hands", "tell", "pick", "remove")
         self._inner = Starlette(
             routes=[
                 *(Route(path, self._page) for path in PAGES),
@@ -156,6 +159,9 @@ class Lessons:
             except sqlite3.Error as error:
                 log.error("the file of classes failed: %s", error)
                 return _refused("class_store", 503, t)
+            except Exception as error:
+                log.error("unexpected error at %s", request.url.path, exc_info=error)
+                return _refused("class_unexpected", 500, t)
             if isinstance(answer, Response):
                 answer.headers.update(HEADERS)
                 return answer
@@ -318,6 +324,28 @@ class Lessons:
 
         return await self._steered(request, act)
 
+    async def _battle(self, request: Request) -> dict[str, Any]:
+        sent = await self._sent(request, MOST_PHONE)
+        state, t = await self._led(request), load_texts(_language(request))
+        wishes = {wish.id: wish.text for wish in await self._at_desk(lambda store: store.wishes(state.id))}
+        chosen = sent.get("wishes")
+        if not isinstance(chosen, list) or not all(type(number) is int for number in chosen):
+            raise ClassError("class_bad_request", 400)
+        if len(chosen) != 2 or len(set(chosen) & wishes.keys()) != 2:
+            raise ClassError("class_bad_request", 400)
+        prompts, seed = [wishes[number] for number in chosen], _whole(sent, "seed")
+        if self._drawing.locked():
+            raise ClassError("class_busy", 429)
+        async with self._drawing:
+            try:
+                question = await asyncio.to_thread(battle, prompts, seed, t)
+            except InputError as error:
+                raise ClassError("class_input", 422, reason=message(error, t)) from error
+        scene = _text(sent, "scene")
+        await self._at_desk(lambda store: store.ask(state.id, scene, question))
+        self._ring(state.id)
+        return {"done": True}
+
     async def _phase(self, request: Request) -> dict[str, Any]:
         def act(store: Store, state: ClassState, sent: dict[str, Any]) -> None:
             round = _whole(sent, "round")
@@ -394,6 +422,7 @@ class Lessons:
         return {
             "items": [_item_json(item, language) for item in shipped_items(scenes)],
             "lessons": {name: _lesson_json(lesson, language) for name, lesson in lessons.items()},
+            "teacher": load_texts(language).table("quiz.teacher"),
         }
 
     async def _style(self, request: Request) -> Response:

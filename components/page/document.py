@@ -95,6 +95,8 @@ def dress(html: str, language: str, query: Mapping[str, str] = MappingProxyType(
     stage = load_texts(language).table("common.stage")
     said += f"window.svStage={json.dumps(stage)};"
     lesson = load_texts(language).table("lesson.remote") | load_texts(language).table("lesson.stage")
+    words = load_texts(language).table("quiz.words")
+    lesson |= {name: text for name, text in words.items() if name.startswith("teacher_")}
     said += f"window.svLesson={json.dumps(lesson)};"
     share = {"qr_too_long": load_texts(language)("common.share.qr_too_long")}
     said += f"window.svStale={json.dumps(load_texts(language)('common.stale'))};"

@@ -40,5 +40,12 @@ def build_quiz_tab(bar: PromptBar, t: Texts) -> None:
                 value=_html.lessons(t, t.table("quiz.words")),
                 also=["quiz/items"],
             )
+        with scene(t, "quiz.teacher", stage="none"):
+            live_html("quiz/view", "quiz-teacher", value=_html.teacher(taught(t), t), script=False)
         with scene(t, "quiz.glossary", stage="none"):
             live_html("quiz/view", "quiz-glossary", value=_html.glossary(t), script=False)
+
+
+def taught(t: Texts) -> list[str]:
+    """The tabs that teachers find something about, in the order of the texts."""
+    return [key.partition(".")[0] for key in t.table("quiz.teacher") if key.endswith(".aim")]

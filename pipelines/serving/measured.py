@@ -29,6 +29,7 @@ _SPEAKS_OF = {
     "audio": ("audio", "sound_scorers"),
     "film_scorers": ("film_scorers",),
     "video": ("clip", "dino", "film_scorers", "image", "motion"),
+    "lessons": ("audio", "clip", "dino", "image", "motion"),
 }
 WORDS_SPEAK_OF = ("clip", "image")
 

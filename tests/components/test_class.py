@@ -1,6 +1,7 @@
 """A class: its store, what phones and lecturers may do, and what is refused."""
 
 import asyncio
+import base64
 import json
 import sqlite3
 import zipfile
@@ -12,7 +13,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 from starlette.responses import PlainTextResponse
 
 from components.lesson import server
@@ -318,6 +321,28 @@ def test_texts_of_pupils_are_limited_plain_and_shown_only_when_picked(tmp_path: 
         await room.lead("pick", wish=found["id"], picked=True)
         assert (await room.phone(BEN)).json()["picked"] == [found["text"]]
         assert [(await wish("again")).status_code for _ in range(20)] == [200] * 19 + [429]
+
+    in_a_room(tmp_path / "c.sqlite", lesson)
+
+
+def test_two_prompts_of_pupils_are_drawn_from_one_noise_and_judged(tmp_path: Path) -> None:
+    async def lesson(room: Room) -> None:
+        for text in ("a red car", "a blue boat"):
+            body = {"code": room.code, "pupil": ANNA, "kind": "prompt", "text": text}
+            assert (await room.post("wish", body)).status_code == 200
+        await room.lead("battle", wishes=[1, 2], seed=3, scene="image.steps")
+        asked = (await room.phone()).json()["poll"]["question"]
+        assert asked["options"] == ["a red car", "a blue boat"] and "answer" not in asked
+        pictures = [Image.open(BytesIO(base64.b64decode(p.partition(",")[2]))) for p in asked["pictures"]]
+        red, blue = (
+            np.asarray(picture.convert("RGB"), float)[80:160, 60:160].mean((0, 1)) for picture in pictures
+        )
+        assert pictures[0].format == "WEBP" and red[0] - red[2] > blue[0] - blue[2] + 20
+        assert max(map(len, asked["pictures"])) < 20_000  # 300 phones share one access point
+        assert "0." in (await room.led())["poll"]["question"]["explanation"]
+        for wrong in ([1], [1, 1, 2], [1, 1], [1, 99], [[1], [2]], "12", None):
+            answer = await room.post("battle", {"wishes": wrong, "seed": 3, "scene": "s"}, room.secret)
+            assert answer.status_code == 400
 
     in_a_room(tmp_path / "c.sqlite", lesson)
 

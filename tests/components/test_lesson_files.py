@@ -7,6 +7,7 @@ import pytest
 
 import app
 from components.lesson.items import FOLDER, FileError, read_items, read_lesson, shipped_items, shipped_lessons
+from components.quiz.tab import SUMMARY, taught
 from components.ui.language import LANGUAGES, load_texts
 from components.ui.scene import scene_keys
 
@@ -165,3 +166,16 @@ def test_files_name_only_controls_that_addresses_hold(scenes: tuple[str, ...]) -
     for door in doors:
         assert set(parse_qs(door)) <= kept, door
     assert len(list(FOLDER.glob("*.toml"))) == 3
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_glossary_summary_and_teachers_page_lead_to_what_there_is(
+    language: str, scenes: tuple[str, ...]
+) -> None:
+    t = load_texts(language)
+    doors = {key: text for key, text in t.table("quiz.glossary").items() if key.endswith(".door")}
+    assert len(doors) > 15 and {parse_qs(door)["scene"][0] for door in doors.values()} <= set(scenes)
+    assert doors == {key: load_texts("en")(f"quiz.glossary.{key}") for key in doors}
+    assert set(SUMMARY) <= set(scenes) and len(t.many("quiz.sentences")) == len(SUMMARY)
+    tabs = {key.partition(".")[0] for key in scenes} - {"quiz"}
+    assert set(taught(t)) == tabs and len(tabs) == 15
