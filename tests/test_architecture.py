@@ -44,7 +44,7 @@ COMPONENTS = {
     "ui": set(),
     "runs": {"ui"},
     "page": {"runs", "ui"},
-    "lesson": {"ui"},
+    "lesson": {"page", "ui"},
     **dict.fromkeys(TABS, SHARED),
     "journey": SHARED | set(TABS),
     "warm_up": SHARED | set(TABS),

@@ -17,6 +17,8 @@
   // The class -------------------------------------------------------------------------------------------
   let room = shelf.get("class"); // {code, secret, addresses, reachable}
   let state = null, following = null, obeyed = null;
+  let told = null; // what the server said first of the class is there
+  const heard = new Promise((there) => { told = there; });
   async function act(name, values = {}) {
     try {
       await call(`${root()}class/${name}?lang=${lang}`, { body: values, secret: room.secret });
@@ -33,11 +35,13 @@
         const go = answer.lead.go || "";
         if (obeyed !== null && go !== obeyed) obey(go);
         obeyed = go;
+        told();
         draw();
       },
       (error, over) => {
         html.toggleAttribute("data-class-lost", !!error);
         if (over) forget();
+        if (over) told();
       });
     html.dataset.class = "";
     badge();
@@ -73,6 +77,13 @@
   const short = (address) => address.replace(/^https?:\/\//, "").replace(/\?.*/, "");
   const qr = (address, size) => make("img", { src: `${root()}qr?text=${encodeURIComponent(address)}`, width: size, height: size, alt: say(words.qr, { ADDRESS: address }) });
 
+  // The lecturer's link never stands in an address that is asked for: logs keep those.
+  function secretQr(address) {
+    const picture = make("img", { width: 200, height: 200, alt: words.class_remote });
+    fetch(`${root()}class/qr`, { method: "POST", headers: { authorization: "Bearer " + room.secret, "content-type": "application/json" }, body: JSON.stringify({ text: address }) })
+      .then((answer) => (answer.ok ? answer.blob() : null)).then((code) => { if (code) picture.src = URL.createObjectURL(code); }, () => {});
+    return picture;
+  }
   async function open() {
     try {
       room = await call(`${root()}class/open?lang=${lang}`, { body: {} });
@@ -115,7 +126,7 @@
         make("div", {}, make("p", {}, say(words.class_join, { ADDRESS: short(joinAddress()) })), make("p", { class: "sv-class-code" }, room.code),
           room.reachable ? "" : make("p", { class: "sv-class-warning", role: "alert" }, words.class_unreachable)),
         make("figure", {}, qr(joinAddress(), 240))),
-      make("details", {}, make("summary", {}, words.class_remote), make("p", {}, words.class_remote_hint), make("div", { class: "sv-share-body" }, make("textarea", { readonly: true, rows: 2, "aria-label": words.class_remote }, remote), make("figure", {}, qr(remote, 200)))),
+      make("details", {}, make("summary", {}, words.class_remote), make("p", {}, words.class_remote_hint), make("div", { class: "sv-share-body" }, make("textarea", { readonly: true, rows: 2, "aria-label": words.class_remote }, remote), make("figure", {}, secretQr(remote)))),
       make("p", { class: "sv-share-actions" }, button("class_csv", () => save("csv")), button("class_qti", () => save("zip")),
         button("class_end", async () => { await act("remove"); forget(); fill(); }), close));
   }
@@ -230,13 +241,15 @@
   }
 
   // Lessons -----------------------------------------------------------------------------------------------
-  async function startLesson(name, step = 0, given = null) {
-    const found = given || (await loaded()).lessons[name];
+  async function startLesson(name, step = 0, given = null, resumed = false) {
+    let found;
+    try { found = given || (await loaded()).lessons[name]; } catch { return window.steuervektor.tell(words.offline); }
     if (!found) return;
-    lesson = { ...found, name, step: Math.min(Math.max(0, step), found.steps.length - 1), begun: Date.now() };
+    lesson = { ...found, name, step: Math.min(Math.max(0, step), found.steps.length - 1) };
     window.steuervektor.address({ lesson: name });
     if (!stage().onStage()) stage().enter();
-    enterStep();
+    if (resumed) resume();
+    else enterStep();
   }
   async function enterStep() {
     const step = lesson.steps[lesson.step];
@@ -245,6 +258,13 @@
     await enter(step.door, step.run);
     place();
     if (lesson?.steps[lesson.step] === step && step.items.length) ask();
+  }
+  // The page was opened anew, as after a restart of the server: the class is where it was, in the middle of a vote.
+  async function resume() {
+    stage().show(lesson.steps[lesson.step].scene);
+    place();
+    if (room) await heard;
+    if (!poll() && lesson?.steps[lesson.step].items.length) ask();
   }
   // Through a door: the page takes what it says, shows its scene, and computes anew what no longer belongs to it.
   async function enter(door, run = false) {
@@ -289,7 +309,7 @@
     reveal: () => advance(),
     keys: { q: () => (poll()?.scene === stage().current() ? putAway() : ask()), j: showJoin, ...Object.fromEntries([1, 2, 3, 4, 5].map((n) => [String(n), () => choose(n - 1)])) },
     entered() {
-      if (!room && local && local.scene !== stage().current()) local = null;
+      if (poll() && poll().scene !== stage().current()) putAway(); // who goes on leaves the question behind
       asked = -1;
       tellClass();
       draw();
@@ -356,6 +376,6 @@
     if (room) attend();
     const name = window.steuervektor.asked("lesson");
     const own = name === "mine" ? window.svClassroom.mine() : null;
-    if (name) startLesson(name, Number(window.steuervektor.asked("step")) || 0, own && { title: "", steps: own });
+    if (name) startLesson(name, Number(window.steuervektor.asked("step")) || 0, own && { title: "", steps: own }, true);
   });
 })();

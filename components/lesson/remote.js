@@ -1,4 +1,4 @@
-// The lecturer's phone: the secret stands behind the # of its address, which no server ever sees in its log.
+// The lecturer's phone: the secret stands behind the # of its address, so that no log keeps it.
 (function () {
   "use strict";
   const words = JSON.parse(document.body.dataset.words);

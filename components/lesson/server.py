@@ -38,6 +38,7 @@ from components.lesson.items import (
 )
 from components.lesson.network import reachable
 from components.lesson.store import ClassError, ClassState, Poll, Store, tally
+from components.page.qr import qr_svg
 from components.ui.errors import message
 from components.ui.language import LANGUAGES, Texts, load_texts
 from components.ui.templates import templates
@@ -124,6 +125,7 @@ class Lessons:
                     Route(f"/class/{n}", self._answering(getattr(self, f"_{n}")), methods=["POST"])
                     for n in lead
                 ),
+                Route("/class/qr", self._answering(self._qr), methods=["POST"]),
                 Route("/class/record.csv", self._answering(self._csv)),
                 Route("/class/record.zip", self._answering(self._qti)),
                 Route("/lesson/quiz.toml", self._answering(self._pattern)),
@@ -389,6 +391,14 @@ class Lessons:
 
     async def _remove(self, request: Request) -> dict[str, Any]:
         return await self._steered(request, lambda store, state, sent: store.remove(state.id))
+
+    async def _qr(self, request: Request) -> Response:
+        sent = await self._sent(request, MOST_PHONE)
+        await self._led(request)
+        try:
+            return Response(qr_svg(_text(sent, "text")), media_type="image/svg+xml")
+        except ValueError as error:
+            raise ClassError("class_bad_request", 400) from error
 
     async def _csv(self, request: Request) -> Response:
         state = await self._led(request)

@@ -1,5 +1,6 @@
 """The page's state in its address: a link shows what was shown, and a reload or another language keeps it."""
 
+import contextlib
 import json
 import math
 import re
@@ -17,6 +18,8 @@ from components.ui.numbers import short
 VERSION = 1  # of links; a change of what a name or a value means makes it one more
 MAX_TEXT = 2000
 MAX_QUERY = 8000
+# The tabs' own controls by their names in addresses, alike on all pages; `as_asked` sets them.
+_KEPT: dict[str, gr.components.Component] = {}
 _NAMES = ", ".join(field.name for field in fields(BarValues))
 
 
@@ -100,7 +103,7 @@ def asked_tab(query: Mapping[str, str]) -> str:
 
 
 def as_asked(html: str, query: Mapping[str, str]) -> str:
-    """Gradio's document with the tab, the texts and the numbers that the address asks for.
+    """Gradio's document with the tab, the texts, the numbers and the controls that the address asks for.
 
     So no tab is drawn that nobody asked for, and nothing that the page shows is exchanged a moment later.
 
@@ -117,6 +120,9 @@ def as_asked(html: str, query: Mapping[str, str]) -> str:
         }  # fmt: skip
         for elem_id, value in asked.items():
             html = _with_property(html, elem_id, "value", value)
+    for name in query.keys() & _KEPT.keys():
+        with contextlib.suppress(ValueError):  # `restore` says what does not fit
+            html = _with_property(html, str(_KEPT[name].elem_id), "value", value_of(_KEPT[name], query[name]))
     tab = asked_tab(query)
     if re.fullmatch(r"[a-z_]+", tab) and f'"elem_id":"tab-{tab}"' in html:
         html = _with_property(html, "tabs", "selected", tab)
@@ -146,6 +152,7 @@ def wire_address(page: gr.Blocks, bar: PromptBar, t: Texts) -> None:
         t: texts of the page, for what cannot be restored.
     """
     models = ("clip_model", "image_model")
+    _KEPT.update(bar.kept)
 
     def restore(request: gr.Request) -> list[object]:
         query = {name: str(value) for name, value in request.query_params.items()}

@@ -99,12 +99,14 @@
       id = sessionStorage.getItem("sv-again");
       sessionStorage.removeItem("sv-again");
     } catch { /* see above */ }
-    const look = (until) => {
+    // What the tab computes by itself when it opens comes first: it would take the place of the run.
+    const look = (until, quiet = 0) => {
       const button = document.getElementById(id);
-      if (button && !button.disabled) return button.click();
-      if (performance.now() < until) setTimeout(look, 300, until);
+      const busy = !button || button.disabled || button.closest('[role="tabpanel"]').querySelector("button.stop:not([disabled])");
+      if (!busy && quiet === 3) return button.click();
+      if (performance.now() < until) setTimeout(look, 500, until, busy ? 0 : quiet + 1);
     };
-    if (id) look(performance.now() + 20000);
+    if (id) look(performance.now() + 60000);
   }
   addEventListener("pagehide", () => { leaving = true; });
   addEventListener("pageshow", () => { leaving = false; });
@@ -217,11 +219,11 @@
   let timer = 0;
   function publishNow() {
     clearTimeout(timer);
-    history.replaceState(history.state, "", here());
+    timer = 0;
+    if (here() !== location.pathname + location.search + location.hash) history.replaceState(history.state, "", here());
   }
   function publish() {
-    clearTimeout(timer); // browsers limit how often an address may change
-    timer = setTimeout(publishNow, 200);
+    timer ||= setTimeout(publishNow, 350); // browsers limit how often an address may change; a film that plays tells its frame often
   }
   function here() {
     return location.pathname + (query.size ? "?" + query : "") + location.hash;

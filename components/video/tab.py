@@ -198,17 +198,11 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     @explained(t)
     def enter(prompt: str, steps: int, frames: int, model: str, asked: str, result: VideoResult | None,
               slot: RunSlot, *values: Any) -> Iterator[Any]:  # fmt: skip
-        usual = BarValues()
+        bar = BarValues()
+        usual = (bar.negative_prompt, bar.seed, bar.guidance_scale)
         if result is not None or slot.busy:
             yield (gr.skip(),) * (6 + len(FORMATS))
-        elif (prompt, steps, frames, *values) != (
-            FIRST_PROMPT,
-            FIRST_STEPS,
-            FIRST_FRAMES,
-            usual.negative_prompt,
-            usual.seed,
-            usual.guidance_scale,
-        ):
+        elif (prompt, steps, frames, *values) != (FIRST_PROMPT, FIRST_STEPS, FIRST_FRAMES, *usual):
             yield from draw(prompt, steps, frames, model, asked, result, slot, *values)
         elif (ready := example_video(first_request())) is not None:
             page, inside, cost, _, *rest = _show(ready, t("video.example"), t)

@@ -276,7 +276,7 @@ def test_whoever_has_no_secret_leads_nothing(tmp_path: Path, secret: str) -> Non
     async def lesson(room: Room) -> None:
         await room.lead("ask", scene="s", question=WHEN.to_json())
         authorization = f"Bearer {secret}".encode()
-        for path in ("ask", "phase", "away", "hands", "tell", "pick", "remove"):
+        for path in ("ask", "battle", "qr", "phase", "away", "hands", "tell", "pick", "remove"):
             answer = await room.http.post(
                 f"/class/{path}", json={}, headers={b"authorization": authorization}
             )

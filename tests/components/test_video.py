@@ -27,7 +27,7 @@ from components.video import run as video_runs
 from components.video import tab
 from components.video.pair import other_request, pair_run, pair_view
 from components.video.sheets import LiveVideo, VideoResult, video_sheet
-from components.video.view import finished_view, inside_view, running_view
+from components.video.view import HTML, facts, finished_view, inside_view, running_view
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import Figure
 from pipelines.video import video
@@ -242,6 +242,13 @@ def test_a_long_run_is_asked_about_first_and_drawn_on_the_second_click() -> None
     assert tab._chosen(DE)("classroom-video", 12)[0] == ""
 
 
+def test_a_film_remembers_its_prompt_as_plain_text_to_be_held_against_the_field() -> None:
+    prompt = 'a "cat" <b>runs</b>'
+    page = HTML.facts(facts(replace(REQUEST, prompt=prompt), EN), EN)
+    found = re.search(r'data-drawn-from="([^"]*)"', page)
+    assert found and unescape(found[1]) == prompt
+
+
 def test_opening_the_tab_leaves_the_stop_button_to_the_run(
     shot: VideoResult, monkeypatch, tmp_path: Path
 ) -> None:
@@ -251,7 +258,9 @@ def test_opening_the_tab_leaves_the_stop_button_to_the_run(
     _, enter = tab._handlers(EN)
     stop = 3
     slot = RunSlot()
-    values = ("a cat", 12, 16, "classroom-video", "", None, slot)
+    first = video_runs.first_request()
+    bar = (first.negative_prompt, first.seed, first.guidance_scale)
+    values = (first.prompt, 12, 16, "classroom-video", "", None, slot, *bar)
     (opened,) = enter(*values)
     assert opened[stop] == gr.skip() and opened[-1] is shot and EN("video.example") in opened[0]
     assert tab._show(shot, "", EN)[stop] == gr.update(interactive=False)  # as at the end of a run

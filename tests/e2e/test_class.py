@@ -122,7 +122,29 @@ def test_the_lesson_goes_from_first_to_last_step_by_the_arrow_key(
         opened.keyboard.press("ArrowRight")
     expect(opened.locator("#quiz-summary")).to_be_visible()
     opened.keyboard.press("Escape")
-    assert opened.evaluate("new URLSearchParams(location.search).get('lesson')") is None
+    opened.wait_for_function("new URLSearchParams(location.search).get('lesson') === null")
+
+
+def test_a_lesson_goes_on_where_it_was_when_the_page_is_opened_anew(
+    page: Opener, browser: Browser, server: str
+) -> None:
+    """As after a restart of the server in the middle of a vote."""
+    opened = page("/?tab=quiz&scene=quiz.lessons", width=1280, height=720, closed=True, locale="en-US")
+    code = open_class(opened)
+    opened.locator("[data-lesson=lesson45]").click()
+    status = opened.locator("#sv-question [role=status]")
+    expect(status).to_have_text(EN("lesson.stage.voted").replace("COUNT", "0"))
+    with browser.new_context(viewport={"width": 390, "height": 844}) as pocket:
+        phone = pocket.new_page()
+        phone.goto(f"{server}/join?code={code}&lang=en")
+        phone.locator(".option").nth(2).click()
+        expect(status).to_have_text(EN("lesson.stage.voted").replace("COUNT", "1"))
+        opened.reload()
+        expect(status).to_have_text(EN("lesson.stage.voted").replace("COUNT", "1"))
+        opened.keyboard.press("ArrowRight")
+        expect(opened.locator("#sv-question .bars li").nth(2)).to_contain_text("1 · 100 %")
+        expect(phone.locator(".bars")).to_be_visible()
+    opened.evaluate("localStorage.clear()")
 
 
 def test_the_quiz_is_answered_settled_and_compared(page: Opener) -> None:
