@@ -69,6 +69,9 @@
       if (node.nodeType !== Node.ELEMENT_NODE) continue;
       if (node.matches(UNTRANSLATED)) node.translate = false;
       for (const inner of node.querySelectorAll(UNTRANSLATED)) inner.translate = false;
+      // What is wider than a phone scrolls, by keyboard, too.
+      if (node.matches(".sv-wide")) node.tabIndex = 0;
+      for (const inner of node.querySelectorAll(".sv-wide")) inner.tabIndex = 0;
     }
   }).observe(document, { subtree: true, childList: true });
 
