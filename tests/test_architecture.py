@@ -44,7 +44,7 @@ COMPONENTS = {
     "ui": set(),
     "runs": {"ui"},
     "page": {"runs", "ui"},
-    "lesson": {"page", "ui"},
+    "lesson": SHARED,
     **dict.fromkeys(TABS, SHARED),
     "journey": SHARED | set(TABS),
     "warm_up": SHARED | set(TABS),

@@ -1,21 +1,20 @@
 """Battle of prompts: two texts of pupils drawn from one noise, for CLIP and the class to judge."""
 
-import base64
-import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PIL import Image
 
 from components.lesson.items import Question
+from components.page.picture_tabs import example_request
+from components.runs.frames import encode
 from components.ui.language import Texts
 from components.ui.numbers import fixed
 from pipelines.clip.model import clip_scores
 from pipelines.image import image
-from pipelines.image.request import ImageRequest
 from pipelines.serving import catalogue
 
 SIDE = 224  # px of a picture on phones and stage
-QUALITY = 80
 
 
 def battle(prompts: Sequence[str], seed: int, t: Texts) -> Question:
@@ -27,24 +26,16 @@ def battle(prompts: Sequence[str], seed: int, t: Texts) -> Question:
     Raises:
         InputError: what `pipelines.image.image.generate` raises.
     """
-    entry = catalogue.entry(catalogue.default_id("image"), "image")
-    requests = [
-        ImageRequest(
-            prompt, seed=seed, guidance_scale=entry.guidance_scale, num_inference_steps=entry.steps
-        ).validated()
-        for prompt in prompts
-    ]
+    like = example_request()
+    requests = [replace(like, prompt=prompt, seed=seed).validated() for prompt in prompts]
     pictures = [image.run(request).image for request in requests]
     scores = clip_scores(pictures, list(prompts), catalogue.default_id("clip"))
     told = [fixed(float(scores[i, i]), t) for i in range(len(pictures))]
     return Question(
-        t("lesson.battle.question"), tuple(prompts), tuple(_address(picture) for picture in pictures),
+        t("lesson.battle.question"), tuple(prompts), tuple(encode(_large(picture)) for picture in pictures),
         explanation=t("lesson.battle.explanation", a=told[0], b=told[1], seed=seed),
     )  # fmt: skip
 
 
-def _address(picture: Image.Image) -> str:
-    """A picture as a WebP of a few kilobytes."""
-    out = io.BytesIO()
-    picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(out, "WEBP", quality=QUALITY)
-    return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()
+def _large(picture: Image.Image) -> Image.Image:
+    return picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)

@@ -201,7 +201,6 @@
     drawn = key;
     const focused = document.activeElement?.dataset?.act;
     for (const id of ["sv-question", "sv-answer"]) document.getElementById(id)?.remove();
-    html.toggleAttribute("data-asking", !!now && !now.revealed);
     if (!now) return;
     document.body.append(now.revealed ? answer(now) : slide(now));
     if (focused) document.querySelector(`:is(#sv-question, #sv-answer) [data-act="${focused}"]`)?.focus();
@@ -256,13 +255,13 @@
     window.steuervektor.address({ step: lesson.step });
     putAway();
     await enter(step.door, step.run);
-    place();
+    stage().tellSpeaker();
     if (lesson?.steps[lesson.step] === step && step.items.length) ask();
   }
   // The page was opened anew, as after a restart of the server: the class is where it was, in the middle of a vote.
   async function resume() {
     stage().show(lesson.steps[lesson.step].scene);
-    place();
+    stage().tellSpeaker();
     if (room) await heard;
     if (!poll() && lesson?.steps[lesson.step].items.length) ask();
   }
@@ -281,14 +280,10 @@
       else if (panel?.querySelector("[data-stale]")) panel.querySelector(".sv-on-enter")?.click();
     }, 1200);
   }
-  function place() {
-    html.toggleAttribute("data-lesson", !!lesson);
-    stage().tellSpeaker?.();
-  }
   function endLesson() {
     lesson = null;
     window.steuervektor.address({ lesson: null, step: null });
-    place();
+    stage().tellSpeaker();
   }
   function move(by) {
     if (by > 0 && advance()) return true;
@@ -370,7 +365,7 @@
     const door = target?.closest(".sv-door");
     if (door) enter(door.dataset.door);
     const begin = target?.closest("[data-lesson]");
-    if (begin && begin !== html) startLesson(begin.dataset.lesson);
+    if (begin) startLesson(begin.dataset.lesson);
   });
   addEventListener("sv-scenes", () => {
     if (room) attend();

@@ -181,6 +181,13 @@ class Lessons:
 
         return await asyncio.get_running_loop().run_in_executor(self._desk, do)
 
+    async def _drawn(self, work: Callable[..., Result], *values: Any) -> Result:
+        """What draws for a class, one at a time."""
+        if self._drawing.locked():
+            raise ClassError("class_busy", 429)
+        async with self._drawing:
+            return await asyncio.to_thread(work, *values)
+
     def _ring(self, class_id: int, phones: bool = True) -> None:
         """Wake all that wait for news of a class: its lecturer, and mostly its phones."""
         for place in ("lead", "phones") if phones else ("lead",):
@@ -320,7 +327,7 @@ class Lessons:
         def act(store: Store, state: ClassState, sent: dict[str, Any]) -> None:
             try:
                 question = question_from_json(sent.get("question"))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):
                 raise ClassError("class_bad_request", 400) from None
             store.ask(state.id, _text(sent, "scene"), question)
 
@@ -336,13 +343,10 @@ class Lessons:
         if len(chosen) != 2 or len(set(chosen) & wishes.keys()) != 2:
             raise ClassError("class_bad_request", 400)
         prompts, seed = [wishes[number] for number in chosen], _whole(sent, "seed")
-        if self._drawing.locked():
-            raise ClassError("class_busy", 429)
-        async with self._drawing:
-            try:
-                question = await asyncio.to_thread(battle, prompts, seed, t)
-            except InputError as error:
-                raise ClassError("class_input", 422, reason=message(error, t)) from error
+        try:
+            question = await self._drawn(battle, prompts, seed, t)
+        except InputError as error:
+            raise ClassError("class_input", 422, reason=message(error, t)) from error
         scene = _text(sent, "scene")
         await self._at_desk(lambda store: store.ask(state.id, scene, question))
         self._ring(state.id)
@@ -419,10 +423,7 @@ class Lessons:
 
     async def _picture(self, request: Request) -> dict[str, Any]:
         await self._sent(request, MOST_PHONE)
-        if self._drawing.locked():
-            raise ClassError("class_busy", 429)
-        async with self._drawing:
-            return {"seconds": round(await asyncio.to_thread(seconds_of_a_picture), 2)}
+        return {"seconds": round(await self._drawn(seconds_of_a_picture), 2)}
 
     # Lessons and questions ---------------------------------------------------------------------------
 
@@ -506,7 +507,10 @@ def _number(sent: dict[str, Any], name: str) -> float:
     value = sent.get(name)
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise ClassError("class_bad_request", 400)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ClassError("class_bad_request", 400) from None
 
 
 def _whole(sent: dict[str, Any], name: str) -> int:

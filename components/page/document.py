@@ -62,15 +62,37 @@ def view_scripts() -> str:
     return f"window.svViews = {{{','.join(bodies)}}};"
 
 
-def _pairs(kind: str, language: str) -> str:
-    """What Gradio says in English alone, with the page's own words, as JSON."""
+def _pairs(kind: str, language: str) -> list[tuple[str, str]]:
+    """What Gradio says in English alone, with the page's own words."""
     gradios, own = (load_texts(name).many(f"common.gradio_{kind}") for name in ("en", language))
-    return json.dumps(list(zip(gradios, own, strict=True)))
+    return list(zip(gradios, own, strict=True))
 
 
+@lru_cache(maxsize=2)
 def _own(names: Sequence[str], suffix: str) -> str:
     """The page's own files, one after the other."""
     return "".join((HERE / f"{name}{suffix}").read_text("utf-8") for name in names)
+
+
+@lru_cache(maxsize=len(PAGES))
+def page_script(language: str) -> str:
+    """What the page's scripts are told, and the scripts themselves."""
+    t = load_texts(language)
+    teacher = {name: text for name, text in t.table("quiz.words").items() if name.startswith("teacher_")}
+    told = {
+        "svTitle": t("common.page_title"),
+        "svWords": _pairs("words", language),
+        "svMessages": _pairs("messages", language),
+        "svHints": {name: t(f"common.hint.{name}") for name in HINTS},
+        "svStage": t.table("common.stage"),
+        "svLesson": t.table("lesson.remote") | t.table("lesson.stage") | teacher,
+        "svStale": t("common.stale"),
+        "svShare": {"qr_too_long": t("common.share.qr_too_long")},
+        "svLinkVersion": VERSION,
+    }
+    said = "".join(f"window.{name}={json.dumps(value)};" for name, value in told.items())
+    said += f"window.svVocabulary={script_data(language)};"
+    return said + _own(SCRIPTS, ".js") + view_scripts()
 
 
 def dress(html: str, language: str, query: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -79,31 +101,15 @@ def dress(html: str, language: str, query: Mapping[str, str] = MappingProxyType(
     The script goes first, so that it runs before Gradio's; the rules go last, so that they win.
     """
     html = as_asked(html, query)
-    title = json.dumps(load_texts(language)("common.page_title"))
     # Addresses are relative to the page's own folder without it, too; with it, Plotly's `url(#clip)` and a
     # link to `#tabs` would mean another document as soon as the address changes.
     html = re.sub(r'<base href="\./"\s*/?>', "", html, count=1)
     # Behind a proxy the server knows neither its host nor its folder: `page.js` sets both.
     html = re.sub(r'const root = "[^"]*";', "const root = window.gradio_config.root;", html, count=1)
     html = html.replace('<link rel="manifest" href="/manifest.json" />', "", 1)
-    script = _own(SCRIPTS, ".js") + view_scripts()
     rules = theme.font_faces() + _own(RULES, ".css") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
-    said = f"window.svTitle={title};window.svWords={_pairs('words', language)};"
-    hints = {name: load_texts(language)(f"common.hint.{name}") for name in HINTS}
-    said += f"window.svHints={json.dumps(hints)};"
-    stage = load_texts(language).table("common.stage")
-    said += f"window.svStage={json.dumps(stage)};"
-    lesson = load_texts(language).table("lesson.remote") | load_texts(language).table("lesson.stage")
-    words = load_texts(language).table("quiz.words")
-    lesson |= {name: text for name, text in words.items() if name.startswith("teacher_")}
-    said += f"window.svLesson={json.dumps(lesson)};"
-    share = {"qr_too_long": load_texts(language)("common.share.qr_too_long")}
-    said += f"window.svStale={json.dumps(load_texts(language)('common.stale'))};"
-    said += f"window.svLinkVersion={VERSION};window.svShare={json.dumps(share)};"
-    said += f"window.svMessages={_pairs('messages', language)};"
-    said += f"window.svVocabulary={script_data(language)};"
-    html = html.replace("<head>", f"<head><script>{said}{script}</script>", 1)
+    html = html.replace("<head>", f"<head><script>{page_script(language)}</script>", 1)
     return html.replace("</head>", f"<style>{rules}</style></head>", 1)
 
 
