@@ -3,14 +3,10 @@
 (function () {
   "use strict";
   const words = window.svLesson;
-  const { call, follow, make, say, letter, bars } = window.svClass;
+  const { call, follow, make, say, letter, bars, shelf, save } = window.svClass;
   const html = document.documentElement, lang = html.lang;
   const root = () => window.steuervektor.root + "/";
   const stage = () => window.svScenes;
-  const shelf = {
-    get(name) { try { return JSON.parse(localStorage.getItem("steuervektor." + name)); } catch { return null; } },
-    set(name, value) { try { value === null ? localStorage.removeItem("steuervektor." + name) : localStorage.setItem("steuervektor." + name, JSON.stringify(value)); } catch { /* the page alone remembers */ } },
-  };
   let data = null;
   const loaded = () => data ??= call(`${root()}lesson/data?lang=${lang}`).catch((error) => { data = null; throw error; });
 
@@ -65,13 +61,8 @@
     if (what === "ask") ask();
     if (what === "prompt") {
       const wish = state.wishes.find((one) => String(one.id) === value);
-      if (wish) prompt(wish.text);
+      if (wish) window.steuervektor.write(document.querySelector("#prompt textarea"), wish.text);
     }
-  }
-  function prompt(text) {
-    const field = document.querySelector("#prompt textarea");
-    Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(field, text);
-    field.dispatchEvent(new Event("input", { bubbles: true }));
   }
   const joinAddress = () => `${room.addresses[0] || window.steuervektor.root}/join?code=${room.code}`;
   const short = (address) => address.replace(/^https?:\/\//, "").replace(/\?.*/, "");
@@ -95,12 +86,10 @@
     attend();
     fill();
   }
-  async function save(kind) {
+  async function record(kind) {
     const answer = await fetch(`${root()}class/record.${kind}`, { headers: { authorization: "Bearer " + room.secret } }).catch(() => null);
     if (!answer?.ok) return window.steuervektor.tell(words.offline);
-    const link = make("a", { href: URL.createObjectURL(await answer.blob()), download: `class-${room.code}.${kind}` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    save(await answer.blob(), `class-${room.code}.${kind}`);
   }
   let dialog = null;
   function furnish() {
@@ -127,7 +116,7 @@
           room.reachable ? "" : make("p", { class: "sv-class-warning", role: "alert" }, words.class_unreachable)),
         make("figure", {}, qr(joinAddress(), 240))),
       make("details", {}, make("summary", {}, words.class_remote), make("p", {}, words.class_remote_hint), make("div", { class: "sv-share-body" }, make("textarea", { readonly: true, rows: 2, "aria-label": words.class_remote }, remote), make("figure", {}, secretQr(remote)))),
-      make("p", { class: "sv-share-actions" }, button("class_csv", () => save("csv")), button("class_qti", () => save("zip")),
+      make("p", { class: "sv-share-actions" }, button("class_csv", () => record("csv")), button("class_qti", () => record("zip")),
         button("class_end", async () => { await act("remove"); forget(); fill(); }), close));
   }
   function badge() {

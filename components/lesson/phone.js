@@ -1,13 +1,9 @@
 // The page of a pupil's phone: a code, a question, an answer; what was answered is kept until the server has it.
 (function () {
   "use strict";
-  const { call, follow, make, say, letter, bars } = window.svClass;
+  const { call, follow, make, say, letter, bars, shelf } = window.svClass;
   const words = JSON.parse(document.body.dataset.words), lang = document.documentElement.lang;
   const main = document.getElementById("main"), line = document.getElementById("line");
-  const shelf = { // a phone may forbid storage; then the page alone remembers
-    get(name) { try { return localStorage.getItem("steuervektor." + name); } catch { return null; } },
-    set(name, value) { try { value === null ? localStorage.removeItem("steuervektor." + name) : localStorage.setItem("steuervektor." + name, value); } catch { /* see above */ } },
-  };
   function token() {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
     return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -16,8 +12,7 @@
   shelf.set("pupil", pupil);
   let code = new URLSearchParams(location.search).get("code") || "";
   let state = null, following = null, sending = null, note = "", lostNow = false, drawn = "";
-  let waiting = null; // an answer that the server does not have yet
-  try { waiting = JSON.parse(shelf.get("waiting")); } catch { waiting = null; }
+  let waiting = shelf.get("waiting"); // an answer that the server does not have yet
 
   function tell() {
     line.textContent = lostNow ? (waiting ? words.kept : words.offline) : note;
@@ -58,7 +53,7 @@
   function answer(choice) {
     note = "";
     waiting = { code: state.code, poll: state.poll.id, round: state.poll.round, choice };
-    shelf.set("waiting", JSON.stringify(waiting));
+    shelf.set("waiting", waiting);
     state.poll.mine = choice;
     draw();
     send();

@@ -77,6 +77,15 @@ window.svClass = (function () {
     element.append(...children.filter((child) => child !== null && child !== undefined));
     return element;
   }
+  const shelf = { // a browser may forbid storage; then the page alone remembers
+    get(name) { try { return JSON.parse(localStorage.getItem("steuervektor." + name)); } catch { return null; } },
+    set(name, value) { try { value === null ? localStorage.removeItem("steuervektor." + name) : localStorage.setItem("steuervektor." + name, JSON.stringify(value)); } catch { /* see above */ } },
+  };
+  function save(blob, name) {
+    const link = make("a", { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
   const say = (text, values = {}) => Object.entries(values).reduce((said, [name, value]) => said.replace(name, value), text);
   const letter = (place) => String.fromCharCode(65 + place);
 
@@ -104,5 +113,5 @@ window.svClass = (function () {
     });
     return table;
   }
-  return { call, follow, make, say, letter, bars };
+  return { call, follow, make, say, letter, bars, shelf, save };
 })();

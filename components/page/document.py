@@ -25,7 +25,7 @@ HERE = Path(__file__).parents[1]
 PAGES = {"/": "en", "/de": "de"}
 # The page's own files, in the order in which they run.
 SCRIPTS = (
-    "page/page", "page/keyboard", "page/stage", "lesson/wire", "lesson/lead", "lesson/class", "page/share",
+    "page/page", "page/keyboard", "lesson/wire", "page/stage", "lesson/lead", "lesson/class", "page/share",
     "page/stale", "page/vocabulary",
 )  # fmt: skip
 RULES = ("page/style", "page/stage", "lesson/class")

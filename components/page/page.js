@@ -269,15 +269,18 @@
     },
     asked: (name) => query.get(name),
     root,
+    // Write into a field as a visitor would: Gradio hears of it.
+    write(field, text) {
+      Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), "value").set.call(field, text);
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    },
     // Take what a query says, as if the page had been opened by it; done when the page says the same.
     take(asked) {
       const field = document.querySelector("#sv-door textarea, #sv-door input");
       if (!field) return Promise.resolve();
       return new Promise((done) => {
         addEventListener("sv-taken", done, { once: true });
-        const set = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), "value").set;
-        set.call(field, `${asked}&at=${Date.now()}`); // the same door twice is taken twice
-        field.dispatchEvent(new Event("input", { bubbles: true }));
+        this.write(field, `${asked}&at=${Date.now()}`); // the same door twice is taken twice
         setTimeout(done, 5000);
       });
     },

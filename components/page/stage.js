@@ -5,7 +5,7 @@
   const root = document.documentElement;
   const page = () => window.steuervektor;
   const rule = document.createElement("style");
-  const say = (text, values = {}) => Object.entries(values).reduce((said, [name, value]) => said.replace(name, value), text);
+  const { make, say } = window.svClass;
 
   let known = null;
   function scenes() {
@@ -50,12 +50,6 @@
   const SMALLEST = 0.55, BAR = 34; // px
   const largest = () => Math.max(1.4, innerWidth / 914); // 1.4 on a projector of 1280 px, and as much on a wider one
   let bar, black, panel, watched, zoom = 1;
-  function make(tag, attributes, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  }
   function button(name, sign, act) {
     const made = make("button", { type: "button", title: words[name], "aria-label": words[name] }, sign);
     made.addEventListener("click", act);

@@ -148,9 +148,7 @@
     return own === BAR ? tabs[openTab()] ?? "image" : own;
   }
   function write(field, text) {
-    const prototype = field instanceof HTMLTextAreaElement ? HTMLTextAreaElement.prototype : HTMLInputElement.prototype;
-    Object.getOwnPropertyDescriptor(prototype, "value").set.call(field, text);
-    field.dispatchEvent(new Event("input", { bubbles: true }));
+    window.steuervektor.write(field, text);
     look();
   }
   function lineOf(field) {

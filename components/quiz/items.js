@@ -1,12 +1,8 @@
 // The quiz: one question at a time, answered here and settled by what the page computes. Nothing leaves the browser.
-const { make, say, letter, call } = window.svClass;
+const { make, say, letter, call, shelf } = window.svClass;
 const words = JSON.parse(element.querySelector("[data-words]").dataset.words), lang = document.documentElement.lang;
 const part = (name) => element.querySelector(`[data-${name}]`);
-const shelf = {
-  get() { try { return JSON.parse(localStorage.getItem("steuervektor.quiz")) || {}; } catch { return {}; } },
-  set(value) { try { localStorage.setItem("steuervektor.quiz", JSON.stringify(value)); } catch { /* this page alone remembers */ } },
-};
-let answers = { before: {}, after: {}, ...shelf.get() }; // by round and item: the number of the answer
+let answers = { before: {}, after: {}, ...shelf.get("quiz") }; // by round and item: the number of the answer
 let items = [], usual = [], lessons = {}, round = "before", about = "", at = 0, checked = false;
 
 const chosen = () => (about.startsWith("lesson:") ? items.filter((item) => lessons[about.slice(7)].steps.some((step) => step.items.includes(item.id)))
@@ -34,7 +30,7 @@ function question(item, there) {
     const state = !checked ? "" : place === question.answer ? "right" : place === mine ? "wrong" : "";
     return make("button", { type: "button", class: "option " + state, "aria-pressed": String(mine === place), disabled: checked, click() {
       answers[round][item.id] = place;
-      shelf.set(answers);
+      shelf.set("quiz", answers);
       draw();
       element.querySelector(`.option:nth-of-type(${place + 1})`)?.focus();
     } }, make("b", {}, letter(place)), make("span", {}, text), state ? make("em", {}, state === "right" ? `✓ ${words.right}` : `✗ ${words.wrong}`) : null);
@@ -68,7 +64,7 @@ function result(there) {
       make("tr", { class: "sum" }, make("td", {}, words.sum), make("td", {}, score("before")), make("td", {}, score("after"))))),
   both.length ? make("p", {}, say(words.gained, { GAINED: gained, ALL: both.length })) : null,
   make("p", { class: "acts" }, make("button", { type: "button", "data-again": true, class: "go", click: () => go(0) }, words.again),
-    make("button", { type: "button", click() { answers = { before: {}, after: {} }; shelf.set(answers); go(0); } }, words.forget))].filter(Boolean);
+    make("button", { type: "button", click() { answers = { before: {}, after: {} }; shelf.set("quiz", answers); go(0); } }, words.forget))].filter(Boolean);
 }
 
 part("about").addEventListener("change", () => { about = part("about").value; go(0); });

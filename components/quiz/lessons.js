@@ -1,5 +1,5 @@
 // Lessons: those that are shipped, and the lecturer's own, made of scenes as they stand.
-const { make, say, call } = window.svClass;
+const { make, say, call, save } = window.svClass;
 const words = JSON.parse(element.querySelector("[data-words]").dataset.words), lang = document.documentElement.lang;
 const part = (name) => element.querySelector(`[data-${name}]`);
 const root = () => window.steuervektor.root;
@@ -67,9 +67,7 @@ part("mine-start").addEventListener("click", () => window.svClassroom.start("min
 part("mine-sheet").addEventListener("click", () => sheet(own()));
 part("mine-clear").addEventListener("click", () => { mine = []; keep(); });
 part("mine-save").addEventListener("click", () => {
-  const link = make("a", { href: URL.createObjectURL(new Blob([toml()], { type: "application/toml" })), download: "lesson.toml" });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  save(new Blob([toml()], { type: "application/toml" }), "lesson.toml");
 });
 part("mine-file").addEventListener("change", async () => {
   const file = part("mine-file").files[0];
