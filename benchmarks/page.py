@@ -3,7 +3,6 @@ first sound; a training's pace.
 """
 
 import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks.browser import FLAGS, chromium_path
 from benchmarks.rows import BenchmarkRow, medians, row
 
 ROOT = Path(__file__).parents[1]
@@ -33,8 +33,6 @@ _, address, _ = demo.launch(server_port=int(os.environ["PORT"]), prevent_thread_
 print(address, flush=True)
 demo.block_thread()
 """
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--no-first-run")  # fmt: skip
 # Times are taken in the page, at the frame after which the change is seen.
 CLICK_AND_WATCH = """
 () => new Promise((resolve) => {
@@ -205,14 +203,12 @@ def training_updates(browser: Browser, address: str, repetitions: int) -> float:
 
 def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     """Figures of the page; the app has had time to load its models before they are taken."""
-    names = ("chromium-headless-shell", "chromium", "chromium-browser")
-    chromium = next((found for name in names if (found := shutil.which(name))), None)
     with (
         served([sys.executable, "-c", EMPTY]) as empty,
         served([sys.executable, "app.py"]) as app,
         sync_playwright() as playwright,
     ):
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         preview, whole = click_to_picture(browser, app, repetitions)
         sound, factor = click_to_sound(browser, app, repetitions)
         updates = training_updates(browser, app, repetitions)

@@ -1,26 +1,23 @@
 """Take the pictures of the README from the running app.
 
-Run: `make demo` in one shell, `.venv/bin/python docs/take_screenshots.py` in another. Writes
+Run: `make demo` in one shell, `.venv/bin/python -m docs.take_screenshots` in another. Writes
 docs/images/<tab>-<language>-<screen>.webp for every tab; `--languages en de --screens desktop phone` takes
 those that the README does not show, to be looked at.
 """
 
 import argparse
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks.browser import FLAGS, chromium_path
+
 FOLDER = Path(__file__).parent / "images"
 LANGUAGES = {"en": ("/", "en-GB"), "de": ("/de", "de-DE")}
 SCREENS = {"desktop": (1280, 1200), "phone": (390, 844)}  # CSS px
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--no-first-run",
-)  # fmt: skip
 PATIENCE = 60  # pictures of a page that keeps changing
 FILLED = {  # what a tab shows once its first example is computed, by stem
     "journey": (
@@ -115,10 +112,8 @@ def main() -> None:
     parser.add_argument("--dark", action="store_true", help="dark theme; the names end in -dark")
     args = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    names = ("chromium-headless-shell", "chromium", "chromium-browser")
-    chromium = next((found for name in names if (found := shutil.which(name))), None)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         for name, png in shots(browser, args.address.rstrip("/"), args):
             Image.open(io.BytesIO(png)).convert("RGB").save(FOLDER / f"{name}.webp", quality=86, method=6)
             print(name)

@@ -1,7 +1,6 @@
 """The running app, a client, and a browser, for all tests."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,16 +15,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the hub's client is im
 
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from benchmarks.browser import FLAGS, chromium_path
 
 ROOT = Path(__file__).parents[1]
 E2E = Path(__file__).parent / "e2e"
 STARTING_S = 300
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--no-first-run",
-)  # fmt: skip
 # Generous, because a busy machine is slow: what waits, waits for a state and goes on when it is reached.
 PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
@@ -126,6 +124,22 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["app"] = (config.stash[APP].address, str(config.stash[APP].folder))
 
 
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+def violations(page: Page, exclude: str = "", contrast: bool = True) -> list[str]:
+    """What axe-core finds against WCAG 2.2 A and AA.
+
+    Args:
+        exclude: selector of what is left out.
+        contrast: whether colours are judged, too.
+    """
+    options = {"runOnly": {"type": "tag", "values": WCAG}, "rules": {"color-contrast": {"enabled": contrast}}}
+    context = {"exclude": [[exclude]]} if exclude else None
+    found = Axe().run(page, context=context, options=options).response["violations"]
+    return [f"{v['id']}: {node['html'][:120]}" for v in found for node in v["nodes"]]
+
+
 @pytest.fixture(scope="session")
 def running_app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The app, which answers."""
@@ -154,12 +168,6 @@ def server_log(running_app: App) -> Path:
 def client(server: str) -> Client:
     """The app as a program sees it."""
     return Client(server, verbose=False)
-
-
-def chromium_path() -> str | None:
-    """The system's Chromium, the one without a window first; none where Playwright's own is meant."""
-    names = ("chromium-headless-shell", "chromium", "chromium-browser")
-    return next((found for name in names if (found := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,9 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -28,8 +26,6 @@ from components.lesson.health import health, seconds_of_a_picture
 from components.lesson.items import (
     FOLDER,
     FileError,
-    Item,
-    Lesson,
     question_from_json,
     read_items,
     read_lesson,
@@ -37,15 +33,14 @@ from components.lesson.items import (
     shipped_lessons,
 )
 from components.lesson.network import reachable
-from components.lesson.store import ClassError, ClassState, Poll, Store, tally
+from components.lesson.store import ClassError, ClassState, Store
+from components.lesson.view import HERE, for_lead, for_phone, item_json, lesson_json, light_page
 from components.page.qr import qr_svg
 from components.ui.errors import message
 from components.ui.language import LANGUAGES, Texts, load_texts
-from components.ui.templates import templates
 from pipelines.serving.errors import InputError
 
 log = logging.getLogger(__name__)
-HERE = Path(__file__).parent
 PAGES = {"/join": "phone", "/lead": "remote", "/check": "check"}
 Result = TypeVar("Result")
 WAIT_S = 20.0  # that a phone's question "what is new?" stays open; proxies give up after 30 to 60
@@ -258,7 +253,7 @@ class Lessons:
 
         if since:
             await self._news(("phones", state.id), is_new)
-        return await self._at_desk(lambda store: _for_phone(store, state, pupil))
+        return await self._at_desk(lambda store: for_phone(store, state, pupil))
 
     async def _vote(self, request: Request) -> dict[str, Any]:
         sent = await self._sent(request, MOST_PHONE)
@@ -311,7 +306,7 @@ class Lessons:
 
         if since:
             await self._news(("lead", state.id), is_new)
-        told = await self._at_desk(lambda store: _for_lead(store, state))
+        told = await self._at_desk(lambda store: for_lead(store, state))
         return {**told, "since": f"{state.version}.{self._votes[state.id]}"}
 
     async def _steered(
@@ -431,8 +426,8 @@ class Lessons:
         scenes, language = tuple(self.scenes()), _language(request)
         lessons = shipped_lessons(scenes)
         return {
-            "items": [_item_json(item, language) for item in shipped_items(scenes)],
-            "lessons": {name: _lesson_json(lesson, language) for name, lesson in lessons.items()},
+            "items": [item_json(item, language) for item in shipped_items(scenes)],
+            "lessons": {name: lesson_json(lesson, language) for name, lesson in lessons.items()},
             "teacher": load_texts(language).table("quiz.teacher"),
         }
 
@@ -452,32 +447,15 @@ class Lessons:
         text, language, scenes = _text(sent, "text"), _language(request), tuple(self.scenes())
         try:
             if sent.get("kind") == "quiz":
-                return {"items": [_item_json(item, language) for item in read_items(text, scenes)]}
+                return {"items": [item_json(item, language) for item in read_items(text, scenes)]}
             ids = [item.id for item in shipped_items(scenes)]
-            return {"lesson": _lesson_json(read_lesson(text, scenes, ids), language)}
+            return {"lesson": lesson_json(read_lesson(text, scenes, ids), language)}
         except FileError as error:
             t, values = load_texts(language), dict(error.values)
             if "kind" in values:
                 values["kind"] = t(f"lesson.file.kinds.{values['kind']}")
             reason = t(f"lesson.file.{error.key.removeprefix('file_')}", **values)
             return {"line": error.line, "error": t("lesson.file.at", line=error.line, reason=reason)}
-
-
-@cache
-def light_page(name: str, language: str) -> str:
-    """A page of a few kilobytes that is one answer: script, rules and words are in it.
-
-    Args:
-        name: "phone", "remote" or "check".
-    """
-    scripts = {"phone": ("wire", "phone"), "remote": ("wire", "lead", "remote"), "check": ("wire", "check")}[
-        name
-    ]
-    script = "".join((HERE / f"{part}.js").read_text("utf-8") for part in scripts)
-    style = (HERE / "phone.css").read_text("utf-8")
-    t = load_texts(language)
-    html = templates("lesson/phone.html").page(t, t.table(f"lesson.{name}"), Markup(style), Markup(script))
-    return str(html).strip()
 
 
 def _language(request: Request) -> str:
@@ -518,69 +496,3 @@ def _whole(sent: dict[str, Any], name: str) -> int:
     if not abs(value) < 2**53 or value != int(value):
         raise ClassError("class_bad_request", 400)
     return int(value)
-
-
-def _poll_json(poll: Poll, answered: bool) -> dict[str, Any]:
-    """A question as a page shows it; the answer is only sent when it is shown."""
-    question = poll.question.to_json()
-    if not answered:
-        for name in ("answer", "explanation", "door"):
-            del question[name]
-    return {
-        "id": poll.id, "scene": poll.scene, "round": poll.round, "open": poll.open,
-        "revealed": poll.revealed, "question": question,
-    }  # fmt: skip
-
-
-def _counted(store: Store, poll: Poll) -> dict[str, Any]:
-    votes, hands = store.votes(poll), store.hands(poll)
-    rounds = (1, 2) if poll.round == 2 else (1,)
-    return {
-        "counts": [tally(poll.question, votes[number], hands[number]) for number in rounds],
-        "phones": len(votes[poll.round]),
-        "hands": hands[poll.round],
-        "moves": store.moves(poll) if poll.round == 2 else None,
-    }
-
-
-def _for_phone(store: Store, state: ClassState, pupil: str) -> dict[str, Any]:
-    poll = state.poll
-    told: dict[str, Any] = {"code": state.code, "version": state.version, "poll": None}
-    told["picked"] = [wish.text for wish in store.wishes(state.id) if wish.picked][:3]
-    if poll is not None:
-        told["poll"] = _poll_json(poll, poll.revealed) | {"mine": store.voted(poll, pupil)}
-        if not poll.open:  # nobody follows the others while votes are taken
-            told["poll"] |= _counted(store, poll)
-    return told
-
-
-def _for_lead(store: Store, state: ClassState) -> dict[str, Any]:
-    poll = state.poll
-    return {
-        "code": state.code, "version": state.version, "lead": state.lead,
-        "poll": None if poll is None else _poll_json(poll, True) | _counted(store, poll),
-        "wishes": [
-            {"id": wish.id, "kind": wish.kind, "text": wish.text, "picked": wish.picked}
-            for wish in store.wishes(state.id)
-        ],
-    }  # fmt: skip
-
-
-def _item_json(item: Item, language: str) -> dict[str, Any]:
-    language = language if language in item.question else next(iter(item.question))
-    return {
-        "id": item.id, "scene": item.scene, "do": item.do.get(language, ""),
-        "question": item.question[language].to_json(),
-    }  # fmt: skip
-
-
-def _lesson_json(lesson: Lesson, language: str) -> dict[str, Any]:
-    language = language if language in lesson.texts else next(iter(lesson.texts))
-    steps = [
-        {
-            "scene": step.scene, "minutes": step.minutes, "slide": step.slide, "items": step.items,
-            "door": step.door, "run": step.run, **step.texts[language],
-        }
-        for step in lesson.steps
-    ]  # fmt: skip
-    return {"minutes": lesson.minutes, **lesson.texts[language], "steps": steps}

@@ -20,8 +20,9 @@ from starlette.responses import PlainTextResponse
 
 from components.lesson import server
 from components.lesson.items import Question, question_from_json
-from components.lesson.server import Lessons, light_page
+from components.lesson.server import Lessons
 from components.lesson.store import KEPT_DAYS, ClassError, Store, tally
+from components.lesson.view import light_page
 from components.ui.language import LANGUAGES
 
 DAY = 24 * 3600

@@ -5,11 +5,11 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from components.ui.language import load_texts
+from tests.conftest import violations
 
 ROOT = "html"
 # What a scene on the stage shows outside the window, and whether it shows a result and a way to act.
@@ -194,21 +194,12 @@ def test_an_embedded_page_has_no_header_and_tells_its_height(page, server):
     expect(inner.locator("#sv-header")).to_be_hidden()
 
 
-RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
-
-
-def _violations(opened: Page) -> list[str]:
-    """What axe-core finds against WCAG 2.2 A and AA."""
-    found = Axe().run(opened, options=RULES).response["violations"]
-    return [f"{v['id']}: {node['html'][:120]}" for v in found for node in v["nodes"]]
-
-
 def test_the_stage_and_the_link_break_no_rule_of_accessibility(page):
     opened = page("/?stage=1&scene=guidance.live", closed=True)
     opened.locator("#guidance-live img").first.wait_for()
-    assert _violations(opened) == []
+    assert violations(opened) == []
     opened.keyboard.press("?")
-    assert _violations(opened) == []
+    assert violations(opened) == []
     opened.keyboard.press("Escape")
     opened.locator("[data-share]").click()
-    assert _violations(opened) == []
+    assert violations(opened) == []

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from benchmarks.browser import chromium_path
 from components.ui.language import load_texts
-from tests.conftest import chromium_path
 
 EN, DE = load_texts("en"), load_texts("de")
 Opener = Callable[..., Page]
