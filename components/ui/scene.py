@@ -34,7 +34,7 @@ class Scene:
         return "scene-" + self.key.replace(".", "-")
 
 
-_keys: dict[str, None] = {}  # of all scenes that were built, in their order
+_keys: tuple[str, ...] = ()  # of the page built last, in their order
 _collected: ContextVar[list[Scene] | None] = ContextVar("scenes of the page being built", default=None)
 
 
@@ -45,17 +45,19 @@ def collect_scenes() -> Iterator[list[Scene]]:
     Yields:
         The list that fills.
     """
+    global _keys
     found: list[Scene] = []
     token = _collected.set(found)
     try:
         yield found
+        _keys = tuple(one.key for one in found)
     finally:
         _collected.reset(token)
 
 
 def scene_keys() -> tuple[str, ...]:
     """Keys of all scenes of the page that was built."""
-    return tuple(_keys)
+    return _keys
 
 
 @contextmanager
@@ -86,7 +88,6 @@ def scene(
     if not title:
         title, claim = t(words[0]), t(words[1])
     own = Scene(key, title, stage != "none")
-    _keys[key] = None
     scenes = _collected.get()
     if scenes is not None:
         scenes.append(own)
