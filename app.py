@@ -45,7 +45,7 @@ from components.page.doors import Doors, GuardedBlocks
 from components.page.header import build_footer, build_header
 from components.page.prompt_bar import build_prompt_bar
 from components.page.qr import QrCodes
-from components.page.visits import Visits
+from components.page.visits import Visits, open_light_sessions
 from components.prompt_lab import tab as prompt_lab
 from components.quiz import tab as quiz
 from components.runs import training as live
@@ -157,7 +157,8 @@ def build() -> gr.Blocks:
         api.register(ENDPOINTS)
     live.wire_leaving(demo)
     quieten(demo)
-    return demo.queue(max_size=256, default_concurrency_limit=4)
+    open_light_sessions()
+    return demo.queue(max_size=256, default_concurrency_limit=4, status_update_rate=1)
 
 
 def launch_options() -> dict[str, Any]:

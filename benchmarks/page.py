@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -103,8 +104,8 @@ GO_ON_AND_WATCH = """
 
 
 @contextmanager
-def served(command: list[str]) -> Iterator[str]:
-    """A server of its own process, without a network; yields its address."""
+def served_process(command: list[str], log: IO[str] | None = None) -> Iterator[tuple[str, int]]:
+    """A server of its own process, without a network; yields its address and process id."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -112,12 +113,19 @@ def served(command: list[str]) -> Iterator[str]:
         "HOST": "127.0.0.1", "PORT": str(port), "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False",
         "STEUERVEKTOR_FAMILY": "classroom",
     }  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=log)
     try:
-        yield next(line.split()[-1] for line in process.stdout or () if "http://" in line)
+        yield next(line.split()[-1] for line in process.stdout or () if "http://" in line), process.pid
     finally:
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def served(command: list[str]) -> Iterator[str]:
+    """A server of its own process, without a network; yields its address."""
+    with served_process(command) as (address, _):
+        yield address
 
 
 def until_one_can_type(browser: Browser, address: str) -> None:

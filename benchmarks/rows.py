@@ -28,6 +28,19 @@ MUST = {
     "class.votes_wrong": 0.0,  # of these, lost, doubled or miscounted
     "class.seen_s": 1.0,  # from a vote to the lecturer's window that shows it
     "class.join_kb": 40.0,  # the phone's page, in one answer
+    "load.memory_start_gib": 1.5,  # resident, once the first examples are drawn
+    "load.pictures_p95_s": 15.0,  # of thirty visitors who ask for a picture at once
+    "load.pictures_p99_to_p50": 2.0,  # of these: nobody waits much longer than the others
+    "load.pictures_wrong": 0.0,  # of these, further than 1/255 from the one drawn alone
+    "load.texts_p95_s": 1.0,  # views of texts, for a hundred readers within ten seconds
+    "load.texts_beside_pictures_p95_s": 0.3,  # the same for four readers while eight pictures are drawn
+    "load.page_mb": 10.0,  # memory of an open page with a picture drawn
+    "soak.memory_growth": 1.05,  # resident memory in the last quarter of a mixed hour / in the second
+    "soak.failed": 0.0,  # of its calls, with an error
+    "soak.pictures_wrong": 0.0,  # as load.pictures_wrong
+    "soak.tracebacks": 0.0,  # in the log
+    "soak.threads_growth": 1.1,  # the same of threads
+    "soak.open_files_growth": 1.1,  # the same of open files and connections
     "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
     "image.whole_picture_s": 2.0,  # from the click to the finished picture on the page
 }

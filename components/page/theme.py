@@ -87,14 +87,14 @@ def theme() -> gr.themes.Base:
 
 def _font_face(file: str, family: str, weight: str) -> str:
     # Relative to the page's own folder, which is the app's in every language; `document.py` takes <base> out.
-    source = f'url("gradio_api/file={(FONTS / file).as_posix()}") format("opentype")'
+    source = f'url("gradio_api/file={(FONTS / file).as_posix()}") format("woff2")'
     return f"@font-face{{font-family:{family};font-weight:{weight};font-display:swap;src:{source}}}"
 
 
 def font_faces() -> str:
     """The rules that name the bundled fonts; they come from this machine."""
     return (
-        _font_face("Inter-Regular.otf", "Inter", "400")
-        + _font_face("Inter-SemiBold.otf", "Inter", "500 900")
-        + _font_face("InterDisplay-Bold.otf", '"Inter Display"', "700")
+        _font_face("Inter-Regular.woff2", "Inter", "400")
+        + _font_face("Inter-SemiBold.woff2", "Inter", "500 900")
+        + _font_face("InterDisplay-Bold.woff2", '"Inter Display"', "700")
     )

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines.serving.catalogue import ModelEntry, entry
-from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.compute import on_compute_thread, on_text_thread
 from pipelines.serving.loading import load
 
 
@@ -77,7 +77,7 @@ def encode_texts(prompts: Sequence[str], model: str) -> np.ndarray:
     return _encode_texts(clip_model(model), prompts)
 
 
-@on_compute_thread
+@on_text_thread
 @torch.inference_mode()
 def _encode_texts(clip: Clip, prompts: Sequence[str]) -> np.ndarray:
     tokens = clip.tokenize(list(prompts)).to(clip.device)

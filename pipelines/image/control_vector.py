@@ -18,7 +18,7 @@ from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.image.steering import Steering
 from pipelines.serving import catalogue
 from pipelines.serving.checks import MAX_CHARACTERS, MAX_SEED
-from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.compute import on_text_thread
 from pipelines.serving.errors import InputError
 from pipelines.text.tokens import TokenView, token_view
 from pipelines.world.captions import NOUN_WORDS
@@ -116,7 +116,7 @@ def control_vector(prompt: str, model: str) -> ControlVector:
     )  # fmt: skip
 
 
-@on_compute_thread
+@on_text_thread
 @torch.inference_mode()
 def _encode(pipe: Any, prompt: str) -> tuple[np.ndarray, np.ndarray | None]:
     """`[place, width]` sequence, and the `[dim]` pooled vector where the pipeline makes one of its own."""

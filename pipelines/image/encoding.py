@@ -9,6 +9,7 @@ from torch import Tensor
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import check_places
 from pipelines.serving import catalogue
+from pipelines.serving.compute import on_text_thread
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,13 @@ def wants_empty_branch(request: ImageRequest) -> bool:
     return request.guidance_scale > 1 or not catalogue.entry(request.model, "image").distilled
 
 
+@on_text_thread
 @torch.inference_mode()
 def encode(pipe: Any, request: ImageRequest) -> Conditioning:
     """Read a request's prompt and negative prompt with the pipeline's own encoders.
 
-    Only the stepper's thread may do so: transformers' tokenizers keep the padding of the last call
-    as state, and two threads at once get each other's.
+    On one thread alone: transformers' tokenizers keep the padding of the last call as state, and two threads
+    at once get each other's.
     """
     guided = wants_empty_branch(request)
     encoded = pipe.encode_prompt(

@@ -1,19 +1,24 @@
-"""The one thread that models compute on.
+"""The two threads that models compute on: one for texts, one for everything else.
 
 Every thread that calls PyTorch gets a pool of OpenMP threads of its own. Once there are more of them than
 cores, each operation waits for its helpers to be woken: on two cores, the same U-Net call takes twice as
 long from the moment a second thread has called anything (docs/decisions.md). Visitors' requests come on
-some fifty threads. So all of them hand their work to this one, which also keeps pipelines, which are not
-thread-safe, from running beside themselves.
+some fifty threads. So all of them hand their work to the compute thread, which also keeps pipelines, which
+are not thread-safe, from running beside themselves.
+
+Text encoders alone have a thread of their own, on one core and so without a pool: they take milliseconds, and
+who reads does not wait until eight pictures have taken a step.
 """
 
 import functools
+import itertools
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -21,40 +26,108 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 QUIET_S = 0.5  # nobody has asked for anything for so long: between two steps of a run there is no such pause
+# How long work lets later work go first: a picture is watched, and a sound is heard while it is made. It is a
+# time and no rank, so that nothing waits for ever.
+FILM_S, TRAINING_S = 0.4, 1.0
 
 _here = threading.local()
 _last_asked = 0.0  # when a visitor's work was last handed over or done, on the clock of `time.monotonic`
 
 
-def _begin() -> None:
-    _here.computes = True
+_bearing = threading.Lock()
 
 
-_thread = ThreadPoolExecutor(
-    1, thread_name_prefix="compute", initializer=_begin
-)  # starts with its first work
+class _Worker:
+    """A thread that takes the work that is due first; it starts with its first work.
+
+    Args:
+        name: of the thread.
+        cores: that its operations use.
+    """
+
+    def __init__(self, name: str, cores: int) -> None:
+        self._name, self._cores = name, cores
+        self._line: queue.PriorityQueue[tuple[float, int, Future[Any], Callable[[], Any]]] = (
+            queue.PriorityQueue()
+        )
+        self._count = itertools.count()  # of two that are due at once, the first comes first
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def is_here(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def call(self, function: Callable[[], R], slack_s: float) -> R:
+        """Run it as if it had come `slack_s` later; waits for it."""
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._thread.start()
+        answer: Future[R] = Future()
+        self._line.put((time.monotonic() + slack_s, next(self._count), answer, function))
+        return answer.result()
+
+    def _work(self) -> None:
+        with _bearing:
+            torch.set_num_threads(self._cores)
+            torch.get_num_threads()  # a thread takes its number at its first look, which comes too late else
+        while True:
+            *_, answer, function = self._line.get()
+            try:
+                answer.set_result(function())
+            except BaseException as error:
+                answer.set_exception(error)
+            del answer, function  # an idle thread holds nobody's pictures
+
+
+_compute = _Worker("compute", torch.get_num_threads())
+_texts = _Worker("texts", 1)
+
+
+def _on(worker: _Worker, slack_s: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+            if worker.is_here():
+                return function(*args, **kwargs)
+            if _texts.is_here():
+                raise RuntimeError(
+                    "the texts' thread must not wait for the compute thread, which waits for it"
+                )
+            work = functools.partial(function, *args, **kwargs)
+            if getattr(_here, "patient", False):
+                wait_until_quiet()
+                return worker.call(work, slack_s)
+            _note_asked()
+            try:
+                return worker.call(work, slack_s)
+            finally:
+                _note_asked()
+
+        return wrapped
+
+    return decorate
+
+
+def due_later(slack_s: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator: as `on_compute_thread`, but work that comes within `slack_s` goes first."""
+    return _on(_compute, slack_s)
 
 
 def on_compute_thread(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator: calls run on the compute thread, in the order in which they come; the caller waits.
 
-    Nested calls run at once. Nothing that waits for other threads may run there.
+    Nested calls run at once. Of other threads, only the texts' may be waited for there.
     """
+    return _on(_compute, 0.0)(function)
 
-    @functools.wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        if getattr(_here, "computes", False):
-            return function(*args, **kwargs)
-        if getattr(_here, "patient", False):
-            wait_until_quiet()
-            return _thread.submit(function, *args, **kwargs).result()
-        _note_asked()
-        try:
-            return _thread.submit(function, *args, **kwargs).result()
-        finally:
-            _note_asked()
 
-    return wrapped
+def on_text_thread(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: calls run on the texts' thread, in the order in which they come; the caller waits.
+
+    Whatever calls a text encoder that visitors share runs there, and nothing else.
+    """
+    return _on(_texts, 0.0)(function)
 
 
 def _note_asked() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from pipelines.serving.compute import on_compute_thread, one_core
+from pipelines.serving.compute import TRAINING_S, due_later, on_compute_thread, one_core
 from pipelines.serving.errors import InputError
 from pipelines.serving.loading import while_nothing_loads
 
@@ -64,7 +64,7 @@ class Training(Generic[Record]):
     def finished(self) -> bool:
         return len(self.records) > self.most_steps
 
-    @on_compute_thread
+    @due_later(TRAINING_S)
     @one_core()
     def advance(self) -> Record | None:
         """Take one step.

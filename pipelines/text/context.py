@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipelines.clip.model import Clip, clip_model
 from pipelines.serving import catalogue
-from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.compute import on_text_thread
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece
 from pipelines.text.self_attention import TextRecord, blocks_of, is_causal, recorded, run_causal
@@ -135,7 +135,7 @@ def _packed(record: TextRecord, view: TokenView) -> Context:
     return Context(view, attention.float().cpu().numpy(), states.float().cpu().numpy(), is_causal(attention))
 
 
-@on_compute_thread
+@on_text_thread
 @torch.inference_mode()
 def _run(clip: Clip, transformer: nn.Module, views: Sequence[TokenView]) -> list[Context]:
     tower = getattr(clip.model, "text", clip.model)

@@ -22,6 +22,7 @@ from pipelines.image.schedulers import (
     noise_levels,
     set_timesteps,
 )
+from pipelines.serving.compute import on_text_thread
 from pipelines.video.animatediff_recorder import recording_video
 from pipelines.video.request import FEATURE_TIMESTEP, VideoRequest, VideoStep
 
@@ -100,7 +101,8 @@ def read_schedule(pipe: Any, request: VideoRequest) -> Tensor:
     """
     frames = request.num_frames or 0
     texts = [(0, request.prompt), *request.later]
-    read, empty = pipe.encode_prompt(
+    encode_prompt = on_text_thread(torch.inference_mode()(pipe.encode_prompt))
+    read, empty = encode_prompt(
         [text for _, text in texts], pipe.device, 1, True, [request.negative_prompt or ""] * len(texts)
     )
     rows = []

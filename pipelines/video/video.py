@@ -9,7 +9,7 @@ import numpy as np
 from diffusers import WanPipeline
 from PIL import Image
 
-from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.compute import FILM_S, due_later, on_compute_thread
 from pipelines.video import animatediff, wan
 from pipelines.video.load import video_pipeline
 from pipelines.video.request import VideoRequest, VideoStep, VideoTrace
@@ -46,7 +46,7 @@ class VideoSteps(Iterator[VideoStep]):
             self._run = None  # an iterator that is kept holds no noise
             self._closed.set()
             raise StopIteration
-        return on_compute_thread(run.advance)()
+        return due_later(FILM_S)(run.advance)()
 
     def close(self) -> None:
         """Stop before the next step."""

@@ -29,7 +29,7 @@ def test_language_and_look_are_in_the_document_before_any_script_of_gradios(serv
         html = httpx.get(server + path).text
         assert f'lang="{language}"' in html[:100]
         assert html.index("window.svTitle") < html.index("gradio_config")
-        assert "Inter-Regular.otf" in html[: html.index("</head>")]
+        assert "Inter-Regular.woff2" in html[: html.index("</head>")]
 
 
 def test_a_page_is_compressed_for_who_can_read_it_and_holds_no_endpoints_of_programs(server: str) -> None:
@@ -49,7 +49,7 @@ def test_the_page_tells_nobody_about_its_visitors(server: str) -> None:
 
 
 def test_fonts_are_served_and_the_servers_own_files_are_not(server: str) -> None:
-    font = theme.FONTS / "Inter-Regular.otf"
+    font = theme.FONTS / "Inter-Regular.woff2"
     served = httpx.get(f"{server}/gradio_api/file={font}")
     assert served.status_code == 200
     assert served.content == font.read_bytes()

@@ -76,7 +76,7 @@ def test_every_tab_is_offline_accessible_in_its_language_and_fits_a_phone(
     assert any(label.startswith(t("common.gradio_words.1")) for label in labels)
     assert not [label for _, foreign in words for label in labels if label.startswith(foreign)]
 
-    assert len(seen) > 20 and any("Inter-Regular.otf" in url for url in seen), "recorded too little"
+    assert len(seen) > 20 and any("Inter-Regular.woff2" in url for url in seen), "recorded too little"
     assert strangers(seen, server) == []
     # The record does see a stranger: this one is refused a connection, and noticed.
     opened.evaluate("fetch('http://127.0.0.1:9/font.woff2').catch(() => 0)")

@@ -1,6 +1,7 @@
-"""Models compute on one thread, whoever asks."""
+"""Models compute on two threads, whoever asks."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
@@ -13,7 +14,14 @@ from pipelines.image import image
 from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
 from pipelines.serving import compute
-from pipelines.serving.compute import low_priority, on_compute_thread, on_short_lived_thread, one_core
+from pipelines.serving.compute import (
+    due_later,
+    low_priority,
+    on_compute_thread,
+    on_short_lived_thread,
+    on_text_thread,
+    one_core,
+)
 
 
 @on_compute_thread
@@ -56,7 +64,60 @@ def test_what_is_patient_lets_visitors_go_first(monkeypatch: pytest.MonkeyPatch)
     assert order == ["visitor"] * 201 + ["patient"]
 
 
-@pytest.mark.parametrize("decorator", [on_compute_thread, on_short_lived_thread])
+def run_behind(first: threading.Event, calls: list[Callable[[], object]]) -> None:
+    """Make the calls from threads of their own, in order, while the compute thread is held by other work."""
+    with ThreadPoolExecutor(1 + len(calls)) as callers:
+        began = threading.Event()
+        callers.submit(on_compute_thread(lambda: (began.set(), first.wait(30))))
+        began.wait(30)
+        for count, call in enumerate(calls, 1):
+            callers.submit(call)
+            while compute._compute._line.qsize() < count:
+                pass
+        first.set()
+
+
+def test_work_that_is_due_later_lets_what_comes_meanwhile_go_first() -> None:
+    order: list[str] = []
+    film, picture = due_later(60)(order.append), on_compute_thread(order.append)
+    go = threading.Event()
+    run_behind(go, [lambda: film("film"), lambda: picture("first"), lambda: picture("second")])
+    assert order == ["first", "second", "film"]
+
+
+def test_who_waits_long_enough_comes_before_later_work() -> None:
+    order: list[str] = []
+    film, training = due_later(0.0)(order.append), due_later(60)(order.append)
+    go = threading.Event()
+    run_behind(
+        go,
+        [lambda: training("training"), lambda: due_later(120)(order.append)("later"), lambda: film("film")],
+    )
+    assert order == ["film", "training", "later"]
+
+
+def test_texts_are_read_while_the_compute_thread_is_busy() -> None:
+    busy, read = threading.Event(), on_text_thread(lambda: threading.current_thread().name)
+    with ThreadPoolExecutor(1) as caller:
+        waits = caller.submit(on_compute_thread(busy.wait), 30)
+        assert read() == "texts"
+        assert not waits.done()
+        busy.set()
+        assert waits.result()
+
+
+def test_texts_use_one_core_and_the_compute_thread_all() -> None:
+    assert on_text_thread(torch.get_num_threads)() == 1
+    assert on_compute_thread(torch.get_num_threads)() == compute._compute._cores
+
+
+def test_the_texts_thread_never_waits_for_the_compute_thread_which_may_wait_for_it() -> None:
+    assert on_compute_thread(on_text_thread(lambda: threading.current_thread().name))() == "texts"
+    with pytest.raises(RuntimeError, match="must not wait"):
+        on_text_thread(name)()
+
+
+@pytest.mark.parametrize("decorator", [on_compute_thread, on_text_thread, on_short_lived_thread])
 def test_errors_reach_the_caller(decorator) -> None:
     @decorator
     def fails(what: str) -> None:
@@ -72,7 +133,7 @@ def test_a_passing_thread_ends_with_its_work() -> None:
     assert not thread.is_alive()
 
 
-def test_every_model_computes_there() -> None:
+def test_every_model_computes_on_one_of_the_two_threads() -> None:
     seen: dict[str, set[str]] = {}
     pipe, clip = image_pipeline("classroom-image"), clip_model("classroom-clip")
     parts = {
@@ -95,7 +156,8 @@ def test_every_model_computes_there() -> None:
                     lambda _: clip_scores([Image.new("RGB", (64, 64))], ["a"], "classroom-clip"), "ab"
                 )
             )
-    assert seen == {part: {name()} for part in parts}
+    texts = {"text encoder", "clip text"}
+    assert seen == {part: {"texts" if part in texts else name()} for part in parts}
 
 
 def test_one_core_is_given_back_even_after_an_error() -> None:
