@@ -18,8 +18,11 @@ from typing import Any
 from gradio_client.utils import is_file_obj_with_meta
 from PIL import Image
 
+from pipelines.video.files import FORMATS, contact_sheet
+
 MOST_CHARACTERS = 7000  # of an answer's JSON, which leaves room for what is said beside it
 MOST_PICTURE_BYTES = 2**20  # of a picture that is sent along; larger ones are named by their address
+FRAMES = "frames of the video, from the first to the last, row by row"
 _BASE64 = re.compile(r"(?:data:image/[\w.+-]+;base64,)?([A-Za-z0-9+/]{64,}={0,2})")
 
 
@@ -37,7 +40,7 @@ class Answer:
 
     Attributes:
         value: JSON, with its address where a file was, and {"picture": number, "address": …} where a picture
-            was, be it a file or its bytes.
+            was, be it a file or its bytes; of a film, the picture is a contact sheet.
         pictures: as these numbers count them, from 1.
     """
 
@@ -64,7 +67,10 @@ def taken_apart(value: Any, address: Callable[[str], str], kept: Callable[[bytes
 
     def walk(node: Any) -> Any:
         if is_file_obj_with_meta(node):
-            picture = _picture_in(Path(node["path"]))
+            path = Path(node["path"])
+            if (sheet := _sheet_of(path)) is not None:
+                return shown(sheet, node["path"]) | {"shows": FRAMES}
+            picture = _picture_in(path)
             return shown(picture, node["path"]) if picture else Address(address(node["path"]))
         if isinstance(node, dict):
             return {name: walk(part) for name, part in node.items()}
@@ -77,6 +83,16 @@ def taken_apart(value: Any, address: Callable[[str], str], kept: Callable[[bytes
 
     answer.value = walk(value)
     return answer
+
+
+def _sheet_of(path: Path) -> Picture | None:
+    """Frames of a film in one picture: language models look at pictures, and do not play films."""
+    sheet = contact_sheet(path) if path.suffix.removeprefix(".") in FORMATS else None
+    if sheet is None:
+        return None
+    file = io.BytesIO()
+    sheet.save(file, "JPEG", quality=90)
+    return Picture(file.getvalue(), "image/jpeg")
 
 
 def _picture_in(path: Path) -> Picture | None:

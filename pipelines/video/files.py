@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from pipelines.serving.errors import InputError
 from pipelines.video.request import FRAMES_PER_SECOND, VideoRequest
@@ -40,6 +40,41 @@ def video_bytes(
     if kind == "mp4":
         return _mp4(large, comment, frames_per_second)
     return _animation(large, kind, comment, 1000 // frames_per_second)
+
+
+def contact_sheet(path: Path, most: int = 8, columns: int = 4) -> Image.Image | None:
+    """Frames of a film side by side, row by row, for who can look at pictures alone.
+
+    Args:
+        path: of a film in one of `FORMATS`.
+        most: frames shown, evenly spread from the first to the last.
+        columns: frames in a row.
+
+    Returns:
+        The sheet; None where the file is no film or has one frame only.
+    """
+    try:
+        frames = _frames_of(path)
+    except (av.FFmpegError, OSError):
+        return None
+    if len(frames) < 2:
+        return None
+    places = np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int)
+    chosen = [frames[place] for place in places]
+    width, height = chosen[0].size
+    rows = -(-len(chosen) // columns)
+    sheet = Image.new("RGB", (min(columns, len(chosen)) * width, rows * height))
+    for number, frame in enumerate(chosen):
+        sheet.paste(frame, (number % columns * width, number // columns * height))
+    return sheet
+
+
+def _frames_of(path: Path) -> list[Image.Image]:
+    if path.suffix == ".mp4":
+        with av.open(str(path)) as container:
+            return [frame.to_image() for frame in container.decode(video=0)]
+    with Image.open(path) as image:
+        return [frame.convert("RGB") for frame in ImageSequence.Iterator(image)]
 
 
 def _enlarged(frame: Image.Image) -> Image.Image:

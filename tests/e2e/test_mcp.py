@@ -23,6 +23,7 @@ MOST_CHARACTERS = 8000
 BASE64_RUN = re.compile(r"[A-Za-z0-9+/]{200,}")
 QUICK = {"num_inference_steps": 2, "switch_at": [0, 2], "num_frames": 4, "steps": 3, "seconds": 0.5}
 PICTURES = {
+    "generate_video": 1, "generate_film": 1,
     "generate_image": 1, "steer": 1, "guidance_sweep": 8, "switch_prompts": 2, "cut_blocks": 8,
     "prompt_variants": 3, "leave_one_out": 7,
 }  # fmt: skip
@@ -112,9 +113,12 @@ def test_what_is_left_out_is_named_and_the_whole_is_to_be_had(call: Call) -> Non
 def test_sounds_and_films_are_to_be_had_under_their_address(call: Call) -> None:
     film = call("generate_video", num_frames=2, num_inference_steps=1)
     sound = call("generate_audio", seconds=0.2)
-    for result, start in ((film, b"ftyp"), (sound, b"RIFF")):
-        address = json.loads(texts_of(result)[0])[0]
-        assert start in httpx.get(address).content[:12]
+    address = json.loads(texts_of(film)[0])[0]
+    assert address["shows"] == "frames of the video, from the first to the last, row by row"
+    for where, start in ((address["address"], b"ftyp"), (json.loads(texts_of(sound)[0])[0], b"RIFF")):
+        assert start in httpx.get(where).content[:12]
+    with Image.open(io.BytesIO(base64.b64decode(images_of(film)[0].data))) as sheet:
+        assert sheet.width == 2 * sheet.height
     again = call("generate_audio", seconds=0.2, clip=json.loads(texts_of(sound)[0])[0])
     assert not again.isError and json.loads(texts_of(again)[0])[1]["clip_seconds"] > 0
 

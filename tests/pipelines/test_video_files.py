@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipelines.serving.errors import InputError
-from pipelines.video.files import FORMATS, video_bytes, write_video
+from pipelines.video.files import FORMATS, contact_sheet, video_bytes, write_video
 from pipelines.video.request import VideoRequest
 
 REQUEST = VideoRequest("A “red” <b>cat</b> walks right.", later=((3, "ä"),), seed=7).validated()
@@ -65,3 +65,23 @@ def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> N
 def test_other_trouble_with_the_disk_stays_loud(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         write_video(b"film", tmp_path)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_contact_sheet_shows_frames_from_the_first_to_the_last(kind: str, tmp_path: Path) -> None:
+    greys = [Image.new("RGB", (256, 256), (level,) * 3) for level in np.linspace(20, 220, 16).astype(int)]
+    path = tmp_path / f"film.{kind}"
+    path.write_bytes(video_bytes(greys, kind))
+    sheet = contact_sheet(path, most=6, columns=4)
+    assert sheet is not None and sheet.size == (4 * 256, 2 * 256)
+    seen = [sheet.getpixel((256 * (i % 4) + 128, 256 * (i // 4) + 128))[0] for i in range(8)]
+    assert seen == pytest.approx([20, 60, 100, 140, 180, 220, 0, 0], abs=8)
+
+
+def test_what_is_no_film_has_no_contact_sheet(tmp_path: Path) -> None:
+    for name, content in (
+        ("film.mp4", b"no film"),
+        ("one.gif", video_bytes([Image.new("RGB", (256, 256))], "gif")),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert contact_sheet(tmp_path / name) is None
