@@ -101,9 +101,12 @@ const choose = (patch) => {
   drawSimilarity();
 };
 
+// What Gradio puts in anew is what the server wrote, even where the data is the same: tiles are filled again.
+const painted = () => [...element.querySelectorAll("[data-tile]")].every((tile) => tile.querySelector("img, canvas"));
+
 const show = async () => {
   const text = dataOf()?.dataset.dino ?? null;
-  if (text === shown) return;
+  if (text === shown && painted()) return;
   shown = text;
   if (text === null) return;
   const next = JSON.parse(text);

@@ -1,6 +1,7 @@
 """The journey's last station: the same prompt as sound."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from components.audio.view import code_colours, seconds_text
 from components.journey.time_row import TimeRow, build_time_row
 from components.journey.view import HTML
 from components.page.prompt_bar import PromptBar
+from components.runs.files import save_wav
 from components.runs.frames import encode_exactly
 from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
@@ -56,7 +58,8 @@ def audio_station(made: AudioResult, t: Texts) -> str:
         "journey.say_audio", prompt=quote(sound.request.prompt), seconds=seconds_text(sound, t), books=books,
         frames=frames,
     )  # fmt: skip
-    return HTML.audio("done", _drawn(code_colours(sound.codes), sound.samples), words, t)
+    drawn = _drawn(code_colours(sound.codes), sound.samples)
+    return HTML.audio("done", drawn, words, t, Path(save_wav(sound)).as_posix())
 
 
 def _drawn(colours: np.ndarray, samples: np.ndarray) -> dict[str, Any]:

@@ -25,8 +25,8 @@ HERE = Path(__file__).parents[1]
 PAGES = {"/": "en", "/de": "de"}
 # The page's own files, in the order in which they run.
 SCRIPTS = (
-    "page/page", "page/keyboard", "lesson/wire", "page/stage", "lesson/lead", "lesson/class", "page/share",
-    "page/stale", "page/vocabulary",
+    "page/page", "page/keyboard", "lesson/wire", "page/stage", "lesson/lead", "lesson/class", "lesson/record",
+    "page/share", "page/stale", "page/vocabulary",
 )  # fmt: skip
 RULES = ("page/style", "page/stage", "lesson/class")
 # What the page says of itself, from `common.hint`.
@@ -85,7 +85,7 @@ def page_script(language: str) -> str:
         "svMessages": _pairs("messages", language),
         "svHints": {name: t(f"common.hint.{name}") for name in HINTS},
         "svStage": t.table("common.stage"),
-        "svLesson": t.table("lesson.remote") | t.table("lesson.stage") | teacher,
+        "svLesson": t.table("lesson.remote") | t.table("lesson.stage") | t.table("lesson.record") | teacher,
         "svStale": t("common.stale"),
         "svShare": {"qr_too_long": t("common.share.qr_too_long")},
         "svLinkVersion": VERSION,

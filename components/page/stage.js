@@ -5,6 +5,7 @@
   const root = document.documentElement;
   const page = () => window.steuervektor;
   const rule = document.createElement("style");
+  rule.id = "sv-stage-rule";
   const { make, say } = window.svClass;
 
   let known = null;
@@ -292,7 +293,8 @@
       page().address({ scene: null });
     }
   });
-  window.svScenes = { all: scenes, staged, current: () => current, onStage, show, step, enter: stage, tellSpeaker };
+  window.svScenes = { all: scenes, staged, current: () => current, onStage, show, step, enter: stage, leave, tellSpeaker,
+    there: (key) => new Promise((then) => { whenThere(scenes().find((one) => one.key === key).id, then); }) };
   let begun = false;
   new MutationObserver(() => {
     if (begun || !("restored" in root.dataset) || !scenes().length) return;

@@ -14,7 +14,8 @@ function card(name, lesson) {
     make("details", {}, make("summary", {}, say(words.steps, { COUNT: lesson.steps.length })), make("table", {}, make("thead", {}, make("tr", {}, ...[words.minutes, words.scene, words.predict].map((head) => make("th", { scope: "col" }, head)))),
       make("tbody", {}, ...lesson.steps.map(step)))),
     make("p", { class: "acts" }, make("button", { type: "button", class: "go", "data-lesson": name }, words.start),
-      make("button", { type: "button", "data-sheet": name, click: () => sheet(lesson) }, words.sheet)));
+      make("button", { type: "button", "data-sheet": name, click: () => sheet(lesson) }, words.sheet),
+      make("button", { type: "button", title: words.record_hint, click: () => window.svRecord.lesson(lesson) }, words.record)));
 }
 
 // A worksheet to print: what each pupil expects, sees, and why, a line a step.

@@ -169,11 +169,14 @@ element.addEventListener("keydown", (event) => {
   pick(picked.map((value, i) => value + move[i]));
 });
 
+// What Gradio puts in anew is what the server wrote, even where the data is the same: pieces are painted again.
+const painted = () => [...all("[data-film]")].every((place) => !data?.films[place.dataset.film] || place.style.getPropertyValue("--sheet"));
+
 const renew = async () => {
   const source = element.querySelector("[data-video]");
   if (!source) { data = shown = null; clearInterval(timer); return; }
   const text = source.dataset.video;
-  if (text === shown) return;
+  if (text === shown && painted()) return;
   shown = text;
   const next = JSON.parse(text);
   const read = await Promise.all([rowsOf(next.values), rowsOf(next.features), rowsOf(next.looks)]);
@@ -191,6 +194,6 @@ const renew = async () => {
 };
 // Gradio changes the view in place or puts it in anew, with and without telling that its value has changed.
 new MutationObserver(renew).observe(element, {
-  childList: true, subtree: true, attributes: true, attributeFilter: ["data-video"],
+  childList: true, subtree: true, attributes: true, attributeFilter: ["data-video", "style"],
 });
 renew();

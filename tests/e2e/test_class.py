@@ -1,6 +1,7 @@
 """Predict, vote, reveal on the stage; lessons by the arrow key; the quiz."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -145,6 +146,37 @@ def test_a_lesson_goes_on_where_it_was_when_the_page_is_opened_anew(
         expect(opened.locator("#sv-question .bars li").nth(2)).to_contain_text("1 · 100 %")
         expect(phone.locator(".bars")).to_be_visible()
     opened.evaluate("localStorage.clear()")
+
+
+def test_a_lesson_is_recorded_for_the_day_on_which_the_app_fails(
+    page: Opener, browser: Browser, tmp_path: Path
+) -> None:
+    opened = page("/?scene=quiz.lessons", width=1280, height=720, closed=True)
+    recorded = (
+        opened.locator("#quiz-lessons .card")
+        .nth(0)
+        .get_by_role("button", name=EN("quiz.words.record"), exact=True)
+    )
+    expect(recorded).to_be_visible()
+    with opened.expect_download() as saved:  # its first and last step of ten
+        opened.evaluate(
+            """() => { window.svClassroom.data().then(({ lessons: { lesson45: all } }) =>
+            window.svRecord.lesson({ ...all, steps: [all.steps[0], all.steps.at(-1)] })); }"""
+        )
+    opened.wait_for_function("!document.documentElement.hasAttribute('data-stage')")
+    file = tmp_path / "lesson.html"
+    saved.value.save_as(file)
+    with browser.new_context(offline=True, viewport={"width": 1280, "height": 720}) as elsewhere:
+        found = elsewhere.new_page()
+        found.goto(file.as_uri())
+        expect(found.locator(".sv-recorded")).to_contain_text("Recorded on")
+        expect(found.locator(".sv-slide:visible .station")).to_have_count(4)
+        found.keyboard.press("PageDown")
+        expect(found.locator(".sv-slide:visible .summary li")).to_have_count(5)
+        expect(found.locator("[data-place]")).to_contain_text("2 / 2")
+        assert found.evaluate("document.documentElement.scrollHeight <= innerHeight")
+        found.locator("[data-back]").click()
+        expect(found.locator(".sv-slide:visible .station")).to_have_count(4)
 
 
 def test_the_quiz_is_answered_settled_and_compared(page: Opener) -> None:

@@ -40,6 +40,15 @@ def test_the_tab_opens_with_two_pictures_looked_at(page: Opener, path: str, t) -
     expect(opened.locator("#dino-training [data-verdict=early]")).to_be_visible()
 
 
+def test_the_same_pictures_put_in_anew_are_painted_again(kept: Opener) -> None:
+    opened = ready(kept("/?tab=dino"))
+    opened.evaluate(
+        "for (const tile of document.querySelectorAll('#dino-patches [data-tile]')) tile.replaceChildren();"
+    )
+    expect(opened.locator("#dino-patches [data-tile] img")).to_have_count(4)
+    assert max(heat(opened, "[data-tile=like][data-picture='0']")) > 0
+
+
 def test_a_click_and_the_arrow_keys_choose_a_patch(kept: Opener) -> None:
     opened = ready(kept("/?tab=dino"))
     first = opened.locator("#dino-patches [data-tile=like][data-picture='0']")

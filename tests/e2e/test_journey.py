@@ -1,10 +1,12 @@
 """The landing tab in a browser."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from gradio_client import Client
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from components.ui.language import load_texts
 
@@ -45,6 +47,38 @@ def test_a_station_is_a_door(page: Opener) -> None:
     opened.locator('[data-door="context"]').click()
     expect(opened.locator("#tab-context-button")).to_have_attribute("aria-selected", "true")
     expect(opened.locator("#tab-context .sv-note")).to_be_visible()
+
+
+def test_a_journey_is_saved_as_a_file_that_opens_without_the_app(
+    page: Opener, browser: Browser, tmp_path: Path
+) -> None:
+    t = load_texts("de")
+    opened = page("/de?num_inference_steps=3&prompt=A+red+car+%3Cb%3E+on+the+beach.")
+    opened.locator("[data-journey-save]").click()
+    expect(opened.get_by_text(t("lesson.record.record_waits"))).to_be_visible()
+    opened.locator("#journey-audio audio").wait_for(timeout=WAIT)
+    expect(opened.locator("#tab-journey [data-state]:not([data-state=done])")).to_have_count(0, timeout=WAIT)
+    with opened.expect_download() as saved:
+        opened.locator("[data-journey-save]").click()
+    file = tmp_path / "journey.html"
+    saved.value.save_as(file)
+    with browser.new_context(offline=True, viewport={"width": 1280, "height": 720}) as elsewhere:
+        found = elsewhere.new_page()
+        asked: list[str] = []
+        found.on("request", lambda request: asked.append(request.url))
+        found.goto(file.as_uri())
+        expect(found.locator("h1")).to_contain_text("A red car <b> on the beach.")
+        expect(found.locator(".sv-recorded")).to_contain_text("Aufgezeichnet am")
+        expect(found.locator(".station")).to_have_count(10)
+        assert found.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth)")
+        seconds = found.evaluate(
+            """new Promise((done) => { const sound = document.querySelector('audio'); sound.preload = 'auto';
+            sound.onloadedmetadata = () => done(sound.duration); sound.load(); })"""
+        )
+        assert seconds == pytest.approx(4, abs=0.2)
+        given = json.loads(found.locator("#parameters").text_content() or "")
+        assert given["num_inference_steps"] == "3" and "<b>" in given["prompt"]
+        assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
 
 
 def test_the_endpoint_follows_a_prompt(client: Client) -> None:

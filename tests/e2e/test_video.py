@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,18 @@ def test_the_tab_opens_with_a_film_beside_the_same_without_attention(
     expect(opened.locator("#video-pair .matrix")).to_have_count(2)
     expect(opened.locator("#video-pair")).to_contain_text(t("video.side_off"))
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_same_result_put_in_anew_is_painted_again(kept: Opener) -> None:
+    """As Gradio does when a view comes a second time: the script's own marks on the elements are gone."""
+    opened = ready(kept("/?tab=video"))
+    opened.evaluate(
+        """() => { const places = document.querySelectorAll('#video-view [data-film]');
+        for (const place of places) place.removeAttribute('style');
+        const view = document.querySelector('#video-view .film-view'); view.outerHTML = view.outerHTML; }"""
+    )
+    expect(opened.locator("#video-view [data-film]").first).to_have_attribute("style", re.compile("--sheet"))
+    assert "url(" in sheet(opened, "#video-view [data-player]")
 
 
 def test_playing_and_scrubbing_in_both_directions_ask_the_server_for_nothing(page: Opener) -> None:
