@@ -14,6 +14,9 @@ from pipelines.serving.temporary import keep_removing, own_folder
 os.environ["GRADIO_TEMP_DIR"] = os.environ.get("GRADIO_TEMP_DIR") or own_folder()
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Read by OpenMP when PyTorch loads it: how long its threads turn in circles before they sleep. Without a
+# bound they do so on cores that another program wants, too (docs/decisions.md).
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import logging
 from typing import Any

@@ -1,5 +1,6 @@
 """Is an attribute a direction of meaning space, the same one for every object?"""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -8,7 +9,7 @@ import gradio as gr
 from components.embeddings.figures import direction_figure, overview_figure
 from components.embeddings.map import IS_OPEN
 from components.embeddings.view import direction_html, message_html
-from components.page.prompt_bar import PromptBar
+from components.page.prompt_bar import Dependent, PromptBar
 from components.runs.queues import MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
@@ -88,7 +89,15 @@ def build_directions(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
                 overview = plot(t("embeddings.overview_alt"), elem_id="direction-overview")
                 hint = html.hint(t("embeddings.overview_text"))
                 live_html("embeddings/view", "direction-overview-hint", value=hint, script=False)
-    bar.keep("embeddings", direction=kind, plus=plus, minus=minus, setting=setting)
+    words = Dependent("direction", lambda direction: list(KINDS[direction]))
+    bar.keep(
+        "embeddings",
+        {"plus": words, "minus": replace(words, usual=1)},
+        direction=kind,
+        plus=plus,
+        minus=minus,
+        setting=setting,
+    )
     measure, other_kind, other_model = (
         explained(t)(partial(f, t)) for f in (_measure, _other_kind, _other_model)
     )

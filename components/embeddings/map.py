@@ -18,7 +18,7 @@ from components.embeddings.figures import (
     words_figure,
 )
 from components.embeddings.view import difference_html, legend_html, map_note, message_html, neighbours_html
-from components.page.prompt_bar import PromptBar
+from components.page.prompt_bar import Dependent, PromptBar
 from components.runs.queues import LIVE, MODEL
 from components.ui.errors import explained, message
 from components.ui.language import Texts
@@ -181,6 +181,17 @@ def _show(t: Texts, prompt: str, prompt_b: str, model: str, drawn: tuple[str, in
     return [*_texts(a, b, suggested, model, t), *_drawing(t, a, b, asked)]
 
 
+def _open(t: Texts, *values: Any) -> list[Any]:
+    """The tab is opened: the map as its controls say, where it is quick; else the one drawn last."""
+    *rest, drawn = values
+    asked = _Asked(*rest)
+    wanted = (asked.method, asked.axes)
+    if wanted != drawn and asked.method == "pca":
+        drawn = wanted
+    waits = gr.Button(t(f"embeddings.compute_{asked.method}"), visible=True) if wanted != drawn else gr.skip()
+    return [*_show(t, asked.prompt, asked.prompt_b, asked.model, drawn, asked.grouping, asked.only), waits]
+
+
 def _other_model(t: Texts, is_open: bool, *values: Any) -> list[Any]:
     """Another CLIP: everything, on the map that needs no waiting."""
     asked = _Asked(*values)
@@ -277,12 +288,15 @@ def wire_map(bar: PromptBar, view: MapView, tab: gr.Tab, t: Texts) -> None:
     def handler(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         return explained(t)(partial(function, t))
 
-    bar.keep("embeddings", grouping=view.grouping, only=view.only)
+    bar.keep(
+        "embeddings", {"only": Dependent("grouping", partial(_only_choices, t=t))},
+        method=view.method, axes=view.axes, grouping=view.grouping, only=view.only,
+    )  # fmt: skip
     prompts = [bar.prompt, bar.prompt_b, bar.clip_model]
     look = [view.grouping, view.only]
     asked = [*prompts, view.method, view.axes, *look]
     tab.select(
-        handler(_show), [*prompts, view.drawn, *look], [*view.texts, *view.drawing],
+        handler(_open), [*asked, view.drawn], [*view.texts, *view.drawing, view.compute],
         show_progress="minimal", **MODEL,
     )  # fmt: skip
     gr.on(

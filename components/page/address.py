@@ -4,14 +4,15 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
 
 import gradio as gr
 
-from components.page.prompt_bar import BarValues, PromptBar, values_from_query
+from components.page.prompt_bar import BarValues, Dependent, PromptBar, values_from_query
 from components.ui.language import Texts
 from components.ui.numbers import short
 
@@ -20,6 +21,7 @@ MAX_TEXT = 2000
 MAX_QUERY = 8000
 # The tabs' own controls by their names in addresses, alike on all pages; `as_asked` sets them.
 _KEPT: dict[str, gr.components.Component] = {}
+_DEPENDENT: dict[str, Dependent] = {}
 _NAMES = ", ".join(field.name for field in fields(BarValues))
 
 
@@ -34,12 +36,13 @@ def _told_controls(kept: Mapping[str, gr.components.Component]) -> str:
     return f"(...values) => {{ window.steuervektor?.rememberControls({names}, values); }}"
 
 
-def value_of(control: gr.components.Component, text: str) -> Any:
+def value_of(control: gr.components.Component, text: str, choices: Sequence[Any] | None = None) -> Any:
     """The value that an address asks for.
 
     Args:
         control: whose value it is.
         text: from an address, for which nobody vouches.
+        choices: of a control that offers others than it was built with.
 
     Raises:
         ValueError: the control does not take it.
@@ -51,7 +54,7 @@ def value_of(control: gr.components.Component, text: str) -> Any:
         if math.isfinite(number) and low <= number <= high:
             return int(number) if number.is_integer() else number
     elif isinstance(control, gr.Radio | gr.Dropdown):
-        for _, value in control.choices:
+        for _, value in _pairs(choices) if choices is not None else control.choices:
             if str(value) == text:
                 return value
     elif isinstance(control, gr.Checkbox):
@@ -62,35 +65,65 @@ def value_of(control: gr.components.Component, text: str) -> Any:
     raise ValueError("not a value of this control")
 
 
-def _possible(control: gr.components.Component, t: Texts) -> str:
+def _pairs(choices: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Choices as Gradio keeps them: label and value."""
+    return [choice if isinstance(choice, tuple) else (str(choice), choice) for choice in choices]
+
+
+def choices_asked(
+    name: str,
+    kept: Mapping[str, gr.components.Component],
+    dependent: Mapping[str, Dependent],
+    query: Mapping[str, str],
+) -> Sequence[Any] | None:
+    """What a control offers for what an address says of the one it depends on; None: as it was built."""
+    if name not in dependent or dependent[name].on not in query:
+        return None
+    on = dependent[name].on
+    try:
+        return dependent[name].choices(value_of(kept[on], query[on]))
+    except ValueError:
+        return None
+
+
+def _possible(control: gr.components.Component, choices: Sequence[Any] | None, t: Texts) -> str:
     """What a control takes, for a sentence of refusal."""
     if isinstance(control, gr.Slider | gr.Number):
         return t("common.link.range", low=short(control.minimum, t), high=short(control.maximum, t))
     if isinstance(control, gr.Radio | gr.Dropdown):
-        return ", ".join(str(label) for label, _ in control.choices[:8])
+        offered = control.choices if choices is None else _pairs(choices)
+        return ", ".join(str(label) for label, _ in offered[:8])
     return t("common.link.text", most=MAX_TEXT)
 
 
 def restored_controls(
-    kept: Mapping[str, gr.components.Component], query: Mapping[str, str], t: Texts
+    kept: Mapping[str, gr.components.Component],
+    query: Mapping[str, str],
+    t: Texts,
+    dependent: Mapping[str, Dependent] = MappingProxyType({}),
 ) -> tuple[list[Any], list[str]]:
     """Values for the kept controls out of an address, and a phrase for each that does not fit.
 
     Returns:
-        One value per control, `gr.skip()` where the address is silent or asks for the impossible; and the
-        phrases.
+        One value per control, `gr.skip()` where the address is silent or asks for the impossible, and with it
+        the choices where another control decides them; and the phrases.
     """
     values: list[Any] = []
     refused: list[str] = []
     for name, control in kept.items():
+        choices = choices_asked(name, kept, dependent, query)
+        others = gr.skip()
+        if choices is not None:
+            others = gr.update(choices=choices, value=_pairs(choices)[dependent[name].usual][1])
         if name not in query:
-            values.append(gr.skip())
+            values.append(others)
             continue
         try:
-            values.append(value_of(control, query[name]))
+            value = value_of(control, query[name], choices)
+            values.append(value if choices is None else gr.update(choices=choices, value=value))
         except ValueError:
-            values.append(gr.skip())
-            label, possible = getattr(control, "label", None) or name, _possible(control, t)
+            values.append(others)
+            label, possible = getattr(control, "label", None) or name, _possible(control, choices, t)
             refused.append(
                 t("common.link.refused_one", label=label, received=query[name][:40], possible=possible)
             )
@@ -121,8 +154,12 @@ def as_asked(html: str, query: Mapping[str, str]) -> str:
         for elem_id, value in asked.items():
             html = _with_property(html, elem_id, "value", value)
     for name in query.keys() & _KEPT.keys():
+        choices = choices_asked(name, _KEPT, _DEPENDENT, query)
         with contextlib.suppress(ValueError):  # `restore` says what does not fit
-            html = _with_property(html, str(_KEPT[name].elem_id), "value", value_of(_KEPT[name], query[name]))
+            value = value_of(_KEPT[name], query[name], choices)
+            html = _with_property(html, str(_KEPT[name].elem_id), "value", value)
+            if choices is not None:
+                html = _with_property(html, str(_KEPT[name].elem_id), "choices", _pairs(choices))
     tab = asked_tab(query)
     if re.fullmatch(r"[a-z_]+", tab) and f'"elem_id":"tab-{tab}"' in html:
         html = _with_property(html, "tabs", "selected", tab)
@@ -153,10 +190,11 @@ def wire_address(page: gr.Blocks, bar: PromptBar, t: Texts) -> None:
     """
     models = ("clip_model", "image_model")
     _KEPT.update(bar.kept)
+    _DEPENDENT.update(bar.dependent)
 
     def restore(request: gr.Request) -> list[object]:
         query = {name: str(value) for name, value in request.query_params.items()}
-        controls, refused = restored_controls(bar.kept, query, t)
+        controls, refused = restored_controls(bar.kept, query, t, bar.dependent)
         if refused:
             gr.Warning(t("common.link.refused", list="; ".join(refused)))
         if query.get("v", str(VERSION)) != str(VERSION):
@@ -167,7 +205,7 @@ def wire_address(page: gr.Blocks, bar: PromptBar, t: Texts) -> None:
     def take(text: str) -> list[object]:
         query = dict(parse_qsl(text[:MAX_QUERY]))
         values = values_from_query(query)
-        kept, _ = restored_controls(bar.kept, query, t)
+        kept, _ = restored_controls(bar.kept, query, t, bar.dependent)
         return [*(getattr(values, name) if name in query else gr.skip() for name in names), *kept]
 
     names = [field.name for field in fields(BarValues)]

@@ -1,9 +1,10 @@
 """The bar above all tabs: every tab is a view of what it says."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -64,6 +65,24 @@ class BarValues:
     image_model: str = field(default_factory=partial(catalogue.default_id, "image"))
 
 
+ChoicesOf = Callable[[Any], Sequence[Any]]  # the choices of a dropdown, as Gradio takes them
+
+
+@dataclass(frozen=True)
+class Dependent:
+    """Whose value decides what a kept control offers.
+
+    Attributes:
+        on: name of the other kept control.
+        choices: of this one, for a value of the other.
+        usual: which of them is chosen where nobody has.
+    """
+
+    on: str
+    choices: ChoicesOf
+    usual: int = 0
+
+
 @dataclass(frozen=True)
 class PromptBar:
     """The bar's components.
@@ -80,6 +99,7 @@ class PromptBar:
         trace: this visitor's last `pipelines.image.image.Trace`, or None.
         run: this visitor's `components.runs.slot.RunSlot`; a new run ends the one under way.
         kept: what else the address holds, the tabs' own controls, by name; see `keep`.
+        dependent: those of them whose choices another one decides.
     """
 
     prompt: gr.Textbox
@@ -93,15 +113,28 @@ class PromptBar:
     trace: gr.State
     run: gr.State
     kept: dict[str, gr.components.Component] = field(default_factory=dict)
+    dependent: dict[str, Dependent] = field(default_factory=dict)
 
-    def keep(self, stem: str, **controls: gr.components.Component) -> None:
+    def keep(
+        self,
+        stem: str,
+        dependent: Mapping[str, Dependent] = MappingProxyType({}),
+        **controls: gr.components.Component,
+    ) -> None:
         """Let the address hold controls of a tab, where they differ from their defaults.
 
         Args:
             stem: of the tab; the names in the address begin with it.
+            dependent: those of them whose choices another one of the tab decides, by name.
             controls: by name; sliders, numbers, checkboxes, choices and texts.
         """
         self.kept.update({f"{stem}.{name}": control for name, control in controls.items()})
+        for name in dependent:
+            # Gradio knows the choices of a link only once a handler has set them; the handlers check what comes.
+            controls[name].allow_custom_value = True  # type: ignore[attr-defined]
+        self.dependent.update(
+            {f"{stem}.{name}": replace(one, on=f"{stem}.{one.on}") for name, one in dependent.items()}
+        )
 
     @property
     def values(self) -> list[gr.components.Component]:

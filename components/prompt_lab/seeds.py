@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from components.page.picture_tabs import request_like
-from components.page.prompt_bar import PromptBar
+from components.page.prompt_bar import Dependent, PromptBar
 from components.prompt_lab.seeds_view import (
     MEASURES,
     SEEDS,
@@ -67,7 +67,14 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
         view = live_html(
             "prompt_lab/view", "lab-own", t("prompt_lab.own_title"), idle_html(t("prompt_lab.own_idle"))
         )
-    bar.keep("prompt_lab", kind=kind, measure=measure, dimension=dimension)
+    bar.keep(
+        "prompt_lab",
+        {"value": Dependent("dimension", _values, -1)},
+        kind=kind,
+        measure=measure,
+        dimension=dimension,
+        value=value,
+    )
     trial, kept = gr.State(None), gr.State(None)
     show, run = _handlers(t)
     call: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

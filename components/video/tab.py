@@ -161,7 +161,7 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, first_pair: Any, pai
 
     watch(p.prompt, video=p.model)
     p.motion.input(said, [p.motion, p.prompt], p.prompt, **quiet)
-    p.prompt.input(lambda text: said_motion(text) or "", p.prompt, p.motion, **quiet)
+    p.prompt.change(lambda text: said_motion(text) or "", p.prompt, p.motion, **quiet)
     again = {"inputs": inputs, "outputs": p.outputs, "trigger_mode": "multiple", **FILM}
     p.draw.click(draw, **again)
     p.prompt.submit(draw, **again)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from app import CHAPTERS, build
 from components.page.address import restored_controls, value_of
+from components.page.prompt_bar import Dependent
 from components.page.qr import MAX_LINK, qr_svg
 from components.ui.language import load_texts
 from components.ui.scene import Scene, collect_scenes, scene
@@ -82,6 +83,33 @@ def test_what_does_not_fit_is_named_and_the_rest_is_taken(name, text, language):
     assert len(told) == 1 and CONTROLS[name].label in told[0] and text[:40] in told[0]
     taken = [v for v in values if v != SKIP]
     assert taken == [v for n, v in (("a.slider", 1.5), ("a.flag", False)) if n != name]
+
+
+WORDS = {"size": ["small", "large"], "colour": ["red", "blue"]}
+CHAINED = {
+    "a.kind": gr.Dropdown(list(WORDS), value="size", label="Kind"),
+    "a.word": gr.Dropdown(WORDS["size"], value="small", label="Word"),
+}
+ON = {"a.word": Dependent("a.kind", WORDS.__getitem__, -1)}
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "word", "offered", "refused"),
+    [
+        ({"a.kind": "colour", "a.word": "red"}, "colour", "red", "colour", 0),
+        ({"a.kind": "colour", "a.word": "small"}, "colour", "blue", "colour", 1),
+        ({"a.kind": "colour"}, "colour", "blue", "colour", 0),
+        ({"a.word": "large"}, None, "large", None, 0),
+        ({"a.kind": "weight", "a.word": "large"}, None, "large", None, 1),
+    ],
+)
+def test_a_link_sets_a_choice_together_with_what_decides_it(query, kind, word, offered, refused):
+    (first, second), told = restored_controls(CHAINED, query, load_texts("en"), ON)
+    assert first == (SKIP if kind is None else kind) and len(told) == refused
+    if offered is None:
+        assert second == word
+    else:
+        assert (second["choices"], second["value"]) == (WORDS[offered], word)
 
 
 @given(text=st.text(max_size=60))

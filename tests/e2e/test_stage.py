@@ -175,6 +175,29 @@ def test_a_shared_link_restores_every_choice_in_another_browser(page):
     expect(other.locator("#context-view .cx-token").nth(2)).to_have_class(re.compile("cx-here"))
 
 
+def test_a_link_holds_choices_that_another_choice_decides(page):
+    link = (
+        "/?tab=embeddings&embeddings.direction=colour&embeddings.plus=red&embeddings.minus=blue&embeddings.axes=3"
+        "&embeddings.grouping=colour&embeddings.only=red&prompt_lab.dimension=style&prompt_lab.value=pencil+sketch"
+        "&video.prompt=A+cat+walks+left."
+    )
+    opened = page(link)
+    for place, said in (("direction-plus", "red"), ("direction-minus", "blue"), ("embedding-only", "red")):
+        expect(opened.locator(f"#{place} input")).to_have_value(said)
+    expect(opened.locator("#direction-verdict")).to_contain_text("red")
+    opened.wait_for_function(
+        "document.querySelector('#embedding-map .js-plotly-plot')?.data?.[0]?.type === 'scatter3d'"
+    )
+    for name in ("embeddings.only", "embeddings.minus", "embeddings.axes"):  # the page says the same again
+        assert opened.evaluate(f"new URLSearchParams(location.search).get('{name}')")
+    expect(opened.get_by_role("alert")).to_have_count(0)
+    opened.locator("#tab-prompt_lab-button").click()
+    expect(opened.locator("#lab-own-value input")).to_have_value("pencil sketch")
+    opened.locator("#tab-video-button").click()
+    expect(opened.locator("#video-motion input:checked")).to_have_count(1)
+    assert opened.evaluate("document.querySelector('#video-motion input:checked').value") != ""
+
+
 def test_an_embedded_page_has_no_header_and_tells_its_height(page, server):
     opened = page("/?tab=tokens", closed=True)
     opened.evaluate(

@@ -1,5 +1,8 @@
 """Models compute on two threads, whoever asks."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -175,3 +178,18 @@ def test_one_core_is_given_back_even_after_an_error() -> None:
 
     inside, after = cores()
     assert (inside, after) == (1, 3)
+
+
+def test_openmp_is_told_how_long_to_turn_before_pytorch_loads_it() -> None:
+    watched = """
+import os, sys
+class Watch:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            print("told", os.environ.get("GOMP_SPINCOUNT"))
+sys.meta_path.insert(0, Watch())
+import app
+"""
+    env = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    run = subprocess.run([sys.executable, "-c", watched], env=env, capture_output=True, text=True, check=True)
+    assert run.stdout.split()[:2] == ["told", "10000"]
