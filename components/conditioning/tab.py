@@ -24,7 +24,7 @@ from components.runs.frames import Frames, encode, png_base64
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
-from components.runs.trace_view import facts, note
+from components.runs.trace_view import drawn_from, facts, note
 from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
 from components.ui.fields import slider
@@ -67,6 +67,7 @@ class _Parts:
     row: gr.HTML
     scores: gr.Plot
     one: gr.HTML
+    one_draw: gr.Button
 
 
 def second_prompt(prompt: str, prompt_b: str) -> str:
@@ -101,7 +102,7 @@ def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
         "fn": one, "inputs": [*inputs, bar.prompt_b, parts.at], "outputs": parts.one, **STEPPER,
         "trigger_mode": "multiple",
     }  # fmt: skip
-    parts.at.release(**one_call)
+    gr.on([parts.at.release, parts.one_draw.click], **one_call)
     entered.then(
         _first(one), [opened, shown, *inputs, bar.prompt_b, parts.at], [parts.one, shown],
         js=is_open("conditioning"), **STEPPER,
@@ -136,6 +137,11 @@ def _layout(t: Texts) -> _Parts:
             info=t("conditioning.at_info"), elem_id="conditioning-at",
         )  # fmt: skip
         one = live_html("runs/trace", "conditioning-one", t("conditioning.switch_title"))
+        with gr.Row():
+            one_draw = gr.Button(
+                t("image.generate"), variant="primary", elem_id="conditioning-one-draw",
+                elem_classes=ON_ENTER, scale=0, min_width=230,
+            )  # fmt: skip
         with gr.Row():
             switch = gr.Button(
                 t("conditioning.switch"), elem_id="conditioning-switch", scale=0, min_width=470
@@ -178,6 +184,7 @@ def _layout(t: Texts) -> _Parts:
         row,
         scores,
         one,
+        one_draw,
     )
 
 
@@ -286,7 +293,7 @@ def cuts_run(
         return (cuts_running(list(cuts), sources, status, t),)
 
     def whole(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
-        return (cuts_view(request, pipeline.finish_cuts(cuts, steps), t),)
+        return (cuts_view(request, pipeline.finish_cuts(cuts, steps), t) + drawn_from(request),)
 
     yield from show_trial(list(cuts.values()), slot, "cuts", TrialViews(running, whole, ("",)), kept, t)
 
@@ -315,7 +322,7 @@ def switches_run(
     def whole(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
         found = pipeline.finish_switches(requests, steps)
         figure = switch_figure(found, request.prompt, other, t)
-        return switch_row(found, t), gr.update(value=figure, visible=True)
+        return switch_row(found, t) + drawn_from(request), gr.update(value=figure, visible=True)
 
     yield from show_trial(requests, slot, "switches", TrialViews(running, whole, ("", hidden)), kept, t)
 
@@ -331,7 +338,7 @@ def switch_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:
     """
     views = RunViews(
         running=lambda reel: (switch_one(request, reel.guided[-1] if reel.guided else "", reel, t),),
-        finished=lambda trace: (switch_one(request, encode(trace.image), None, t),),
+        finished=lambda trace: (switch_one(request, encode(trace.image), None, t) + drawn_from(request),),
         restored=lambda: (gr.skip(),),
     )
     for shown in show_run(request, slot, views, place="switch-one"):

@@ -17,6 +17,7 @@ from components.runs.batch_view import running_gallery
 from components.runs.frames import encode
 from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
+from components.runs.trace_view import drawn_from
 from components.ui.colors import token_colours
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -112,7 +113,8 @@ def hidden_run(
 
     def whole(steps: Sequence[DenoiseStep]) -> tuple[Any, ...]:
         found = batch.finish(steps)
-        return gr.update(value=hidden_figure(found, t), visible=True), hidden_pictures(found, t)
+        figure = gr.update(value=hidden_figure(found, t), visible=True)
+        return figure, hidden_pictures(found, t) + drawn_from(request)
 
     views = TrialViews(running, whole, (hidden, ""))
     yield from show_trial(batch.requests, slot, "hidden", views, kept, t, batch.add)

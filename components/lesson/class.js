@@ -266,7 +266,7 @@
         document.querySelector(`#${name.replace(".", "-")} input[type="range"]`)?.dispatchEvent(new Event("pointerup", { bubbles: true }));
       }
       if (run) seen("button.primary")?.click();
-      else if (panel?.querySelector("[data-stale]")) panel.querySelector(".sv-on-enter")?.click();
+      else if (panel?.querySelector("[data-stale]")) (seen(".sv-on-enter") || panel.querySelector(".sv-on-enter"))?.click();
     }, 1200);
   }
   function endLesson() {

@@ -130,7 +130,7 @@ class PromptBar:
         """
         self.kept.update({f"{stem}.{name}": control for name, control in controls.items()})
         for name in dependent:
-            # Gradio knows the choices of a link only once a handler has set them; the handlers check what comes.
+            # Gradio learns the choices of a link only from a handler; the handlers check what comes.
             controls[name].allow_custom_value = True  # type: ignore[attr-defined]
         self.dependent.update(
             {f"{stem}.{name}": replace(one, on=f"{stem}.{one.on}") for name, one in dependent.items()}
@@ -246,10 +246,11 @@ def _own_values(model: str) -> tuple[float, int]:
     return chosen.guidance_scale, chosen.steps
 
 
-# Enter presses the open tab's own button for a run of the prompt (`layout.ON_ENTER`).
+# Enter presses the open tab's own button for a run of the prompt (`layout.ON_ENTER`), the first that is seen.
 _ON_ENTER = f"""() => {{
   const open = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
-  document.querySelector(`#${{open?.id.replace(/-button$/, "")}} .{ON_ENTER}`)?.click();
+  const buttons = [...document.querySelectorAll(`#${{open?.id.replace(/-button$/, "")}} .{ON_ENTER}`)];
+  (buttons.find((button) => button.checkVisibility()) || buttons[0])?.click();
 }}"""
 
 

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from plotly.subplots import make_subplots
 
 from components.runs.frames import encode
+from components.runs.trace_view import drawn_from
 from components.ui.colors import NEUTRAL, token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape
@@ -70,7 +71,8 @@ def facts_html(request: ImageRequest, t: Texts, key: str = "facts") -> Markup:
     Args:
         key: "facts" with the prompt, "facts_measures" explaining the measures too, "facts_short".
     """
-    return _html.facts(t.html(
+    mark = Markup("") if key == "facts_short" else drawn_from(request)  # pairs have prompts of their own
+    return mark + _html.facts(t.html(
         f"prompt_lab.{key}",
         prompt=quote(shortened(request.prompt, 200)), seed=request.seed, steps=request.num_inference_steps,
         scale=short(request.guidance_scale, t), model=catalogue.entry(request.model).title,

@@ -28,6 +28,11 @@ def note(text: str, facts: str = "", live: bool = False) -> Markup:
     return _html.note(text, facts, live)
 
 
+def drawn_from(request: ImageRequest) -> Markup:
+    """A mark by which the page knows when a result no longer belongs to the prompt (`stale.js`)."""
+    return _html.drawn_from(request.prompt)
+
+
 def over_plot(pictures: Sequence[tuple[str, str]]) -> Markup:
     """Pictures (address, description), each over its point of a plot with the margins `LEFT` and `RIGHT`."""
     return _html.over_plot(pictures, LEFT, RIGHT)

@@ -143,3 +143,24 @@ def test_enter_draws_a_new_prompt_though_no_other_tab_was_opened(
     ):
         opened.locator("#prompt textarea").press("Enter")
     expect(opened.locator(f"#tab-{stem}")).to_contain_text("A red dog in the snow.")
+
+
+def test_the_result_that_is_seen_follows_enter_and_an_old_one_says_so(page: Opener) -> None:
+    """In the scene that stands open; the other one's figures stay dimmed until they are drawn anew."""
+    opened = page(f"{QUICK}&tab=conditioning", closed=True)
+    one, scene = opened.locator("#conditioning-one"), opened.locator("#scene-conditioning-switch")
+    expect(one.locator("[data-state=done]")).to_be_visible(timeout=WAIT)
+    expect(opened.locator("[data-outdated]")).to_have_count(0)
+    opened.locator("#prompt textarea").fill("A red dog in the snow.")
+    expect(scene).to_have_attribute("data-outdated", "")
+    assert one.locator("img").evaluate("image => getComputedStyle(image).opacity") == "0.4"
+    opened.locator("#prompt textarea").press("Enter")
+    expect(one.locator(".first")).to_contain_text("A red dog in the snow.", timeout=WAIT)
+    expect(one.locator("[data-state=done]")).to_be_visible(timeout=WAIT)
+    expect(scene).not_to_have_attribute("data-outdated", "")
+    effects = opened.locator("#scene-conditioning-effects")
+    effects.locator(".sv-scene-button").click()
+    expect(effects).to_have_attribute("data-outdated", "")
+    assert effects.locator(".sv-plot").first.evaluate("plot => getComputedStyle(plot).opacity") == "0.4"
+    opened.locator("#conditioning-draw").click()
+    expect(effects).not_to_have_attribute("data-outdated", "", timeout=WAIT)
