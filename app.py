@@ -204,7 +204,9 @@ def show_way_in(port: int) -> None:
 def main() -> None:
     """Launch, say where, load the preselected models behind the visitor's back, and serve."""
     # As Ctrl-C does: what is registered for the end runs.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for ending in ("SIGTERM", "SIGHUP"):  # the latter when its terminal is closed, where there is one
+        if hasattr(signal, ending):
+            signal.signal(getattr(signal, ending), lambda *_: sys.exit(0))
     few_heaps()  # before the threads that would each get one
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     demo = build()

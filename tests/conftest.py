@@ -125,6 +125,8 @@ def pytest_configure_node(node: Any) -> None:
 
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+# What the tags leave out: headings without a gap, and labels that hold what is seen.
+RULES = {name: {"enabled": True} for name in ("heading-order", "label-content-name-mismatch")}
 
 
 def violations(page: Page, exclude: str = "", contrast: bool = True) -> list[str]:
@@ -134,7 +136,10 @@ def violations(page: Page, exclude: str = "", contrast: bool = True) -> list[str
         exclude: selector of what is left out.
         contrast: whether colours are judged, too.
     """
-    options = {"runOnly": {"type": "tag", "values": WCAG}, "rules": {"color-contrast": {"enabled": contrast}}}
+    options = {
+        "runOnly": {"type": "tag", "values": WCAG},
+        "rules": RULES | {"color-contrast": {"enabled": contrast}},
+    }
     context = {"exclude": [[exclude]]} if exclude else None
     found = Axe().run(page, context=context, options=options).response["violations"]
     return [f"{v['id']}: {node['html'][:120]}" for v in found for node in v["nodes"]]

@@ -21,7 +21,7 @@ from components.context.view import (
 )
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.arguments import ClipModel, LongText
-from components.runs.queues import MODEL, endpoint
+from components.runs.queues import TEXT, endpoint
 from components.ui.attention import attention_kinds
 from components.ui.errors import explained, message
 from components.ui.language import Texts
@@ -218,7 +218,7 @@ def _context_json(context: Context) -> dict[str, Any]:
     }
 
 
-@endpoint(MODEL)
+@endpoint(TEXT)
 def context(
     prompt: LongText = DEFAULT_PROMPT, prompt_b: LongText = "", model: ClipModel = "classroom-clip"
 ) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from components.control_vector.weight import build_weight, followed_choice, toke
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.arguments import GuidanceScale, ImageModel, Steps, TokenWeights
 from components.runs.files import save_png
-from components.runs.queues import LIVE, MODEL, STEPPER, endpoint
+from components.runs.queues import LIVE, STEPPER, TEXT, endpoint
 from components.ui.arguments import Flag, RealNumber, Seed, Text
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
@@ -98,7 +98,7 @@ def _follow(t: Texts) -> Callable[..., Any]:
     return follow
 
 
-@endpoint(MODEL)
+@endpoint(TEXT)
 def control_vector(prompt: Text = DEFAULT_PROMPT, model: ImageModel = "classroom-image") -> dict[str, Any]:
     """Show what exactly a picture model is handed for a text, and which parts of it the model reads.
 

@@ -10,7 +10,7 @@ from components.embeddings.directions import build_directions
 from components.embeddings.map import lay_out_map, wire_map
 from components.page.prompt_bar import PromptBar
 from components.runs.arguments import ClipModel
-from components.runs.queues import MODEL, endpoint
+from components.runs.queues import TEXT, endpoint
 from components.ui.arguments import Text, WholeNumber
 from components.ui.language import Texts
 from components.ui.layout import tab_frame
@@ -30,7 +30,7 @@ def build_embeddings_tab(bar: PromptBar, t: Texts) -> None:
         build_arithmetic(bar, tab, view.is_open, t)
 
 
-@endpoint(MODEL)
+@endpoint(TEXT)
 def embeddings(
     prompt: Text = "A small cat on a bed.",
     prompt_b: Text = "",

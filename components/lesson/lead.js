@@ -45,7 +45,7 @@ window.svLead = function (place, words, secret, base) {
   function wishes() {
     if (!state.wishes.length) return [];
     return [make("h2", {}, words.wishes), make("ul", { class: "wishes" }, ...state.wishes.map((wish) => make("li", {},
-      make("p", {}, `${words[wish.kind]}: ${wish.text}`),
+      make("p", {}, `${words[wish.kind]}: `, make("bdi", { translate: "no" }, wish.text)),
       make("div", { class: "row" },
         make("button", { type: "button", class: "small", "aria-pressed": String(wish.picked), click: () => act("pick", { wish: wish.id, picked: !wish.picked }) }, wish.picked ? words.hide : words.pick),
         wish.kind === "prompt" ? make("button", { type: "button", class: "small", click: () => go("prompt " + wish.id) }, words.run) : null,

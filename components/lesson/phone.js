@@ -102,7 +102,7 @@
     const at = document.activeElement?.id;
     const typed = document.getElementById("wish")?.value;
     main.replaceChildren(make("p", { class: "room" }, say(words.room, { CODE: state.code })),
-      ...state.picked.map((text) => make("blockquote", {}, text)), ...(state.poll ? asked(state.poll) : [make("p", { class: "wait" }, words.waiting)]), wish(typed));
+      ...state.picked.map((text) => make("blockquote", { translate: "no" }, text)), ...(state.poll ? asked(state.poll) : [make("p", { class: "wait" }, words.waiting)]), wish(typed));
     if (at) document.getElementById(at)?.focus();
   }
   function asked(poll) {
@@ -143,7 +143,7 @@
     return [field, shown, make("button", { id: "send", type: "button", class: "go", click: () => answer(number()) }, words.send)];
   }
   function wish(typed) {
-    const text = make("textarea", { id: "wish", maxlength: 300, rows: 2, "aria-label": words.wish });
+    const text = make("textarea", { id: "wish", translate: "no", maxlength: 300, rows: 2, "aria-label": words.wish });
     text.value = typed || "";
     const done = make("p", { role: "status" });
     const post = (kind) => async () => {

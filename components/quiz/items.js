@@ -39,7 +39,7 @@ function question(item, there) {
     item.do ? make("p", {}, make("b", {}, words.settle), " ", item.do) : null,
     question.door ? make("p", {}, make("button", { type: "button", class: "sv-door", "data-door": question.door }, words.see)) : null)] : [];
   return [make("p", { class: "place" }, `${say(words.place, { NUMBER: at + 1, ALL: there.length })} · ${tabName(item.scene.split(".")[0])}`),
-    make("h4", {}, question.text), make("div", { class: "options", role: "group" }, ...options), ...after,
+    make("h3", {}, question.text), make("div", { class: "options", role: "group" }, ...options), ...after,
     make("p", { class: "acts" }, at ? make("button", { type: "button", click: () => go(at - 1) }, words.back) : null,
       checked ? make("button", { type: "button", class: "go", "data-next": true, click: () => go(at + 1) }, at + 1 < there.length ? words.next : words.result)
         : make("button", { type: "button", class: "go", "data-check": true, disabled: mine === undefined, click() { checked = true; draw(); part("next").focus(); } }, words.check))];
@@ -59,7 +59,7 @@ function result(there) {
   };
   const both = there.filter((item) => right("before", item) !== "–" && right("after", item) !== "–");
   const gained = both.filter((item) => right("before", item) === "✗" && right("after", item) === "✓").length;
-  return [make("h4", {}, words.result), make("table", {}, make("thead", {}, make("tr", {}, ...[words.question, words.before, words.after].map((name) => make("th", { scope: "col" }, name)))),
+  return [make("h3", {}, words.result), make("table", {}, make("thead", {}, make("tr", {}, ...[words.question, words.before, words.after].map((name) => make("th", { scope: "col" }, name)))),
     make("tbody", {}, ...there.map((item) => make("tr", {}, make("td", {}, item.question.text), make("td", {}, right("before", item)), make("td", {}, right("after", item)))),
       make("tr", { class: "sum" }, make("td", {}, words.sum), make("td", {}, score("before")), make("td", {}, score("after"))))),
   both.length ? make("p", {}, say(words.gained, { GAINED: gained, ALL: both.length })) : null,

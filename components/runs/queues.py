@@ -5,8 +5,8 @@ all the same, as they compute on one thread (`pipelines/serving/compute.py`): a 
 
 | queue | at once | who waits for whom, and why |
 |---|---|---|
-| text | 4 | text first: the journey's upper rows follow what is typed, beside any run |
-| model | 1 | single calls of CLIP, DINO or the text encoder take turns; they are short |
+| text | 4 | text first: what follows typing, and programs that read texts, wait for no picture |
+| model | 1 | single calls about pictures and maps (CLIP, DINO, t-SNE) take turns; they are short |
 | stepper | 64 | picture runs: all active ones share their steps (`pipelines/image/stepper.py`) |
 | film | 32 | film runs: a step each in turn |
 | audio | 32 | sound runs: a step is short, and all take turns on the compute thread |
@@ -33,7 +33,7 @@ def _queue(name: str, at_once: int, **options: Any) -> dict[str, Any]:
 TEXT = _queue("text", 4, show_progress="hidden")
 MODEL = _queue("model", 1)
 QUIET_MODEL = MODEL | {"show_progress": "hidden"}
-LIVE = QUIET_MODEL | {"trigger_mode": "always_last"}  # while somebody types, only the last text counts
+LIVE = TEXT | {"trigger_mode": "always_last"}  # while somebody types, only the last text counts
 STEPPER = _queue("stepper", 64, show_progress="hidden")
 FILM = _queue("film", 32, show_progress="hidden")
 AUDIO = _queue("audio", 32, show_progress="hidden")

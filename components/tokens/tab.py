@@ -8,7 +8,7 @@ import gradio as gr
 
 from components.page.prompt_bar import DEFAULT_PROMPT, FIRST, PromptBar
 from components.runs.arguments import AnyModel, LongText
-from components.runs.queues import MODEL, endpoint
+from components.runs.queues import TEXT, endpoint
 from components.tokens.compare_view import compare_html, table_html
 from components.tokens.view import merges_html, reading_html
 from components.ui.errors import explained, message
@@ -149,7 +149,7 @@ def _view_json(view: TokenView) -> dict[str, Any]:
     }
 
 
-@endpoint(MODEL)
+@endpoint(TEXT)
 def tokens(
     prompt: LongText = DEFAULT_PROMPT, prompt_b: LongText = "", model: AnyModel = "classroom-clip"
 ) -> dict[str, Any]:

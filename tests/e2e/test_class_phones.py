@@ -208,6 +208,7 @@ def test_a_number_on_a_scale_and_a_pupils_own_text(hall: Hall, phone: BrowserCon
     expect(opened.get_by_text(EN("lesson.phone.wish_sent"))).to_be_visible()
     hall.lead("pick", wish=1, picked=True)
     expect(opened.locator("blockquote")).to_have_text("<img src=x onerror=alert(1)> a red cat")
+    assert opened.locator("blockquote").evaluate("text => text.translate") is False
     hall.phase(revealed=True)
     expect(opened.locator("main")).to_contain_text("94 %")
 
