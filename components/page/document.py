@@ -26,7 +26,7 @@ PAGES = {"/": "en", "/de": "de"}
 # The page's own files, in the order in which they run.
 SCRIPTS = (
     "page/page", "page/keyboard", "lesson/wire", "page/stage", "lesson/lead", "lesson/class", "lesson/record",
-    "page/share", "page/stale", "page/vocabulary",
+    "page/share", "page/stale", "page/vocabulary", "page/terms",
 )  # fmt: skip
 RULES = ("page/style", "page/stage", "lesson/class")
 # What the page says of itself, from `common.hint`.
@@ -87,6 +87,11 @@ def page_script(language: str) -> str:
         "svStage": t.table("common.stage"),
         "svLesson": t.table("lesson.remote") | t.table("lesson.stage") | t.table("lesson.record") | teacher,
         "svStale": t("common.stale"),
+        "svTerms": {
+            key.removesuffix(".term"): text
+            for key, text in t.table("quiz.glossary").items()
+            if key.endswith(".term")
+        },
         "svShare": {"qr_too_long": t("common.share.qr_too_long")},
         "svLinkVersion": VERSION,
     }

@@ -179,6 +179,25 @@ def test_a_lesson_is_recorded_for_the_day_on_which_the_app_fails(
         expect(found.locator(".sv-slide:visible .station")).to_have_count(4)
 
 
+@pytest.mark.parametrize(
+    ("path", "term", "t"), [("/?tab=context", "attention", EN), ("/de?tab=context", "attention", DE)]
+)
+def test_the_first_use_of_a_term_in_a_tab_leads_to_the_glossary(
+    page: Opener, path: str, term: str, t
+) -> None:
+    opened = page(path, closed=True)
+    doors = opened.locator(f"#tab-context .sv-term[data-term={term}]")
+    expect(doors).to_have_count(1)
+    doors.click()
+    entry = opened.locator(f"#term-{term}")
+    expect(entry).to_be_focused()
+    expect(entry).to_contain_text(t(f"quiz.glossary.{term}.text"))
+    entry.locator(".sv-door").click()
+    expect(opened.locator("#tab-context-button")).to_have_attribute("aria-selected", "true")
+    expect(opened.locator("#tab-context .sv-term")).not_to_have_count(0)
+    expect(doors).to_have_count(1)
+
+
 def test_the_quiz_is_answered_settled_and_compared(page: Opener) -> None:
     opened = page("/?tab=quiz", closed=True)
     quiz = opened.locator("#quiz-items")
