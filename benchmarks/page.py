@@ -82,6 +82,16 @@ NEXT_SCENE = """
   watch();
 })
 """
+# What moves while the page fills itself, as a share of the window.
+SHIFTED = """
+() => new Promise((resolve) => {
+  let sum = 0;
+  new PerformanceObserver((list) => {
+    for (const shift of list.getEntries()) if (!shift.hadRecentInput) sum += shift.value;
+  }).observe({ type: 'layout-shift', buffered: true });
+  setTimeout(() => resolve(sum), 4000);
+})
+"""
 # A frame counts if the step that it shows is another one than the last frame's.
 GO_ON_AND_WATCH = """
 () => new Promise((resolve) => {
@@ -183,6 +193,15 @@ def until_restored(browser: Browser, address: str) -> None:
         page.locator("#prompt textarea").wait_for()
 
 
+def layout_shift(browser: Browser, address: str, repetitions: int) -> float:
+    """Median sum of layout shifts from the first byte until the first tab is filled."""
+    found = []
+    for _ in range(repetitions):
+        with visit(browser, address) as page:
+            found.append(page.evaluate(SHIFTED))
+    return statistics.median(found)
+
+
 def click_to_sound(browser: Browser, address: str, repetitions: int) -> tuple[float, float]:
     """Median seconds from the click to the first sound, and seconds of work for a second of sound."""
     with visit(browser, address) as page:
@@ -227,6 +246,7 @@ def measure(repetitions: int) -> Iterator[BenchmarkRow]:
         )
         scene = key_to_next_scene(browser, app, repetitions)
         links = {"page": app + "?tab=guidance", "link": app + LINK}
+        shift = layout_shift(browser, app, repetitions)
         opened = medians(
             {name: partial(until_restored, browser, url) for name, url in links.items()}, repetitions
         )
@@ -234,6 +254,7 @@ def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     print("until one can type, s:", seconds)
     yield row("page.interactive_ratio", seconds["app"] / seconds["empty"], repetitions)
     yield row("page.next_scene_s", scene, 3 * repetitions)
+    yield row("page.layout_shift", shift, repetitions)
     yield row("page.link_ratio", opened["link"] / opened["page"], repetitions)
     yield row("page.training_updates_per_s", updates, min(repetitions, MOST_BURSTS))
     yield row("image.first_preview_s", preview, repetitions)

@@ -60,3 +60,17 @@ def test_no_path_of_one_machine(files: list[Path]) -> None:
 def test_pictures_are_taken_of_every_tab_once_it_is_filled() -> None:
     stems = {"journey", *(stem for _, tabs in app.CHAPTERS for stem in tabs)}
     assert set(FILLED) == stems and all(FILLED.values())
+
+
+def test_the_proxy_in_the_readme_lets_through_what_the_app_takes_and_streams() -> None:
+    """The block was run by hand with nginx; here it is held against what the app says of itself."""
+    block = re.search(r"```nginx\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert block is not None
+    said = dict(re.findall(r"^\s*([a-z_]+) ([^;{]+);", block[1], re.MULTILINE))
+    largest = int(str(app.launch_options()["max_file_size"]).removesuffix("mb"))
+    assert int(said["client_max_body_size"].removesuffix("m")) > largest
+    assert said["proxy_buffering"] == "off" and said["proxy_http_version"] == "1.1"
+    assert said["proxy_pass"].endswith("/")  # without it, the folder would be handed on, too
+    headers = dict(re.findall(r"proxy_set_header (\S+) (\S+);", block[1]))
+    assert headers["Host"] == headers["X-Forwarded-Host"] == "$http_host"
+    assert headers["X-Forwarded-Proto"] == "$scheme"

@@ -198,11 +198,11 @@ def the_teacher_is_the_students_average() -> Fact:
     apart = {}
     for momentum in (0.0, 0.999):
         learner = DinoLearner(0, Settings(momentum=momentum))
-        start = parameters_to_vector(learner.model.teacher.parameters()).clone()
+        start = parameters_to_vector(learner.model.teacher.parameters()).detach().clone()
         for step in range(20):
             learner.update(step)
         teacher, student = (
-            parameters_to_vector(network.parameters())
+            parameters_to_vector(network.parameters()).detach()
             for network in (learner.model.teacher, learner.model.student)
         )
         apart[momentum] = [float((teacher - other).norm()) for other in (student, start)]

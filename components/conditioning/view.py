@@ -39,7 +39,7 @@ def effects_figures(effects: BlockEffects, hears: bool, t: Texts) -> list[go.Fig
         fig.add_heatmap(
             z=np.where(known, values, np.nan), x=steps, y=rows,
             zmin=0, zmax=most or 1.0, colorscale=SEQUENTIAL, hovertemplate=t("conditioning.effects_hover"),
-            colorbar={"thickness": 14, "tickfont": {"size": 14}, "nticks": 4},
+            colorbar={"thickness": 14, "tickfont": {"size": 16}, "nticks": 4},
         )  # fmt: skip
         fig.update_yaxes(autorange="reversed", tickfont_size=16, showgrid=False)
         fig.update_xaxes(title_text=t("conditioning.steps"), showgrid=False)

@@ -153,13 +153,16 @@ def as_asked(html: str, query: Mapping[str, str]) -> str:
         }  # fmt: skip
         for elem_id, value in asked.items():
             html = _with_property(html, elem_id, "value", value)
-    for name in query.keys() & _KEPT.keys():
+    for name, control in _KEPT.items():
         choices = choices_asked(name, _KEPT, _DEPENDENT, query)
-        with contextlib.suppress(ValueError):  # `restore` says what does not fit
-            value = value_of(_KEPT[name], query[name], choices)
-            html = _with_property(html, str(_KEPT[name].elem_id), "value", value)
-            if choices is not None:
-                html = _with_property(html, str(_KEPT[name].elem_id), "choices", _pairs(choices))
+        if choices is not None:
+            usual = _pairs(choices)[_DEPENDENT[name].usual][1]
+            html = _with_property(html, str(control.elem_id), "choices", _pairs(choices))
+            html = _with_property(html, str(control.elem_id), "value", usual)
+        if name in query:
+            with contextlib.suppress(ValueError):  # `restore` says what does not fit
+                value = value_of(control, query[name], choices)
+                html = _with_property(html, str(control.elem_id), "value", value)
     tab = asked_tab(query)
     if re.fullmatch(r"[a-z_]+", tab) and f'"elem_id":"tab-{tab}"' in html:
         html = _with_property(html, "tabs", "selected", tab)

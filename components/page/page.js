@@ -235,6 +235,12 @@
     if (value === null || value === undefined || value === "") query.delete(name);
     else query.set(name, String(value));
   }
+  // Gradio tells of what is typed, but not once it has noticed that the server is gone; what was typed then comes back, too.
+  addEventListener("input", ({ target }) => {
+    if (!restored || !(target instanceof Element) || !target.closest("#prompt")) return;
+    keep("prompt", target.value);
+    publish();
+  });
   // Until the server has read the address, the bar still shows its defaults: they must not go into it.
   let restored = false;
   window.steuervektor = {

@@ -170,7 +170,7 @@ function strip() {
     Object.assign(thumb, { type: "button", tabIndex: -1 });
     thumb.dataset.step = place;
     thumb.toggleAttribute("data-coarse", coarse.has(place));
-    thumb.setAttribute("aria-label", label(place));
+    thumb.setAttribute("aria-label", label(place).includes(place) ? label(place) : `${place}: ${label(place)}`);
     thumb.firstChild.alt = "";
     if (thumb.firstChild.src !== picture) thumb.firstChild.src = picture;
     return [thumb];

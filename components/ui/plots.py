@@ -27,7 +27,7 @@ SEQUENTIAL = "Cividis"
 def _axis() -> dict[str, Any]:
     return {
         "gridcolor": LINE, "zerolinecolor": LINE, "linecolor": LINE, "automargin": True, "fixedrange": True,
-        "title": {"font": {"size": 16}}, "tickfont": {"size": 15},
+        "title": {"font": {"size": 17}}, "tickfont": {"size": 16},
     }  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def _template() -> go.layout.Template:
             "yaxis": _axis(),
             "scene": {"xaxis": scene_axis, "yaxis": scene_axis, "zaxis": scene_axis, "dragmode": "turntable"},
             "hoverlabel": {"font": {"size": 16, "family": FONT}},
-            "legend": {"font": {"size": 15}, "orientation": "h", "y": -0.2},
+            "legend": {"font": {"size": 16}, "orientation": "h", "y": -0.2},
             "margin": {"l": 8, "r": 8, "t": 40, "b": 8},
         }
     )

@@ -58,7 +58,7 @@ def test_every_endpoint_says_its_queue() -> None:
         queue = queues.queue_of(function)
         assert (queue["concurrency_id"], queue["concurrency_limit"]) in table_of_queues(), name
     assert queues.queue_of(app.ENDPOINTS["generate_film"])["concurrency_id"] == "film"
-    assert queues.queue_of(app.ENDPOINTS["tokens"])["concurrency_id"] == "model"
+    assert queues.queue_of(app.ENDPOINTS["tokens"])["concurrency_id"] == "text"
 
 
 def test_the_table_of_queues_names_every_queue() -> None:

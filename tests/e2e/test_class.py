@@ -254,7 +254,7 @@ def test_own_questions_are_used_and_wrong_ones_named_with_their_line(page: Opene
     expect(quiz.locator("[data-wrong]")).to_contain_text("mine.toml: Line 5: ")
     expect(quiz.locator("[data-done]")).to_have_text("0 of 30 answered")
     give(OWN)
-    expect(quiz.locator("h4")).to_have_text("<b>Own?</b>")
+    expect(quiz.locator(".item h3")).to_have_text("<b>Own?</b>")
     expect(quiz.locator("[data-done]")).to_have_text("0 of 1 answered")
     quiz.locator("[data-usual]").click()
     expect(quiz.locator("[data-done]")).to_have_text("0 of 30 answered")

@@ -191,6 +191,8 @@ def test_a_link_holds_choices_that_another_choice_decides(page):
     for name in ("embeddings.only", "embeddings.minus", "embeddings.axes"):  # the page says the same again
         assert opened.evaluate(f"new URLSearchParams(location.search).get('{name}')")
     expect(opened.get_by_role("alert")).to_have_count(0)
+    other = page("/?tab=embeddings&embeddings.direction=place")
+    expect(other.locator("#direction-verdict")).to_contain_text(" puts ")
     opened.locator("#tab-prompt_lab-button").click()
     expect(opened.locator("#lab-own-value input")).to_have_value("pencil sketch")
     opened.locator("#tab-video-button").click()

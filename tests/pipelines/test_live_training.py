@@ -174,26 +174,25 @@ def test_a_second_run_of_one_training_ends_the_first() -> None:
     assert same(list(second), weights(0, 10)[2:]) and not second.superseded
 
 
-class Noted(ThreadPoolExecutor):
-    """The compute thread, with a count of those who stand in line."""
+class Line:
+    """Those who stand in line at the compute thread, counted."""
 
-    def __init__(self) -> None:
-        super().__init__(1, initializer=compute._begin)
-        self.changed = threading.Condition()
-        self.waiting = 0
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.changed, self.waiting = threading.Condition(), 0
+        put = compute._compute._line.put
 
-    def submit(self, *args: Any, **kwargs: Any) -> Any:
-        with self.changed:
-            self.waiting += 1
-            future = super().submit(*args, **kwargs)
-            self.changed.notify_all()
-        return future
+        def noted(*args: Any) -> None:
+            with self.changed:
+                self.waiting += 1
+                put(*args)
+                self.changed.notify_all()
+
+        monkeypatch.setattr(compute._compute._line, "put", noted)
 
 
-def test_ten_trainings_and_a_picture_take_turns(monkeypatch) -> None:
+def test_ten_trainings_take_turns_and_let_a_picture_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody has asked before a step ends, so the order of the steps is the order of the line."""
-    line, order, steps = Noted(), [], 6
-    monkeypatch.setattr(compute, "_thread", line)
+    line, order, steps = Line(monkeypatch), [], 6
     visitors = range(11)  # the last one draws a picture, whose steps are calls like any other
 
     def before(visitor: int) -> None:
@@ -211,8 +210,10 @@ def test_ten_trainings_and_a_picture_take_turns(monkeypatch) -> None:
         runs = [pool.submit(lambda key=key: list(table.run(key))) for key in keys]  # type: ignore[misc]
         pool.submit(lambda: [draw() for _ in range(steps)]).result(60)
         shown = [run.result(60) for run in runs]
-    rounds = [sorted(order[i : i + 11]) for i in range(0, 11 * steps, 11)]
-    assert rounds == [list(visitors)] * steps
+    trainings = [visitor for visitor in order if visitor < 10]
+    rounds = [sorted(trainings[i : i + 10]) for i in range(0, 10 * steps, 10)]
+    assert rounds == [list(visitors[:10])] * steps
+    assert max(place for place, visitor in enumerate(order) if visitor == 10) < 3 * steps
     assert all(same(records, weights(n, steps)[1:]) for n, records in enumerate(shown))
     assert len({name for key in keys for name in table.learner(key).threads}) == 1
 
