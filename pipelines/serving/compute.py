@@ -10,8 +10,10 @@ Text encoders alone have a thread of their own, on one core and so without a poo
 who reads does not wait until eight pictures have taken a step.
 """
 
+import atexit
 import functools
 import itertools
+import math
 import queue
 import threading
 import time
@@ -30,6 +32,8 @@ QUIET_S = 0.5  # nobody has asked for anything for so long: between two steps of
 # time and no rank, so that nothing waits for ever.
 FILM_S, TRAINING_S = 0.4, 1.0
 
+END_S = 8.0  # for the work under way when the process ends
+
 _here = threading.local()
 _last_asked = 0.0  # when a visitor's work was last handed over or done, on the clock of `time.monotonic`
 
@@ -47,7 +51,7 @@ class _Worker:
 
     def __init__(self, name: str, cores: int) -> None:
         self._name, self._cores = name, cores
-        self._line: queue.PriorityQueue[tuple[float, int, Future[Any], Callable[[], Any]]] = (
+        self._line: queue.PriorityQueue[tuple[float, int, Future[Any], Callable[[], Any] | None]] = (
             queue.PriorityQueue()
         )
         self._count = itertools.count()  # of two that are due at once, the first comes first
@@ -63,9 +67,16 @@ class _Worker:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 self._thread.start()
+                atexit.register(self._end)
         answer: Future[R] = Future()
         self._line.put((time.monotonic() + slack_s, next(self._count), answer, function))
         return answer.result()
+
+    def _end(self) -> None:
+        """Let the work under way be the last: a process that ends in the midst of PyTorch's aborts."""
+        self._line.put((-math.inf, -1, Future(), None))
+        if self._thread is not None:
+            self._thread.join(END_S)
 
     def _work(self) -> None:
         with _bearing:
@@ -73,6 +84,8 @@ class _Worker:
             torch.get_num_threads()  # a thread takes its number at its first look, which comes too late else
         while True:
             *_, answer, function = self._line.get()
+            if function is None:
+                return
             try:
                 answer.set_result(function())
             except BaseException as error:

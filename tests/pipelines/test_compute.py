@@ -193,3 +193,21 @@ import app
     env = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     run = subprocess.run([sys.executable, "-c", watched], env=env, capture_output=True, text=True, check=True)
     assert run.stdout.split()[:2] == ["told", "10000"]
+
+
+def test_a_process_that_ends_in_the_midst_of_work_ends_in_order() -> None:
+    program = """
+import sys, threading, time, torch
+from pipelines.serving.compute import on_compute_thread, on_text_thread
+def work():
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        torch.randn(400, 400) @ torch.randn(400, 400)
+    print("done", flush=True)
+for place in (on_compute_thread, on_text_thread):
+    threading.Thread(target=place(work), daemon=True).start()
+time.sleep(0.3)
+sys.exit(0)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout.split()) == (0, ["done", "done"]), run.stderr
