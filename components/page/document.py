@@ -114,7 +114,7 @@ def dress(html: str, language: str, query: Mapping[str, str] = MappingProxyType(
     html = html.replace('<link rel="manifest" href="/manifest.json" />', "", 1)
     rules = theme.font_faces() + _own(RULES, ".css") + view_rules()
     html = html.replace('lang="en"', f'lang="{language}"', 1)
-    html = html.replace("<head>", f"<head><script>{page_script(language)}</script>", 1)
+    html = html.replace("<head>", f"<head>{theme.font_links()}<script>{page_script(language)}</script>", 1)
     return html.replace("</head>", f"<style>{rules}</style></head>", 1)
 
 

@@ -29,7 +29,11 @@ def test_language_and_look_are_in_the_document_before_any_script_of_gradios(serv
         html = httpx.get(server + path).text
         assert f'lang="{language}"' in html[:100]
         assert html.index("window.svTitle") < html.index("gradio_config")
-        assert "Inter-Regular.woff2" in html[: html.index("</head>")]
+        head = html[: html.index("</head>")]
+        for address in re.findall(r'<link rel="preload" as="font"[^>]* href="([^"]+)"', head):
+            assert f'src:url("{address}")' in head  # else it would be loaded a second time
+        assert head.index('rel="preload" as="font"') < head.index("<script>")
+        assert head.count('as="font"') == len(theme.FILES)
 
 
 def test_a_page_is_compressed_for_who_can_read_it_and_holds_no_endpoints_of_programs(server: str) -> None:
