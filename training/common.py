@@ -71,21 +71,28 @@ class Average:
             self.weights[key].copy_(now[key])
 
 
+LONGEST_STEP_S = 60
+
+
 class Clock:
-    """Counts steps until the minutes are over; the learning rate falls in their last part."""
+    """Counts steps until the minutes are over; the learning rate falls in their last part.
+
+    A step counts for at most `LONGEST_STEP_S`: a process that was stopped for a while goes on where it was.
+    """
 
     def __init__(self, minutes: float, first_step: int = 0, warmup: int = 100, fall: float = 0.25) -> None:
         self.seconds, self.warmup, self.step, self.fall = minutes * 60, warmup, first_step, fall
         self.first_step = first_step
-        self.start, self.elapsed = time.monotonic(), 0.0
+        self.elapsed = 0.0
         self.bar = tqdm(total=round(minutes * 60), unit="s", mininterval=10, disable=not together.is_first())
 
     def __iter__(self) -> Iterator[int]:
-        while (elapsed := together.agreed(time.monotonic() - self.start)) < self.seconds:
-            self.elapsed = elapsed
+        while self.elapsed < self.seconds:
+            began = time.monotonic()
             yield self.step
             self.step += 1
-            self.bar.update(round(elapsed) - self.bar.n)
+            self.elapsed += together.agreed(min(time.monotonic() - began, LONGEST_STEP_S))
+            self.bar.update(round(self.elapsed) - self.bar.n)
         self.bar.close()
 
     @property

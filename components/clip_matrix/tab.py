@@ -26,7 +26,7 @@ from components.clip_matrix.state import (
 from components.page.prompt_bar import PromptBar
 from components.page.vocabulary import reads, watch
 from components.runs.arguments import ClipModel
-from components.runs.queues import LIVE, MODEL, QUIET_MODEL, endpoint
+from components.runs.queues import LIVE_MATRIX, MATRIX, MODEL, endpoint
 from components.ui.arguments import File, RealNumber, Text
 from components.ui.errors import explained
 from components.ui.fields import slider
@@ -221,21 +221,20 @@ def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
 
     shown = [p.state, p.temperature, p.matrix, p.zero_shot]
     given = [p.state, p.texts, p.labels, p.template, bar.clip_model, p.view]
-    common = QUIET_MODEL
     return [
-        tab.select(opened, [*given, p.tau], shown, **common),
-        bar.clip_model.change(model_changed, given, [p.tau, *shown], **common),
-        p.sources.upload(sent, [*given, p.tau], shown, **common),
-        p.matrix.upload(sent, [*given, p.tau], shown, **common),
-        p.matrix.delete(removed, [*given, p.tau], shown, **common),
+        tab.select(opened, [*given, p.tau], shown, **MATRIX),
+        bar.clip_model.change(model_changed, given, [p.tau, *shown], **MATRIX),
+        p.sources.upload(sent, [*given, p.tau], shown, **MATRIX),
+        p.matrix.upload(sent, [*given, p.tau], shown, **MATRIX),
+        p.matrix.delete(removed, [*given, p.tau], shown, **MATRIX),
         *(
             chip.click(
-                partial(explained(t)(_set), judged, name), [*given, p.tau], [p.texts, *shown], **common
+                partial(explained(t)(_set), judged, name), [*given, p.tau], [p.texts, *shown], **MATRIX
             )
             for name, chip in zip(pipeline.SETS, p.sets, strict=True)
         ),
-        p.draw.click(drawn, [p.count, *given, p.tau], [p.texts, *shown], **common),
-        p.take.click(taken, [bar.trace, *given, p.tau], [p.texts, *shown], **common),
+        p.draw.click(drawn, [p.count, *given, p.tau], [p.texts, *shown], **MATRIX),
+        p.take.click(taken, [bar.trace, *given, p.tau], [p.texts, *shown], **MATRIX),
     ]
 
 
@@ -273,22 +272,19 @@ def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:
     def viewed(state: MatrixState, view: str, tau: float | None) -> Any:
         return panels(state, view, tau, t)[1]
 
-    live: dict[str, Any] = {
-        "api_visibility": "private",
-        "trigger_mode": "always_last",
-        "show_progress": "hidden",
-    }
     # .change, not .input: Gradio tells of typing by .input, but not of pasting.
-    p.texts.change(typed, [p.state, p.texts, bar.clip_model, p.view, p.tau], [p.state, p.matrix], **LIVE)
+    p.texts.change(
+        typed, [p.state, p.texts, bar.clip_model, p.view, p.tau], [p.state, p.matrix], **LIVE_MATRIX
+    )
     for box in (p.labels, p.template):
         box.change(
             named,
             [p.state, p.labels, p.template, bar.clip_model, p.tau],
             [p.state, p.zero_shot],
-            **LIVE,
+            **LIVE_MATRIX,
         )
-    p.temperature.input(turned, [p.state, p.view], [p.tau, p.matrix, p.zero_shot], **live)
-    p.view.change(viewed, [p.state, p.view, p.tau], p.matrix, **live)
+    p.temperature.input(turned, [p.state, p.view], [p.tau, p.matrix, p.zero_shot], **LIVE_MATRIX)
+    p.view.change(viewed, [p.state, p.view, p.tau], p.matrix, **LIVE_MATRIX)
 
 
 def _wire_score(bar: PromptBar, t: Texts, p: _Parts, after: list[Any]) -> None:
@@ -304,9 +300,9 @@ def _wire_score(bar: PromptBar, t: Texts, p: _Parts, after: list[Any]) -> None:
 
     given = [p.state, bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt, bar.clip_model]
     for source in (bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt):
-        source.change(scored, given, p.score, **LIVE)
+        source.change(scored, given, p.score, **LIVE_MATRIX)
     for event in after:
-        event.success(scored, given, p.score, **LIVE)
+        event.success(scored, given, p.score, **LIVE_MATRIX)
 
 
 def build_clip_matrix_tab(bar: PromptBar, t: Texts) -> None:

@@ -199,9 +199,9 @@ def build_context_tab(bar: PromptBar, t: Texts) -> None:
         (look, first, view.look),
         (figures, [*asked, view.chosen], [*view.moving, *view.pair]),
     ):
-        tab.select(partial(handler, True), read, shown, **PRIVATE)
+        changes = [part.change for part in read if part is not view.chosen]
         gr.on(
-            [part.change for part in read if part is not view.chosen], handler, [view.is_open, *read], shown,
+            [tab.select, *changes], handler, [view.is_open, *read], shown,
             js=IS_OPEN, trigger_mode="always_last", **PRIVATE,
         )  # fmt: skip
     view.word.input(choose, [*asked, view.word], [*view.pair, view.chosen], **PRIVATE)

@@ -60,9 +60,8 @@ def build_control_vector_tab(bar: PromptBar, t: Texts) -> None:
     inputs = [is_open, bar.prompt, bar.prompt_b, bar.image_model, show, chosen]
     outputs = [handed, table, pair, picker, chosen]
     follow = _follow(t)
-    tab.select(follow, inputs, outputs, **LIVE)
     gr.on(
-        [bar.prompt.change, bar.prompt_b.change, bar.image_model.change, show.change],
+        [tab.select, bar.prompt.change, bar.prompt_b.change, bar.image_model.change, show.change],
         follow,
         inputs,
         outputs,

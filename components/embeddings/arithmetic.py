@@ -10,7 +10,7 @@ from components.embeddings.map import IS_OPEN
 from components.embeddings.view import equation_html, message_html
 from components.page.prompt_bar import PromptBar
 from components.page.vocabulary import reads, watch
-from components.runs.queues import LIVE, MODEL
+from components.runs.queues import LIVE
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import live_html
@@ -62,8 +62,7 @@ def build_arithmetic(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
     bar.keep("embeddings", **dict(zip(("start", "take_away", "add"), boxes, strict=True)))
     calculate = explained(t)(partial(_calculate, t))
     inputs = [is_open, bar.clip_model, *boxes]
-    tab.select(calculate, inputs, result, show_progress="hidden", **MODEL)
     gr.on(
-        [bar.clip_model.change, *(box.change for box in boxes)], calculate, inputs, result,
+        [tab.select, bar.clip_model.change, *(box.change for box in boxes)], calculate, inputs, result,
         js=IS_OPEN, **LIVE,
     )  # fmt: skip

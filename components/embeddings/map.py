@@ -66,7 +66,7 @@ class MapView:
         compute: draws the maps that take a while.
         map, legend, note: the map and what explains it.
         near, strip, difference, words: what follows the prompts, beside the map.
-        drawn: method and axes of the map that is on the page.
+        drawn, placed: method and axes of the map that is on the page, and the prompts on it.
         moved: what the script needs to move the prompts.
     """
 
@@ -85,6 +85,7 @@ class MapView:
     difference: gr.HTML
     words: gr.Plot
     drawn: gr.State
+    placed: gr.State
     moved: gr.JSON
 
     @property
@@ -95,7 +96,7 @@ class MapView:
     @property
     def drawing(self) -> list[gr.components.Component]:
         """What changes when the map is drawn anew."""
-        return [self.map, self.note, self.legend, self.drawn]
+        return [self.map, self.note, self.legend, self.drawn, self.placed]
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def _drawing(t: Texts, a: Embedding, b: Embedding, asked: _Asked) -> list[Any]:
     projection = projections.project(vectors, asked.model, asked.method, asked.axes)
     figure = map_figure(projection, [a, b], asked.grouping, asked.only or None, t)
     note, legend = map_note(projection, t), legend_html(asked.grouping, t)
-    return [figure, note, legend, (asked.method, asked.axes)]
+    return [figure, note, legend, (asked.method, asked.axes), (asked.prompt, asked.prompt_b)]
 
 
 def _only_choices(grouping: str, t: Texts) -> list[tuple[str, str]]:
@@ -157,28 +158,45 @@ def _only_choices(grouping: str, t: Texts) -> list[tuple[str, str]]:
 # would be rude.
 
 
-def _follow(
-    t: Texts, is_open: bool, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int]
-) -> list[Any]:
-    """The prompts have changed: everything but the map anew, and the way on the map."""
+def _follow(t: Texts, is_open: bool, prompt: str, prompt_b: str, model: str) -> list[Any]:
+    """The prompts or their reader have changed: everything but the map anew."""
     if not is_open:
-        return [gr.skip()] * 6
+        return [gr.skip()] * 4
     try:
         a, b, suggested = _pair(prompt, prompt_b, model)
     except InputError as error:
-        return [message_html(message(error, t)), *[gr.skip()] * 5]
+        return [message_html(message(error, t)), *[gr.skip()] * 3]
+    return _texts(a, b, suggested, model, t)
+
+
+def _move(
+    t: Texts, is_open: bool, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int]
+) -> list[Any]:
+    """The prompts have changed: their way on the map."""
+    if not is_open:
+        return [gr.skip()] * 2
+    try:
+        a, b, _ = _pair(prompt, prompt_b, model)
+    except InputError:
+        return [gr.skip()] * 2
     again = gr.skip() if drawn[0] == "pca" else gr.Button(visible=True)
-    return [*_texts(a, b, suggested, model, t), moved(a, b, model, drawn), again]
+    return [moved(a, b, model, drawn), again]
+
+
+def _catch_up(t: Texts, *values: Any) -> list[Any]:
+    """The map has been drawn: the way on it of what was typed meanwhile."""
+    *rest, placed = values
+    _, prompt, prompt_b, *_ = rest
+    return [None, gr.skip()] if (prompt, prompt_b) == placed else _move(t, *rest)
 
 
 def _show(t: Texts, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int], *look: str) -> list[Any]:
-    """The tab is opened: everything."""
+    """The map; `_follow` explains what cannot be read."""
     try:
-        a, b, suggested = _pair(prompt, prompt_b, model)
-    except InputError as error:
-        return [message_html(message(error, t)), *[gr.skip()] * 7]
-    asked = _Asked(prompt, prompt_b, model, *drawn, *look)
-    return [*_texts(a, b, suggested, model, t), *_drawing(t, a, b, asked)]
+        a, b, _ = _pair(prompt, prompt_b, model)
+    except InputError:
+        return [gr.skip()] * 5
+    return _drawing(t, a, b, _Asked(prompt, prompt_b, model, *drawn, *look))
 
 
 def _open(t: Texts, *values: Any) -> list[Any]:
@@ -193,9 +211,9 @@ def _open(t: Texts, *values: Any) -> list[Any]:
 
 
 def _other_model(t: Texts, is_open: bool, *values: Any) -> list[Any]:
-    """Another CLIP: everything, on the map that needs no waiting."""
+    """Another CLIP: the map that needs no waiting."""
     asked = _Asked(*values)
-    shown = [gr.skip()] * 8
+    shown = [gr.skip()] * 5
     if is_open:
         prompts = (asked.prompt, asked.prompt_b, asked.model)
         shown = _show(t, *prompts, ("pca", asked.axes), asked.grouping, asked.only)
@@ -214,14 +232,14 @@ def _choose(t: Texts, *values: Any) -> list[Any]:
     asked = _Asked(*values)
     if asked.method == "pca":
         return _redraw(t, *values)
-    return [*[gr.skip()] * 4, gr.Button(t(f"embeddings.compute_{asked.method}"), visible=True)]
+    return [*[gr.skip()] * 5, gr.Button(t(f"embeddings.compute_{asked.method}"), visible=True)]
 
 
 def _refilter(
     t: Texts, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int], grouping: str, only: str
 ) -> list[Any]:
     """Other colours or another filter on the map that is on the page."""
-    return _redraw(t, prompt, prompt_b, model, *drawn, grouping, only)[:4]
+    return _redraw(t, prompt, prompt_b, model, *drawn, grouping, only)[:5]
 
 
 def _regroup(
@@ -274,10 +292,23 @@ def lay_out_map(t: Texts) -> MapView:
     with scene(t, "embeddings.difference", t("embeddings.difference_title"), t("embeddings.difference_text")):
         found = live_html("embeddings/view", "embedding-difference", script=False)
         words = plot(t("embeddings.words_alt"), elem_id="embedding-words")
-    is_open, drawn = gr.Checkbox(True, visible=False), gr.State(("pca", 2))
+    is_open, drawn, placed = gr.Checkbox(True, visible=False), gr.State(("pca", 2)), gr.State(None)
     way = gr.JSON(visible="hidden")
     return MapView(
-        is_open, pairs, *controls, compute, picture, legend, note, near, strip, found, words, drawn, way
+        is_open,
+        pairs,
+        *controls,
+        compute,
+        picture,
+        legend,
+        note,
+        near,
+        strip,
+        found,
+        words,
+        drawn,
+        placed,
+        way,
     )
 
 
@@ -295,30 +326,42 @@ def wire_map(bar: PromptBar, view: MapView, tab: gr.Tab, t: Texts) -> None:
     prompts = [bar.prompt, bar.prompt_b, bar.clip_model]
     look = [view.grouping, view.only]
     asked = [*prompts, view.method, view.axes, *look]
-    tab.select(
-        handler(_open), [*asked, view.drawn], [*view.texts, *view.drawing, view.compute],
-        show_progress="minimal", **MODEL,
-    )  # fmt: skip
     gr.on(
-        [bar.prompt.change, bar.prompt_b.change], handler(_follow), [view.is_open, *prompts, view.drawn],
-        [*view.texts, view.moved, view.compute], js=IS_OPEN, **LIVE,
-    ).then(None, view.moved, js=_MOVE, api_visibility="private")  # fmt: skip
-    bar.clip_model.change(
-        handler(_other_model), [view.is_open, *asked],
-        [*view.texts, *view.drawing, view.method, view.compute], js=IS_OPEN, **MODEL,
+        [tab.select, *(part.change for part in prompts)], handler(_follow), [view.is_open, *prompts],
+        view.texts, js=IS_OPEN, **LIVE,
     )  # fmt: skip
-    gr.on(
-        [view.method.input, view.axes.input], handler(_choose), asked, [*view.drawing, view.compute],
-        show_progress="hidden", **MODEL,
+    typed = gr.on(
+        [bar.prompt.change, bar.prompt_b.change], handler(_move), [view.is_open, *prompts, view.drawn],
+        [view.moved, view.compute], js=IS_OPEN, **LIVE,
     )  # fmt: skip
-    view.compute.click(
-        handler(_redraw), asked, [*view.drawing, view.compute], show_progress_on=view.map, **MODEL
-    )
-    view.only.input(
-        handler(_refilter), [*prompts, view.drawn, *look], view.drawing, show_progress="hidden", **MODEL
-    )
-    view.grouping.input(
-        handler(_regroup), [*prompts, view.drawn, view.grouping], [*view.drawing, view.only],
-        show_progress="hidden", **MODEL,
-    )  # fmt: skip
+    typed.then(None, view.moved, js=_MOVE, api_visibility="private")
+    drawings = [
+        tab.select(
+            handler(_open), [*asked, view.drawn], [*view.drawing, view.compute],
+            show_progress="minimal", **MODEL,
+        ),
+        bar.clip_model.change(
+            handler(_other_model), [view.is_open, *asked], [*view.drawing, view.method, view.compute],
+            js=IS_OPEN, **MODEL,
+        ),
+        gr.on(
+            [view.method.input, view.axes.input], handler(_choose), asked, [*view.drawing, view.compute],
+            show_progress="hidden", **MODEL,
+        ),
+        view.compute.click(
+            handler(_redraw), asked, [*view.drawing, view.compute], show_progress_on=view.map, **MODEL
+        ),
+        view.only.input(
+            handler(_refilter), [*prompts, view.drawn, *look], view.drawing, show_progress="hidden", **MODEL
+        ),
+        view.grouping.input(
+            handler(_regroup), [*prompts, view.drawn, view.grouping], [*view.drawing, view.only],
+            show_progress="hidden", **MODEL,
+        ),
+    ]  # fmt: skip
+    for drawing in drawings:
+        drawing.then(
+            handler(_catch_up), [view.is_open, *prompts, view.drawn, view.placed], [view.moved, view.compute],
+            js=IS_OPEN, **LIVE,
+        ).then(None, view.moved, js=_MOVE, api_visibility="private")  # fmt: skip
     view.map.change(None, js=_FIT, api_visibility="private")

@@ -7,10 +7,14 @@ all the same, as they compute on one thread (`pipelines/serving/compute.py`): a 
 |---|---|---|
 | text | 4 | text first: what follows typing, and programs that read texts, wait for no picture |
 | model | 1 | single calls about pictures and maps (CLIP, DINO, t-SNE) take turns; they are short |
+| matrix | 1 | events of the CLIP matrix read a state and write it back: each begins with what the last left |
 | stepper | 64 | picture runs: all active ones share their steps (`pipelines/image/stepper.py`) |
 | film | 32 | film runs: a step each in turn |
 | audio | 32 | sound runs: a step is short, and all take turns on the compute thread |
 | training | 32 | live trainings: as many as there are places (`live_training.py`) |
+
+What several events write, an older one may not write last: events that follow typing are one dependency
+(`gr.on`), of which Gradio sends one at a time, or share a queue of one.
 
 An endpoint for programs waits in the queue of its kind, beside the page's own events. What computes nothing,
 such as a stop button, has `queue=False` or `concurrency_limit=None` where it is wired; the latter also holds
@@ -34,6 +38,8 @@ TEXT = _queue("text", 4, show_progress="hidden")
 MODEL = _queue("model", 1)
 QUIET_MODEL = MODEL | {"show_progress": "hidden"}
 LIVE = TEXT | {"trigger_mode": "always_last"}  # while somebody types, only the last text counts
+MATRIX = _queue("matrix", 1, show_progress="hidden")
+LIVE_MATRIX = MATRIX | {"trigger_mode": "always_last"}
 STEPPER = _queue("stepper", 64, show_progress="hidden")
 FILM = _queue("film", 32, show_progress="hidden")
 AUDIO = _queue("audio", 32, show_progress="hidden")

@@ -1,12 +1,14 @@
 """Whoever leaves the page takes their trainings along."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 
 import gradio as gr
 import httpx
 import pytest
 
+import app
 from components.runs import training as live
 from components.runs.training import owner_of, wire_leaving
 
@@ -47,3 +49,26 @@ def test_closing_a_page_puts_its_trainings_away(address: str, monkeypatch) -> No
 
 def test_a_call_without_a_page_owns_nothing() -> None:
     assert owner_of(None) == ""
+
+
+# Views that a click on them, the opening of the page, or a run writes, too.
+ALSO_WRITTEN = {"cv-tokens", "lab-builder", "journey-reading", "dino-training", "video-cost",
+                "context-said", "context-parted", "context-verdict"}  # fmt: skip
+
+
+def test_what_follows_typing_is_written_by_one_event_or_in_one_line() -> None:
+    """Else an older answer can come after a newer one, and stay: events of two queues overtake each other."""
+    writers: dict[gr.blocks.Block, list[gr.blocks.BlockFunction]] = defaultdict(list)
+    for event in app.build().fns.values():
+        for output in event.outputs if event.fn is not None else ():
+            writers[output].append(event)
+    followed = set()
+    for view, events in writers.items():
+        follows = any(event.trigger_mode == "always_last" for event in events)
+        if not follows or not isinstance(view, gr.HTML | gr.Plot) or view.elem_id in ALSO_WRITTEN:
+            continue
+        followed.add(view.elem_id)
+        lines = {(event.concurrency_id, event.concurrency_limit) for event in events}
+        in_one_line = len(lines) == 1 and next(iter(lines))[1] == 1
+        assert len(events) == 1 or in_one_line, (view.elem_id, [(e.name, e.concurrency_id) for e in events])
+    assert {"clip-matrix", "embedding-neighbours", "embedding-sum", "context-view", "cv-handed"} <= followed
