@@ -1,6 +1,7 @@
 """The journey's last station: the same prompt as sound."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ from pipelines.audio.request import AudioRequest
 _HIGH = 60  # px of the wave
 
 
-def waiting_audio(t: Texts) -> str:
-    """The station before anything is heard."""
-    return HTML.audio("waiting", None, "…", t)
+def waiting_audio(t: Texts, asks: bool = False) -> str:
+    """The station before anything is heard, and whether it asks for its sound when it is seen."""
+    return HTML.audio("waiting", None, "…", t, asks=asks)
 
 
 def running_audio(progress: LiveAudio, t: Texts) -> str:
@@ -97,7 +98,7 @@ def build_audio_row(bar: PromptBar, t: Texts) -> TimeRow:
             return
         yield from (page for (page,) in journey_audio_run(request, slot, t))
 
-    return build_time_row(bar, t, "audio", waiting_audio(t), fill, AUDIO)
+    return build_time_row(bar, t, "audio", partial(waiting_audio, t), fill, AUDIO)
 
 
 def journey_audio_run(request: AudioRequest, slot: RunSlot, t: Texts) -> Iterator[tuple[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from components.journey.audio_row import build_audio_row
-from components.journey.time_row import TimeRow, opens_elsewhere
+from components.journey.time_row import TimeRow, fill_when_seen, opens_elsewhere
 from components.journey.video_row import build_video_row
 from components.journey.view import HTML, READING, STEERING, reading_view, steering_view, waiting_view
 from components.page.address import asked_tab
@@ -37,14 +37,18 @@ class Landing:
     Attributes:
         follow, enter: handlers of the upper and of the lower row of stations.
         draw_inputs, reading, outputs: their components.
+        bar: of the page.
+        pictures: the events that draw the lower row, but for the opening of the page.
         lasting: the rows in which the prompt becomes a film and a sound.
     """
 
+    bar: PromptBar
     follow: Callable[..., Any]
     enter: Callable[..., Any]
     draw_inputs: list[Any]
     reading: gr.HTML
     outputs: list[Any]
+    pictures: list[Any]
     lasting: tuple[TimeRow, ...]
 
     def open_at(self, page: gr.Blocks) -> None:
@@ -68,8 +72,7 @@ class Landing:
 
         page.load(read, None, self.reading, **TEXT)
         drawn = page.load(draw, self.draw_inputs[-2:], self.outputs, **STEPPER)
-        for row in self.lasting:
-            row.follow(drawn)
+        fill_when_seen(self.bar, self.lasting, [drawn, *self.pictures])
 
 
 def build_journey_tab(bar: PromptBar, t: Texts) -> Landing:
@@ -107,13 +110,12 @@ def build_journey_tab(bar: PromptBar, t: Texts) -> Landing:
     follow, draw, enter, entered = _handlers(t)
     changes = [part.change for part in read_inputs]
     gr.on(changes, follow, read_inputs, reading, trigger_mode="always_last", **TEXT)
-    drawn = start.click(draw, draw_inputs, outputs, trigger_mode="multiple", **STEPPER)
-    opened = tab.select(entered, draw_inputs, outputs, **STEPPER)
-    for before in (drawn, opened):
-        for row in lasting:
-            row.follow(before)
+    pictures = [
+        start.click(draw, draw_inputs, outputs, trigger_mode="multiple", **STEPPER),
+        tab.select(entered, draw_inputs, outputs, **STEPPER),
+    ]
     stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
-    return Landing(follow, enter, draw_inputs, reading, outputs, lasting)
+    return Landing(bar, follow, enter, draw_inputs, reading, outputs, pictures, lasting)
 
 
 def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:

@@ -1,6 +1,6 @@
 """What the journey's last two rows share: the same prompt, once more, as something that lasts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from components.runs.slot import RunSlot
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import live_html
-from pipelines.image.request import Trace
+from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving.errors import InputError
 
 Fill = Callable[[str, int, RunSlot], Iterator[Any]]  # prompt, seed, slot: views of the station
@@ -29,54 +29,69 @@ class TimeRow:
     """A row with one station.
 
     Attributes:
-        place: where it stands.
-        handler: fills it.
-        inputs: of the handler.
-        wiring: how the handler is called.
+        place: where it stands; once its `view(True)` comes into sight, the handler fills it.
+        handler: draws what it shows.
+        slot: its run.
+        view: the empty station, and whether it asks to be filled.
     """
 
     place: gr.HTML
     handler: Callable[..., Any]
-    inputs: list[Any]
-    wiring: dict[str, Any]
+    slot: gr.State
+    view: Callable[[bool], str]
 
-    def follow(self, picture: Any) -> None:
-        """Fill the row once the picture is drawn, an event's dependency."""
-        picture.then(self.handler, self.inputs, self.place, **self.wiring)
+
+def fill_when_seen(bar: PromptBar, rows: Sequence[TimeRow], pictures: Sequence[Any]) -> None:
+    """Empty the rows once a new picture is drawn: each is filled when it is seen.
+
+    Most who draw a picture do not scroll down to them, and a film costs as much as sixteen pictures.
+
+    Args:
+        pictures: the events that draw one, as their dependencies.
+    """
+    filled = gr.State(None)  # whose film and sound the rows show, or ask for
+
+    def empty(
+        trace: Trace | None, filled: ImageRequest | None, *slots: RunSlot, request: gr.Request
+    ) -> tuple[Any, ...]:
+        asked = trace.request if trace is not None else None
+        if opens_elsewhere(request) or (asked is not None and asked == filled):
+            return (gr.skip(),) * (1 + len(rows))
+        for row, slot in zip(rows, slots, strict=True):
+            with slot.turn(str(row.place.elem_id)):
+                pass  # what still runs there is of another picture, and falls silent
+        return asked, *(row.view(True) for row in rows)
+
+    for picture in pictures:
+        picture.then(
+            empty, [bar.trace, filled, *(row.slot for row in rows)], [filled, *(row.place for row in rows)],
+            queue=False, show_progress="hidden", api_visibility="private",
+        )  # fmt: skip
 
 
 def build_time_row(
-    bar: PromptBar, t: Texts, stem: str, waiting: str, fill: Fill, wiring: dict[str, Any]
+    bar: PromptBar, t: Texts, stem: str, view: Callable[[bool], str], fill: Fill, wiring: dict[str, Any]
 ) -> TimeRow:
     """Draw a row.
 
     Args:
-        bar: whose prompt and seed it takes.
+        bar: whose picture it takes prompt and seed from.
         stem: of the tab that its station is a door to, "video" or "audio".
-        waiting: what it shows at first.
+        view: see `TimeRow`.
         fill: draws what it shows; what it raises as an `InputError` is shown as a sentence.
         wiring: how its handler is called.
     """
 
     @explained(t)
-    def handler(
-        prompt: str, seed: int, trace: Trace | None, slot: RunSlot, request: gr.Request
-    ) -> Iterator[Any]:
-        """Gradio tells of the first tab while the page opens at whatever tab; the address is what counts.
-
-        Before the first picture is there, the bar may not have been told yet what the address says.
-        """
-        if opens_elsewhere(request):
-            yield gr.skip()
-            return
-        if trace is None:
-            asked = values_from_query(request.query_params)
-            prompt, seed = asked.prompt, asked.seed
+    def handler(trace: Trace | None, slot: RunSlot, request: gr.Request) -> Iterator[Any]:
+        """The picture's own prompt, whatever has been typed since; without one, the address's."""
+        asked = trace.request if trace is not None else values_from_query(request.query_params)
         try:
-            yield from fill(prompt, seed, slot)
+            yield from fill(asked.prompt, asked.seed, slot)
         except InputError as error:
             yield HTML.refused(message(error, t))
 
-    place = live_html("journey/view", f"journey-{stem}", t(f"journey.as_{stem}"), waiting)
-    inputs = [bar.prompt, bar.seed, bar.trace, gr.State(RunSlot())]
-    return TimeRow(place, handler, inputs, {**wiring, "trigger_mode": "multiple"})
+    place = live_html("journey/view", f"journey-{stem}", t(f"journey.as_{stem}"), view(False))
+    slot = gr.State(RunSlot())
+    place.submit(handler, [bar.trace, slot], place, **wiring, trigger_mode="multiple")
+    return TimeRow(place, handler, slot, view)

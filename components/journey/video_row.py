@@ -1,7 +1,7 @@
 """The journey's station in time: the same prompt as a film."""
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from components.journey.time_row import TimeRow, build_time_row
@@ -44,9 +44,9 @@ def compute_station_video() -> VideoResult:
     return draw_video(video_request(example.prompt, example.seed))
 
 
-def waiting_video(t: Texts) -> str:
-    """The station before anything moves."""
-    return HTML.video("waiting", None, "…", t)
+def waiting_video(t: Texts, asks: bool = False) -> str:
+    """The station before anything moves, and whether it asks for its film when it is seen."""
+    return HTML.video("waiting", None, "…", t, asks)
 
 
 def running_video(live: LiveVideo, t: Texts) -> str:
@@ -80,9 +80,7 @@ def _video(sheet: str, count: int, request: VideoRequest) -> dict[str, Any]:
 
 def build_video_row(bar: PromptBar, t: Texts) -> TimeRow:
     """Draw the row."""
-    return build_time_row(
-        bar, t, "video", waiting_video(t), lambda prompt, seed, slot: fill(prompt, seed, slot, t), FILM
-    )
+    return build_time_row(bar, t, "video", partial(waiting_video, t), partial(fill, t=t), FILM)
 
 
 def fill(prompt: str, seed: int, slot: RunSlot, t: Texts) -> Iterator[str]:
@@ -97,6 +95,6 @@ def fill(prompt: str, seed: int, slot: RunSlot, t: Texts) -> Iterator[str]:
         request, slot,
         running=lambda live: (running_video(live, t),),
         finished=lambda result: (video_station(result, prompt, t),),
-        restored=lambda: (waiting_video(t),),
+        restored=lambda: (waiting_video(t),), place="journey-video",
     )  # fmt: skip
     yield from (page for (page,) in views)

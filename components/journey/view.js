@@ -5,3 +5,19 @@ element.addEventListener("click", (event) => {
   document.getElementById(`tab-${station.dataset.door}-button`)?.click();
   window.scrollTo({ top: 0 });
 });
+
+// A film and a sound cost more than all before them: they are made when somebody sees their place, or saves it.
+function ask() {
+  const row = element.querySelector("[data-asks]");
+  if (!row) return;
+  delete row.dataset.asks;
+  trigger("submit");
+}
+const sight = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && ask(), { rootMargin: "25%" });
+function look() {
+  sight.unobserve(element);
+  sight.observe(element); // tells of the present state, too
+}
+element.addEventListener("sv-ask", ask);
+watch("value", look);
+look();

@@ -6,6 +6,7 @@ Gradio adds `head=` only after its own scripts have run: too late to choose the 
 import gzip
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +33,9 @@ RULES = ("page/style", "page/stage", "lesson/class")
 # What the page says of itself, from `common.hint`.
 HINTS = ("lost", "crowded", "number", "range")
 GZIP_LEVEL = 4  # a page in 10 ms; level 9 takes thrice as long for 5 % less
+MOST_DOCUMENTS = 8  # of 1.1 MB each; an app has two pages at one or two addresses
+# Headers by which Gradio finds the address that it writes into its document.
+_ADDRESSED_BY = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
 # What belongs to the whole page, or is loaded where it is used.
 _NO_VIEWS = re.compile(r"page/(?!words)|lesson/|embeddings/move_prompts$")
 
@@ -119,10 +123,15 @@ def dress(html: str, language: str, query: Mapping[str, str] = MappingProxyType(
 
 
 class Document:
-    """ASGI middleware that dresses and compresses the two pages; everything else passes, "/de/" to "/de"."""
+    """ASGI middleware that dresses and compresses the two pages; everything else passes, "/de/" to "/de".
+
+    Gradio's document is the same for all visitors who come by one address. It is made once for each of the
+    last `MOST_DOCUMENTS`: copying and searching all parts of the page takes a quarter of a second.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._documents: OrderedDict[tuple[str, ...], tuple[Message, bytes]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
@@ -138,28 +147,41 @@ class Document:
             # So Gradio asks at start whether it is reachable, for three seconds; a page can take longer.
             await Response(media_type="text/html")(scope, receive, send)
             return
+        start, body = await self._document(path, scope, receive)
+        headers = MutableHeaders(raw=list(start["headers"]))
+        if headers.get("content-type", "").startswith("text/html"):
+            html = dress(body.decode("utf-8"), PAGES[path], QueryParams(scope["query_string"]))
+            body = html.encode("utf-8")
+            headers.add_vary_header("Accept-Encoding")
+            if "gzip" in Headers(scope=scope).get("accept-encoding", ""):
+                body = gzip.compress(body, GZIP_LEVEL)
+                headers["content-encoding"] = "gzip"
+            headers["content-length"] = str(len(body))
+        await send({**start, "headers": headers.raw})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _document(self, path: str, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
+        """Start and body of Gradio's answer, before it is dressed."""
+        given = Headers(scope=scope)
+        address = (path, scope.get("root_path", ""), scope.get("scheme", ""), str(scope.get("server")),
+                   *(given.get(name, "") for name in _ADDRESSED_BY))  # fmt: skip
+        if (known := self._documents.get(address)) is not None:
+            self._documents.move_to_end(address)
+            return known
         start: Message = {}
         body = b""
 
-        async def dressed(message: Message) -> None:
+        async def keep(message: Message) -> None:
             nonlocal start, body
             if message["type"] == "http.response.start":
                 start = message
-                return
-            body += message.get("body", b"")
-            if message.get("more_body"):
-                return
-            headers = MutableHeaders(raw=start["headers"])
-            if headers.get("content-type", "").startswith("text/html"):
-                body = dress(body.decode("utf-8"), PAGES[path], QueryParams(scope["query_string"])).encode(
-                    "utf-8"
-                )
-                headers.add_vary_header("Accept-Encoding")
-                if "gzip" in Headers(scope=scope).get("accept-encoding", ""):
-                    body = gzip.compress(body, GZIP_LEVEL)
-                    headers["content-encoding"] = "gzip"
-                headers["content-length"] = str(len(body))
-            await send({**start, "headers": headers.raw})
-            await send({"type": "http.response.body", "body": body})
+            else:
+                body += message.get("body", b"")
 
-        await self.app(scope, receive, dressed)
+        # without the query: by a name in it Gradio would look for a state to begin with, which is not offered
+        await self.app({**scope, "query_string": b""}, receive, keep)
+        if start["status"] == 200:
+            self._documents[address] = start, body
+            while len(self._documents) > MOST_DOCUMENTS:
+                self._documents.popitem(last=False)
+        return start, body

@@ -131,8 +131,8 @@ def test_an_error_of_a_row_reaches_the_visitor_calmly(caplog):
         raise RuntimeError("/srv/secret")
 
     with gr.Blocks():
-        row = build_time_row(build_prompt_bar(T), T, "audio", "", breaks, {})
-    run = row.handler("a cat", 0, object(), RunSlot(), SimpleNamespace(query_params={}))
+        row = build_time_row(build_prompt_bar(T), T, "audio", lambda asks: "", breaks, {})
+    run = row.handler(None, RunSlot(), SimpleNamespace(query_params={"prompt": "a cat"}))
     assert next(run) == "waiting"
     with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as caught:
         next(run)

@@ -162,3 +162,12 @@ def test_programs_do_not_push_out_open_pages() -> None:
 def test_free_memory_is_given_back_where_the_c_library_can() -> None:
     assert few_heaps() in (True, False)
     assert give_back() in (True, False)
+
+
+def test_calls_are_not_counted_for_a_page_that_nobody_opens(house: House) -> None:
+    """Gradio sums up all calls of the past after each call, with pandas."""
+    assert app.ENDPOINTS  # what `app` sets for Gradio holds here, too
+    for k in range(3):
+        house.call("a cat", f"program-{k}")
+    queue = house.page._queue
+    assert len(queue.event_analytics) <= 1 and not queue.cached_event_analytics_summary["functions"]

@@ -79,7 +79,9 @@ def test_everything_works_in_a_folder_of_a_host_that_the_app_does_not_know(
 ) -> None:
     page, seen = behind("/de?tab=image&num_inference_steps=2")
     assert page.evaluate("document.fonts.load('18px Inter').then((all) => all.length)") > 0
+    page.locator("#prompt textarea").fill("a dog")
     page.locator("#tab-image button.primary").first.click()
+    expect(page.locator("#image-trace .trace[data-state=done]")).to_contain_text("a dog")
     save = page.locator("#download")
     expect(save).to_be_enabled()
     page.evaluate("window.stays = true")

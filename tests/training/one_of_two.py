@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
     rank = together.join()
     common.RUNS = folder
     common.Clock.lr_scale = 1.0
-    ticks = iter(range(1000))
+    ticks = iter(range(1000))  # the clock looks twice a step
     common.time.monotonic = lambda: next(ticks) * (1.0 if rank == 0 else 0.1)
     model = toy() if rank == 0 else nn.Linear(4, 2)
     together.share_weights(model)
@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
         inputs, targets = batch(next(steps), rank)
         return (model(inputs) - targets).square().mean(), {}
 
-    args = Namespace(minutes=(STEPS + 0.5) / 60, lr=0.1, fall=0.25)
+    args = Namespace(minutes=(STEPS - 0.5) / 60, lr=0.1, fall=0.25)
     done = train(run, args, compute, export=lambda weights: None, log_every=2, save_every=100, clip_norm=1e9)
     torch.save({"steps": done, "weights": model.state_dict()}, folder / f"rank{rank}.pt")
 

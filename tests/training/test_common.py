@@ -87,6 +87,15 @@ def test_the_clock_counts_on_until_the_time_is_over(hands: Hands) -> None:
     assert steps == [7, 8, 9, 10, 11, 12]
 
 
+def test_a_training_that_was_stopped_for_a_while_loses_no_time(hands: Hands) -> None:
+    clock = Clock(minutes=3)
+    steps = 0
+    for step in clock:
+        steps += 1
+        hands.now += 3600 if step == 4 else 10
+    assert steps == 13  # the long one counts a minute
+
+
 def test_the_learning_rate_rises_holds_and_falls(hands: Hands) -> None:
     clock = Clock(minutes=100 / 60, first_step=50, warmup=10)
     scales = []
