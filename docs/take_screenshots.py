@@ -49,7 +49,9 @@ def wait_until_filled(page: Page, stem: str) -> None:
     """Return once a tab's first example is there, however long this machine takes to compute it."""
     page.locator(f"#tab-{stem}[role=tabpanel]").wait_for()
     for selector in FILLED[stem]:
+        page.locator(selector.partition(" ")[0]).first.scroll_into_view_if_needed()  # some are made when seen
         page.locator(selector).first.wait_for(state="attached")
+    page.evaluate("scrollTo(0, 0)")
 
 
 def still(page: Page) -> bytes:

@@ -52,7 +52,7 @@ def fill_when_seen(bar: PromptBar, rows: Sequence[TimeRow], pictures: Sequence[A
     filled = gr.State(None)  # whose film and sound the rows show, or ask for
 
     def empty(
-        trace: Trace | None, filled: ImageRequest | None, *slots: RunSlot, request: gr.Request
+        request: gr.Request, trace: Trace | None, filled: ImageRequest | None, *slots: RunSlot
     ) -> tuple[Any, ...]:
         asked = trace.request if trace is not None else None
         if opens_elsewhere(request) or (asked is not None and asked == filled):

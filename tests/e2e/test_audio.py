@@ -218,6 +218,7 @@ def test_two_prompts_side_by_side(page: Opener) -> None:
 
 def test_the_journey_ends_with_the_same_prompt_as_sound(page: Opener) -> None:
     opened = page("/?num_inference_steps=2&prompt=birdsong")
+    opened.locator("#journey-audio").scroll_into_view_if_needed()
     station = opened.locator("#journey-audio [data-state=done] .station")
     expect(station).to_contain_text("“birdsong” as 4.0 s", timeout=120_000)
     station.click()

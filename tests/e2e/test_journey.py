@@ -22,6 +22,8 @@ def test_the_page_opens_at_a_filled_journey(page: Opener, path: str, width: int,
     expect(opened.locator("#journey-steering [data-state=done]")).to_be_visible(timeout=WAIT)
     expect(opened.locator("#journey-reading .chips em")).to_have_count(7, timeout=WAIT)
     expect(opened.locator("#journey-reading")).to_contain_text(t("journey.say_tokens", count=7))
+    for row in ("#journey-video", "#journey-audio"):  # made when they are seen
+        opened.locator(row).scroll_into_view_if_needed()
     expect(opened.locator("#journey-video [data-state=done] .moving")).to_be_visible(timeout=WAIT)
     expect(opened.locator(".station .hole")).to_have_count(0, timeout=WAIT)
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
@@ -40,6 +42,25 @@ def test_the_text_stations_follow_typing_and_enter_draws(page: Opener) -> None:
     opened.locator("#prompt textarea").fill("")
     expect(opened.locator("#journey-reading .refused")).to_be_visible(timeout=WAIT)
     expect(opened.locator("#journey-steering [data-state=done]")).to_be_visible()
+
+
+def test_a_film_is_made_for_the_picture_that_is_drawn_and_only_when_somebody_sees_it(page: Opener) -> None:
+    opened = page(QUICK + "&prompt=a+red+dog", height=300)
+    video = opened.locator("#journey-video")
+    expect(video.locator("[data-asks]")).to_have_count(1, timeout=WAIT)
+    expect(opened.locator("#journey-steering .facts")).to_contain_text("a red dog")
+    opened.locator("#prompt textarea").fill("A blue boat")  # typed, not drawn
+    expect(opened.locator("#journey-reading .chips em")).to_have_count(3, timeout=WAIT)
+    expect(video.locator("[data-asks]")).to_have_count(1)
+    video.scroll_into_view_if_needed()
+    expect(video.locator("[data-state=done] .say")).to_contain_text("a red dog", timeout=WAIT)
+    opened.locator("#tab-tokens-button").click()
+    opened.locator("#tab-journey-button").click()
+    expect(video.locator("[data-state=done] .say")).to_contain_text("a red dog")  # the picture's is there
+    opened.evaluate("scrollTo(0, 0)")
+    opened.locator("#prompt textarea").press("Enter")
+    expect(video.locator("[data-asks]")).to_have_count(1, timeout=WAIT)
+    expect(video).not_to_contain_text("a red dog")
 
 
 def test_a_station_is_a_door(page: Opener) -> None:

@@ -56,6 +56,7 @@ def test_no_tab_lets_a_visitors_words_be_translated(
     for button, done in STATIONS[stem]:
         if button:
             opened.locator(button).click()
+        opened.locator(done.partition(" ")[0]).first.scroll_into_view_if_needed()  # some are made when seen
         opened.locator(done).first.wait_for()
     seen = opened.evaluate(FOUND, WORDS)
     assert seen["quoted"] > 0
