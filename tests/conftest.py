@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +130,11 @@ WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 RULES = {name: {"enabled": True} for name in ("heading-order", "label-content-name-mismatch")}
 
 
-def violations(page: Page, exclude: str = "", contrast: bool = True) -> list[str]:
+def violations(page: Page, within: str = "html", exclude: str = "", contrast: bool = True) -> list[str]:
     """What axe-core finds against WCAG 2.2 A and AA.
 
     Args:
+        within: selector of what is looked at.
         exclude: selector of what is left out.
         contrast: whether colours are judged, too.
     """
@@ -140,7 +142,7 @@ def violations(page: Page, exclude: str = "", contrast: bool = True) -> list[str
         "runOnly": {"type": "tag", "values": WCAG},
         "rules": RULES | {"color-contrast": {"enabled": contrast}},
     }
-    context = {"exclude": [[exclude]]} if exclude else None
+    context = {"include": [[within]]} | ({"exclude": [[exclude]]} if exclude else {})
     found = Axe().run(page, context=context, options=options).response["violations"]
     return [f"{v['id']}: {node['html'][:120]}" for v in found for node in v["nodes"]]
 
@@ -187,6 +189,8 @@ def browser() -> Iterator[Browser]:
 
 def _open(opened: Page, address: str, width: int, height: int) -> Page:
     opened.set_default_timeout(PATIENCE_MS)
+    # by itself Playwright asks at each frame, and so has sixty a second drawn
+    opened.wait_for_function = partial(opened.wait_for_function, polling=100)  # type: ignore[method-assign]
     opened.set_viewport_size({"width": width, "height": height})
     opened.goto(address)
     opened.locator("#prompt textarea").wait_for()

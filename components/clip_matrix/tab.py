@@ -223,7 +223,7 @@ def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
     given = [p.state, p.texts, p.labels, p.template, bar.clip_model, p.view]
     return [
         tab.select(opened, [*given, p.tau], shown, **MATRIX),
-        bar.clip_model.change(model_changed, given, [p.tau, *shown], **MATRIX),
+        bar.clip_model.change(model_changed, given, [p.tau, *shown], trigger_mode="multiple", **MATRIX),
         p.sources.upload(sent, [*given, p.tau], shown, **MATRIX),
         p.matrix.upload(sent, [*given, p.tau], shown, **MATRIX),
         p.matrix.delete(removed, [*given, p.tau], shown, **MATRIX),
@@ -287,7 +287,7 @@ def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:
     p.view.change(viewed, [p.state, p.view, p.tau], p.matrix, **LIVE_MATRIX)
 
 
-def _wire_score(bar: PromptBar, t: Texts, p: _Parts, after: list[Any]) -> None:
+def _wire_score(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, after: list[Any]) -> None:
     """The bar's texts against the last generated picture, whenever either changes."""
 
     @explained(t)
@@ -299,8 +299,8 @@ def _wire_score(bar: PromptBar, t: Texts, p: _Parts, after: list[Any]) -> None:
         return score_panel(state, trace, (prompt, prompt_b, negative), model, t)
 
     given = [p.state, bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt, bar.clip_model]
-    for source in (bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt):
-        source.change(scored, given, p.score, **LIVE_MATRIX)
+    changes = [part.change for part in (bar.trace, bar.prompt, bar.prompt_b, bar.negative_prompt)]
+    bar.follow(tab, changes, scored, given, p.score, **MATRIX)
     for event in after:
         event.success(scored, given, p.score, **LIVE_MATRIX)
 
@@ -317,4 +317,4 @@ def build_clip_matrix_tab(bar: PromptBar, t: Texts) -> None:
     bar.keep("clip_matrix", **{name: getattr(parts, name) for name in names})
     after = _wire_state(bar, t, tab, parts)
     _wire_live(bar, t, parts)
-    _wire_score(bar, t, parts, after)
+    _wire_score(bar, t, tab, parts, after)

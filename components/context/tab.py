@@ -25,7 +25,7 @@ from components.runs.queues import TEXT, endpoint
 from components.ui.attention import attention_kinds
 from components.ui.errors import explained, message
 from components.ui.language import Texts
-from components.ui.layout import is_open, live_html, tab_frame
+from components.ui.layout import live_html, tab_frame
 from components.ui.plots import plot
 from components.ui.scene import scene
 from components.ui.templates import templates
@@ -42,9 +42,7 @@ TRIALS = {
     "swapped": ("a red car next to a blue house", "a blue car next to a red house", "·1"),  # the end token
 }
 # Models take turns on the compute thread; in the queue a keystroke waits for nobody's longer work.
-PRIVATE = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
-# Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
-IS_OPEN = is_open("context")
+PRIVATE: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,6 @@ class ContextView:
     """The components of the tab.
 
     Attributes:
-        is_open: never seen; `IS_OPEN` sets it on the way to the server.
         lookup: each token's row of the table of token embeddings.
         attention: arcs, table and overview.
         hint: what its section says; it differs for models that read in both directions.
@@ -64,7 +61,6 @@ class ContextView:
         chosen: key of the word that the visitor chose; kept while it is not to be had.
     """
 
-    is_open: gr.Checkbox
     lookup: gr.HTML
     hint: gr.HTML
     attention: gr.HTML
@@ -118,10 +114,8 @@ def _pair(t: Texts, a: Context, prompt_b: str, key: str) -> list[Any]:
     ]
 
 
-def _look(t: Texts, is_open: bool, prompt: str, model: str) -> list[Any]:
+def _look(t: Texts, prompt: str, model: str) -> list[Any]:
     """Values of `ContextView.look`; an input that cannot be read is explained in its place."""
-    if not is_open:
-        return [gr.skip()] * 3
     try:
         a = read_contexts([prompt or ""], model)[0]
         found = look_up(prompt or "", model)
@@ -130,10 +124,8 @@ def _look(t: Texts, is_open: bool, prompt: str, model: str) -> list[Any]:
     return [lookup_html(found, catalogue.entry(model, "clip"), t), hint_html(a.causal, t), view_html(a, t)]
 
 
-def _plot(t: Texts, is_open: bool, prompt: str, prompt_b: str, model: str, key: str) -> list[Any]:
+def _plot(t: Texts, prompt: str, prompt_b: str, model: str, key: str) -> list[Any]:
     """Values of `ContextView.moving` and `ContextView.pair`; `_look` explains what cannot be read."""
-    if not is_open:
-        return [gr.skip()] * 6
     try:
         a = read_contexts([prompt or ""], model)[0]
     except InputError:
@@ -162,7 +154,7 @@ def _trials(bar: PromptBar, chosen: gr.State, t: Texts) -> None:
 
 def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
     """Draw the tab; it is filled when it is opened."""
-    is_open, chosen = gr.Checkbox(True, visible=False), gr.State("")
+    chosen = gr.State("")
     with scene(t, "context.lookup", kind="open"):
         lookup = live_html("context/view", "context-lookup", script=False)
     with scene(t, "context.attention", kind="tab"):
@@ -180,7 +172,7 @@ def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
             with gr.Column(scale=5, min_width=320):
                 verdict = live_html("context/view", "context-verdict", script=False)
         parted = plot(t("context.pair_alt"), elem_id="context-parted")
-    return ContextView(is_open, lookup, hint, attention, moves, moved, said, word, parted, verdict, chosen)
+    return ContextView(lookup, hint, attention, moves, moved, said, word, parted, verdict, chosen)
 
 
 def build_context_tab(bar: PromptBar, t: Texts) -> None:
@@ -200,10 +192,7 @@ def build_context_tab(bar: PromptBar, t: Texts) -> None:
         (figures, [*asked, view.chosen], [*view.moving, *view.pair]),
     ):
         changes = [part.change for part in read if part is not view.chosen]
-        gr.on(
-            [tab.select, *changes], handler, [view.is_open, *read], shown,
-            js=IS_OPEN, trigger_mode="always_last", **PRIVATE,
-        )  # fmt: skip
+        bar.follow(tab, changes, handler, read, shown, **PRIVATE)
     view.word.input(choose, [*asked, view.word], [*view.pair, view.chosen], **PRIVATE)
 
 

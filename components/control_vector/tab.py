@@ -14,11 +14,11 @@ from components.control_vector.weight import build_weight, followed_choice, toke
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.arguments import GuidanceScale, ImageModel, Steps, TokenWeights
 from components.runs.files import save_png
-from components.runs.queues import LIVE, STEPPER, TEXT, endpoint
+from components.runs.queues import STEPPER, TEXT, endpoint
 from components.ui.arguments import Flag, RealNumber, Seed, Text
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
-from components.ui.layout import is_open, live_html, tab_frame
+from components.ui.layout import live_html, tab_frame
 from components.ui.scene import scene
 from components.ui.templates import templates
 from components.ui.token_text import limit_sentence
@@ -31,9 +31,6 @@ from pipelines.image.steering import Steering
 from pipelines.serving.catalogue import default_id
 from pipelines.serving.errors import InputError
 from pipelines.text.tokens import token_view
-
-# Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
-_IS_OPEN = is_open("control_vector")
 
 
 def build_control_vector_tab(bar: PromptBar, t: Texts) -> None:
@@ -55,30 +52,18 @@ def build_control_vector_tab(bar: PromptBar, t: Texts) -> None:
         pair = build_blend(bar, tab, t)
         picker, chosen = build_weight(bar, t)
         build_pooled(bar, t)
-        is_open = gr.Checkbox(True, visible=False)
     bar.keep("control_vector", show=show)
-    inputs = [is_open, bar.prompt, bar.prompt_b, bar.image_model, show, chosen]
+    inputs = [bar.prompt, bar.prompt_b, bar.image_model, show, chosen]
     outputs = [handed, table, pair, picker, chosen]
     follow = _follow(t)
-    gr.on(
-        [tab.select, bar.prompt.change, bar.prompt_b.change, bar.image_model.change, show.change],
-        follow,
-        inputs,
-        outputs,
-        js=_IS_OPEN,
-        **LIVE,
-    )
+    bar.follow(tab, [part.change for part in inputs[:-1]], follow, inputs, outputs, **TEXT)
 
 
 def _follow(t: Texts) -> Callable[..., Any]:
     """Everything that needs no picture, anew; what cannot be read is explained in its place."""
 
     @explained(t)
-    def follow(
-        is_open: bool, prompt: str, prompt_b: str, model: str, show: str, chosen: Choice | None
-    ) -> Any:
-        if not is_open:
-            return (gr.skip(),) * 5
+    def follow(prompt: str, prompt_b: str, model: str, show: str, chosen: Choice | None) -> Any:
         try:
             vector = pipeline.control_vector(prompt or "", model)
             pair = pair_html(prompt or "", prompt_b or "", model, t)

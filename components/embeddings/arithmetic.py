@@ -6,11 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from components.embeddings.map import IS_OPEN
 from components.embeddings.view import equation_html, message_html
 from components.page.prompt_bar import PromptBar
 from components.page.vocabulary import reads, watch
-from components.runs.queues import LIVE
+from components.runs.queues import TEXT
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import live_html
@@ -27,17 +26,15 @@ _SUMS = (
 )
 
 
-def _calculate(t: Texts, is_open: bool, model: str, start: str, minus: str, plus: str) -> Any:
+def _calculate(t: Texts, model: str, start: str, minus: str, plus: str) -> Any:
     """The sum in pictures with its ranking, or why it cannot be done."""
-    if not is_open:
-        return gr.skip()
     try:
         return equation_html((start, minus, plus), arithmetic(start, minus, plus, model), t)
     except InputError as error:
         return message_html(message(error, t))
 
 
-def build_arithmetic(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts) -> None:
+def build_arithmetic(bar: PromptBar, tab: gr.Tab, t: Texts) -> None:
     """Calculating with meanings, drawn and wired; the arguments are those of `build_directions`."""
     with scene(
         t,
@@ -61,8 +58,5 @@ def build_arithmetic(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
     watch(*boxes)
     bar.keep("embeddings", **dict(zip(("start", "take_away", "add"), boxes, strict=True)))
     calculate = explained(t)(partial(_calculate, t))
-    inputs = [is_open, bar.clip_model, *boxes]
-    gr.on(
-        [tab.select, bar.clip_model.change, *(box.change for box in boxes)], calculate, inputs, result,
-        js=IS_OPEN, **LIVE,
-    )  # fmt: skip
+    inputs = [bar.clip_model, *boxes]
+    bar.follow(tab, [part.change for part in inputs], calculate, inputs, result, **TEXT)

@@ -110,4 +110,6 @@ def build_directions(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
         other_kind, [bar.clip_model, kind, setting], [plus, minus, *outputs],
         show_progress="hidden", **MODEL,
     )  # fmt: skip
-    bar.clip_model.change(other_model, [is_open, *inputs], outputs, js=IS_OPEN, **MODEL)
+    bar.clip_model.change(
+        other_model, [is_open, *inputs], outputs, js=IS_OPEN, trigger_mode="multiple", **MODEL
+    )

@@ -19,7 +19,7 @@ from components.embeddings.figures import (
 )
 from components.embeddings.view import difference_html, legend_html, map_note, message_html, neighbours_html
 from components.page.prompt_bar import Dependent, PromptBar
-from components.runs.queues import LIVE, MODEL
+from components.runs.queues import MODEL, TEXT
 from components.ui.errors import explained, message
 from components.ui.language import Texts
 from components.ui.layout import html_escape, is_open, live_html
@@ -158,10 +158,8 @@ def _only_choices(grouping: str, t: Texts) -> list[tuple[str, str]]:
 # would be rude.
 
 
-def _follow(t: Texts, is_open: bool, prompt: str, prompt_b: str, model: str) -> list[Any]:
+def _follow(t: Texts, prompt: str, prompt_b: str, model: str) -> list[Any]:
     """The prompts or their reader have changed: everything but the map anew."""
-    if not is_open:
-        return [gr.skip()] * 4
     try:
         a, b, suggested = _pair(prompt, prompt_b, model)
     except InputError as error:
@@ -170,24 +168,17 @@ def _follow(t: Texts, is_open: bool, prompt: str, prompt_b: str, model: str) -> 
 
 
 def _move(
-    t: Texts, is_open: bool, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int]
+    t: Texts, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int], placed: tuple[str, str] | None
 ) -> list[Any]:
-    """The prompts have changed: their way on the map."""
-    if not is_open:
-        return [gr.skip()] * 2
+    """The way of the prompts on the map, which was drawn for others, or while somebody typed on."""
+    if drawn[0] != "pca" and (prompt, prompt_b) == placed:
+        return [None, gr.skip()]
     try:
         a, b, _ = _pair(prompt, prompt_b, model)
     except InputError:
         return [gr.skip()] * 2
     again = gr.skip() if drawn[0] == "pca" else gr.Button(visible=True)
     return [moved(a, b, model, drawn), again]
-
-
-def _catch_up(t: Texts, *values: Any) -> list[Any]:
-    """The map has been drawn: the way on it of what was typed meanwhile."""
-    *rest, placed = values
-    _, prompt, prompt_b, *_ = rest
-    return [None, gr.skip()] if (prompt, prompt_b) == placed else _move(t, *rest)
 
 
 def _show(t: Texts, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int], *look: str) -> list[Any]:
@@ -326,13 +317,10 @@ def wire_map(bar: PromptBar, view: MapView, tab: gr.Tab, t: Texts) -> None:
     prompts = [bar.prompt, bar.prompt_b, bar.clip_model]
     look = [view.grouping, view.only]
     asked = [*prompts, view.method, view.axes, *look]
-    gr.on(
-        [tab.select, *(part.change for part in prompts)], handler(_follow), [view.is_open, *prompts],
-        view.texts, js=IS_OPEN, **LIVE,
-    )  # fmt: skip
-    typed = gr.on(
-        [bar.prompt.change, bar.prompt_b.change], handler(_move), [view.is_open, *prompts, view.drawn],
-        [view.moved, view.compute], js=IS_OPEN, **LIVE,
+    bar.follow(tab, [part.change for part in prompts], handler(_follow), prompts, view.texts, **TEXT)
+    typed = bar.follow(
+        tab, [bar.prompt.change, bar.prompt_b.change], handler(_move),
+        [*prompts, view.drawn, view.placed], [view.moved, view.compute], **TEXT,
     )  # fmt: skip
     typed.then(None, view.moved, js=_MOVE, api_visibility="private")
     drawings = [
@@ -342,7 +330,7 @@ def wire_map(bar: PromptBar, view: MapView, tab: gr.Tab, t: Texts) -> None:
         ),
         bar.clip_model.change(
             handler(_other_model), [view.is_open, *asked], [*view.drawing, view.method, view.compute],
-            js=IS_OPEN, **MODEL,
+            js=IS_OPEN, trigger_mode="multiple", **MODEL,
         ),
         gr.on(
             [view.method.input, view.axes.input], handler(_choose), asked, [*view.drawing, view.compute],
@@ -361,7 +349,6 @@ def wire_map(bar: PromptBar, view: MapView, tab: gr.Tab, t: Texts) -> None:
     ]  # fmt: skip
     for drawing in drawings:
         drawing.then(
-            handler(_catch_up), [view.is_open, *prompts, view.drawn, view.placed], [view.moved, view.compute],
-            js=IS_OPEN, **LIVE,
+            handler(_move), [*prompts, view.drawn, view.placed], [view.moved, view.compute], **TEXT,
         ).then(None, view.moved, js=_MOVE, api_visibility="private")  # fmt: skip
     view.map.change(None, js=_FIT, api_visibility="private")

@@ -27,7 +27,7 @@ def build_embeddings_tab(bar: PromptBar, t: Texts) -> None:
         view = lay_out_map(t)
         wire_map(bar, view, tab, t)
         build_directions(bar, tab, view.is_open, t)
-        build_arithmetic(bar, tab, view.is_open, t)
+        build_arithmetic(bar, tab, t)
 
 
 @endpoint(TEXT)

@@ -109,7 +109,7 @@ def build_journey_tab(bar: PromptBar, t: Texts) -> Landing:
     outputs = [steering, stop, bar.trace]
     follow, draw, enter, entered = _handlers(t)
     changes = [part.change for part in read_inputs]
-    gr.on(changes, follow, read_inputs, reading, trigger_mode="always_last", **TEXT)
+    bar.follow(tab, changes, follow, read_inputs, reading, even_closed=True, **TEXT)
     pictures = [
         start.click(draw, draw_inputs, outputs, trigger_mode="multiple", **STEPPER),
         tab.select(entered, draw_inputs, outputs, **STEPPER),

@@ -98,6 +98,7 @@ class PromptBar:
         image_model: catalogue id of the role "image".
         trace: this visitor's last `pipelines.image.image.Trace`, or None.
         run: this visitor's `components.runs.slot.RunSlot`; a new run ends the one under way.
+        relays: never seen; holds a field for each function that follows what is typed, see `follow`.
         kept: what else the address holds, the tabs' own controls, by name; see `keep`.
         dependent: those of them whose choices another one decides.
     """
@@ -112,8 +113,36 @@ class PromptBar:
     image_model: gr.Dropdown
     trace: gr.State
     run: gr.State
+    relays: gr.Column
     kept: dict[str, gr.components.Component] = field(default_factory=dict)
     dependent: dict[str, Dependent] = field(default_factory=dict)
+
+    def follow(
+        self, tab: gr.Tab, changes: Sequence[Any], function: Callable[..., Any], inputs: Sequence[Any],
+        outputs: Any, even_closed: bool = False, **wiring: Any,
+    ) -> Any:  # fmt: skip
+        """Call a function at each change while its tab is open, and when it is opened; one call at a time.
+
+        Whoever types on has the last text shown, and none between. Each function gets a change of its own, of
+        a hidden field: where several wait for their turn at one change, Gradio's page tells all of them anew
+        whenever one is through, and so they call each other for ever.
+
+        Args:
+            changes: events, such as `bar.prompt.change`.
+            even_closed: call it at each change, whatever tab is open, and not when the tab is opened.
+            wiring: how the function is called, from `components.runs.queues`.
+
+        Returns:
+            The event's dependency.
+        """
+        seen = f"""document.querySelector('#{tab.elem_id}[role="tabpanel"]')?.offsetParent != null"""
+        with self.relays:
+            own = gr.Textbox(show_label=False, container=False)
+        gr.on(
+            [*changes] if even_closed else [tab.select, *changes], None, own, own, api_visibility="private",
+            js=f"(told) => {'true' if even_closed else seen} ? `${{performance.now()}}` : told",
+        )  # fmt: skip
+        return own.change(function, [*inputs], outputs, **{**wiring, "trigger_mode": "always_last"})
 
     def keep(
         self,
@@ -270,9 +299,12 @@ def build_prompt_bar(t: Texts) -> PromptBar:
                 clip_model, image_model = _model_choice(t, "clip"), _model_choice(t, "image")
         build_palette(t)
         trace, run = gr.State(None), gr.State(RunSlot())
+        relays = gr.Column(elem_classes="sv-store")
     watch(prompt, prompt_b, negative, clip=clip_model, image=image_model)
     wire_presets(chips, [(example.prompt, example.seed) for example in EXAMPLES], [prompt, seed])
     image_model.input(_own_values, image_model, [scale, steps], queue=False, show_progress="hidden",
                       api_visibility="private")  # fmt: skip
     prompt.submit(None, js=_ON_ENTER, api_visibility="private")
-    return PromptBar(prompt, prompt_b, negative, seed, scale, steps, clip_model, image_model, trace, run)
+    return PromptBar(
+        prompt, prompt_b, negative, seed, scale, steps, clip_model, image_model, trace, run, relays
+    )

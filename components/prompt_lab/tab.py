@@ -143,10 +143,9 @@ def _wire_builder(bar: PromptBar, tab: gr.Tab, parts: _Parts, t: Texts) -> None:
     read = [bar.prompt, bar.negative_prompt, bar.image_model]
     parts.builder.select(take, [*read, parts.chosen], outputs, **private)
     parts.grid.select(take_picture, read, outputs, **private)
-    gr.on(
-        [tab.select, *(part.change for part in read)], follow,
-        [*read, parts.chosen, parts.changed], parts.builder,
-        trigger_mode="always_last", concurrency_limit=None, **private,
+    bar.follow(
+        tab, [part.change for part in read], follow, [*read, parts.chosen, parts.changed], parts.builder,
+        concurrency_limit=None, **private,
     )  # fmt: skip
 
 

@@ -98,9 +98,9 @@ def build_tokens_tab(bar: PromptBar, t: Texts) -> None:
         return render(prompt or "", prompt_b or "", clip_model if role == "clip" else image_model, t)
 
     inputs = [bar.prompt, bar.prompt_b, role, bar.clip_model, bar.image_model]
-    gr.on(
-        [tab.select, *(part.change for part in inputs)], show, inputs, views, show_progress="hidden",
-        trigger_mode="always_last", concurrency_limit=None, api_visibility="private",
+    bar.follow(
+        tab, [part.change for part in inputs], show, inputs, views, show_progress="hidden",
+        concurrency_limit=None, api_visibility="private",
     )  # fmt: skip
 
 

@@ -167,7 +167,7 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, first_pair: Any, pai
     p.prompt.submit(draw, **again)
     p.from_bar.click(from_bar, [bar.prompt, p.motion], [p.prompt, p.motion], **quiet).then(draw, **again)
     p.stop.click(lambda slot: slot.stop(), p.slot, **quiet)
-    p.model.change(_chosen(t), [p.model, p.steps], [p.cost, p.frames], **quiet)
+    p.model.change(_chosen(t), [p.model, p.steps], [p.cost, p.frames], trigger_mode="multiple", **quiet)
     adopted = tab.select(adopt, [bar.prompt, p.prompt, p.motion, p.result], [p.prompt, p.motion], **quiet)
     entered = adopted.then(enter, inputs, p.outputs, **FILM)
     entered.success(

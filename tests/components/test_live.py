@@ -72,3 +72,15 @@ def test_what_follows_typing_is_written_by_one_event_or_in_one_line() -> None:
         in_one_line = len(lines) == 1 and next(iter(lines))[1] == 1
         assert len(events) == 1 or in_one_line, (view.elem_id, [(e.name, e.concurrency_id) for e in events])
     assert {"clip-matrix", "embedding-neighbours", "embedding-sum", "context-view", "cv-handed"} <= followed
+
+
+def test_no_two_functions_wait_for_their_turn_at_one_event() -> None:
+    """When one is through, Gradio's page tells all that listen to it anew: two call each other for ever."""
+    waiting: dict[tuple[int | None, str], list[str]] = defaultdict(list)
+    for event in app.build().fns.values():
+        if event.fn is not None and event.trigger_mode == "always_last":
+            for target in event.targets:
+                if target[0] is not None:  # what comes after another event is told alone
+                    waiting[target].append(event.name)
+    assert len(waiting) > 40
+    assert {target: names for target, names in waiting.items() if len(names) > 1} == {}

@@ -65,7 +65,8 @@ def test_every_tab_is_offline_accessible_in_its_language_and_fits_a_phone(
         text = shown_text(opened, stem)
         assert [value for value in foreign if value in text] == []
         # what is still being computed is pale, or a label on nothing, for the moment
-        broken |= {f"{stem}: {found}" for found in violations(opened, ".empty", contrast=False)}
+        within = "html" if stem == "journey" else f"#tab-{stem}"  # what stands around the tabs once
+        broken |= {f"{stem}: {found}" for found in violations(opened, within, ".empty", contrast=False)}
     assert not broken
     opened.locator("#prompt-bar-more .sv-more-button").click()
     expect(opened.locator("#guidance-scale input[type=range]")).to_be_visible()
@@ -343,6 +344,24 @@ def test_a_page_at_rest_asks_for_no_frames(browser: Browser, server: str) -> Non
         opened.wait_for_function("""() => new Promise((done) => {
             const before = window.asked;
             setTimeout(() => done(window.asked - before < 5), 1000); })""")
+
+
+def test_once_nobody_types_any_more_nothing_is_asked(page: Opener, open_tab: TabOpener) -> None:
+    """Functions that waited for their turns called each other for ever, and kept server and page busy."""
+    opened = page("/?tab=context&num_inference_steps=2")
+    asked: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url) if "queue/join" in request.url else None)
+    for stem, shown in (("context", "#context-said"), ("embeddings", "#embedding-neighbours")):
+        open_tab(opened, stem)
+        opened.locator("#prompt textarea").fill("a red")
+        opened.locator("#prompt textarea").press_sequentially(f" dog for {stem}")
+        expect(opened.locator(shown)).to_contain_text(f"dog for {stem}")
+        opened.locator("body").evaluate("() => document.fonts.ready")
+        count = -1
+        while count != len(asked):  # until a second passes without a question
+            count = len(asked)
+            opened.evaluate("new Promise((done) => setTimeout(done, 1000))")
+            assert len(asked) < 150, "it goes on for ever"
 
 
 def test_what_ran_when_the_connection_broke_is_begun_anew(page: Opener) -> None:
