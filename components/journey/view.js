@@ -13,7 +13,8 @@ function ask() {
   delete row.dataset.asks;
   trigger("submit");
 }
-const sight = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && ask(), { rootMargin: "25%" });
+const saved = () => "journeySaved" in document.documentElement.dataset; // asked for before there was a picture
+const sight = new IntersectionObserver((seen) => { if (seen.at(-1).isIntersecting || saved()) ask(); }, { rootMargin: "25%" });
 function look() {
   sight.unobserve(element);
   sight.observe(element); // tells of the present state, too

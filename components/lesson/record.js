@@ -92,12 +92,14 @@
   async function journey(button) {
     const scenes = stage().all().filter((scene) => scene.key.startsWith("journey.")).map((scene) => document.getElementById(scene.id)).filter(Boolean);
     for (const row of document.querySelectorAll("#tab-journey [data-asks]")) row.dispatchEvent(new Event("sv-ask", { bubbles: true }));
+    document.documentElement.dataset.journeySaved = ""; // what is not there yet is made, seen or not
     if (scenes.some((scene) => scene.querySelector('[data-state="waiting"], [data-state="running"]'))) return window.steuervektor.tell(words.record_waits);
     button.disabled = true;
     try {
       const parts = [];
       for (const scene of scenes) parts.push({ title: "", body: within(scene, await copyOf(scene)) });
       save(await write(`${words.record_journey} ${document.querySelector("#prompt :is(textarea, input)").value}`, parts, false), "journey.html");
+      delete document.documentElement.dataset.journeySaved;
     } catch { window.steuervektor.tell(words.offline); } finally { button.disabled = false; }
   }
 

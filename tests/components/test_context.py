@@ -25,7 +25,7 @@ EN = load_texts("en")
 
 def _show(prompt: str, prompt_b: str = "", key: str = "", language: str = "en") -> list[Any]:
     t = load_texts(language)
-    return [*tab._look(t, True, prompt, MODEL)[1:], *tab._plot(t, True, prompt, prompt_b, MODEL, key)]
+    return [*tab._look(t, prompt, MODEL)[1:], *tab._plot(t, prompt, prompt_b, MODEL, key)]
 
 
 def _text(drawn: str) -> str:
@@ -177,12 +177,6 @@ def test_bad_input_is_told_where_its_view_would_stand(language):
     assert "data-context" in shown[1] and load_texts(language)("errors.text_broken") in _text(shown[4])
 
 
-def test_a_hidden_tab_computes_nothing(monkeypatch):
-    monkeypatch.setattr(tab, "read_contexts", lambda *_: pytest.fail("it computed"))
-    assert len(tab._look(EN, False, PROMPT, MODEL)) == 3
-    assert len(tab._plot(EN, False, PROMPT, "", MODEL, "")) == 6
-
-
 def test_the_choice_of_a_word_is_remembered():
     chosen = tab._choose(EN, PROMPT, "a cat on a bed", MODEL, "on·1")
     assert chosen[1].value == chosen[-1] == "on·1"
@@ -247,9 +241,9 @@ def test_the_api_has_defaults_and_refuses_bad_input():
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_look_up_shows_a_row_a_token_and_says_which_are_the_same(language):
     t = load_texts(language)
-    shown = tab._look(t, True, "a cat on a bed", MODEL)[0]
+    shown = tab._look(t, "a cat on a bed", MODEL)[0]
     assert len(re.findall("<tr>", shown)) == 1 + 7  # start and end included
     rows = re.findall(r'<img src="([^"]+)"', shown)
     assert rows[1] == rows[4] and len(set(rows)) == len(rows) - 1  # "a" is the same row twice
     assert t("context.lookup_same", word="a") in _text(shown)
-    assert tab._look(t, True, "x" * 20_001, MODEL)[0] == ""
+    assert tab._look(t, "x" * 20_001, MODEL)[0] == ""

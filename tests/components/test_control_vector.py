@@ -134,13 +134,12 @@ def test_what_visitors_type_stays_text():
 
 def test_following_is_silent_while_nobody_looks_and_explains_what_it_cannot_read():
     follow = _follow(T)
-    assert all("value" not in update for update in follow(False, "a cat", "", MODEL, "numbers", None))
-    page, table, pair, _, chosen = follow(True, "A small cat", "", MODEL, "numbers", None)
+    page, table, pair, _, chosen = follow("A small cat", "", MODEL, "numbers", None)
     assert "cv-rows" in page and "cv-chosen" in table and chosen.text == "cat"
     assert blend.PARTNER in pair and T("prompt_bar.more") in pair
-    refused, *rest = follow(True, "a" * 2001, "", MODEL, "numbers", chosen)
+    refused, *rest = follow("a" * 2001, "", MODEL, "numbers", chosen)
     assert "2000 characters" in refused and all("value" not in update for update in rest)
-    *_, kept = follow(True, "", "", MODEL, "numbers", chosen)
+    *_, kept = follow("", "", MODEL, "numbers", chosen)
     assert kept == chosen, "an empty prompt must not lose the choice"
 
 

@@ -81,6 +81,7 @@ def test_every_tab_judges_by_the_words_of_its_own_model(page, open_tab) -> None:
     expect(opened.locator(WORDS)).to_have_text(["walks"])
     open_tab(opened, "video")
     expect(opened.locator(WORDS)).to_have_text(["sad", "piano"])
+    expect(opened.locator("#video-prompt textarea")).to_have_value("A cat walks left, sad piano")  # adopted
     _type(opened, "An elephant jumps", "#video-prompt")
     expect(opened.locator("#video-prompt .wd-word")).to_have_text(["elephant"])
     opened.locator("#prompt-bar-more .sv-more-button").click()
