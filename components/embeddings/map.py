@@ -284,7 +284,7 @@ def lay_out_map(t: Texts) -> MapView:
         found = live_html("embeddings/view", "embedding-difference", script=False)
         words = plot(t("embeddings.words_alt"), elem_id="embedding-words")
     is_open, drawn, placed = gr.Checkbox(True, visible=False), gr.State(("pca", 2)), gr.State(None)
-    way = gr.JSON(visible="hidden")
+    way = gr.JSON(visible="hidden", elem_id="embedding-moved")
     return MapView(
         is_open,
         pairs,

@@ -63,7 +63,7 @@
 
   // Gradio's own parts that show what a model reads: a browser that translates the page leaves them alone. In a
   // plot a translated text would even vanish, because browsers put an HTML element into it.
-  const UNTRANSLATED = "textarea, .sv-plot, .sv-chip, ul.options";
+  const UNTRANSLATED = "textarea, .sv-plot, .sv-chip, ul.options, #embedding-moved";
   new MutationObserver((changes) => {
     for (const node of changes.flatMap((change) => [...change.addedNodes])) {
       if (node.nodeType !== Node.ELEMENT_NODE) continue;
