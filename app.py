@@ -15,7 +15,7 @@ os.environ["GRADIO_TEMP_DIR"] = os.environ.get("GRADIO_TEMP_DIR") or own_folder(
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # Read by Gradio's queue: after each call it would sum up its last 10,000 calls with pandas, for a page about
-# its load that this app does not offer. That took a tenth of the server's time, and more with each call.
+# its load that this app does not offer: a share of its time that grows with each call (docs/decisions.md).
 os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(2**31)
 os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
 # Read by OpenMP when PyTorch loads it: how long its threads turn in circles before they sleep. Without a
