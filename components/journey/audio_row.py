@@ -27,7 +27,7 @@ from pipelines.audio.request import AudioRequest
 _HIGH = 60  # px of the wave
 
 
-def waiting_audio(t: Texts, asks: bool = False) -> str:
+def waiting_audio(t: Texts, asks: str = "") -> str:
     """The station before anything is heard, and whether it asks for its sound when it is seen."""
     return HTML.audio("waiting", None, "…", t, asks=asks)
 

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from components.journey.audio_row import build_audio_row
-from components.journey.time_row import TimeRow, fill_when_seen, opens_elsewhere
+from components.journey.time_row import fill_when_seen, opens_elsewhere
 from components.journey.video_row import build_video_row
 from components.journey.view import HTML, READING, STEERING, reading_view, steering_view, waiting_view
 from components.page.address import asked_tab
@@ -37,19 +37,15 @@ class Landing:
     Attributes:
         follow, enter: handlers of the upper and of the lower row of stations.
         draw_inputs, reading, outputs: their components.
-        bar: of the page.
-        pictures: the events that draw the lower row, but for the opening of the page.
-        lasting: the rows in which the prompt becomes a film and a sound.
+        drawn: has to be told of each event that draws the lower row, so that film and sound follow.
     """
 
-    bar: PromptBar
     follow: Callable[..., Any]
     enter: Callable[..., Any]
     draw_inputs: list[Any]
     reading: gr.HTML
     outputs: list[Any]
-    pictures: list[Any]
-    lasting: tuple[TimeRow, ...]
+    drawn: Callable[[Any], None]
 
     def open_at(self, page: gr.Blocks) -> None:
         """Fill the stations when the page loads, unless its address names another tab.
@@ -71,8 +67,7 @@ class Landing:
             yield from self.enter(*values, trace, slot)
 
         page.load(read, None, self.reading, **TEXT)
-        drawn = page.load(draw, self.draw_inputs[-2:], self.outputs, **STEPPER)
-        fill_when_seen(self.bar, self.lasting, [drawn, *self.pictures])
+        self.drawn(page.load(draw, self.draw_inputs[-2:], self.outputs, **STEPPER))
 
 
 def build_journey_tab(bar: PromptBar, t: Texts) -> Landing:
@@ -102,7 +97,7 @@ def build_journey_tab(bar: PromptBar, t: Texts) -> Landing:
                 "journey/view", "journey-steering", t("journey.steering"), waiting_view(STEERING, t)
             )
         with scene(t, "journey.time", t("journey.time_title"), kind="open"):
-            lasting = (build_video_row(bar, t), build_audio_row(bar, t))
+            drawn = fill_when_seen(bar, [build_video_row(bar, t), build_audio_row(bar, t)])
         gr.HTML(HTML.lessons(t), apply_default_css=False)
     read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
     draw_inputs = bar.run_inputs
@@ -110,12 +105,10 @@ def build_journey_tab(bar: PromptBar, t: Texts) -> Landing:
     follow, draw, enter, entered = _handlers(t)
     changes = [part.change for part in read_inputs]
     bar.follow(tab, changes, follow, read_inputs, reading, even_closed=True, **TEXT)
-    pictures = [
-        start.click(draw, draw_inputs, outputs, trigger_mode="multiple", **STEPPER),
-        tab.select(entered, draw_inputs, outputs, **STEPPER),
-    ]
+    drawn(start.click(draw, draw_inputs, outputs, trigger_mode="multiple", **STEPPER))
+    drawn(tab.select(entered, draw_inputs, outputs, **STEPPER))
     stop.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
-    return Landing(bar, follow, enter, draw_inputs, reading, outputs, pictures, lasting)
+    return Landing(follow, enter, draw_inputs, reading, outputs, drawn)
 
 
 def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:

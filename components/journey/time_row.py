@@ -1,5 +1,6 @@
 """What the journey's last two rows share: the same prompt, once more, as something that lasts."""
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,25 +30,25 @@ class TimeRow:
     """A row with one station.
 
     Attributes:
-        place: where it stands; once its `view(True)` comes into sight, the handler fills it.
+        place: where it stands; once it comes into sight and asks, the handler fills it.
         handler: draws what it shows.
         slot: its run.
-        view: the empty station, and whether it asks to be filled.
+        view: the empty station, and, unless it is "", by what mark it asks to be filled.
     """
 
     place: gr.HTML
     handler: Callable[..., Any]
     slot: gr.State
-    view: Callable[[bool], str]
+    view: Callable[[str], str]
 
 
-def fill_when_seen(bar: PromptBar, rows: Sequence[TimeRow], pictures: Sequence[Any]) -> None:
-    """Empty the rows once a new picture is drawn: each is filled when it is seen.
+def fill_when_seen(bar: PromptBar, rows: Sequence[TimeRow]) -> Callable[[Any], None]:
+    """Let rows be emptied once a new picture is drawn: each is filled when it is seen.
 
     Most who draw a picture do not scroll down to them, and a film costs as much as sixteen pictures.
 
-    Args:
-        pictures: the events that draw one, as their dependencies.
+    Returns:
+        What has to be told of each event that draws one, by its dependency.
     """
     filled = gr.State(None)  # whose film and sound the rows show, or ask for
 
@@ -60,17 +61,20 @@ def fill_when_seen(bar: PromptBar, rows: Sequence[TimeRow], pictures: Sequence[A
         for row, slot in zip(rows, slots, strict=True):
             with slot.turn(str(row.place.elem_id)):
                 pass  # what still runs there is of another picture, and falls silent
-        return asked, *(row.view(True) for row in rows)
+        # told apart: emptied twice, a place asks twice, for the first run has fallen silent
+        return asked, *(row.view(secrets.token_hex(4)) for row in rows)
 
-    for picture in pictures:
+    def follow(picture: Any) -> None:
         picture.then(
             empty, [bar.trace, filled, *(row.slot for row in rows)], [filled, *(row.place for row in rows)],
             queue=False, show_progress="hidden", api_visibility="private",
         )  # fmt: skip
 
+    return follow
+
 
 def build_time_row(
-    bar: PromptBar, t: Texts, stem: str, view: Callable[[bool], str], fill: Fill, wiring: dict[str, Any]
+    bar: PromptBar, t: Texts, stem: str, view: Callable[[str], str], fill: Fill, wiring: dict[str, Any]
 ) -> TimeRow:
     """Draw a row.
 
@@ -91,7 +95,7 @@ def build_time_row(
         except InputError as error:
             yield HTML.refused(message(error, t))
 
-    place = live_html("journey/view", f"journey-{stem}", t(f"journey.as_{stem}"), view(False))
+    place = live_html("journey/view", f"journey-{stem}", t(f"journey.as_{stem}"), view(""))
     slot = gr.State(RunSlot())
     place.submit(handler, [bar.trace, slot], place, **wiring, trigger_mode="multiple")
     return TimeRow(place, handler, slot, view)

@@ -44,7 +44,7 @@ def compute_station_video() -> VideoResult:
     return draw_video(video_request(example.prompt, example.seed))
 
 
-def waiting_video(t: Texts, asks: bool = False) -> str:
+def waiting_video(t: Texts, asks: str = "") -> str:
     """The station before anything moves, and whether it asks for its film when it is seen."""
     return HTML.video("waiting", None, "…", t, asks)
 

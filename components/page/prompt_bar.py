@@ -13,7 +13,7 @@ from components.page.vocabulary import build_palette, reads, unread_line, watch
 from components.runs.slot import RunSlot
 from components.ui.fields import slider
 from components.ui.language import Texts
-from components.ui.layout import ON_ENTER, one_click_away
+from components.ui.layout import ON_ENTER, one_click_away, tab_seen
 from components.ui.presets import chips_after, wire_presets
 from pipelines.serving import catalogue
 from pipelines.serving.checks import MAX_SEED
@@ -135,12 +135,12 @@ class PromptBar:
         Returns:
             The event's dependency.
         """
-        seen = f"""document.querySelector('#{tab.elem_id}[role="tabpanel"]')?.offsetParent != null"""
+        seen = "true" if even_closed else tab_seen(str(tab.elem_id))
         with self.relays:
             own = gr.Textbox(show_label=False, container=False)
         gr.on(
             [*changes] if even_closed else [tab.select, *changes], None, own, own, api_visibility="private",
-            js=f"(told) => {'true' if even_closed else seen} ? `${{performance.now()}}` : told",
+            js=f"(told) => {seen} ? `${{performance.now()}}` : told",
         )  # fmt: skip
         return own.change(function, [*inputs], outputs, **{**wiring, "trigger_mode": "always_last"})
 

@@ -13,8 +13,8 @@ all the same, as they compute on one thread (`pipelines/serving/compute.py`): a 
 | audio | 32 | sound runs: a step is short, and all take turns on the compute thread |
 | training | 32 | live trainings: as many as there are places (`live_training.py`) |
 
-What several events write, an older one may not write last: events that follow typing are one dependency
-(`gr.on`), of which Gradio sends one at a time, or share a queue of one.
+What several events write, an older one may not write last: what follows typing is one event
+(`PromptBar.follow`), of which Gradio sends one at a time, or several in a queue of one.
 
 An endpoint for programs waits in the queue of its kind, beside the page's own events. What computes nothing,
 such as a stop button, has `queue=False` or `concurrency_limit=None` where it is wired; the latter also holds
@@ -37,9 +37,8 @@ def _queue(name: str, at_once: int, **options: Any) -> dict[str, Any]:
 TEXT = _queue("text", 4, show_progress="hidden")
 MODEL = _queue("model", 1)
 QUIET_MODEL = MODEL | {"show_progress": "hidden"}
-LIVE = TEXT | {"trigger_mode": "always_last"}  # while somebody types, only the last text counts
 MATRIX = _queue("matrix", 1, show_progress="hidden")
-LIVE_MATRIX = MATRIX | {"trigger_mode": "always_last"}
+LIVE_MATRIX = MATRIX | {"trigger_mode": "always_last"}  # while somebody types, only the last text counts
 STEPPER = _queue("stepper", 64, show_progress="hidden")
 FILM = _queue("film", 32, show_progress="hidden")
 AUDIO = _queue("audio", 32, show_progress="hidden")

@@ -56,10 +56,14 @@ def one_click_away(title: str, elem_id: str) -> Iterator[None]:
             yield
 
 
+def tab_seen(elem_id: str) -> str:
+    """JS that says whether a tab is open."""
+    return f"""document.querySelector('#{elem_id}[role="tabpanel"]')?.offsetParent != null"""
+
+
 def is_open(stem: str) -> str:
     """JS that sets an event's first input to whether the tab is open; a hidden one is drawn when opened."""
-    panel = f"""document.querySelector('#tab-{stem}[role="tabpanel"]')"""
-    return f"(_, ...rest) => [{panel}?.offsetParent != null, ...rest]"
+    return f"(_, ...rest) => [{tab_seen(f'tab-{stem}')}, ...rest]"
 
 
 # JS that sets an event's first input to whether the visitor wants pages that do not move by themselves.
