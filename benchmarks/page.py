@@ -15,7 +15,7 @@ from typing import IO
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.browser import FLAGS, chromium_path
+from benchmarks.browser import FLAGS, chromium_path, go_to_tab
 from benchmarks.rows import BenchmarkRow, medians, row
 
 ROOT = Path(__file__).parents[1]
@@ -161,11 +161,11 @@ def visit(browser: Browser, address: str) -> Iterator[Page]:
 def click_to_picture(browser: Browser, address: str, repetitions: int) -> tuple[float, float]:
     """Median seconds from the click on Generate to the first preview and to the picture."""
     with visit(browser, address) as page:
-        page.locator("#tab-video-button").click()
+        go_to_tab(page, "video")
         # The last of the first examples: once they are there, nothing is drawn behind us.
         for film in ("#video-view", "#video-pair"):
             page.locator(f"{film} .film-view[data-state=done]").first.wait_for(state="attached")
-        page.locator("#tab-image-button").click()
+        go_to_tab(page, "image")
         page.locator("#image-trace .trace[data-state=done]").wait_for()  # the first example
         times = [page.evaluate(CLICK_AND_WATCH) for _ in range(repetitions + 1)][1:]
     preview, whole = zip(*times, strict=True)
@@ -205,7 +205,7 @@ def layout_shift(browser: Browser, address: str, repetitions: int) -> float:
 def click_to_sound(browser: Browser, address: str, repetitions: int) -> tuple[float, float]:
     """Median seconds from the click to the first sound, and seconds of work for a second of sound."""
     with visit(browser, address) as page:
-        page.locator("#tab-audio-button").click()
+        go_to_tab(page, "audio")
         silent = page.locator("#audio-player .player[data-state=done][data-sounding=no]")
         length = float(page.locator("#audio-seconds input[type=number]").input_value())
         times = []
@@ -219,7 +219,7 @@ def click_to_sound(browser: Browser, address: str, repetitions: int) -> tuple[fl
 def training_updates(browser: Browser, address: str, repetitions: int) -> float:
     """Median of the updates a second that the page shows of a visitor's CLIP, at the pace it opens with."""
     with visit(browser, address) as page:
-        page.locator("#tab-contrastive-button").click()
+        go_to_tab(page, "contrastive")
         page.locator("#contrastive-stage .stage[data-state=paused]").wait_for()  # the first example
         rates = []
         for _ in range(min(repetitions, MOST_BURSTS)):

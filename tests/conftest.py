@@ -20,7 +20,7 @@ from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from benchmarks.browser import FLAGS, chromium_path
+from benchmarks.browser import FLAGS, chromium_path, go_to_tab
 
 ROOT = Path(__file__).parents[1]
 E2E = Path(__file__).parent / "e2e"
@@ -268,10 +268,5 @@ def kept(server: str, visitor: BrowserContext) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture
 def open_tab() -> Callable[[Page, str], None]:
-    """`open_tab(page, "guidance")` clicks a tab; Gradio draws a tab only when it is opened."""
-
-    def click(page: Page, stem: str) -> None:
-        page.locator(f"#tab-{stem}-button").click()
-        page.locator(f"#tab-{stem}[role=tabpanel]").wait_for()
-
-    return click
+    """`open_tab(page, "guidance")` opens a tab as a visitor does; Gradio draws it only then."""
+    return go_to_tab

@@ -116,22 +116,22 @@ class _Parts:
 def _layout(t: Texts) -> _Parts:
     images, prompts = pipeline.first_pairs()
     state = replace(with_images(MatrixState(), images), prompts=tuple(prompts))
-    with scene(t, "clip_matrix.matrix", kind="tab", stage="beside"):
+    with scene(t, "clip_matrix.matrix", kind="tab"):
         with gr.Row(elem_id="clip-controls", equal_height=False):
-            with gr.Column(min_width=320):
+            with gr.Column(scale=5, min_width=320):
+                first = matrix_panel(state, "cosine", state.learned, t)
+                matrix = live_html("clip_matrix/view", "clip-matrix", value=first, also=["ui/uploads"])
+            with gr.Column(scale=2, min_width=300):
                 choices = [(t(f"clip_matrix.view.{view}"), view) for view in MATRIX_VIEWS]
                 view = gr.Radio(
                     choices, value="cosine", label=t("clip_matrix.view_label"), elem_id="clip-view"
                 )
-            with gr.Column(min_width=320):
                 shown = draw.temperature_html(state.learned, state.learned, t)
                 temperature = live_html("clip_matrix/view", "clip-temperature", value=shown)
-        titles = [t(f"clip_matrix.set_{name}") for name in pipeline.SETS]
-        sets = preset_chips(t("clip_matrix.sets"), titles, "clip-set")
+                titles = [t(f"clip_matrix.set_{name}") for name in pipeline.SETS]
+                sets = preset_chips(t("clip_matrix.sets"), titles, "clip-set")
         hint = draw.hint_html(t("clip_matrix.temperature_hint"))
         live_html("clip_matrix/view", "clip-logit-scale", value=hint, script=False)
-        first = matrix_panel(state, "cosine", state.learned, t)
-        matrix = live_html("clip_matrix/view", "clip-matrix", value=first, also=["ui/uploads"])
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 texts = gr.Textbox(

@@ -163,7 +163,7 @@ def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
     with scene(t, "context.moves"):
         moves = plot(t("context.moves_alt"), elem_id="context-moves")
         moved = live_html("context/view", "context-moved", script=False)
-    with scene(t, "context.pair"):
+    with scene(t, "context.pair", stage="beside"):
         _trials(bar, chosen, t)
         said = live_html("context/view", "context-said", script=False)
         with gr.Row():

@@ -41,6 +41,7 @@ def build_arithmetic(bar: PromptBar, tab: gr.Tab, t: Texts) -> None:
         "embeddings.arithmetic",
         t("embeddings.arithmetic_title"),
         t("embeddings.arithmetic_text", count=len(short_texts())),
+        stage="beside",
     ):
         with gr.Row():
             boxes = [

@@ -26,8 +26,8 @@ HERE = Path(__file__).parents[1]
 PAGES = {"/": "en", "/de": "de"}
 # The page's own files, in the order in which they run.
 SCRIPTS = (
-    "page/page", "page/keyboard", "lesson/wire", "page/stage", "lesson/lead", "lesson/class", "lesson/record",
-    "page/share", "page/stale", "page/vocabulary", "page/terms",
+    "page/page", "page/chapters", "page/keyboard", "lesson/wire", "page/stage", "lesson/lead", "lesson/class",
+    "lesson/record", "page/share", "page/stale", "page/vocabulary", "page/terms",
 )  # fmt: skip
 RULES = ("page/style", "page/stage", "lesson/class")
 # What the page says of itself, from `common.hint`.

@@ -10,22 +10,19 @@ from components.ui.templates import templates
 
 _html = templates("page/header.html")
 HIDABLE = ("second", "negative", "numbers", "model", "examples")  # what a link can leave out of the bar
-SECOND_ROW = "steering"  # chapter that begins the second row of tabs, so that none is torn apart
 
 
 def build_header(t: Texts, chapters: Sequence[tuple[str, Sequence[str]]]) -> gr.HTML:
-    """Name, purpose, the two switches, and the rules that name the chapters above their tabs.
+    """Name, purpose, the switches, and the chapters with a menu of tabs each.
 
     Args:
         chapters: name of each chapter with the stems of its tabs.
     """
     other = next(language for language in LANGUAGES if language != t.language)
-    second = [name for name, _ in chapters].index(SECOND_ROW)
-    below = [stem for _, stems in chapters[second:] for stem in stems]
     return gr.HTML(
         _html.header(other, "de" if other == "de" else "./", t)
         + _html.share(HIDABLE, t)
-        + _html.chapter_rules(chapters, SECOND_ROW, below, t),
+        + _html.chapter_menus(chapters, t),
         elem_id="sv-header",
         apply_default_css=False,
     )

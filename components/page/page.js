@@ -337,16 +337,6 @@
     const tab = openTabButton();
     return tab ? tab.id.replace(/^tab-|-button$/g, "") : null;
   }
-  // On a phone the tabs are one row that scrolls.
-  function centreOpenTab() {
-    const tab = openTabButton(), row = tab && tab.parentElement;
-    if (!row || row.scrollWidth <= row.clientWidth) return;
-    const own = tab.getBoundingClientRect(), whole = row.getBoundingClientRect();
-    row.scrollBy({ left: own.left + own.width / 2 - whole.left - whole.width / 2 });
-  }
-  new MutationObserver(centreOpenTab).observe(document.documentElement, {
-    subtree: true, attributes: true, attributeFilter: ["aria-selected", "data-restored"],
-  });
   // Each tab that is opened is a place in the history; the bar says the same in all of them.
   function enterTab(stem) {
     if (stem === openTab()) return;

@@ -39,7 +39,7 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
         tab: the distributions are drawn when it is opened.
         inputs: what `request_like` reads after the trace, then trace and run slot of the visitor.
     """
-    with scene(t, "prompt_lab.seeds"):
+    with scene(t, "prompt_lab.seeds", stage="beside"):
         with gr.Row():
             kinds = [(t(f"prompt_lab.kind.{kind}"), kind) for kind in ("all", *WORD_KINDS)]
             kind = gr.Dropdown(kinds, value="all", label=t("prompt_lab.kind_label"), filterable=False,

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from benchmarks.browser import go_to_tab
 from components.ui.language import load_texts
 
 EN, DE = load_texts("en"), load_texts("de")
@@ -265,13 +266,13 @@ def test_a_lesson_of_ones_own_is_made_saved_opened_and_held(page: Opener) -> Non
     opened.locator("[data-share]").click()
     opened.locator("[data-add-step]").click()
     opened.keyboard.press("Escape")
-    opened.locator("#tab-conditioning-button").click()
+    go_to_tab(opened, "conditioning")
     opened.locator("#conditioning-at input[type=number]").fill("12")
     opened.wait_for_function(STATE % ("conditioning.at", "12"))
     opened.locator("[data-share]").click()
     opened.locator("[data-add-step]").click()
     opened.keyboard.press("Escape")
-    opened.locator("#tab-quiz-button").click()
+    go_to_tab(opened, "quiz")
     opened.locator("#scene-quiz-lessons .sv-scene-button").click()
     mine = opened.locator("#quiz-lessons")
     expect(mine.locator("[data-mine] li")).to_have_count(2)
@@ -305,6 +306,6 @@ def test_a_lesson_of_ones_own_is_made_saved_opened_and_held(page: Opener) -> Non
         "buffer": text.replace("minutes = 3", "minutes = x").encode(),
     }
     opened.keyboard.press("Escape")
-    opened.locator("#tab-quiz-button").click()
+    go_to_tab(opened, "quiz")
     mine.locator("[data-mine-file]").set_input_files(mine_file)
     expect(mine.locator("[data-wrong]")).to_contain_text("bad.toml: Line ")

@@ -8,6 +8,7 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import Browser, Page, expect
 
+from benchmarks.browser import go_to_tab
 from components.ui.language import load_texts
 
 WAIT = 120_000  # ms; a guard, not a measure
@@ -54,8 +55,8 @@ def test_a_film_is_made_for_the_picture_that_is_drawn_and_only_when_somebody_see
     expect(video.locator("[data-asks]")).to_have_count(1)
     video.scroll_into_view_if_needed()
     expect(video.locator("[data-state=done] .say")).to_contain_text("a red dog", timeout=WAIT)
-    opened.locator("#tab-tokens-button").click()
-    opened.locator("#tab-journey-button").click()
+    go_to_tab(opened, "tokens")
+    go_to_tab(opened, "journey")
     expect(video.locator("[data-state=done] .say")).to_contain_text("a red dog")  # the picture's is there
     opened.evaluate("scrollTo(0, 0)")
     opened.locator("#prompt textarea").press("Enter")

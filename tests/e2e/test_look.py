@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from playwright.sync_api import Locator, Page, expect
 
+from benchmarks.browser import go_to_tab
+
 Opener = Callable[..., Page]
 # Contrast of an element's colour with what it stands on. Source: WCAG 2.2, "contrast ratio".
 CONTRAST = """(element, name) => {
@@ -97,7 +99,7 @@ def test_lines_and_headings_are_bright_enough_in_the_dark(page: Opener) -> None:
     for who in ("student", "teacher"):
         heading = opened.locator(f"#dino-training [data-side={who}] h4 b")
         assert heading.evaluate(CONTRAST, "color") >= 4.5
-    opened.locator("#tab-context-button").click()
+    go_to_tab(opened, "context")
     line = opened.locator("#context-parted .js-plotly-plot path.js-line").first
     line.wait_for(state="attached")
     assert line.evaluate(CONTRAST, "stroke") >= 3

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from benchmarks.browser import go_to_tab
 from components.page.prompt_bar import EXAMPLES, FIRST
 from components.ui.language import load_texts
 from components.ui.numbers import percent
@@ -84,14 +85,41 @@ def test_every_tab_is_offline_accessible_in_its_language_and_fits_a_phone(
     assert strangers(seen, server) == ["http://127.0.0.1:9/font.woff2"]
 
 
-def test_tabs_stand_in_their_chapters(kept: Opener) -> None:
-    opened = kept("/de?tab=tokens")
-    t = load_texts("de")
-    for stem, chapter in (("tokens", "reading"), ("contrastive", "pictures"), ("image", "steering")):
-        content = opened.locator(f"#tab-{stem}-button").evaluate(
-            "tab => getComputedStyle(tab, '::before').content"
-        )
-        assert t(f"common.chapter.{chapter}") in content
+def test_tabs_stand_in_one_row_behind_their_chapter_and_the_others_in_menus(kept: Opener) -> None:
+    opened, t = kept("/de?tab=tokens", height=720), load_texts("de")
+    opened.set_viewport_size({"width": 1280, "height": 720})
+    chapters = opened.locator("#sv-chapters > button")
+    expect(chapters).to_have_text(
+        [t(f"common.chapter.{name}") for name in ("reading", "pictures", "steering", "time")]
+    )
+
+    def in_the_row() -> list[str]:
+        """What one sees from left to right; all of it on one line and within the window."""
+        boxes = opened.locator("#tabs > .tab-wrapper button").evaluate_all("""all => all
+            .map(e => [e.getBoundingClientRect(), e.id || e.dataset.chapter])
+            .filter(([box]) => box.width > 1).sort(([a], [b]) => a.left - b.left)
+            .map(([box, name]) => [name, box.top, box.right])""")
+        assert max(box[1] for box in boxes) - min(box[1] for box in boxes) < 4
+        assert max(box[2] for box in boxes) <= 1280
+        return [re.sub(r"^tab-|-button$", "", box[0]) for box in boxes]
+
+    tabs = ["tokens", "context", "control_vector", "embeddings"]
+    steering = ["image", "cross_attention", "conditioning", "guidance", "prompt_lab"]
+    assert in_the_row() == ["journey", "reading", *tabs, "pictures", "steering", "time", "quiz"]
+    opened.locator('[data-chapter="steering"]').press("Enter")
+    menu = opened.locator("#sv-chapter-steering")
+    expect(menu.locator("button b")).to_have_text([t(f"{stem}.tab") for stem in steering], ignore_case=False)
+    expect(menu.locator("button").first).to_be_focused()
+    opened.keyboard.press("ArrowDown")
+    expect(menu.locator("button").nth(1)).to_be_focused()
+    opened.keyboard.press("Escape")
+    expect(menu).to_be_hidden()
+    assert in_the_row()[1] == "reading", "nothing was chosen"
+    go_to_tab(opened, "guidance")
+    assert in_the_row() == ["journey", "reading", "pictures", "steering", *steering, "time", "quiz"]
+    expect(opened.locator('[data-chapter="steering"]')).to_have_attribute("aria-current", "true")
+    assert "tab=guidance" in opened.url
+    go_to_tab(opened, "tokens")
 
 
 def test_german_browsers_are_sent_to_german_unless_they_chose(page: Opener) -> None:

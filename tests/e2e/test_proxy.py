@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
+from benchmarks.browser import go_to_tab
 from components.page.theme import FONTS
 from tests.conftest import free_port
 
@@ -92,7 +93,7 @@ def test_everything_works_in_a_folder_of_a_host_that_the_app_does_not_know(
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert page.evaluate("window.stays"), "saving has left the page"
 
-    page.locator("#tab-clip_matrix-button").click()
+    go_to_tab(page, "clip_matrix")
     sent = page.locator("#tab-clip_matrix input[type=file]").first
     shown = page.locator("#tab-clip_matrix img")
     before = shown.count()

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from benchmarks.browser import go_to_tab
 from components.ui.language import load_texts
 from tests.conftest import violations
 
@@ -139,12 +140,12 @@ def test_a_link_that_asks_for_the_impossible_is_taken_as_far_as_it_goes(page):
 
 def _turn(opened: Page) -> None:
     """Choose something on several tabs, by hand."""
-    opened.locator("#tab-context-button").click()
+    go_to_tab(opened, "context")
     opened.locator("#context-view .cx-slider input").press("End")
     opened.locator("#context-view .cx-token").nth(2).click()
-    opened.locator("#tab-clip_matrix-button").click()
+    go_to_tab(opened, "clip_matrix")
     opened.locator("#clip-view input").nth(1).check()
-    opened.locator("#tab-conditioning-button").click()
+    go_to_tab(opened, "conditioning")
     opened.locator("#conditioning-at input[type=number]").fill("12")
 
 
@@ -166,9 +167,9 @@ def test_a_shared_link_restores_every_choice_in_another_browser(page):
     expect(other.locator("#prompt textarea")).to_have_value("a red car")
     expect(other.locator("#conditioning-at input[type=number]")).to_have_value("12")
     expect(other.locator("#negative-prompt")).to_be_hidden()
-    other.locator("#tab-clip_matrix-button").click()
+    go_to_tab(other, "clip_matrix")
     expect(other.locator("#clip-view input").nth(1)).to_be_checked()
-    other.locator("#tab-context-button").click()
+    go_to_tab(other, "context")
     slider = other.locator("#context-view .cx-slider input")
     expect(slider).to_have_value(slider.get_attribute("max"))
     expect(other.locator("#context-view .cx-token.cx-here")).to_have_count(1)
@@ -193,9 +194,9 @@ def test_a_link_holds_choices_that_another_choice_decides(page):
     expect(opened.get_by_role("alert")).to_have_count(0)
     other = page("/?tab=embeddings&embeddings.direction=place")
     expect(other.locator("#direction-verdict")).to_contain_text(" puts ")
-    opened.locator("#tab-prompt_lab-button").click()
+    go_to_tab(opened, "prompt_lab")
     expect(opened.locator("#lab-own-value input")).to_have_value("pencil sketch")
-    opened.locator("#tab-video-button").click()
+    go_to_tab(opened, "video")
     expect(opened.locator("#video-motion input:checked")).to_have_count(1)
     assert opened.evaluate("document.querySelector('#video-motion input:checked').value") != ""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from benchmarks.browser import chromium_path
+from benchmarks.browser import chromium_path, go_to_tab
 from components.ui.language import load_texts
 
 EN, DE = load_texts("en"), load_texts("de")
@@ -149,7 +149,7 @@ def test_without_devices_the_page_says_what_they_need(page: Opener) -> None:
     opened.evaluate("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
     opened.locator("#audio-clip [data-microphone]").click()
     expect(opened.locator("#audio-clip .said")).to_contain_text("https or localhost")
-    opened.locator("#tab-dino-button").click()
+    go_to_tab(opened, "dino")
     opened.locator("#dino-sources .cm-camera").click()
     expect(opened.locator("#dino-sources .cm-said")).to_contain_text("https or localhost")
 
