@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the hub's client is imported: no test goes online
 
@@ -21,6 +22,7 @@ from gradio_client import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from benchmarks.browser import FLAGS, chromium_path, go_to_tab
+from components.page.prompt_bar import FIRST
 
 ROOT = Path(__file__).parents[1]
 E2E = Path(__file__).parent / "e2e"
@@ -246,11 +248,22 @@ def page(server: str, browser: Browser, visitor: BrowserContext) -> Iterator[Cal
         opened.close()
 
 
+def _ask_again(opened: Page, path: str) -> None:
+    """Prompts and tab as an address asks for them."""
+    asked = dict(parse_qsl(urlsplit(path).query))
+    for name, usual in (("prompt", FIRST.prompt), ("prompt_b", ""), ("negative_prompt", "")):
+        field = opened.locator(f"#{name.replace('_', '-')} textarea")
+        if field.input_value() != asked.get(name, usual):
+            field.evaluate("(field, text) => steuervektor.write(field, text)", asked.get(name, usual))
+    go_to_tab(opened, asked.get("tab", "journey"))
+
+
 @pytest.fixture(scope="module")
 def kept(server: str, visitor: BrowserContext) -> Iterator[Callable[..., Page]]:
     """Like `page`, but several tests of a module share the page that is opened at an address.
 
-    Each finds it as the one before has left it, so they state first what they start from.
+    The prompts and the open tab are again as the address says; all else is as the test before has left it, so
+    they state first what they start from.
     """
     pages: dict[str, Page] = {}
 
@@ -259,6 +272,7 @@ def kept(server: str, visitor: BrowserContext) -> Iterator[Callable[..., Page]]:
             pages[path] = visitor.new_page()
             return _open(pages[path], server + _all_open(path), width, height)
         pages[path].set_viewport_size({"width": width, "height": height})
+        _ask_again(pages[path], path)
         return pages[path]
 
     yield page_at

@@ -18,7 +18,7 @@ from components.ui.plots import plot
 from components.ui.scene import scene
 from components.ui.templates import templates
 from pipelines.clip import directions
-from pipelines.clip.world_texts import KINDS, short_texts
+from pipelines.clip.world_texts import DIRECTION_KINDS, KINDS, RELATION, direction_texts
 from pipelines.serving.errors import InputError
 
 
@@ -29,15 +29,16 @@ def _measure(t: Texts, model: str, kind: str, plus: str, minus: str, sentences: 
         pairs = directions.all_directions(model, sentences)
     except InputError as error:
         return [message_html(message(error, t)), gr.skip(), gr.skip()]
-    said = {(s.noun, s.value): s for s in short_texts() if s.kind == kind}
+    said = {(s.noun, s.value): s for s in direction_texts() if s.kind == kind}
     shorts = [(said[noun, minus], said[noun, plus]) for noun in found.nouns]
-    verdict = direction_html(found, sentences, t)
+    exchange = directions.exchange(plus, minus, model) if kind == RELATION else None
+    verdict = direction_html(found, sentences, exchange, t)
     return [verdict, direction_figure(found, shorts, t), overview_figure(pairs, found, t)]
 
 
 def _other_kind(t: Texts, model: str, kind: str, sentences: bool) -> list[Any]:
     """The words of another attribute to choose from, and its first pair measured."""
-    values = list(KINDS[kind])
+    values = list(DIRECTION_KINDS[kind])
     choices = [gr.Dropdown(values, value=value) for value in values[:2]]
     return [*choices, *_measure(t, model, kind, values[0], values[1], sentences)]
 
@@ -47,7 +48,7 @@ def _other_model(t: Texts, is_open: bool, *values: Any) -> list[Any]:
 
 
 def _lay_out_direction(t: Texts) -> tuple[gr.Dropdown, gr.Dropdown, gr.Dropdown, gr.Radio]:
-    kinds = [(t(f"embeddings.kind.{k}"), k) for k in KINDS]
+    kinds = [(t(f"embeddings.kind.{k}"), k) for k in DIRECTION_KINDS]
     settings = [(t("embeddings.short"), False), (t("embeddings.sentences"), True)]
     with gr.Row(equal_height=True):
         kind = gr.Dropdown(
@@ -76,11 +77,12 @@ def build_directions(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
         tab: measured when it is opened.
         is_open: see `map.MapView`.
     """
-    with scene(t, "embeddings.direction", t("embeddings.direction_title"), t("embeddings.direction_text")):
+    asked = t("embeddings.direction_title"), t("embeddings.direction_text")
+    with scene(t, "embeddings.direction", *asked, stage="beside"):
         kind, plus, minus, setting = _lay_out_direction(t)
         html = templates("embeddings/view.html")
         verdict = live_html("embeddings/view", "direction-verdict", script=False)
-        with gr.Row():
+        with gr.Row(elem_classes="sv-result"):
             with gr.Column(scale=3, min_width=320):
                 steps = plot(t("embeddings.direction_alt"), elem_id="direction-steps")
             with gr.Column(scale=2, min_width=320):
@@ -89,7 +91,7 @@ def build_directions(bar: PromptBar, tab: gr.Tab, is_open: gr.Checkbox, t: Texts
                 overview = plot(t("embeddings.overview_alt"), elem_id="direction-overview")
                 hint = html.hint(t("embeddings.overview_text"))
                 live_html("embeddings/view", "direction-overview-hint", value=hint, script=False)
-    words = Dependent("direction", lambda direction: list(KINDS[direction]))
+    words = Dependent("direction", lambda direction: list(DIRECTION_KINDS[direction]))
     bar.keep(
         "embeddings",
         {"plus": words, "minus": replace(words, usual=1)},

@@ -17,7 +17,7 @@ from components.ui.plots import DIVERGING, LINE, TEXT, in_lines, style
 from pipelines.clip.directions import Direction
 from pipelines.clip.embeddings import Difference, Embedding
 from pipelines.clip.projections import Projection
-from pipelines.clip.world_texts import KINDS, ShortText, WorldText, map_texts, picture
+from pipelines.clip.world_texts import DIRECTION_KINDS, KINDS, ShortText, WorldText, map_texts, picture
 from pipelines.world.captions import Facts
 from pipelines.world.scene import COLOURS, NOUNS
 
@@ -285,7 +285,7 @@ def direction_figure(
 
 def overview_figure(directions: Sequence[Direction], chosen: Direction, t: Texts) -> go.Figure:
     """All measured pairs at a glance: one dot each, by kind; the chosen one has a ring."""
-    kinds = list(KINDS)
+    kinds = list(DIRECTION_KINDS)
     x = [round(float(d.transfer.cosine.mean()), 3) for d in directions]
     # Neighbouring dots are shifted a little up and down, so that they can be told apart.
     y = [kinds.index(d.kind) + 0.09 * ((i * 3) % 5 - 2) for i, d in enumerate(directions)]

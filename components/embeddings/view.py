@@ -9,7 +9,7 @@ from components.ui.language import Texts
 from components.ui.numbers import fixed, percent
 from components.ui.templates import quote, templates
 from components.ui.token_text import style_of
-from pipelines.clip.directions import Direction
+from pipelines.clip.directions import Direction, Exchange
 from pipelines.clip.embeddings import Arithmetic, Difference, Embedding
 from pipelines.clip.projections import Projection
 from pipelines.clip.world_texts import ShortText, WorldText, map_texts, short_texts
@@ -87,8 +87,12 @@ def difference_html(difference: Difference, t: Texts) -> str:
     return templates("embeddings/view.html").result(text)
 
 
-def direction_html(direction: Direction, sentences: bool, t: Texts) -> str:
-    """The two figures of a direction, with what chance would give."""
+def direction_html(direction: Direction, sentences: bool, exchange: Exchange | None, t: Texts) -> str:
+    """The two figures of a direction, with what chance would give.
+
+    Args:
+        exchange: of a relation, what its direction cannot tell.
+    """
     transfer = direction.transfer
     count, right = len(transfer.ordered), int(transfer.ordered.sum())
     setting = t("embeddings.tested_sentences" if sentences else "embeddings.tested_short")
@@ -100,7 +104,14 @@ def direction_html(direction: Direction, sentences: bool, t: Texts) -> str:
         (f"{right}/{count}", t("embeddings.direction_share")),
         (fixed(float(transfer.cosine.mean()), t), t("embeddings.direction_cosine")),
     )
-    return templates("embeddings/view.html").direction(verdict, figures)
+    limit = ""
+    if exchange is not None:
+        one, other = map(quote, exchange.texts)
+        limit = t.html(
+            "embeddings.direction_exchange", plus=quote(direction.plus), minus=quote(direction.minus),
+            one=one, other=other, exchanged=fixed(exchange.exchanged, t), related=fixed(exchange.related, t),
+        )  # fmt: skip
+    return templates("embeddings/view.html").direction(verdict, figures, limit)
 
 
 def _pictured(text: str) -> ShortText | None:

@@ -6,8 +6,18 @@ from itertools import combinations
 
 import numpy as np
 
-from pipelines.clip.world_texts import KINDS, sentence_vectors, short_texts, short_vectors
+from pipelines.clip.world_texts import (
+    DIRECTION_KINDS,
+    direction_texts,
+    direction_vectors,
+    partner,
+    relation_phrase,
+    relation_texts,
+    sentence_vectors,
+    swapped_vectors,
+)
 from pipelines.serving.errors import InputError
+from pipelines.world.scene import NOUNS
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Direction:
     """A measured attribute direction, `plus` minus `minus`.
 
     Attributes:
-        kind: key of `embedding_world.KINDS`.
+        kind: key of `world_texts.DIRECTION_KINDS`.
         plus, minus: two values of that kind.
         nouns: the objects, in the order of the arrays of `transfer`.
         transfer: leave-one-object-out measurement.
@@ -75,8 +85,8 @@ def leave_one_out(
 
 
 def _rows(kind: str, value: str) -> dict[str, int]:
-    """Noun to row of `short_vectors` for one attribute."""
-    return {s.noun: i for i, s in enumerate(short_texts()) if (s.kind, s.value) == (kind, value)}
+    """Noun to row of `direction_vectors` for one attribute."""
+    return {s.noun: i for i, s in enumerate(direction_texts()) if (s.kind, s.value) == (kind, value)}
 
 
 @lru_cache(maxsize=512)
@@ -84,7 +94,7 @@ def direction(kind: str, plus: str, minus: str, model: str, sentences: bool = Fa
     """Measure one attribute direction on all objects that can take the attribute.
 
     Args:
-        kind: key of `embedding_world.KINDS`.
+        kind: key of `world_texts.DIRECTION_KINDS`.
         plus: value that the direction points to.
         minus: value that it comes from.
         model: catalogue id of the role "clip".
@@ -94,13 +104,13 @@ def direction(kind: str, plus: str, minus: str, model: str, sentences: bool = Fa
     Raises:
         InputError: `direction_unknown` if the kind has no such values, or both are the same.
     """
-    if plus == minus or not {plus, minus} <= set(KINDS.get(kind, ())):
-        known = ", ".join(KINDS.get(kind, KINDS))
+    if plus == minus or not {plus, minus} <= set(DIRECTION_KINDS.get(kind, ())):
+        known = ", ".join(DIRECTION_KINDS.get(kind, DIRECTION_KINDS))
         raise InputError("direction_unknown", received=f"{plus} − {minus}", known=known)
     rows_plus, rows_minus = _rows(kind, plus), _rows(kind, minus)
     nouns = tuple(n for n in rows_plus if n in rows_minus)
     a, b = [rows_plus[n] for n in nouns], [rows_minus[n] for n in nouns]
-    made = short_vectors(model)
+    made = direction_vectors(model)
     tested = (sentence_vectors(model)[a], sentence_vectors(model)[b]) if sentences else None
     return Direction(kind, plus, minus, nouns, leave_one_out(made[a], made[b], tested))
 
@@ -110,6 +120,37 @@ def all_directions(model: str, sentences: bool = False) -> tuple[Direction, ...]
     """Every pair of values of every kind, measured."""
     return tuple(
         direction(kind, a, b, model, sentences)
-        for kind, values in KINDS.items()
+        for kind, values in DIRECTION_KINDS.items()
         for a, b in combinations(values, 2)
     )
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Who stands on whom against which relation it is; mean cosines over all objects, -1..1.
+
+    Attributes:
+        texts: two texts that differ in who stands on whom, as an example.
+        exchanged: between each text and the one with its two objects exchanged.
+        related: between the same objects' texts with one relation and with the other.
+    """
+
+    texts: tuple[str, str]
+    exchanged: float
+    related: float
+
+
+def exchange(plus: str, minus: str, model: str) -> Exchange:
+    """What a direction of a relation cannot tell: the word is read, but hardly who it is said of.
+
+    Args:
+        plus, minus: two relations.
+        model: catalogue id of the role "clip".
+    """
+    shorts, swapped = relation_texts(), swapped_vectors(model)
+    made = direction_vectors(model)[-len(shorts) :]
+    a, b = ([i for i, s in enumerate(shorts) if s.value == value] for value in (plus, minus))
+    one, other = NOUNS[0], partner(NOUNS[0])
+    texts = relation_phrase(one, plus, other), relation_phrase(other, plus, one)
+    compared = (made[a], swapped[a]), (made[a], made[b])
+    return Exchange(texts, *(float((x * y).sum(1).mean()) for x, y in compared))

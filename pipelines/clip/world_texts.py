@@ -8,16 +8,36 @@ measured on and what arithmetic may answer).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from zlib import crc32
 
 import numpy as np
 from PIL import Image
 
 from pipelines.clip import model as clip
-from pipelines.world.captions import ATMOSPHERE_WORDS, PLACE_WORDS, STYLE_WORDS, Facts, caption, parse
-from pipelines.world.layout import EXTENT, draw_scene
+from pipelines.world.captions import (
+    ATMOSPHERE_WORDS,
+    PLACE_WORDS,
+    RELATION_WORDS,
+    STYLE_WORDS,
+    Facts,
+    caption,
+    parse,
+)
+from pipelines.world.layout import EXTENT, draw_scene, lay_out
 from pipelines.world.render import render
-from pipelines.world.scene import ATMOSPHERES, COLOURABLE, COLOURS, NOUNS, PLACES, SIZES, STYLES, Scene, Thing
+from pipelines.world.scene import (
+    ATMOSPHERES,
+    COLOURABLE,
+    COLOURS,
+    NOUNS,
+    PLACES,
+    RELATIONS,
+    SIZES,
+    STYLES,
+    Scene,
+    Thing,
+)
 
 MAP_SIZE = 240
 _SEED = 2
@@ -31,6 +51,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     "style": STYLES,
     "place": PLACES,
 }
+RELATION = "relation"
+# What is measured as a direction: those, and how a thing stands to another, in a phrase of two nouns.
+DIRECTION_KINDS: dict[str, tuple[str, ...]] = KINDS | {RELATION: RELATIONS}
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,7 @@ class ShortText:
 
     Attributes:
         noun: one of `NOUNS`.
-        kind: key of `KINDS`, or "noun" for the bare noun.
+        kind: key of `DIRECTION_KINDS`, or "noun" for the bare noun.
         value: the attribute, or the noun itself for kind "noun".
         world: its text and scene.
     """
@@ -77,8 +100,20 @@ def map_texts() -> tuple[WorldText, ...]:
     return tuple(found.values())
 
 
+def partner(noun: str) -> str:
+    """What an object is put in relation to; every object is the partner of one other."""
+    return NOUNS[(NOUNS.index(noun) + 7) % len(NOUNS)]
+
+
+def relation_phrase(noun: str, relation: str, other: str) -> str:
+    """One object in relation to another: "a cat on a bird"."""
+    return f"a {noun} {RELATION_WORDS[relation][0]} a {other}"
+
+
 def phrase(noun: str, kind: str, value: str) -> str:
     """A short phrase in plain words: "an orange cat", "a cat, cozy atmosphere"."""
+    if kind == RELATION:
+        return relation_phrase(noun, value, partner(noun))
     if kind in ("size", "colour"):
         return f"{'an' if value[0] in 'aeiou' else 'a'} {value} {noun}"
     words = {"place": PLACE_WORDS, "atmosphere": ATMOSPHERE_WORDS, "style": STYLE_WORDS}
@@ -99,9 +134,10 @@ def sentence(noun: str, kind: str, value: str) -> str:
         "atmosphere": ATMOSPHERES[i % len(ATMOSPHERES)],
         "style": STYLES[i % len(STYLES)],
     } | {kind: value}
-    core = phrase(noun, kind if kind in ("size", "colour") else "noun", value)
+    core = phrase(noun, kind if kind in ("size", "colour", RELATION) else "noun", value)
+    beside = "" if kind == RELATION else f" next to a {partner(noun)}"
     return (
-        f"{core} next to a {NOUNS[(i + 7) % len(NOUNS)]} {PLACE_WORDS[looks['place']][0]}, "
+        f"{core}{beside} {PLACE_WORDS[looks['place']][0]}, "
         f"{ATMOSPHERE_WORDS[looks['atmosphere']][0]}, {STYLE_WORDS[looks['style']][0]}"
     )
 
@@ -126,6 +162,23 @@ def short_texts() -> tuple[ShortText, ...]:
     return tuple(texts)
 
 
+@lru_cache(maxsize=1)
+def relation_texts() -> tuple[ShortText, ...]:
+    """Every noun in every relation to its partner, each with a scene of which it is true."""
+    found = []
+    for noun, relation in product(NOUNS, RELATIONS):
+        things = Thing(noun), Thing(partner(noun))
+        text = phrase(noun, RELATION, relation)
+        scene = lay_out(Scene(things, relation), np.random.default_rng(crc32(text.encode())))
+        found.append(ShortText(noun, RELATION, relation, WorldText(text, parse(text), scene)))
+    return tuple(found)
+
+
+def direction_texts() -> tuple[ShortText, ...]:
+    """What directions are made of: `short_texts()`, then `relation_texts()`."""
+    return (*short_texts(), *relation_texts())
+
+
 def _encode(texts: Sequence[str], model: str) -> np.ndarray:
     parts = [clip.encode_texts(texts[i : i + _BATCH], model) for i in range(0, len(texts), _BATCH)]
     vectors = np.concatenate(parts)
@@ -146,9 +199,22 @@ def short_vectors(model: str) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
+def direction_vectors(model: str) -> np.ndarray:
+    """`[text, dim]` `direction_texts()` as this CLIP reads them, each of length one."""
+    return np.concatenate([short_vectors(model), _encode([s.world.text for s in relation_texts()], model)])
+
+
+@lru_cache(maxsize=4)
 def sentence_vectors(model: str) -> np.ndarray:
-    """`[short text, dim]` the same contents in long sentences, in the order of `short_texts()`."""
-    return _encode([sentence(s.noun, s.kind, s.value) for s in short_texts()], model)
+    """`[text, dim]` the same contents in long sentences, in the order of `direction_texts()`."""
+    return _encode([sentence(s.noun, s.kind, s.value) for s in direction_texts()], model)
+
+
+@lru_cache(maxsize=4)
+def swapped_vectors(model: str) -> np.ndarray:
+    """`[text, dim]` `relation_texts()` with the two objects exchanged: "a bird on a cat"."""
+    texts = [relation_phrase(partner(s.noun), s.value, s.noun) for s in relation_texts()]
+    return _encode(texts, model)
 
 
 @lru_cache(maxsize=1024)

@@ -67,9 +67,9 @@ def coloured(page: Page, opaque: bool) -> int:
     ids=["en", "de"],
 )
 def test_the_tab_opens_with_a_sound_and_keeps_silent(
-    page: Opener, path: str, width: int, least: int, t
+    kept: Opener, path: str, width: int, least: int, t
 ) -> None:
-    opened = page(path, width=width)
+    opened = kept(path, width=width)
     found = player(opened)
     expect(found).to_have_attribute("data-sounding", "no")
     expect(opened.locator("#audio-player [data-words] span")).to_have_count(8)
@@ -183,8 +183,8 @@ def test_clips_good_and_bad(kept: Opener, tmp_path) -> None:
     assert opened.locator("#audio-player [data-time]").inner_text().endswith("5,0 s")
 
 
-def test_a_recording_is_a_clip_to_go_on_from(page: Opener) -> None:
-    opened = page("/?tab=audio")
+def test_a_recording_is_a_clip_to_go_on_from(kept: Opener) -> None:
+    opened = kept("/?tab=audio")
     player(opened)
     opened.evaluate(HUM)
     microphone = opened.locator("#audio-clip [data-microphone]")

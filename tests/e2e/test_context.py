@@ -47,12 +47,14 @@ def test_the_first_example_is_drawn_when_the_tab_is_opened(page, open_tab) -> No
     expect(opened.locator("#context-word input")).to_have_value("cat")
 
 
-def test_layer_head_and_token_are_chosen_without_the_server(page) -> None:
-    opened = _open(page)
+def test_layer_head_and_token_are_chosen_without_the_server(kept) -> None:
+    opened = _open(kept)
     view = opened.locator("#context-view")
     expect(opened.locator("#context-parted .js-plotly-plot")).to_be_visible()  # nothing more is on its way
     asked: list[str] = []
     opened.on("request", lambda request: asked.append(request.url))
+    view.locator(".cx-token", has_text="cat").click()
+    view.locator(".cx-mini").first.click()
     means = view.locator(".cx-share").all_inner_texts()
     view.get_by_role("button", name="Head 2", exact=True).click()
     expect(view.locator(".cx-readout")).to_contain_text("Layer 1, head 2: “cat” looks at")
@@ -101,8 +103,8 @@ def test_the_table_chooses_a_row_and_says_what_a_cell_is(kept) -> None:
     expect(opened.locator("#context-view .cx-token[aria-checked=true] .cx-chip")).to_have_text("bed")
 
 
-def test_the_chosen_token_survives_typing_until_it_is_gone(page) -> None:
-    opened = _open(page)
+def test_the_chosen_token_survives_typing_until_it_is_gone(kept) -> None:
+    opened = _open(kept)
     view = opened.locator("#context-view")
     view.locator(".cx-token", has_text="bed").click()
     view.locator(".cx-mini").nth(7).click()
@@ -119,8 +121,8 @@ def test_the_chosen_token_survives_typing_until_it_is_gone(page) -> None:
     expect(view.locator(".cx-gone")).to_be_hidden()
 
 
-def test_the_view_follows_the_second_prompt_and_keeps_the_chosen_word(page) -> None:
-    opened = _open(page)
+def test_the_view_follows_the_second_prompt_and_keeps_the_chosen_word(kept) -> None:
+    opened = _open(kept)
     said, verdict = opened.locator("#context-said"), opened.locator("#context-verdict")
     opened.locator("#context-word input").click()
     opened.get_by_role("option", name="bed").click()
@@ -156,8 +158,8 @@ HOSTILE = (
 )
 
 
-def test_hostile_text_is_shown_not_run(page) -> None:
-    opened = _open(page)
+def test_hostile_text_is_shown_not_run(kept) -> None:
+    opened = _open(kept)
     wrong: list[str] = []
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("console", lambda note: wrong.append(note.text) if note.type == "error" else None)
@@ -174,8 +176,8 @@ def test_hostile_text_is_shown_not_run(page) -> None:
         assert wrong == []
 
 
-def test_what_cannot_be_read_is_told_and_the_next_prompt_is_shown(page) -> None:
-    opened = _open(page)
+def test_what_cannot_be_read_is_told_and_the_next_prompt_is_shown(kept) -> None:
+    opened = _open(kept)
     _type(opened, "a" * 20_001)
     expect(opened.locator("#context-view")).to_contain_text("20000")
     _type(opened, "")

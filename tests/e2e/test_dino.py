@@ -32,8 +32,8 @@ def heat(page: Page, tile: str) -> list[int]:
 
 
 @pytest.mark.parametrize("path, t", [("/?tab=dino", EN), ("/de?tab=dino", DE)], ids=["en", "de"])
-def test_the_tab_opens_with_two_pictures_looked_at(page: Opener, path: str, t) -> None:
-    opened = ready(page(path))
+def test_the_tab_opens_with_two_pictures_looked_at(kept: Opener, path: str, t) -> None:
+    opened = ready(kept(path))
     expect(opened.locator("#dino-patches [data-tile]")).to_have_count(4)
     expect(opened.locator("#dino-patches [data-heads] figure")).to_have_count(8)
     expect(opened.get_by_text(t("dino.kind.clip"))).to_be_visible()
@@ -91,10 +91,10 @@ def test_new_pictures_take_the_place_of_the_old_ones(kept: Opener) -> None:
     assert sorted(swapped) == sorted(drawn)
 
 
-def test_a_visitor_brings_a_picture_and_exchanges_the_two(page: Opener, tmp_path) -> None:
+def test_a_visitor_brings_a_picture_and_exchanges_the_two(kept: Opener, tmp_path) -> None:
     world_picture(5).picture.save(tmp_path / "own.png")
     (tmp_path / "bad.png").write_bytes(b"only words")
-    opened = ready(page("/de?tab=dino"))
+    opened = ready(kept("/de?tab=dino"))
     hits = opened.locator("#dino-near .hits").first
     expect(hits).not_to_be_empty()
     chooser = opened.locator("#dino-sources input[type=file]")

@@ -14,8 +14,8 @@ def open_map(page, path="/", **options):
     return view
 
 
-def test_tab_opens_with_everything_drawn_and_follows_the_prompt(page):
-    view = open_map(page)
+def test_tab_opens_with_everything_drawn_and_follows_the_prompt(kept):
+    view = open_map(kept)
     pictures = view.locator("#embedding-map .imagelayer image, #embedding-map .layer-below .imagelayer image")
     pictures.first.wait_for(state="attached")
     assert pictures.count() >= 200
@@ -28,8 +28,8 @@ def test_tab_opens_with_everything_drawn_and_follows_the_prompt(page):
     assert view.locator("#embedding-neighbours .em-card").count() == 16
 
 
-def test_tsne_waits_for_its_button_and_says_when_it_is_out_of_date(page):
-    view = open_map(page, "/de")
+def test_tsne_waits_for_its_button_and_says_when_it_is_out_of_date(kept):
+    view = open_map(kept, "/de")
     view.locator("#embedding-method label", has_text="t-SNE").click()
     view.locator("#embedding-compute").click()
     view.locator("#embedding-note", has_text="t-SNE").wait_for(timeout=180_000)
@@ -39,8 +39,8 @@ def test_tsne_waits_for_its_button_and_says_when_it_is_out_of_date(page):
     view.wait_for_function(f"{MAP}.data[4].opacity < 0.5")
 
 
-def test_three_dimensions_follow_the_prompt_too(page):
-    view = open_map(page)
+def test_three_dimensions_follow_the_prompt_too(kept):
+    view = open_map(kept)
     view.locator("#embedding-axes label", has_text="3D").click()
     view.wait_for_function(f"{MAP}.data[0].type === 'scatter3d'")
     before = view.evaluate(f"{MAP}.data[4].z[0]")
@@ -48,8 +48,8 @@ def test_three_dimensions_follow_the_prompt_too(page):
     view.wait_for_function(f"{MAP}.data[4].z[0] !== {before}")
 
 
-def test_direction_and_sum_answer_to_their_controls(page):
-    view = open_map(page)
+def test_direction_and_sum_answer_to_their_controls(kept):
+    view = open_map(kept)
     view.locator("#direction-setting label", has_text="long").click()
     view.locator("#direction-verdict", has_text="long sentences").wait_for()
     view.locator("#sum-add textarea").fill("bird")
@@ -58,8 +58,8 @@ def test_direction_and_sum_answer_to_their_controls(page):
     view.locator("#embedding-sum .em-message").wait_for()
 
 
-def test_markup_stays_text_and_an_empty_prompt_gets_a_calm_sentence(page):
-    view = open_map(page)
+def test_markup_stays_text_and_an_empty_prompt_gets_a_calm_sentence(kept):
+    view = open_map(kept)
     view.evaluate("window.hacked = false")
     view.locator("#prompt textarea").fill("<img src=x onerror='window.hacked = true'> a cat")
     view.locator("#embedding-neighbours", has_text="<img src=x").wait_for()
@@ -70,8 +70,8 @@ def test_markup_stays_text_and_an_empty_prompt_gets_a_calm_sentence(page):
     view.locator("#embedding-neighbours .em-card").first.wait_for()
 
 
-def test_tab_fits_a_phone(page):
-    view = open_map(page, "/de", width=390, height=844)
+def test_tab_fits_a_phone(kept):
+    view = open_map(kept, "/de", width=390, height=844)
     assert view.evaluate("document.documentElement.scrollWidth") <= 390
     view.wait_for_function(f"{MAP}.clientHeight < 420")
 

@@ -27,17 +27,17 @@ def turn_dial(page: Page, scale: str) -> None:
 
 
 def test_tab_is_filled_without_a_click(
-    page: Callable[..., Page],
+    kept: Callable[..., Page],
 ) -> None:
-    opened = open_guidance(page)
+    opened = open_guidance(kept)
     expect(opened.locator("#guidance-live img")).to_have_count(1)
     expect(opened.locator("#guidance-sum .sum img")).to_have_count(7)
     expect(opened.locator("#guidance-sweep .js-plotly-plot")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_every_picture_of_the_sweep_stands_over_its_point(page: Callable[..., Page], width: int) -> None:
-    opened = page(QUICK, width=width)
+def test_every_picture_of_the_sweep_stands_over_its_point(kept: Callable[..., Page], width: int) -> None:
+    opened = kept(QUICK, width=width)
     opened.locator("#guidance-sweep .scatterlayer .point").nth(7).wait_for(timeout=WAIT)
     centres = """selector => [...document.querySelectorAll(selector)].map(e => e.getBoundingClientRect())
         .map(box => box.x + box.width / 2)"""
@@ -64,9 +64,9 @@ def test_dial_draws_again_and_the_image_tab_shows_the_same_run(
 
 
 def test_steering_away_shows_two_pictures_of_one_seed(
-    page: Callable[..., Page],
+    kept: Callable[..., Page],
 ) -> None:
-    opened = open_guidance(page)
+    opened = open_guidance(kept)
     opened.locator("#away").click()
     away = opened.locator("#guidance-away")
     expect(away.locator("img")).to_have_count(2, timeout=WAIT)

@@ -225,8 +225,8 @@ def test_scripts_write_shares_as_the_server_does(kept: Opener, path: str, langua
     assert finely == (german if language == "de" else expected)
 
 
-def test_an_example_is_one_click_away(page: Opener) -> None:
-    opened = page("/?tab=tokens")
+def test_an_example_is_one_click_away(kept: Opener) -> None:
+    opened = kept("/?tab=tokens")
     assert prompt_of(opened) == FIRST.prompt
     for place in (2, 1, 0):
         opened.locator("#prompt-bar .sv-chip").nth(place).click()
@@ -235,7 +235,8 @@ def test_an_example_is_one_click_away(page: Opener) -> None:
 
 
 def test_markup_in_every_field_stays_text(page: Opener, open_tab: TabOpener, server_log: Path) -> None:
-    opened = page("/?num_inference_steps=2")  # all tabs draw their first example
+    # all tabs draw their first example
+    opened = page("/?num_inference_steps=2&video.steps=2&audio.seconds=0.4")
     dialogs: list[str] = []
     opened.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     opened.locator("#prompt-bar-more .sv-more-button").click()
@@ -261,11 +262,8 @@ def test_markup_in_the_address_stays_text(page: Opener) -> None:
     expect(opened.locator("#tab-journey-button")).to_have_attribute("aria-selected", "true")
 
 
-@pytest.mark.parametrize("path", ["/?tab=audio", "/de?tab=audio"])
-def test_a_phone_has_one_row_of_tabs_and_the_open_one_is_in_sight(
-    page: Opener, open_tab: TabOpener, path: str
-) -> None:
-    opened = page(path, width=390, height=844)
+def test_a_phone_has_one_row_of_tabs_and_the_open_one_is_in_sight(page: Opener, open_tab: TabOpener) -> None:
+    opened = page("/de?tab=audio", width=390, height=844)
     row = opened.locator("#tabs > .tab-wrapper")
     last, middle = (opened.locator(f"#tab-{stem}-button") for stem in ("audio", "clip_matrix"))
     expect(last).to_be_in_viewport(ratio=1)
@@ -276,8 +274,8 @@ def test_a_phone_has_one_row_of_tabs_and_the_open_one_is_in_sight(
     assert opened.evaluate("window.scrollY") == 0, "the page itself was scrolled"
 
 
-def test_body_text_reads_from_the_last_row(page: Opener) -> None:
-    opened = page("/")
+def test_body_text_reads_from_the_last_row(kept: Opener) -> None:
+    opened = kept("/")
     small = opened.evaluate("""() => [...document.querySelectorAll('.gradio-container *')]
         .filter(e => e.checkVisibility() && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
         .filter(e => parseFloat(getComputedStyle(e).fontSize) < 14)
@@ -463,8 +461,8 @@ def test_numbers_out_of_range_or_missing_are_mended_on_the_page(page: Opener, se
     assert "Traceback" not in server_log.read_text()[before:]
 
 
-def test_the_prompt_stays_in_view_while_one_scrolls(page: Opener) -> None:
-    opened = page("/", height=600)
+def test_the_prompt_stays_in_view_while_one_scrolls(kept: Opener) -> None:
+    opened = kept("/", height=600)
     expect(opened.locator("#tab-journey .sv-note")).to_be_attached()
     opened.evaluate("window.scrollTo(0, 600)")
     expect(opened.locator("#prompt textarea")).to_be_in_viewport()

@@ -31,8 +31,8 @@ def prompt_is(page: Page, text: str) -> None:
     expect(page.locator("#prompt textarea")).to_have_value(text)
 
 
-def test_chips_change_one_word_of_the_prompt_and_say_which(page: Opener) -> None:
-    opened = open_lab(page)
+def test_chips_change_one_word_of_the_prompt_and_say_which(kept: Opener) -> None:
+    opened = open_lab(kept)
     chip(opened, "colour", "blue").click()
     prompt_is(opened, "A blue car on the beach.")
     expect(opened.locator("#lab-builder del")).to_have_text("red")
@@ -83,8 +83,8 @@ def test_stop_ends_the_pictures_within_a_step(page: Opener) -> None:
     expect(opened.locator("#lab-grid")).to_contain_text(before)
 
 
-def test_each_word_is_left_out_and_the_one_that_mattered_is_named(page: Opener, server_log) -> None:
-    opened = open_lab(page)
+def test_each_word_is_left_out_and_the_one_that_mattered_is_named(kept: Opener, server_log) -> None:
+    opened = open_lab(kept)
     opened.locator("#lab-without-run").click()
     expect(opened.locator("#lab-without .pl-result b").first).to_be_visible(timeout=WAIT)
     expect(opened.locator("#lab-without img")).to_have_count(7)
@@ -112,8 +112,8 @@ def test_ones_own_word_and_seeds_stand_as_dots_beneath_the_distributions(page: O
         expect(opened.locator("#lab-distribution .scatterlayer .point")).to_have_count(16)
 
 
-def test_a_negative_prompt_stands_beside_its_defect_and_no_beside_it(page: Opener) -> None:
-    opened = open_lab(page)
+def test_a_negative_prompt_stands_beside_its_defect_and_no_beside_it(kept: Opener) -> None:
+    opened = open_lab(kept)
     opened.locator("#prompt textarea").fill("")  # its texts are its own
     opened.locator("#lab-defect").get_by_text("watermark").click()
     opened.locator("#lab-negative-run").click()

@@ -18,8 +18,8 @@ Opener, TabOpener = Callable[..., Page], Callable[[Page, str], None]
 
 
 @pytest.fixture
-def attention(page: Opener) -> Page:
-    opened = page(f"{QUICK}&tab=cross_attention")
+def attention(kept: Opener) -> Page:
+    opened = kept(f"{QUICK}&tab=cross_attention")
     opened.locator("#attention-view [data-chips] button").first.wait_for(timeout=WAIT)
     return opened
 

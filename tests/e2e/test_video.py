@@ -36,9 +36,9 @@ def sheet(page: Page, place: str) -> str:
     "path, width, t", [("/?tab=video", 1280, EN), ("/de?tab=video", 390, DE)], ids=["en", "de"]
 )
 def test_the_tab_opens_with_a_film_beside_the_same_without_attention(
-    page: Opener, path: str, width: int, t
+    kept: Opener, path: str, width: int, t
 ) -> None:
-    opened = ready(page(path, width=width))
+    opened = ready(kept(path, width=width))
     expect(opened.locator("#video-view .strip button")).to_have_count(16)
     expect(opened.locator("#video-inside .map")).to_have_count(6)
     opened.locator("#video-pair .film-view[data-state=done]").wait_for(timeout=WAIT)
@@ -88,8 +88,8 @@ def test_playing_and_scrubbing_in_both_directions_ask_the_server_for_nothing(pag
     assert not asked
 
 
-def test_a_token_is_picked_up_by_click_and_moved_by_keys(page: Opener) -> None:
-    opened = ready(page("/de?tab=video"))
+def test_a_token_is_picked_up_by_click_and_moved_by_keys(kept: Opener) -> None:
+    opened = ready(kept("/de?tab=video"))
     tile = opened.locator("#video-inside [data-tile='2'] .tile")
     box = tile.bounding_box()
     tile.click(position={"x": 3, "y": box["height"] - 3})  # the corner itself is round

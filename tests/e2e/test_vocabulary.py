@@ -23,9 +23,9 @@ def _prompt(page: Page, text: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_unread_words_are_named_and_a_click_writes_known_ones(page, language: str) -> None:
+def test_unread_words_are_named_and_a_click_writes_known_ones(kept, language: str) -> None:
     t = load_texts(language)
-    opened = page("/?tab=tokens" if language == "en" else "/de?tab=tokens")
+    opened = kept("/?tab=tokens" if language == "en" else "/de?tab=tokens")
     expect(opened.locator("#tokens-view .tk-strip")).to_be_visible()
     opened.evaluate("document.fonts.ready.then(() => true)")
     tabs = opened.locator("#tabs").evaluate("(tabs) => tabs.getBoundingClientRect().top")
@@ -44,7 +44,7 @@ def test_unread_words_are_named_and_a_click_writes_known_ones(page, language: st
     _prompt(opened, "a horse sitting on a car")
     expect(line).to_be_hidden()
     expect(opened.locator("#prompt-bar .sv-chip").first).to_be_visible()
-    expect(opened.locator("#tokens-view .tk-strip")).to_contain_text("horse")  # the page follows
+    expect(opened.locator("#tokens-view .tk-strip")).to_contain_text("horse")  # the kept follows
     expect(opened.locator("#tokens-view .tk-unread")).to_have_count(0)
 
 
@@ -58,8 +58,8 @@ def test_a_german_prompt_is_offered_in_english(page) -> None:
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_the_lectures_typo_is_known_and_another_is_offered(page) -> None:
-    opened = page("/?tab=image")
+def test_the_lectures_typo_is_known_and_another_is_offered(kept) -> None:
+    opened = kept("/?tab=image")
     opened.locator("#prompt-bar .sv-chip", has_text="Dimm").click()
     line = opened.locator(LINE)
     expect(line).to_contain_text("“Dimm” stood in the training captions")
@@ -73,8 +73,8 @@ def test_the_lectures_typo_is_known_and_another_is_offered(page) -> None:
     expect(opened.locator("#words-why")).to_be_hidden()
 
 
-def test_every_tab_judges_by_the_words_of_its_own_model(page, open_tab) -> None:
-    opened = page("/?tab=tokens")
+def test_every_tab_judges_by_the_words_of_its_own_model(kept, open_tab) -> None:
+    opened = kept("/?tab=tokens")
     _type(opened, "A cat walks left, sad piano")
     expect(opened.locator(WORDS)).to_have_text(["walks", "sad", "piano"])
     open_tab(opened, "audio")
@@ -118,8 +118,8 @@ def test_the_known_words_are_one_click_away_and_write_into_the_prompt(page, open
     expect(panel.locator('[data-kind="motion"]')).to_be_hidden()
 
 
-def test_what_is_typed_stays_text(page) -> None:
-    opened = page("/?tab=tokens")
+def test_what_is_typed_stays_text(kept) -> None:
+    opened = kept("/?tab=tokens")
     _type(opened, HOSTILE)
     expect(opened.locator(WORDS).first).to_have_text("img")
     assert opened.locator(f"{LINE} :is(img, script)").count() == 0
@@ -207,8 +207,8 @@ def test_a_phrase_takes_the_place_of_its_kind(script: Page) -> None:
         assert script.evaluate("(c) => svVocabulary.withPhrase(...c)", call) == after
 
 
-def test_the_examples_stay_one_click_away(page) -> None:
-    opened = page("/?tab=tokens")
+def test_the_examples_stay_one_click_away(kept) -> None:
+    opened = kept("/?tab=tokens")
     chips = opened.locator("#prompt-bar .sv-chip")
     _type(opened, "an elephant")
     expect(opened.locator(WORDS)).to_have_text(["elephant"])

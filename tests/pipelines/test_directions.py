@@ -7,6 +7,8 @@ from pipelines.clip import directions
 from pipelines.clip import model as clip
 from pipelines.clip import world_texts as world
 from pipelines.serving.errors import InputError
+from pipelines.world.captions import holds
+from pipelines.world.scene import NOUNS, RELATIONS
 
 MODEL = "classroom-clip"
 
@@ -73,9 +75,34 @@ def test_colours_are_directions_in_the_classroom_clip():
     assert found.transfer.cosine.mean() > 0.5
 
 
+@pytest.mark.parametrize("sentences", [False, True])
+def test_a_relation_is_a_direction_made_from_pairs_of_objects(sentences):
+    found = directions.direction("relation", "on", "under", MODEL, sentences)
+    assert found.nouns == NOUNS
+    assert found.transfer.share >= 0.9
+    for text in world.relation_texts():
+        assert holds(text.world.facts, text.world.scene), text.world.text
+    assert len({text.world.text for text in world.relation_texts()}) == len(NOUNS) * len(RELATIONS)
+
+
+def test_what_an_exchange_of_objects_changes_equals_a_plain_loop():
+    found = directions.exchange("on", "under", MODEL)
+    other = world.partner("cat")
+    assert found.texts == (f"a cat on a {other}", f"a {other} on a cat")
+
+    def cosine(first, second):
+        a, b = clip.encode_texts([first, second], MODEL)
+        return float(a @ b)
+
+    pairs = [(noun, world.partner(noun)) for noun in NOUNS]
+    exchanged = np.mean([cosine(f"a {a} on a {b}", f"a {b} on a {a}") for a, b in pairs])
+    related = np.mean([cosine(f"a {a} on a {b}", f"a {a} under a {b}") for a, b in pairs])
+    assert (found.exchanged, found.related) == pytest.approx((exchanged, related), abs=1e-3)
+
+
 def test_every_pair_of_words_is_measured_once():
     pairs = directions.all_directions(MODEL)
-    expected = sum(len(v) * (len(v) - 1) // 2 for v in world.KINDS.values())
+    expected = sum(len(v) * (len(v) - 1) // 2 for v in world.DIRECTION_KINDS.values())
     assert len({(d.kind, frozenset((d.plus, d.minus))) for d in pairs}) == len(pairs) == expected
 
 
