@@ -39,7 +39,8 @@ class PairPart:
 
 def build_pair_part(t: Texts) -> PairPart:
     """Draw this part of the tab."""
-    with scene(t, "audio.pair", t("audio.pair.title"), t("audio.pair.hint")):
+    asked = t("audio.pair.title"), t("audio.pair.hint")
+    with scene(t, "audio.pair", *asked, filled_by="audio-pair-start"):
         with gr.Row(elem_classes="image-actions", equal_height=True):
             start = gr.Button(t("audio.pair.start"), variant="primary", elem_id="audio-pair-start")
             stop = gr.Button(

@@ -21,6 +21,7 @@ from components.runs.arguments import AudioModel
 from components.runs.files import save_wav
 from components.runs.queues import AUDIO, endpoint
 from components.runs.slot import RunSlot
+from components.runs.unasked import waits_for_click
 from components.ui.arguments import File, OneOf, RealNumber, Seed, Text, WholeNumber
 from components.ui.attention import attention_kinds
 from components.ui.errors import explained
@@ -219,6 +220,8 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
             example = "" if before is not None else t("audio.example", prompt=isolated(request.prompt))
             page, _, *rest = _shown(made, t, example)
             yield page, gr.skip(), *rest  # who pressed "make" meanwhile needs the stop button
+        elif waits_for_click(request.model, t):
+            yield gr.skip()
         else:
             yield from audio_run(request, None, None, slot, t, play=False)
 

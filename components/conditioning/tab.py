@@ -161,7 +161,7 @@ def _layout(t: Texts) -> _Parts:
             for pair in (EFFECTS[:2], EFFECTS[2:]):
                 with gr.Row():
                     effects += [_heat_map(name, t) for name in pair]
-    with scene(t, "conditioning.cut"):
+    with scene(t, "conditioning.cut", filled_by="conditioning-cut"):
         with gr.Row():
             cut = gr.Button(t("conditioning.cut"), elem_id="conditioning-cut", scale=0, min_width=470)
             cut_stop = _stop_button("conditioning-cut-stop", t)
@@ -209,7 +209,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         yield from open_tab(
-            trace, lambda: request_like(None, *values), slot, enough=has_maps,
+            trace, lambda: request_like(None, *values), slot, t, enough=has_maps,
             waiting=lambda reel: _unchanged(_progress(reel, t), stoppable=True),
             show=lambda shown: _effects(shown, t),
             # the same picture once more, to the bit, this time with a look inside

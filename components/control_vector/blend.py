@@ -92,7 +92,7 @@ def build_blend(bar: PromptBar, tab: gr.Tab, t: Texts) -> gr.HTML:
     Returns:
         The place that names both texts, which follows the prompts.
     """
-    with scene(t, "control_vector.blend", stage="beside"):
+    with scene(t, "control_vector.blend", stage="beside", filled_by="cv-blend-start"):
         pair = live_html(STEM, "cv-pair", also=ALSO, script=False, render=False)
         lever = build_lever("blend", pair, t)
         gr.Markdown(t("control_vector.blend_honest"), elem_classes="sv-hint")

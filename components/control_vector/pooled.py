@@ -54,6 +54,7 @@ def build_pooled(bar: PromptBar, t: Texts) -> None:
         "control_vector.pooled",
         t("control_vector.ablation_title"),
         t("control_vector.ablation_hint", count=SEEDS),
+        filled_by="cv-pooled-start",
     ):
         with gr.Row():
             start = gr.Button(t("control_vector.ablation_start", count=2 * SEEDS), variant="primary",

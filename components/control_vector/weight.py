@@ -65,7 +65,7 @@ def build_weight(bar: PromptBar, t: Texts) -> tuple[gr.HTML, gr.State]:
     Returns:
         The tokens' buttons and the state that holds the choice, which follow the prompt.
     """
-    with scene(t, "control_vector.weight", stage="beside"):
+    with scene(t, "control_vector.weight", stage="beside", filled_by="cv-weight-start"):
         choose = t("control_vector.choose")
         picker = live_html("control_vector/tokens", "cv-tokens", choose, also=(STEM, *ALSO))
         onwards = gr.Checkbox(

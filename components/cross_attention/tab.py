@@ -45,7 +45,7 @@ def build_cross_attention_tab(bar: PromptBar, t: Texts) -> None:
                 )
                 stop = gr.Button(t("image.stop"), variant="stop", elem_id="attention-stop", interactive=False)
             view = live_html("cross_attention/view", "attention-view", t("cross_attention.title"))
-        with scene(t, "cross_attention.hidden"):
+        with scene(t, "cross_attention.hidden", filled_by="attention-hide"):
             hidden = build_hidden_section(t)
         with scene(t, "cross_attention.picture"):
             picture = build_picture_section(t)
@@ -72,7 +72,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         yield from open_tab(
-            trace, lambda: request_like(None, *values), slot, enough=pipeline.has_maps,
+            trace, lambda: request_like(None, *values), slot, t, enough=pipeline.has_maps,
             waiting=lambda reel: _running(reel, t), show=lambda shown: _show(shown, slot, t),
             # the same picture once more, to the bit, this time with a look inside
             run=lambda request, before: look_run(request, before, slot, t),

@@ -100,7 +100,7 @@ class _Away:
 
 
 def _away_section(t: Texts) -> _Away:
-    with scene(t, "guidance.negative"):
+    with scene(t, "guidance.negative", filled_by="away"):
         titles = [t(f"guidance.preset_{name}") for name in AWAY]
         presets = preset_chips(t("guidance.presets"), titles, "away-preset")
         with gr.Row(equal_height=False, elem_classes="away-row"):
@@ -130,7 +130,7 @@ def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         yield from open_tab(
-            trace, lambda: request_like(None, *values), slot,
+            trace, lambda: request_like(None, *values), slot, t,
             waiting=lambda reel: _turning(reel, None, t), show=lambda shown: _show(shown, None, slot, t),
             run=lambda request, _: turn(request, None, slot, t),
         )  # fmt: skip

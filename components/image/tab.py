@@ -92,7 +92,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
             return _show(trace, slot, t, t("image.example") if is_example else "")
 
         yield from open_tab(
-            before, lambda: request_of(*values), slot,
+            before, lambda: request_of(*values), slot, t,
             waiting=lambda reel: _running(reel, t), show=show,
             run=lambda request, _: draw_run(request, None, slot, t),
         )  # fmt: skip

@@ -130,7 +130,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         yield from open_tab(
-            trace, lambda: request_like(None, *values), slot,
+            trace, lambda: request_like(None, *values), slot, t,
             waiting=lambda reel: _running(reel.request, reel, t), show=lambda shown: _show(shown, slot, t),
             run=lambda request, _: journey_run(request, None, slot, t),
         )  # fmt: skip

@@ -5,9 +5,13 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+import gradio as gr
+
 from components.page.prompt_bar import BarValues
 from components.runs.frames import Frames
 from components.runs.slot import RunSlot
+from components.runs.unasked import waits_for_click
+from components.ui.language import Texts
 from pipelines.image import image
 from pipelines.image.request import SCHEDULERS, ImageRequest, Trace
 from pipelines.serving import catalogue
@@ -76,6 +80,7 @@ def open_tab(
     trace: Trace | None,
     request_of: Callable[[], ImageRequest],
     slot: RunSlot,
+    t: Texts,
     *,
     waiting: Callable[[Frames], tuple[Any, ...]],
     show: Callable[[Trace], tuple[Any, ...]],
@@ -93,7 +98,7 @@ def open_tab(
         enough: whether a trace holds what this tab shows.
 
     Yields:
-        Values for the tab's outputs.
+        Values for the tab's outputs; `gr.skip()` where a model waits for a click.
     """
     request = trace.request if trace is not None else request_of()
     if slot.busy:
@@ -101,5 +106,7 @@ def open_tab(
     trace = trace_at_hand(trace, request, slot)
     if trace is not None and enough(trace):
         yield show(trace)
+    elif trace is None and waits_for_click(request.model, t):
+        yield gr.skip()
     else:
         yield from run(trace.request if trace is not None else request, trace)

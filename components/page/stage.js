@@ -120,6 +120,19 @@
     cancelAnimationFrame(fitting);
     fitting = requestAnimationFrame(() => fit(scene));
   }
+  // Who walks by the arrow keys alone finds a result in each scene: one that no tab computes by itself is begun once,
+  // when the tab's own run is through; never with a model of the hub, which may take minutes.
+  const pressed = new Set();
+  document.addEventListener("click", ({ target }) => {
+    const id = target instanceof Element && target.closest("button[id]")?.id;
+    if (id) pressed.add(id);
+  }, true);
+  const isOfHub = (name) => !(page().asked(name) || "classroom").startsWith("classroom");
+  function fill(scene) {
+    const { key, by } = scenes().find((one) => one.id === scene.id), button = by && document.getElementById(by);
+    if (!button || button.disabled || pressed.has(by) || isOfHub("image_model") || isOfHub(`${key.split(".")[0]}.model`)) return;
+    if (!scene.closest('[role="tabpanel"]').querySelector("button.stop:not([disabled])")) button.click();
+  }
   function enter(scene) {
     furnish();
     zoom = 1;
@@ -130,6 +143,7 @@
     for (const part of scene.children) watched.observe(part);
     clearInterval(waiting);
     waiting = setInterval(() => { // what no observer tells: a late figure, and a line above the scene that came or went
+      fill(scene);
       const late = [...scene.querySelectorAll(".js-plotly-plot")].some((figure) => heightOf(figure) && usual.get(figure)?.stage !== heightOf(figure));
       if (late || scene.dataset.fits === "false" || Math.abs(room(scene) - fitted) > 1) refit(scene);
     }, 700);

@@ -27,7 +27,8 @@ def build_without(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> None:
     Args:
         inputs: what `request_like` reads after the trace, then trace and run slot of the visitor.
     """
-    with scene(t, "prompt_lab.leave_one_out", t("prompt_lab.without_title"), t("prompt_lab.without_hint")):
+    asked = t("prompt_lab.without_title"), t("prompt_lab.without_hint")
+    with scene(t, "prompt_lab.leave_one_out", *asked, filled_by="lab-without-run"):
         button = gr.Button(t("prompt_lab.without_run"), variant="primary", elem_id="lab-without-run")
         idle = idle_html(t("prompt_lab.without_idle"))
         view = live_html("prompt_lab/view", "lab-without", t("prompt_lab.without_title"), idle)

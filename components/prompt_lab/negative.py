@@ -38,7 +38,7 @@ def build_negative(bar: PromptBar, inputs: Sequence[Any], t: Texts) -> Callable[
     Returns:
         The view of what was measured, for the `gr.HTML` with the id "lab-measured".
     """
-    with scene(t, "prompt_lab.negative"):
+    with scene(t, "prompt_lab.negative", filled_by="lab-negative-run"):
         titles = [" − ".join(filter(None, texts)) for texts in NO_PRESETS]
         chips = preset_chips(t("prompt_lab.no_presets"), titles, "lab-no")
         with gr.Row(equal_height=False, elem_classes="away-row"):

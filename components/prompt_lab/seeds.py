@@ -54,7 +54,8 @@ def build_seeds(bar: PromptBar, tab: gr.Tab, inputs: Sequence[Any], t: Texts) ->
             )
         told = live_html("prompt_lab/view", "lab-words", t("prompt_lab.seeds_title"))
         figure_place = plot(t("prompt_lab.seeds_alt"), elem_id="lab-distribution", visible=False)
-    with scene(t, "prompt_lab.own", t("prompt_lab.own_title"), t("prompt_lab.own_hint", seeds=SEEDS)):
+    own = t("prompt_lab.own_title"), t("prompt_lab.own_hint", seeds=SEEDS)
+    with scene(t, "prompt_lab.own", *own, filled_by="lab-own-run"):
         with gr.Row(equal_height=False, elem_classes="away-row"):
             choices = [(t(f"prompt_lab.dimension.{d}"), d) for d in DIMENSIONS]
             dimension = gr.Dropdown(choices, value="content", label=t("prompt_lab.own_dimension"),

@@ -21,6 +21,7 @@ from components.runs.batch import BatchViews, show_batch
 from components.runs.files import save_png
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
+from components.runs.unasked import waits_for_click
 from components.ui.arguments import OneOf, Seed, Text
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -179,6 +180,8 @@ def _wire_grid(bar: PromptBar, tab: gr.Tab, parts: _Parts, inputs: Sequence[Any]
         if ready and request == example_request() and chosen == _FIRST:
             shown = variants_view(request, chosen, compute_example_variants(), t)
             yield shown, shown
+        elif waits_for_click(request.model, t):
+            yield gr.skip()
         else:
             yield from variants_run(request, chosen, slot, page, t)
 

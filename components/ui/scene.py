@@ -23,11 +23,13 @@ class Scene:
         key: "<tab>.<name>", such as "guidance.sweep"; the same in every language, and part of addresses.
         title: its heading.
         on_stage: whether the stage shows it; what is to be read at a desk has its place on the page alone.
+        filled_by: id of the button that computes its result, where no tab does so by itself.
     """
 
     key: str
     title: str
     on_stage: bool = True
+    filled_by: str = ""
 
     @property
     def elem_id(self) -> str:
@@ -69,6 +71,7 @@ def scene(
     *,
     kind: Kind = "more",
     stage: Literal["beside", "above", "none"] = "above",
+    filled_by: str = "",
 ) -> Iterator[None]:
     """One experiment: its heading, and its controls and results inside.
 
@@ -82,12 +85,13 @@ def scene(
         kind: "tab" is a tab's first, named by the tab's own title; "lead" is one with its own heading;
             "open" stands open below it; "more" waits for a click on its heading.
         stage: where controls stand on the stage, beside or above the result; "none" keeps it off the stage.
+        filled_by: see `Scene`; the stage presses that button once, so that arrow keys alone show each result.
     """
     stem = key.partition(".")[0]
     words = (f"{stem}.title", f"{stem}.claim") if kind == "tab" else (f"{key}_title", f"{key}_hint")
     if not title:
         title, claim = t(words[0]), t(words[1])
-    own = Scene(key, title, stage != "none")
+    own = Scene(key, title, stage != "none", filled_by)
     scenes = _collected.get()
     if scenes is not None:
         scenes.append(own)
@@ -100,5 +104,8 @@ def scene(
 
 def scene_register(scenes: Sequence[Scene]) -> str:
     """The scenes of a page as data, for its script."""
-    rows = [{"key": s.key, "id": s.elem_id, "title": s.title, "stage": s.on_stage} for s in scenes]
+    rows = [
+        {"key": s.key, "id": s.elem_id, "title": s.title, "stage": s.on_stage, "by": s.filled_by}
+        for s in scenes
+    ]
     return _html.register(rows)

@@ -15,6 +15,7 @@ from components.runs.arguments import GuidanceScale, LaterTexts, Steps, VideoMod
 from components.runs.files import FILM_TYPES, save_video
 from components.runs.queues import FILM, endpoint
 from components.runs.slot import RunSlot
+from components.runs.unasked import waits_for_click
 from components.ui.arguments import Flag, OneOf, Seed, Text, WholeNumber
 from components.ui.attention import attention_kinds
 from components.ui.errors import explained
@@ -202,6 +203,8 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
         usual = (bar.negative_prompt, bar.seed, bar.guidance_scale)
         if result is not None or slot.busy:
             yield (gr.skip(),) * (6 + len(FORMATS))
+        elif waits_for_click(model, t):
+            yield gr.skip()
         elif (prompt, steps, frames, *values) != (FIRST_PROMPT, FIRST_STEPS, FIRST_FRAMES, *usual):
             yield from draw(prompt, steps, frames, model, asked, result, slot, *values)
         elif (ready := example_video(first_request())) is not None:

@@ -70,7 +70,7 @@ def test_steering_away_shows_two_pictures_of_one_seed(
     opened.locator("#away").click()
     away = opened.locator("#guidance-away")
     expect(away.locator("img")).to_have_count(2, timeout=WAIT)
-    expect(away).to_contain_text(EN("guidance.negative_with", text="text, watermark, blur"))
+    expect(away).to_contain_text(EN("guidance.negative_with", text=EN("guidance.negative_default")))
 
 
 def test_endpoint_sweeps_and_refuses_nine_scales(client: Client) -> None:

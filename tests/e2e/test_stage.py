@@ -43,9 +43,12 @@ def _scene(opened: Page, key: str) -> None:
     expect(opened.locator(f"#scene-{key.replace('.', '-')}")).to_have_attribute("data-fits", "true")
 
 
+QUICK = "num_inference_steps=2&video.steps=2&audio.seconds=0.4"
+
+
 @pytest.mark.parametrize("path", ["/?stage=1", "/de?stage=1"])
 def test_the_arrow_key_leads_through_all_scenes_and_each_fits_the_projector(page, path):
-    opened = page(path, width=1280, height=720, closed=True)
+    opened = page(f"{path}&{QUICK}", width=1280, height=720, closed=True)
     scenes = _scenes(opened)
     titles = set()
     for scene in scenes:
@@ -53,6 +56,8 @@ def test_the_arrow_key_leads_through_all_scenes_and_each_fits_the_projector(page
         shown = opened.locator(f"#{scene['id']}")
         expect(shown.locator("h3:visible").first).to_be_visible()
         titles.add(scene["title"])
+        if scene["by"]:  # nobody presses a button
+            expect(shown.locator(":is(img, canvas, .js-plotly-plot):visible").first).to_be_visible()
         try:  # what a run brings is fitted within a moment
             opened.wait_for_function(f"id => ({OUTSIDE})(id).length === 0", arg=scene["id"], timeout=5_000)
         except PlaywrightTimeout:

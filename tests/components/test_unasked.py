@@ -1,0 +1,73 @@
+"""A model of the hub runs when somebody presses a button, not because a tab was opened."""
+
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from components.audio import tab as audio_tab
+from components.image import tab as image_tab
+from components.page.picture_tabs import open_tab
+from components.runs.slot import RunSlot
+from components.runs.unasked import waits_for_click
+from components.ui.language import load_texts
+from components.video import tab as video_tab
+from pipelines.image.request import ImageRequest
+from pipelines.serving import catalogue
+
+T = load_texts("de")
+SKIPPED = gr.skip()
+
+
+def of_hub(role: str) -> str:
+    return next(entry.id for entry in catalogue.entries(role) if entry.family == "hub")
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What visitors are told outside of a view."""
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Info", lambda text, **_: said.append(text))
+    return said
+
+
+@pytest.mark.parametrize("role", ["image", "video", "audio"])
+def test_only_the_classrooms_models_run_unasked(role: str, told: list[str]) -> None:
+    model = of_hub(role)
+    assert waits_for_click(model, T)
+    assert told == [T("common.waits_for_click", model=catalogue.entry(model, role).title)]
+    assert not waits_for_click(f"classroom-{role}", T)
+    assert len(told) == 1
+
+
+@pytest.mark.usefixtures("told")
+def test_a_picture_tab_that_is_opened_draws_nothing_with_a_model_of_the_hub() -> None:
+    ran: list[ImageRequest] = []
+
+    def opened(model: str) -> list[Any]:
+        request = ImageRequest("a dog", num_inference_steps=1, model=model)
+        return list(
+            open_tab(
+                None, lambda: request, RunSlot(), T, waiting=lambda _: ("waits",), show=lambda _: ("shown",),
+                run=lambda asked, _: iter([ran.append(asked)]),
+            )
+        )  # fmt: skip
+
+    assert opened(of_hub("image")) == [SKIPPED] and ran == []
+    opened("classroom-image")
+    assert [request.model for request in ran] == ["classroom-image"]
+
+
+@pytest.mark.usefixtures("told")
+def test_no_tab_with_a_run_of_its_own_begins_one() -> None:
+    """A run would fail here, where no model of the hub can be had, and say so."""
+    slot = RunSlot()
+    image = image_tab._handlers(T)[1]("a dog", "", 1, 5.0, 2, "ddim", of_hub("image"), None, slot)
+    video = video_tab._handlers(T)[1]("a dog", 2, 16, of_hub("video"), "", None, slot, "", 1, 5.0)
+    audio = audio_tab._handlers(T)[1](
+        "a dog", 1, 3.0, 1.0, 250, 4.0, of_hub("audio"), "transformers", None, slot
+    )
+    for entered in (image, video, audio):
+        sent = [value for values in entered for value in (values if isinstance(values, tuple) else [values])]
+        assert sent and all(value == SKIPPED for value in sent)
+    assert not slot.busy
