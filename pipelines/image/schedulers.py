@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, SchedulerMixin
+from torch import Tensor
 
 _CLASSES: dict[str, tuple[Any, dict[str, Any]]] = {
     # Schedulers built from another class's config clip latents to -1..1 unless told otherwise.
@@ -48,13 +50,36 @@ def make_scheduler(name: str, pipe: Any) -> SchedulerMixin:
     return kind.from_config(config, **settings)
 
 
-def set_timesteps(scheduler: SchedulerMixin, steps: int, device: Any) -> None:
+def initial_scale(scheduler: SchedulerMixin) -> Any:
+    """What noise at unit deviation is multiplied by to begin on the scheduler's own scale."""
+    return scheduler.init_noise_sigma
+
+
+def step_options(scheduler: SchedulerMixin, generator: torch.Generator) -> dict[str, Any]:
+    """Further arguments of a scheduler's `step`."""
+    return {}
+
+
+def prediction_type(scheduler: SchedulerMixin) -> str:
+    """What the model predicts, as `denoising_factors` takes it."""
+    return str(scheduler.config.prediction_type)
+
+
+def thousandths(scheduler: SchedulerMixin, timestep: Tensor) -> int:
+    """A timestep on the scale of 0 (no noise) to 1000 (only noise)."""
+    return int(timestep)
+
+
+def set_timesteps(scheduler: SchedulerMixin, steps: int, device: Any, **options: Any) -> None:
     """Prepare a scheduler for a number of steps.
+
+    Args:
+        options: what the model's family tells the scheduler besides (`Family.timing`).
 
     "Trailing" spacing counts down in float64 and yields, for 61 of 1000, a 62nd timestep of -1
     (diffusers 0.42), which would read the noisiest level at the very end; it is left out here.
     """
-    scheduler.set_timesteps(steps, device=device)
+    scheduler.set_timesteps(steps, device=device, **options)
     if len(scheduler.timesteps) == steps:
         return
     kept = scheduler.timesteps[:steps]

@@ -14,6 +14,9 @@ from pipelines.serving.errors import InputError
 
 ASSETS = Path(__file__).parents[2] / "assets" / "models"
 ROLES = ("clip", "dino", "image", "video", "audio")
+DENOISERS = ("unet", "joint", "cross")
+TWO_BRANCHES, GUIDANCE_INPUT, NO_GUIDANCE = "branches", "input", "none"
+GUIDANCE = (TWO_BRANCHES, GUIDANCE_INPUT, NO_GUIDANCE)
 # Of each role, files of which one is there once a model was downloaded whole.
 _WEIGHTS = {
     "clip": ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
@@ -69,6 +72,11 @@ class ModelEntry:
         base: of an adapter, hub id or folder of the model that it is put into.
         frame: of a model of the role "video", what its films are like.
         steps, guidance_scale: what a model of the role "image" draws well with.
+        denoiser: of the role "image", how text reaches the picture: "unet" (cross-attention of a U-Net), "joint"
+            (a transformer in which text and picture attend to each other) or "cross" (a transformer with
+            cross-attention).
+        guidance: of the role "image", what the guidance scale is: "branches" (the model is asked with and
+            without the prompt), "input" (a number the distilled model is told) or "none" (distilled away).
     """
 
     id: str
@@ -85,6 +93,8 @@ class ModelEntry:
     frame: FrameRule | None = None
     steps: int = 20
     guidance_scale: float = 5.0
+    denoiser: str = "unet"
+    guidance: str = TWO_BRANCHES
 
 
 _BUILT_IN = (
@@ -134,6 +144,8 @@ def _added() -> tuple[ModelEntry, ...]:
             else None,
             steps=row.get("steps", 4 if row.get("distilled") else 20),
             guidance_scale=row.get("guidance_scale", 1.0 if row.get("distilled") else 5.0),
+            denoiser=row.get("denoiser", "unet"),
+            guidance=row.get("guidance", TWO_BRANCHES),
         )
         for row in rows
     )

@@ -1,0 +1,33 @@
+"""Which family a loaded pipeline belongs to, and what follows from it for a request."""
+
+from typing import Any
+
+from pipelines.image.families.family import Family, check_views, title_of
+from pipelines.image.families.unet import UNET
+from pipelines.image.request import ImageRequest
+from pipelines.serving.errors import InputError
+
+
+def family_of(pipe: Any) -> Family:
+    """The family of a loaded diffusers pipeline."""
+    return UNET
+
+
+def picture_size(pipe: Any, request: ImageRequest) -> tuple[int, int]:
+    """Height and width in px: the request's, or the size the model was trained at."""
+    height, width = family_of(pipe).size(pipe)
+    return request.height or height, request.width or width
+
+
+def check(pipe: Any, request: ImageRequest) -> None:
+    """Refuse what a loaded model cannot do, before anything is computed.
+
+    Raises:
+        InputError: what `check_views` raises, `size_unit`.
+    """
+    family = family_of(pipe)
+    check_views(family.views(pipe), request)
+    unit = family.unit(pipe)
+    for side in (request.height, request.width):
+        if side and side % unit:
+            raise InputError("size_unit", title=title_of(request), unit=unit, received=side)

@@ -1,0 +1,178 @@
+"""The seam between the stepper and the library's models: what a kind of denoiser has to say.
+
+The stepper knows runs, noise levels and guidance. What a text becomes, what the noise looks like, how a batch
+of runs at different times goes through the model and what can be seen inside is a family's.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from diffusers import SchedulerMixin
+from torch import Tensor
+
+from pipelines.image.request import ImageRequest, Inside
+from pipelines.image.schedulers import NoiseLevel
+from pipelines.serving import catalogue
+from pipelines.serving.errors import InputError
+
+LEVERS = (
+    "blend", "switch_at", "token_weights", "pooled_only", "blocks_off", "text_in_time", "places_hidden",
+)  # fmt: skip
+
+POOLED = frozenset({"text_embeds", "pooled_projections"})  # names of vectors that stand for a whole text
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the text encoders hand to the denoiser.
+
+    Attributes:
+        states: `[branch, token, dim]`; the branches are empty, prompt, or prompt alone.
+        added: further inputs of the denoiser, each `[branch, ...]`.
+        ends: place of the last end token in each branch; what follows is padding.
+        pools: place at which the encoder pools in each branch: the first end token. It lies before `ends`
+            where a visitor typed the mark.
+    """
+
+    states: Tensor
+    added: dict[str, Tensor]
+    ends: tuple[int, ...]
+    pools: tuple[int, ...]
+
+    @property
+    def branches(self) -> int:
+        return len(self.states)
+
+
+@dataclass(frozen=True)
+class Views:
+    """What can be shown and steered of a model.
+
+    Attributes:
+        guidance: one of `pipelines.serving.catalogue.GUIDANCE`.
+        attention: "cross" (picture → words), "joint" (each → each), or None where nothing is recorded.
+        levers: names of the fields of `Steering` that can be pulled, of `LEVERS`.
+    """
+
+    guidance: str
+    attention: str | None
+    levers: frozenset[str]
+
+
+@dataclass
+class DenoiseRun:
+    """One picture under way; only the stepper's thread touches it.
+
+    Attributes:
+        first: what steers it at the beginning.
+        later: what steers it from `request.steering.switch_at` on.
+        latents: `[1, channel, y, x]` on the scheduler's own scale.
+        levels: the noise level before each step and after the last.
+        options: further arguments of the scheduler's step.
+        index: the next step, 0-based.
+    """
+
+    request: ImageRequest
+    pipe: Any
+    family: "Family"
+    scheduler: SchedulerMixin
+    first: Conditioning
+    later: Conditioning
+    latents: Tensor
+    levels: Sequence[NoiseLevel]
+    options: dict[str, Any] = field(default_factory=dict)
+    index: int = 0
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Runs of the same kind share a call of the denoiser."""
+        return (id(self.pipe), self.latents.shape, self.first.branches, self.needs_recording)
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """What steers the next step."""
+        switch = self.request.steering.switch_at
+        return self.later if switch is not None and self.index >= switch else self.first
+
+    @property
+    def needs_recording(self) -> bool:
+        return self.request.look_inside or self.request.steering.needs_recording
+
+    @property
+    def timestep(self) -> Tensor:
+        return self.scheduler.timesteps[self.index]
+
+    @property
+    def total(self) -> int:
+        """Number of steps."""
+        return len(self.levels) - 1
+
+    @property
+    def finished(self) -> bool:
+        return self.index == self.total
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of denoiser.
+
+    Attributes:
+        denoiser: name, one of `pipelines.serving.catalogue.DENOISERS`.
+        views: `pipeline -> Views`.
+        size: `pipeline -> (height, width)` in px at which the model was trained.
+        unit: `pipeline -> px`; sides of a picture are multiples of it.
+        encode: `(pipeline, request, guided) -> Conditioning`; called on the texts' thread alone.
+        check: `(pipeline, request)`; refuses what the model does not have, such as an unknown block.
+        noise_shape: `(pipeline, height, width in px) -> [1, channel, y, x]` of the latents.
+        noise_type: `(pipeline, conditioning) -> dtype` in which the noise is drawn.
+        timing: `(pipeline, steps, latents)` to what `set_timesteps` of the scheduler is told besides.
+        predict: runs of one kind to `[run, branch, channel, y, x]` predictions, and for each run what
+            happened inside, if it asks.
+        decode: `(pipeline, latents [picture, channel, y, x])` to `[picture, 3, y, x]` pixels, -1..1.
+        to_latents: the way back.
+    """
+
+    denoiser: str
+    views: Callable[[Any], Views]
+    size: Callable[[Any], tuple[int, int]]
+    unit: Callable[[Any], int]
+    encode: Callable[[Any, ImageRequest, bool], Conditioning]
+    check: Callable[[Any, ImageRequest], None]
+    noise_shape: Callable[[Any, int, int], tuple[int, int, int, int]]
+    noise_type: Callable[[Any, Conditioning], torch.dtype]
+    timing: Callable[[Any, int, Tensor], dict[str, Any]]
+    predict: Callable[[Sequence[DenoiseRun]], tuple[Tensor, list[Inside | None]]]
+    decode: Callable[[Any, Tensor], Tensor]
+    to_latents: Callable[[Any, Tensor], Tensor]
+
+
+def pulled(request: ImageRequest) -> tuple[str, ...]:
+    """The levers of a request that are not at rest."""
+    levers = request.steering
+    rest = {"text_in_time": True, "switch_at": None}
+    return tuple(name for name in LEVERS if getattr(levers, name) not in (rest.get(name, False), ()))
+
+
+def title_of(request: ImageRequest) -> str:
+    """Name of a request's model for people."""
+    return catalogue.entry(request.model, "image").title
+
+
+def check_views(views: Views, request: ImageRequest) -> None:
+    """Refuse what a model cannot do, rather than leave it out.
+
+    Raises:
+        InputError: `<lever>_closed`, `look_inside_closed`, `guidance_closed` or `negative_prompt_closed`.
+    """
+    title = title_of(request)
+    for name in pulled(request):
+        if name not in views.levers:
+            raise InputError(f"{name}_closed", title=title)
+    if request.look_inside and views.attention is None:
+        raise InputError("look_inside_closed", title=title)
+    if views.guidance == catalogue.NO_GUIDANCE and request.guidance_scale > 1:
+        raise InputError("guidance_closed", title=title, received=request.guidance_scale)
+    if views.guidance != catalogue.TWO_BRANCHES and request.negative_prompt.strip():
+        raise InputError("negative_prompt_closed", title=title)
