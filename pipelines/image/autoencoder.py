@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def to_pixels(pipe: Any, latents: Tensor) -> Tensor:
-    """`[picture, 4, y, x]` latents at unit deviation to `[picture, 3, y, x]` pixels, -1..1."""
+    """`[picture, channel, y, x]` latents at unit deviation to `[picture, 3, y, x]` pixels, -1..1."""
     factor, shift = _scaling(pipe, latents)
     return pipe.vae.decode(latents.to(pipe.device, pipe.vae.dtype) / factor + shift, return_dict=False)[0]
 
@@ -32,6 +32,6 @@ def _scaling(pipe: Any, like: Tensor) -> tuple[Tensor, Tensor]:
     mean, deviation = config.get("latents_mean"), config.get("latents_std")
     factor = like.new_tensor(config.scaling_factor)
     if mean is None or deviation is None:
-        return factor, like.new_zeros(())
+        return factor, like.new_tensor(config.get("shift_factor") or 0.0)
     shift, spread = (like.new_tensor(v).view(1, -1, 1, 1) for v in (mean, deviation))
     return factor / spread, shift

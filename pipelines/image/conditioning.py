@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image
 
 from pipelines.clip.model import clip_scores
+from pipelines.image.families.choice import family_of
+from pipelines.image.families.family import title_of
 from pipelines.image.image import decode_steps, draw_together, picture_change
 from pipelines.image.load import image_pipeline
 from pipelines.image.recorder import layout_of
@@ -91,8 +93,10 @@ def cut_blocks(request: ImageRequest, on_step: OnStep | None = None) -> Cuts:
 def cut_requests(request: ImageRequest) -> dict[str, ImageRequest]:
     """What `cut_blocks` draws, by what is cut off; see `Cuts.names`."""
     request = request.validated()
-    unet = image_pipeline(request.model).unet
-    blocks = layout_of(unet).steered_blocks
+    pipe = image_pipeline(request.model)
+    if "blocks_off" not in family_of(pipe).views(pipe).levers:
+        raise InputError("blocks_off_closed", title=title_of(request))
+    blocks = layout_of(pipe.unet).steered_blocks
     cuts: dict[str, Steering] = {NONE: replace(request.steering, blocks_off=(), text_in_time=True)}
     cuts |= {block: replace(cuts[NONE], blocks_off=(block,)) for block in blocks}
     cuts[ALL] = replace(cuts[NONE], blocks_off=blocks)
@@ -115,7 +119,11 @@ def finish_cuts(cuts: dict[str, ImageRequest], steps: Sequence[DenoiseStep]) -> 
 
 def hears_text(model: str) -> bool:
     """Whether a picture model's time embedding hears the prompt, too."""
-    return image_pipeline(model).unet.config.addition_embed_type in ("text", "text_time")
+    pipe = image_pipeline(model)
+    family = family_of(pipe)
+    if family.denoiser != "unet":
+        return "text_in_time" in family.views(pipe).levers
+    return pipe.unet.config.addition_embed_type in ("text", "text_time")
 
 
 @dataclass(frozen=True, eq=False)

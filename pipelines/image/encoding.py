@@ -11,7 +11,7 @@ from pipelines.image.families.family import POOLED, Conditioning
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import check_places
 from pipelines.serving import catalogue
-from pipelines.serving.compute import on_text_thread
+from pipelines.serving.compute import on_compute_thread, on_text_thread
 
 
 def wants_empty_branch(request: ImageRequest) -> bool:
@@ -32,14 +32,19 @@ def _has_empty_branch(request: ImageRequest, denoiser: str, guidance: str) -> bo
     return scale > 1 or not distilled
 
 
-@on_text_thread
-@torch.inference_mode()
 def encode(pipe: Any, request: ImageRequest) -> Conditioning:
     """Read a request's prompt and negative prompt with the pipeline's own encoders.
 
     On one thread alone: transformers' tokenizers keep the padding of the last call as state, and two threads
-    at once get each other's.
+    at once get each other's. T5 and language models take seconds where CLIP takes milliseconds; they go
+    where pictures are computed, so that who reads does not wait for them.
     """
+    on_thread = on_text_thread if family_of(pipe).denoiser == "unet" else on_compute_thread
+    return on_thread(_encode)(pipe, request)
+
+
+@torch.inference_mode()
+def _encode(pipe: Any, request: ImageRequest) -> Conditioning:
     return family_of(pipe).encode(pipe, request, _guided(pipe, request))
 
 

@@ -15,6 +15,7 @@ from diffusers import (
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from pipelines.clip.convert import clip_tokenizer, text_encoder_of
+from pipelines.image.families.choice import TRANSFORMER_PIPELINES
 from pipelines.serving.catalogue import ASSETS, ModelEntry, entry
 from pipelines.serving.loading import load
 
@@ -67,6 +68,9 @@ def _from_pretrained(source: str, device: str) -> Any:
     it is 1.2 GB. Autoencoders that overflow in half precision (SDXL's) are held in full precision.
     """
     config = DiffusionPipeline.load_config(source)
+    if config["_class_name"] in TRANSFORMER_PIPELINES:
+        dtype = torch.bfloat16 if device == "cuda" else torch.float32  # as they are published
+        return DiffusionPipeline.from_pretrained(source, torch_dtype=dtype, use_safetensors=True)
     unchecked = {"safety_checker": None, "requires_safety_checker": False}
     settings = {
         "torch_dtype": torch.float16 if device == "cuda" else torch.float32,
@@ -94,6 +98,9 @@ def image_pipeline(model: str) -> Any:
 def download_pipeline(source: str) -> None:
     """Bring the files of a published pipeline that `load_diffusion` reads, and no others."""
     config = DiffusionPipeline.load_config(source)
+    if config["_class_name"] in TRANSFORMER_PIPELINES:
+        DiffusionPipeline.download(source, use_safetensors=True)
+        return
     unchecked = {"safety_checker": None} if "safety_checker" in config else {}
     try:
         DiffusionPipeline.download(source, variant="fp16", use_safetensors=True, **unchecked)

@@ -2,14 +2,24 @@
 
 from typing import Any
 
+from diffusers import StableDiffusion3Pipeline
+
 from pipelines.image.families.family import Family, check_views, title_of
+from pipelines.image.families.joint import SD3
 from pipelines.image.families.unet import UNET
 from pipelines.image.request import ImageRequest
+from pipelines.image.schedulers import known_schedulers
 from pipelines.serving.errors import InputError
+
+_TRANSFORMERS: tuple[tuple[Any, Family], ...] = ((StableDiffusion3Pipeline, SD3),)
+TRANSFORMER_PIPELINES = frozenset(kind.__name__ for kind, _ in _TRANSFORMERS)
 
 
 def family_of(pipe: Any) -> Family:
     """The family of a loaded diffusers pipeline."""
+    for kind, family in _TRANSFORMERS:
+        if isinstance(pipe, kind):
+            return family
     return UNET
 
 
@@ -23,10 +33,15 @@ def check(pipe: Any, request: ImageRequest) -> None:
     """Refuse what a loaded model cannot do, before anything is computed.
 
     Raises:
-        InputError: what `check_views` raises, `size_unit`.
+        InputError: what `check_views` raises, `scheduler_closed`, `size_unit`.
     """
     family = family_of(pipe)
     check_views(family.views(pipe), request)
+    known = known_schedulers(pipe)
+    if request.scheduler not in known:
+        raise InputError(
+            "scheduler_closed", title=title_of(request), known=", ".join(known), received=request.scheduler
+        )
     unit = family.unit(pipe)
     for side in (request.height, request.width):
         if side and side % unit:

@@ -25,6 +25,28 @@ POOLED = frozenset({"text_embeds", "pooled_projections"})  # names of vectors th
 
 
 @dataclass(frozen=True)
+class Segment:
+    """A stretch of the sequence that one encoder wrote of the prompt.
+
+    Attributes:
+        tokenizer: name of the pipeline's component that split the text.
+        first: its first place in the sequence.
+        end: place of the text's last token, marks included; what follows is padding.
+        stop: one past its last place.
+    """
+
+    tokenizer: str
+    first: int
+    end: int
+    stop: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of a map: one a token, and one for all padding where there is some."""
+        return self.end + 1 - self.first + (self.end + 1 < self.stop)
+
+
+@dataclass(frozen=True)
 class Conditioning:
     """What the text encoders hand to the denoiser.
 
@@ -34,12 +56,14 @@ class Conditioning:
         ends: place of the last end token in each branch; what follows is padding.
         pools: place at which the encoder pools in each branch: the first end token. It lies before `ends`
             where a visitor typed the mark.
+        segments: of the prompt's branch, which encoder wrote what; empty where there is one alone.
     """
 
     states: Tensor
     added: dict[str, Tensor]
     ends: tuple[int, ...]
     pools: tuple[int, ...]
+    segments: tuple[Segment, ...] = ()
 
     @property
     def branches(self) -> int:

@@ -1,0 +1,193 @@
+"""Transformers of today: the library's own pictures to the bit, in one engine with everybody else's."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from components.ui.language import LANGUAGES, load_texts
+from pipelines.image import conditioning, image, stepper
+from pipelines.image.control_vector import control_vector
+from pipelines.image.cross_attention_of_picture import picture_maps
+from pipelines.image.families.choice import family_of
+from pipelines.image.families.family import LEVERS
+from pipelines.image.load import image_pipeline
+from pipelines.image.previews import linear_decoder
+from pipelines.image.request import ImageRequest
+from pipelines.image.steering import Steering
+from pipelines.serving import catalogue, loading
+from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
+from tests.pipelines.tiny_transformers import build_sd3
+
+ROWS = {  # id: builder, and what the catalogue has to know
+    "tiny-sd3": (build_sd3, 'denoiser = "joint"\n'),
+}
+MODELS = tuple(ROWS)
+SD3 = ImageRequest("a small cat on a bed.", "blur", 5, 4.5, 3, "euler", "tiny-sd3")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _transformers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A catalogue with all of them."""
+    folder = tmp_path_factory.mktemp("transformers")
+    common = '[[model]]\nrole = "image"\nlicence = "none"\n'
+    rows = [
+        f'{common}id = "{name}"\nsource = "{build(folder / name)}"\n{more}'
+        for name, (build, more) in ROWS.items()
+    ]
+    (folder / "models.toml").write_text("\n".join(rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEUERVEKTOR_MODELS", str(folder / "models.toml"))
+        catalogue._added.cache_clear()
+        yield
+    for name in ROWS:
+        loading.unload(name)
+    catalogue._added.cache_clear()
+
+
+@on_compute_thread
+def library(request: ImageRequest, kind: str = "latent", **more: Any) -> Any:
+    """What the library's own pipeline draws, all else equal."""
+    loaded = image_pipeline(request.model)
+    pipe = type(loaded)(**loaded.components)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe(
+        prompt=request.prompt, num_inference_steps=request.num_inference_steps,
+        guidance_scale=request.guidance_scale, height=request.height, width=request.width,
+        generator=torch.Generator().manual_seed(request.seed), output_type=kind, **more,
+    ).images[0]  # fmt: skip
+
+
+def latents(request: ImageRequest) -> np.ndarray:
+    return tuple(image.generate(request))[-1].latents
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "euler"])
+def test_sd3_draws_the_librarys_latents_and_picture_to_the_bit(scheduler: str) -> None:
+    request = replace(SD3, scheduler=scheduler)
+    trace = image.run(request)
+    expected = library(request, negative_prompt="blur")
+    assert torch.equal(torch.from_numpy(trace.steps[-1].latents), expected)
+    assert trace.image.tobytes() == library(request, "pil", negative_prompt="blur").tobytes()
+    assert trace.image.size == (64, 64) and len(np.unique(np.asarray(trace.image))) > 20
+
+
+@pytest.mark.parametrize("change", [{"height": 96, "width": 48}, {"num_inference_steps": 7}, {"seed": 9}])
+def test_sd3_does_so_at_other_sizes_and_steps(change: dict[str, int]) -> None:
+    request = replace(SD3, **change)
+    assert np.array_equal(latents(request), library(request, negative_prompt="blur").numpy())
+
+
+def test_at_scale_one_sd3_is_asked_with_the_prompt_alone_as_in_the_library() -> None:
+    request = replace(SD3, guidance_scale=1, negative_prompt="")
+    steps = tuple(image.generate(request))
+    assert all(step.denoised_empty is None for step in steps)
+    assert np.array_equal(steps[-1].latents, library(request).numpy())
+    below = tuple(image.generate(replace(request, guidance_scale=0)))
+    assert np.array_equal(below[0].denoised_guided, below[0].denoised_empty)
+
+
+def test_estimates_on_straight_paths_end_where_the_path_ends() -> None:
+    """Noise, minus the velocity for the rest of the way, is the picture: the last step arrives there."""
+    steps = tuple(image.generate(SD3))
+    np.testing.assert_allclose(steps[-1].denoised_guided, steps[-1].latents, atol=1e-5)
+    assert steps[0].timestep == 1000 > steps[1].timestep > steps[2].timestep >= 0
+    assert np.std(steps[0].start) == pytest.approx(1, abs=0.1)
+
+
+def alike(requests: list[ImageRequest]) -> None:
+    """Runs in one batch are, each, their lone run."""
+    for request, steps in zip(requests, stepper.submit_all(requests), strict=True):
+        together = list(steps)
+        assert len(together) == request.num_inference_steps
+        np.testing.assert_allclose(together[-1].latents, latents(request), atol=1e-5)
+
+
+def test_visitors_of_sd3_share_calls_and_get_the_picture_of_their_lone_run() -> None:
+    alike([SD3, replace(SD3, prompt="two red cars", negative_prompt="", seed=8, guidance_scale=2.5,
+                        num_inference_steps=5)])  # fmt: skip
+
+
+def test_ways_between_prompts_end_at_the_prompts() -> None:
+    other = replace(SD3, prompt="two red cars in the snow")
+    levers = [Steering(other.prompt, blend=1.0), Steering(other.prompt, switch_at=0)]
+    for lever in levers:
+        assert np.array_equal(latents(replace(SD3, steering=lever)), latents(other))
+    between = latents(replace(SD3, steering=Steering(other.prompt, blend=0.5)))
+    assert min(np.abs(between - latents(end)).max() for end in (SD3, other)) > 1e-4
+
+
+def test_a_modulation_that_is_deaf_hears_the_empty_prompts_pooled_vector() -> None:
+    found = latents(replace(SD3, steering=Steering(text_in_time=False)))
+    pipe = image_pipeline("tiny-sd3")
+    prompt, empty, _, empty_pooled = pipe.encode_prompt(SD3.prompt, None, None, negative_prompt="blur")
+    expected = pipe(
+        prompt_embeds=prompt, negative_prompt_embeds=empty, pooled_prompt_embeds=empty_pooled,
+        negative_pooled_prompt_embeds=empty_pooled, num_inference_steps=3, guidance_scale=4.5,
+        generator=torch.Generator().manual_seed(5), output_type="latent",
+    ).images[0]  # fmt: skip
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+    assert np.abs(found - latents(SD3)).max() > 1e-4
+
+
+PULLED = {
+    "blend": Steering("a car", blend=0.5), "switch_at": Steering("a car", switch_at=0),
+    "token_weights": Steering(token_weights=((2, 0.5),)), "pooled_only": Steering(pooled_only=True),
+    "blocks_off": Steering(blocks_off=("transformer_blocks.0",)),
+    "text_in_time": Steering(text_in_time=False), "places_hidden": Steering(places_hidden=(0,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("lever", LEVERS)
+def test_a_lever_moves_the_picture_or_is_refused_in_a_sentence(model: str, lever: str) -> None:
+    request = replace(SD3, model=model, negative_prompt="", guidance_scale=1, scheduler="ddim")
+    steered = replace(request, steering=PULLED[lever])
+    if lever in family_of(image_pipeline(model)).views(image_pipeline(model)).levers:
+        assert not np.array_equal(latents(steered), latents(request))
+        return
+    with pytest.raises(InputError, match=f"^{lever}_closed"):
+        image.generate(steered)
+    for language in LANGUAGES:
+        assert model in load_texts(language)(f"errors.{lever}_closed", title=model)
+
+
+@pytest.mark.parametrize(
+    ("key", "change"), [("size_unit", {"height": 72}), ("scheduler_closed", {"scheduler": "dpm++"})]
+)
+def test_what_does_not_fit_the_model_is_refused_before_anything_is_computed(
+    key: str, change: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match=f"^{key}"):
+        image.generate(replace(SD3, **change))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_views_that_read_a_u_net_say_so_of_other_models(model: str) -> None:
+    request = replace(SD3, model=model, negative_prompt="", guidance_scale=1, scheduler="ddim")
+    for key, ask in (
+        ("blocks_off_closed", lambda: conditioning.cut_requests(request)),
+        ("control_vector_closed", lambda: control_vector("a cat", model)),
+        ("picture_maps_closed", lambda: picture_maps(Image.new("RGB", (64, 64)), "a cat", model)),
+    ):
+        with pytest.raises(InputError, match=f"^{key}"):
+            ask()
+    assert conditioning.hears_text(model) == (model == "tiny-sd3")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_latents_go_back_and_forth_and_have_a_linear_preview(model: str) -> None:
+    pipe = image_pipeline(model)
+    family = family_of(pipe)
+    shape = family.noise_shape(pipe, *family.size(pipe))
+    pixels = torch.rand((1, 3, *family.size(pipe)), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.inference_mode():
+        assert on_compute_thread(family.to_latents)(pipe, pixels).shape == shape
+    decoder = linear_decoder(model)
+    small = decoder.decode(np.zeros(shape, np.float32))
+    assert small.shape == (1, shape[2] * decoder.patch, shape[3] * decoder.patch, 3)
