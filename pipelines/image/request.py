@@ -114,20 +114,69 @@ class AttentionMaps:
     empty: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class TextRow:
+    """What one row of the maps of joint attention stands for.
+
+    Attributes:
+        tokenizer: name of the pipeline's component that split the text, such as "tokenizer_3".
+        text: the letters of the token, or how the vocabulary spells a mark; empty for padding.
+        kind: "word", "mark" (start, end), "template" (what the pipeline wraps around a prompt) or "padding".
+    """
+
+    tokenizer: str
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class JointAttention:
+    """Who looked at whom in one layer in one step, averaged over its heads, in the branch with the prompt.
+
+    Text has the rows of `Inside.rows`: one a token, and one for all padding of an encoder.
+
+    Attributes:
+        layer: its name in the transformer.
+        block: name of the block that it is in.
+        grid: rows and columns of patches; large maps are kept coarser than that.
+        shares: `[looker, looked at]` float32, words first, picture second; the four sum to one. Where
+            text does not look, its two are NaN.
+        looked_at: `[row, y, x]` float16 share of a patch's attention that goes to a row; the rest of it goes
+            to patches.
+        looking: `[row, y, x]` float16 share of a row's attention that goes to a patch, padding on average;
+            None where text does not look.
+        output: `[row, y, x]` float16 how alike the layer's output vectors of a patch and a row are: products,
+            made to sum to one over an encoder's rows. None where text does not look.
+    """
+
+    layer: str
+    block: str
+    grid: tuple[int, int]
+    shares: np.ndarray
+    looked_at: np.ndarray
+    looking: np.ndarray | None
+    output: np.ndarray | None
+
+
 @dataclass(frozen=True, eq=False)
 class Inside:
-    """What happened inside the U-Net in one step; one number per block in each array.
+    """What happened inside the denoiser in one step; one number per block in each array.
 
     Attributes:
         blocks: names, in the order of computation.
-        maps: of each cross-attention layer, in the order of computation.
+        maps: of each cross-attention layer, in the order of computation; none of joint attention.
         text_effect: length of the difference that the prompt makes to a block's output, relative to that
             output without the prompt; NaN without that branch.
-        attention_effect: length of what cross-attention adds to the activations, relative to them; NaN in
-            blocks without cross-attention.
-        time_effect: root mean square of what the time embedding hands to the block's ResNets.
+        attention_effect: length of what cross-attention or joint attention adds to the activations, relative
+            to them; NaN in blocks without it, and where attention and feed-forward are added as one.
+        time_effect: root mean square of what the time embedding hands to the block's ResNets, or, as scales,
+            shifts and gates, to a transformer's block.
         text_in_time: root mean square of the difference that the prompt makes to that; 0 where text reaches
             a model by cross-attention alone; NaN without the other branch.
+        joint: of each layer of joint attention, in the order of computation.
+        rows: what the rows of its maps are.
+        word_changes: `[block, row]` length of what a block adds to a row's vector, relative to that vector;
+            NaN where it adds nothing that is read later.
     """
 
     blocks: tuple[str, ...]
@@ -136,6 +185,9 @@ class Inside:
     attention_effect: np.ndarray
     time_effect: np.ndarray
     text_in_time: np.ndarray
+    joint: tuple[JointAttention, ...] = ()
+    rows: tuple[TextRow, ...] = ()
+    word_changes: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)  # one by one, since arrays neither compare nor hash as a whole

@@ -1,6 +1,5 @@
 """Transformers of today: the library's own pictures to the bit, in one engine with everybody else's."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,35 +18,14 @@ from pipelines.image.load import image_pipeline
 from pipelines.image.previews import linear_decoder
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
-from pipelines.serving import catalogue, loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from tests.pipelines.tiny_transformers import build_sd3
+from tests.pipelines.tiny_transformers import TRANSFORMERS
 
-ROWS = {  # id: builder, and what the catalogue has to know
-    "tiny-sd3": (build_sd3, 'denoiser = "joint"\n'),
-}
-MODELS = tuple(ROWS)
+pytestmark = pytest.mark.usefixtures("transformers_of_today")
+
+MODELS = tuple(TRANSFORMERS)
 SD3 = ImageRequest("a small cat on a bed.", "blur", 5, 4.5, 3, "euler", "tiny-sd3")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _transformers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A catalogue with all of them."""
-    folder = tmp_path_factory.mktemp("transformers")
-    common = '[[model]]\nrole = "image"\nlicence = "none"\n'
-    rows = [
-        f'{common}id = "{name}"\nsource = "{build(folder / name)}"\n{more}'
-        for name, (build, more) in ROWS.items()
-    ]
-    (folder / "models.toml").write_text("\n".join(rows))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEUERVEKTOR_MODELS", str(folder / "models.toml"))
-        catalogue._added.cache_clear()
-        yield
-    for name in ROWS:
-        loading.unload(name)
-    catalogue._added.cache_clear()
 
 
 @on_compute_thread

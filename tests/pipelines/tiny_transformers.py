@@ -69,3 +69,19 @@ def build_sd3(folder: Path) -> Path:
         tokenizer_3=t5_tokenizer(),
     ).save_pretrained(folder, safe_serialization=True)  # fmt: skip
     return folder
+
+
+TRANSFORMERS = {  # id: builder, and what the catalogue has to know
+    "tiny-sd3": (build_sd3, 'denoiser = "joint"\n'),
+}
+
+
+def write_transformers(folder: Path) -> Path:
+    """All of them in a folder, and the TOML file that adds them to the catalogue."""
+    common = '[[model]]\nrole = "image"\nlicence = "none"\n'
+    rows = [
+        f'{common}id = "{name}"\nsource = "{build(folder / name)}"\n{more}'
+        for name, (build, more) in TRANSFORMERS.items()
+    ]
+    (folder / "models.toml").write_text("\n".join(rows))
+    return folder / "models.toml"

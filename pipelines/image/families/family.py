@@ -12,7 +12,7 @@ import torch
 from diffusers import SchedulerMixin
 from torch import Tensor
 
-from pipelines.image.request import ImageRequest, Inside
+from pipelines.image.request import ImageRequest, Inside, TextRow
 from pipelines.image.schedulers import NoiseLevel
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
@@ -21,6 +21,7 @@ LEVERS = (
     "blend", "switch_at", "token_weights", "pooled_only", "blocks_off", "text_in_time", "places_hidden",
 )  # fmt: skip
 
+_BLANK = "▁"  # what SentencePiece writes for a blank before a word, which may have no letter of the text
 POOLED = frozenset({"text_embeds", "pooled_projections"})  # names of vectors that stand for a whole text
 
 
@@ -31,19 +32,25 @@ class Segment:
     Attributes:
         tokenizer: name of the pipeline's component that split the text.
         first: its first place in the sequence.
-        end: place of the text's last token, marks included; what follows is padding.
+        tokens: what stands from there on; what follows is padding.
         stop: one past its last place.
     """
 
     tokenizer: str
     first: int
-    end: int
+    tokens: tuple[TextRow, ...]
     stop: int
 
     @property
-    def rows(self) -> int:
-        """Rows of a map: one a token, and one for all padding where there is some."""
-        return self.end + 1 - self.first + (self.end + 1 < self.stop)
+    def end(self) -> int:
+        """One past the place of its last token."""
+        return self.first + len(self.tokens)
+
+    @property
+    def rows(self) -> tuple[TextRow, ...]:
+        """Rows of its maps: one a token, and one for all padding where there is some."""
+        padding = TextRow(self.tokenizer, "", "padding")
+        return self.tokens if self.end == self.stop else (*self.tokens, padding)
 
 
 @dataclass(frozen=True)
@@ -170,6 +177,25 @@ class Family:
     predict: Callable[[Sequence[DenoiseRun]], tuple[Tensor, list[Inside | None]]]
     decode: Callable[[Any, Tensor], Tensor]
     to_latents: Callable[[Any, Tensor], Tensor]
+
+
+def text_rows(pipe: Any, name: str, text: str, places: int) -> tuple[TextRow, ...]:
+    """The tokens of a text that a pipeline's tokenizer leaves in so many places, marks included.
+
+    Args:
+        name: of the pipeline's component.
+        text: as the tokenizer is given it.
+        places: beyond which the text is cut off.
+    """
+    tokenizer = getattr(pipe, name)
+    coded = tokenizer(text, truncation=True, max_length=places, return_offsets_mapping=True)
+    marks = set(tokenizer.all_special_ids)
+    spelled = tokenizer.convert_ids_to_tokens(coded.input_ids)
+    rows = []
+    for i, spelling, (a, b) in zip(coded.input_ids, spelled, coded.offset_mapping, strict=True):
+        letters = spelling[1:] if spelling.startswith(_BLANK) else text[a:b].strip()
+        rows.append(TextRow(name, spelling, "mark") if i in marks else TextRow(name, letters, "word"))
+    return tuple(rows)
 
 
 def pulled(request: ImageRequest) -> tuple[str, ...]:

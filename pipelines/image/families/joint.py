@@ -11,12 +11,22 @@ from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3 import c
 from torch import Tensor
 
 from pipelines.image.autoencoder import to_latents, to_pixels
-from pipelines.image.families.family import Conditioning, DenoiseRun, Family, Segment, Views
+from pipelines.image.families.family import (
+    Conditioning,
+    DenoiseRun,
+    Family,
+    Segment,
+    Views,
+    text_rows,
+)
+from pipelines.image.families.joint_recorder import Instruments, JointLayout, looking
 from pipelines.image.families.unet import end_places
 from pipelines.image.request import ImageRequest, Inside
 from pipelines.serving import catalogue
 
 T5_PLACES = 256  # of the sequence that T5 writes, as the library's pipeline asks for it
+
+_LEVERS_SD3 = frozenset({"blend", "switch_at", "text_in_time"})
 
 
 def _encode_sd3(pipe: Any, request: ImageRequest, guided: bool) -> Conditioning:
@@ -33,18 +43,18 @@ def _encode_sd3(pipe: Any, request: ImageRequest, guided: bool) -> Conditioning:
         {"pooled_projections": torch.cat([empty_pooled, pooled]) if guided else pooled},
         ends,
         pools,
-        _segments_sd3(pipe, request.prompt, ends[-1]),
+        _segments_sd3(pipe, request.prompt),
     )
 
 
-def _segments_sd3(pipe: Any, prompt: str, clip_end: int) -> tuple[Segment, ...]:
-    clip_places = pipe.tokenizer_max_length
-    tokens = 0  # without T5 its places hold zeros
-    if pipe.text_encoder_3 is not None:
-        tokens = len(pipe.tokenizer_3(prompt, truncation=True, max_length=T5_PLACES).input_ids)
+def _segments_sd3(pipe: Any, prompt: str) -> tuple[Segment, ...]:
+    places = pipe.tokenizer_max_length
+    clip = text_rows(pipe, "tokenizer", prompt, places)
+    without_t5 = pipe.text_encoder_3 is None  # its places hold zeros then
+    t5 = () if without_t5 else text_rows(pipe, "tokenizer_3", prompt, T5_PLACES)
     return (
-        Segment("tokenizer", 0, clip_end, clip_places),
-        Segment("tokenizer_3", clip_places, clip_places + tokens - 1, clip_places + T5_PLACES),
+        Segment("tokenizer", 0, clip, places),
+        Segment("tokenizer_3", places, t5, places + T5_PLACES),
     )
 
 
@@ -69,23 +79,37 @@ def _timing_sd3(pipe: Any, steps: int, latents: Tensor) -> dict[str, Any]:
     return {"mu": calculate_shift(patches, *(config.get(name, value) for name, value in usual.items()))}
 
 
+def _layout_sd3(transformer: Any) -> JointLayout:
+    blocks = tuple(f"transformer_blocks.{i}" for i in range(len(transformer.transformer_blocks)))
+    return JointLayout(blocks, tuple(f"{block}.norm1.linear" for block in blocks), picture_first=True)
+
+
+def _gate_sd3(block: Any, modulation: Tensor) -> Tensor:
+    """`[sample, 1, dim]` what attention is multiplied by: the third of adaLN's six parts."""
+    return modulation.chunk(9 if block.use_dual_attention else 6, dim=1)[2][:, None]
+
+
 def _predict_sd3(runs: Sequence[DenoiseRun]) -> tuple[Tensor, list[Inside | None]]:
     """Ask the transformer for all runs and branches at once; see `Family.predict`."""
     conditionings = [run.conditioning for run in runs]
     branches = conditionings[0].branches
-    out = runs[0].pipe.transformer(
-        hidden_states=torch.cat([run.latents for run in runs]).repeat_interleave(branches, dim=0),
-        timestep=torch.stack([run.timestep for run in runs]).repeat_interleave(branches),
-        encoder_hidden_states=torch.cat([c.states for c in conditionings]),
-        pooled_projections=torch.cat([c.added["pooled_projections"] for c in conditionings]),
-        return_dict=False,
-    )[0]
-    return out.unflatten(0, (len(runs), branches)), [None] * len(runs)
+    transformer = runs[0].pipe.transformer
+    instruments = Instruments(_layout_sd3, _gate_sd3, transformer.config.patch_size)
+    with looking(runs, transformer, branches, instruments) as record:
+        out = transformer(
+            hidden_states=torch.cat([run.latents for run in runs]).repeat_interleave(branches, dim=0),
+            timestep=torch.stack([run.timestep for run in runs]).repeat_interleave(branches),
+            encoder_hidden_states=torch.cat([c.states for c in conditionings]),
+            pooled_projections=torch.cat([c.added["pooled_projections"] for c in conditionings]),
+            return_dict=False,
+        )[0]
+    insides = [record.inside_of(i) if record else None for i in range(len(runs))]
+    return out.unflatten(0, (len(runs), branches)), insides
 
 
 SD3 = Family(
     denoiser="joint",
-    views=lambda pipe: Views(catalogue.TWO_BRANCHES, None, frozenset({"blend", "switch_at", "text_in_time"})),
+    views=lambda pipe: Views(catalogue.TWO_BRANCHES, "joint", _LEVERS_SD3),
     size=_size_sd3,
     unit=lambda pipe: pipe.vae_scale_factor * pipe.patch_size,
     encode=_encode_sd3,
