@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipelines.image.families.choice import family_of
-from pipelines.image.families.family import POOLED, Conditioning
+from pipelines.image.families.family import POOLED, Conditioning, Segment
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import check_places
 from pipelines.serving import catalogue
@@ -99,6 +99,11 @@ def _with_prompt(read: Conditioning, states: Tensor, **added: Tensor) -> Conditi
     return replace(read, states=torch.cat([read.states[:-1], states[None]]), added=read.added | extra)
 
 
+def _longer(a: Segment, b: Segment) -> Segment:
+    """Of two texts' stretches, the one with more tokens, so that none of them counts as padding."""
+    return a if len(a.tokens) >= len(b.tokens) else b
+
+
 @torch.inference_mode()
 def _between(a: Conditioning, b: Conditioning, share: float) -> Conditioning:
     """A point on the straight line from one text's vectors to another's, place by place."""
@@ -109,6 +114,7 @@ def _between(a: Conditioning, b: Conditioning, share: float) -> Conditioning:
         mixed,
         ends=(*a.ends[:-1], max(a.ends[-1], b.ends[-1])),
         pools=(*a.pools[:-1], max(a.pools[-1], b.pools[-1])),
+        segments=tuple(map(_longer, a.segments, b.segments)),
     )
 
 

@@ -137,8 +137,10 @@ def word_changes(trace: Trace) -> WordChanges:
         InputError: `joint_not_traced` if the run did not note it.
     """
     steps, insides = _of_one_text(trace)
-    changes = np.stack([i.word_changes for i in insides if i.word_changes is not None], axis=1)
-    return WordChanges(insides[0].rows, insides[0].blocks, steps, changes)
+    changes = [inside.word_changes for inside in insides if inside.word_changes is not None]
+    if not changes:
+        raise InputError("joint_not_traced")
+    return WordChanges(insides[0].rows, insides[0].blocks, steps, np.stack(changes, axis=1))
 
 
 def _insides(trace: Trace) -> list[Inside]:

@@ -176,7 +176,7 @@ class Inside:
         joint: of each layer of joint attention, in the order of computation.
         rows: what the rows of its maps are.
         word_changes: `[block, row]` length of what a block adds to a row's vector, relative to that vector;
-            NaN where it adds nothing that is read later.
+            NaN where it adds nothing that is read later; None where no block changes the text.
     """
 
     blocks: tuple[str, ...]

@@ -25,6 +25,7 @@ from tests.pipelines.tiny_transformers import TRANSFORMERS
 pytestmark = pytest.mark.usefixtures("transformers_of_today")
 
 MODELS = tuple(TRANSFORMERS)
+SMALL = {"height": 64, "width": 64}
 SD3 = ImageRequest("a small cat on a bed.", "blur", 5, 4.5, 3, "euler", "tiny-sd3")
 
 
@@ -32,13 +33,18 @@ SD3 = ImageRequest("a small cat on a bed.", "blur", 5, 4.5, 3, "euler", "tiny-sd
 def library(request: ImageRequest, kind: str = "latent", **more: Any) -> Any:
     """What the library's own pipeline draws, all else equal."""
     loaded = image_pipeline(request.model)
-    pipe = type(loaded)(**loaded.components)
+    flags = {name: loaded.config[name] for name in ("is_distilled",) if name in loaded.config}
+    pipe = type(loaded)(**loaded.components, **flags)
     pipe.set_progress_bar_config(disable=True)
     return pipe(
         prompt=request.prompt, num_inference_steps=request.num_inference_steps,
         guidance_scale=request.guidance_scale, height=request.height, width=request.width,
         generator=torch.Generator().manual_seed(request.seed), output_type=kind, **more,
     ).images[0]  # fmt: skip
+
+
+KLEIN = replace(SD3, model="tiny-klein", negative_prompt="", guidance_scale=1, **SMALL)
+BASE = replace(KLEIN, model="tiny-klein-base", guidance_scale=4)
 
 
 def latents(request: ImageRequest) -> np.ndarray:
@@ -76,6 +82,46 @@ def test_estimates_on_straight_paths_end_where_the_path_ends() -> None:
     np.testing.assert_allclose(steps[-1].denoised_guided, steps[-1].latents, atol=1e-5)
     assert steps[0].timestep == 1000 > steps[1].timestep > steps[2].timestep >= 0
     assert np.std(steps[0].start) == pytest.approx(1, abs=0.1)
+
+
+def packed(request: ImageRequest) -> torch.Tensor:
+    """Our last latents as FLUX.2's pipeline returns them: unpatched, on the autoencoder's scale."""
+    pipe, found = image_pipeline(request.model), torch.from_numpy(latents(request))[None]
+    norm = pipe.vae.bn
+    deviation = torch.sqrt(norm.running_var + pipe.vae.config.batch_norm_eps).view(1, -1, 1, 1)
+    return pipe._unpatchify_latents(found * deviation + norm.running_mean.view(1, -1, 1, 1))[0]
+
+
+@pytest.mark.parametrize("request_", [KLEIN, BASE, replace(BASE, guidance_scale=1)], ids=lambda r: r.model)
+def test_klein_draws_the_librarys_latents_and_picture_to_the_bit(request_: ImageRequest) -> None:
+    assert torch.equal(packed(request_), library(request_))
+    trace = image.run(request_)
+    assert trace.image.tobytes() == library(request_, "pil").tobytes()
+    assert (trace.steps[0].denoised_empty is None) == (request_.guidance_scale == 1)
+    wide = replace(request_, height=96, width=128, num_inference_steps=2)
+    assert torch.equal(packed(wide), library(wide))
+
+
+def test_klein_is_guided_away_from_a_negative_prompt_where_it_has_that_branch() -> None:
+    away = replace(BASE, negative_prompt="a red car")
+    embeds = image_pipeline("tiny-klein-base").encode_prompt("a red car")[0]
+    assert torch.equal(packed(away), library(away, negative_prompt_embeds=embeds))
+    assert not torch.equal(packed(away), packed(BASE))
+
+
+def test_visitors_of_klein_share_calls() -> None:
+    other = {"prompt": "two red cars", "seed": 8, "num_inference_steps": 5}
+    alike([KLEIN, replace(KLEIN, **other)])
+    alike([BASE, replace(BASE, **other, guidance_scale=2.5, negative_prompt="blur")])
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [("guidance_closed", {"guidance_scale": 2}), ("negative_prompt_closed", {"negative_prompt": "x"})],
+)
+def test_what_was_distilled_away_is_refused_rather_than_left_out(key: str, change: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"^{key}"):
+        image.generate(replace(KLEIN, **change))
 
 
 def alike(requests: list[ImageRequest]) -> None:
@@ -124,7 +170,7 @@ PULLED = {
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("lever", LEVERS)
 def test_a_lever_moves_the_picture_or_is_refused_in_a_sentence(model: str, lever: str) -> None:
-    request = replace(SD3, model=model, negative_prompt="", guidance_scale=1, scheduler="ddim")
+    request = replace(SD3, model=model, negative_prompt="", guidance_scale=1, scheduler="ddim", **SMALL)
     steered = replace(request, steering=PULLED[lever])
     if lever in family_of(image_pipeline(model)).views(image_pipeline(model)).levers:
         assert not np.array_equal(latents(steered), latents(request))
@@ -147,7 +193,7 @@ def test_what_does_not_fit_the_model_is_refused_before_anything_is_computed(
 
 @pytest.mark.parametrize("model", MODELS)
 def test_views_that_read_a_u_net_say_so_of_other_models(model: str) -> None:
-    request = replace(SD3, model=model, negative_prompt="", guidance_scale=1, scheduler="ddim")
+    request = replace(SD3, model=model, negative_prompt="", guidance_scale=1, scheduler="ddim", **SMALL)
     for key, ask in (
         ("blocks_off_closed", lambda: conditioning.cut_requests(request)),
         ("control_vector_closed", lambda: control_vector("a cat", model)),
@@ -162,8 +208,8 @@ def test_views_that_read_a_u_net_say_so_of_other_models(model: str) -> None:
 def test_latents_go_back_and_forth_and_have_a_linear_preview(model: str) -> None:
     pipe = image_pipeline(model)
     family = family_of(pipe)
-    shape = family.noise_shape(pipe, *family.size(pipe))
-    pixels = torch.rand((1, 3, *family.size(pipe)), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    shape = family.noise_shape(pipe, 64, 64)
+    pixels = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
         assert on_compute_thread(family.to_latents)(pipe, pixels).shape == shape
     decoder = linear_decoder(model)

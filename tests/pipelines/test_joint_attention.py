@@ -13,19 +13,27 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pipelines.image import image, stepper
-from pipelines.image.families import joint_recorder
-from pipelines.image.families.joint_recorder import log_sums, look
+from pipelines.image.families import transformer_recorder
+from pipelines.image.families.transformer_recorder import log_sums, look
 from pipelines.image.joint_attention import has_joint, who_looks, word_changes, word_maps
 from pipelines.image.load import image_pipeline
-from pipelines.image.request import ImageRequest, TextRow
+from pipelines.image.request import DenoiseStep, ImageRequest, TextRow
 from pipelines.image.steering import Steering
 from pipelines.serving.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("transformers_of_today")
 
 SD3 = ImageRequest("a small cat", "blur", 5, 4.5, 2, "euler", "tiny-sd3", look_inside=True)
+KLEIN = replace(SD3, model="tiny-klein", negative_prompt="", guidance_scale=1, height=64, width=64)
+QWEN = 512  # places
 PICTURE = 16  # patches of a picture of 64 px, four by four
 CLIP, T5 = 77, 256  # places
+
+
+def first_step(request: ImageRequest) -> DenoiseStep:
+    """Of a run that has but one, so that none goes on when another test begins."""
+    (step,) = image.generate(replace(request, num_inference_steps=1))
+    return step
 
 
 def naive(query: Tensor, key: Tensor) -> Tensor:
@@ -47,7 +55,8 @@ class Spy(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         if func is F.scaled_dot_product_attention:
-            self.seen.append((args[0], args[1], out))
+            query, key = args[:2] if args else (kwargs["query"], kwargs["key"])
+            self.seen.append((query, key, out))
         return out
 
 
@@ -83,12 +92,12 @@ def rows_of(values: Tensor, tokens: tuple[int, int], together: Any) -> Tensor:
 @pytest.mark.parametrize("kernel", ["with sums", "without"])
 def test_shares_and_maps_are_those_of_the_plain_softmax(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if kernel == "without":  # as on other devices, where sums are taken row by row
-        monkeypatch.setattr(joint_recorder, "_with_sums", lambda *_: (None, None))
-        monkeypatch.setattr(joint_recorder, "SCORES_AT_ONCE", 5000)
+        monkeypatch.setattr(transformer_recorder, "_with_sums", lambda *_: (None, None))
+        monkeypatch.setattr(transformer_recorder, "SCORES_AT_ONCE", 5000)
     else:
-        monkeypatch.delattr(joint_recorder, "log_sums")  # none is taken row by row
+        monkeypatch.delattr(transformer_recorder, "log_sums")  # none is taken row by row
     with spied("tiny-sd3", "transformer_blocks") as seen:
-        inside = next(iter(image.generate(replace(SD3, num_inference_steps=1)))).inside
+        inside = first_step(SD3).inside
     assert inside is not None and len(inside.joint) == 3
     tokens = 5, len("a small cat".replace(" ", "▁")) + 2  # start and end; a leading blank and the end
     for layer in inside.joint:
@@ -120,11 +129,43 @@ def test_sums_are_the_same_whether_told_or_taken_row_by_row() -> None:
     assert not weights[:, ~mask].any()
 
 
-@pytest.mark.parametrize("model", ["tiny-sd3"])
+def test_the_chat_around_a_prompt_has_rows_of_its_own() -> None:
+    inside = first_step(KLEIN).inside
+    assert inside is not None
+    text = {
+        kind: "".join(row.text for row in inside.rows if row.kind == kind) for kind in ("word", "template")
+    }
+    assert text == {"word": "asmallcat", "template": "userassistant"}
+    assert [row.text for row in inside.rows if row.kind == "mark"] == [
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|im_start|>",
+    ]
+
+
+def test_both_kinds_of_klein_blocks_are_held_against_the_plain_softmax() -> None:
+    for blocks in ("transformer_blocks", "single_transformer_blocks"):
+        with spied("tiny-klein", blocks) as seen:
+            inside = first_step(KLEIN).inside
+        assert inside is not None and len(inside.joint) == 4
+        tokens = len(inside.rows) - 1
+        for layer in (j for j in inside.joint if j.block in seen):
+            query, key, _ = (x[0] for x in seen[layer.block])
+            weights = naive(query, key)
+            words, picture = weights[:QWEN], weights[QWEN:]
+            expected = [[w[:, :QWEN].sum(), w[:, QWEN:].sum()] for w in (words, picture)]
+            np.testing.assert_allclose(layer.shares, np.array(expected) / len(weights), atol=1e-5)
+            rows = torch.cat([picture[:, :tokens].T, picture[:, tokens:QWEN].sum(1)[None]])
+            np.testing.assert_allclose(layer.looked_at.reshape(tokens + 1, -1), rows.numpy(), atol=1e-3)
+    assert inside.word_changes is not None and np.isfinite(inside.word_changes[:3]).all()
+    assert np.isfinite(inside.attention_effect[:2]).all() and np.isnan(inside.attention_effect[2:]).all()
+
+
+@pytest.mark.parametrize("model", ["tiny-sd3", "tiny-klein", "tiny-klein-base"])
 def test_recording_changes_no_picture_and_leaves_nothing_behind(model: str) -> None:
     transformer = image_pipeline(model).transformer
     hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in transformer.modules())
-    request = replace(SD3, model=model)
+    request = {"tiny-sd3": SD3, "tiny-klein": KLEIN, "tiny-klein-base": replace(KLEIN, model=model)}[model]
     seen, plain = image.run(request), image.run(replace(request, look_inside=False))
     assert all(np.array_equal(a.latents, b.latents) for a, b in zip(seen.steps, plain.steps, strict=True))
     assert seen.image.tobytes() == plain.image.tobytes()
@@ -133,7 +174,7 @@ def test_recording_changes_no_picture_and_leaves_nothing_behind(model: str) -> N
 
 
 def test_rows_say_what_they_are() -> None:
-    inside = next(iter(image.generate(SD3))).inside
+    inside = first_step(SD3).inside
     assert inside is not None
     clip = [(row.text, row.kind) for row in inside.rows if row.tokenizer == "tokenizer"]
     assert [kind for _, kind in clip] == ["mark", "word", "word", "word", "mark", "padding"]
@@ -150,7 +191,7 @@ def test_effects_and_changes_are_what_the_blocks_show() -> None:
         lambda _, args, kwargs, out: kept.append((kwargs, out)), with_kwargs=True
     )
     try:
-        inside = next(iter(image.generate(SD3))).inside
+        inside = first_step(SD3).inside
     finally:
         hook.remove()
     given, (words, picture) = kept[0]
@@ -164,7 +205,7 @@ def test_effects_and_changes_are_what_the_blocks_show() -> None:
     assert np.isnan(inside.word_changes[-1]).all()  # nothing reads the words after the last block
     block, step = (
         transformer.transformer_blocks[0],
-        next(iter(image.generate(replace(SD3, guidance_scale=1)))),
+        first_step(replace(SD3, guidance_scale=1)),
     )
     assert step.inside is not None and np.isnan(step.inside.text_effect).all()
     assert (step.inside.attention_effect > 0).all() and block.use_dual_attention
@@ -177,7 +218,7 @@ def test_the_effect_of_attention_is_what_a_model_without_it_lacks() -> None:
     try:
         block.attn.to_out[0].weight.zero_()
         block.attn.to_out[0].bias.zero_()
-        inside = next(iter(image.generate(SD3))).inside
+        inside = first_step(SD3).inside
     finally:
         block.attn.to_out[0].weight.copy_(weight)
         block.attn.to_out[0].bias.copy_(bias)
@@ -186,10 +227,11 @@ def test_the_effect_of_attention_is_what_a_model_without_it_lacks() -> None:
 
 
 def test_what_a_batch_notes_belongs_to_its_runs() -> None:
-    requests = [SD3, replace(SD3, prompt="two red cars", seed=8), replace(SD3, look_inside=False)]
+    deaf = replace(SD3, look_inside=False, steering=Steering(text_in_time=False))
+    requests = [SD3, replace(SD3, prompt="two red cars", seed=8), deaf]
     runs = [list(run) for run in stepper.submit_all(requests)]
     for request, steps in zip(requests[:2], runs[:2], strict=True):
-        alone = next(iter(image.generate(request))).inside
+        alone = first_step(request).inside
         inside = steps[0].inside
         assert alone is not None and inside is not None and inside.rows == alone.rows
         for ours, theirs in zip(inside.joint, alone.joint, strict=True):
@@ -200,7 +242,7 @@ def test_what_a_batch_notes_belongs_to_its_runs() -> None:
 
 
 def test_maps_keep_the_shape_of_a_wide_picture() -> None:
-    inside = next(iter(image.generate(replace(SD3, height=96, width=160, num_inference_steps=1)))).inside
+    inside = first_step(replace(SD3, height=96, width=160)).inside
     assert inside is not None
     assert {layer.looked_at.shape[1:] for layer in inside.joint} == {(6, 10)}
 

@@ -1,15 +1,29 @@
 """Transformers of today with random weights: the published folder layouts, but tiny."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
 from diffusers import (
     AutoencoderKL,
+    AutoencoderKLFlux2,
     FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Transformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
 )
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
+from open_clip.tokenizer import bytes_to_unicode
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModelWithProjection,
+    Qwen2TokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from pipelines.clip.convert import clip_tokenizer
 
@@ -71,8 +85,56 @@ def build_sd3(folder: Path) -> Path:
     return folder
 
 
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def qwen_tokenizer() -> Qwen2TokenizerFast:
+    """Reads byte by byte, and has a chat template."""
+    vocab = {letter: i for i, letter in enumerate(bytes_to_unicode().values())}
+    tokenizer = Qwen2TokenizerFast(vocab=vocab, merges=[], unk_token=None)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = CHAT
+    return tokenizer
+
+
+def build_klein(folder: Path, distilled: bool = True) -> Path:
+    """Laid out as FLUX.2-klein-4B: a language model, two kinds of blocks, patches of 2 × 2 cells."""
+    torch.manual_seed(6)
+    tokenizer = qwen_tokenizer()
+    config = Qwen3Config(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=28,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+    )  # fmt: skip
+    vae = AutoencoderKLFlux2(
+        block_out_channels=(8, 8, 8, 8), norm_num_groups=4, layers_per_block=1, latent_channels=4,
+        sample_size=64,
+    )  # fmt: skip
+    with torch.no_grad():
+        vae.decoder.conv_out.weight.mul_(4)
+        vae.bn.running_mean.normal_(0, 0.1)
+        vae.bn.running_var.uniform_(0.5, 2)
+    Flux2KleinPipeline(
+        transformer=Flux2Transformer2DModel(
+            in_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=16, num_attention_heads=2,
+            joint_attention_dim=3 * 16, timestep_guidance_channels=32, axes_dims_rope=(4, 4, 4, 4),
+            guidance_embeds=False,
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0),
+        vae=vae,
+        text_encoder=Qwen3ForCausalLM(config),
+        tokenizer=tokenizer,
+        is_distilled=distilled,
+    ).save_pretrained(folder, safe_serialization=True)  # fmt: skip
+    return folder
+
+
 TRANSFORMERS = {  # id: builder, and what the catalogue has to know
     "tiny-sd3": (build_sd3, 'denoiser = "joint"\n'),
+    "tiny-klein": (build_klein, 'denoiser = "joint"\nguidance = "none"\ndistilled = true\n'),
+    "tiny-klein-base": (partial(build_klein, distilled=False), 'denoiser = "joint"\n'),
 }
 
 

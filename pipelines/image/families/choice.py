@@ -2,16 +2,19 @@
 
 from typing import Any
 
-from diffusers import StableDiffusion3Pipeline
+from diffusers import Flux2KleinPipeline, StableDiffusion3Pipeline
 
 from pipelines.image.families.family import Family, check_views, title_of
-from pipelines.image.families.joint import SD3
+from pipelines.image.families.joint import KLEIN, SD3
 from pipelines.image.families.unet import UNET
 from pipelines.image.request import ImageRequest
 from pipelines.image.schedulers import known_schedulers
 from pipelines.serving.errors import InputError
 
-_TRANSFORMERS: tuple[tuple[Any, Family], ...] = ((StableDiffusion3Pipeline, SD3),)
+_TRANSFORMERS: tuple[tuple[Any, Family], ...] = (
+    (StableDiffusion3Pipeline, SD3),
+    (Flux2KleinPipeline, KLEIN),
+)
 TRANSFORMER_PIPELINES = frozenset(kind.__name__ for kind, _ in _TRANSFORMERS)
 
 

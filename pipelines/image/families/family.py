@@ -31,15 +31,17 @@ class Segment:
 
     Attributes:
         tokenizer: name of the pipeline's component that split the text.
-        first: its first place in the sequence.
-        tokens: what stands from there on; what follows is padding.
+        start: its first place in the sequence.
         stop: one past its last place.
+        first: place of its first token.
+        tokens: what stands from there on; before and behind them is padding.
     """
 
     tokenizer: str
+    start: int
+    stop: int
     first: int
     tokens: tuple[TextRow, ...]
-    stop: int
 
     @property
     def end(self) -> int:
@@ -50,7 +52,7 @@ class Segment:
     def rows(self) -> tuple[TextRow, ...]:
         """Rows of its maps: one a token, and one for all padding where there is some."""
         padding = TextRow(self.tokenizer, "", "padding")
-        return self.tokens if self.end == self.stop else (*self.tokens, padding)
+        return (*self.tokens, padding) if len(self.tokens) < self.stop - self.start else self.tokens
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Conditioning:
         ends: place of the last end token in each branch; what follows is padding.
         pools: place at which the encoder pools in each branch: the first end token. It lies before `ends`
             where a visitor typed the mark.
-        segments: of the prompt's branch, which encoder wrote what; empty where there is one alone.
+        segments: of the prompt's branch, which encoder wrote what; none for U-Nets.
     """
 
     states: Tensor
@@ -83,7 +85,8 @@ class Views:
 
     Attributes:
         guidance: one of `pipelines.serving.catalogue.GUIDANCE`.
-        attention: "cross" (picture → words), "joint" (each → each), or None where nothing is recorded.
+        attention: what is recorded: "cross" (a U-Net's picture → words, `Inside.maps`), "joint" (each → each,
+            `Inside.joint`), "picture" (the same, but that text does not look), or None.
         levers: names of the fields of `Steering` that can be pulled, of `LEVERS`.
     """
 
@@ -179,23 +182,31 @@ class Family:
     to_latents: Callable[[Any, Tensor], Tensor]
 
 
-def text_rows(pipe: Any, name: str, text: str, places: int) -> tuple[TextRow, ...]:
-    """The tokens of a text that a pipeline's tokenizer leaves in so many places, marks included.
+def segment(
+    pipe: Any, name: str, text: str, places: int, start: int = 0, prompt: str | None = None
+) -> Segment:
+    """What a pipeline's tokenizer makes of a text in so many places, padded on the side that is its own.
 
     Args:
         name: of the pipeline's component.
         text: as the tokenizer is given it.
         places: beyond which the text is cut off.
+        start: place in the sequence at which the encoder's stretch begins.
+        prompt: the part of the text that a visitor wrote, at its last place; None for all of it.
     """
     tokenizer = getattr(pipe, name)
     coded = tokenizer(text, truncation=True, max_length=places, return_offsets_mapping=True)
     marks = set(tokenizer.all_special_ids)
+    own = 0 if prompt is None else text.rfind(prompt)
+    stop = len(text) if prompt is None else own + len(prompt)
+    tokens = []
     spelled = tokenizer.convert_ids_to_tokens(coded.input_ids)
-    rows = []
     for i, spelling, (a, b) in zip(coded.input_ids, spelled, coded.offset_mapping, strict=True):
         letters = spelling[1:] if spelling.startswith(_BLANK) else text[a:b].strip()
-        rows.append(TextRow(name, spelling, "mark") if i in marks else TextRow(name, letters, "word"))
-    return tuple(rows)
+        kind = "mark" if i in marks else "word" if own <= a and b <= stop else "template"
+        tokens.append(TextRow(name, spelling if kind == "mark" else letters, kind))
+    first = start + (places - len(tokens) if tokenizer.padding_side == "left" else 0)
+    return Segment(name, start, start + places, first, tuple(tokens))
 
 
 def pulled(request: ImageRequest) -> tuple[str, ...]:

@@ -28,18 +28,20 @@ Gate = Callable[[Any, Tensor], Tensor | None]
 
 
 @dataclass(frozen=True)
-class JointLayout:
+class TransformerLayout:
     """Where things are in a transformer with joint attention.
 
     Attributes:
-        blocks: names, in the order of computation; the attention of each is its part "attn".
+        blocks: names, in the order of computation.
         modulations: for each block, the layer that makes its scales, shifts and gates.
-        picture_first: whether patches stand before words in the sequence that attends to itself.
+        attention: name of the part of each block in which words are looked at.
+        picture_first: whether patches stand before words in what is attended to.
     """
 
     blocks: tuple[str, ...]
     modulations: tuple[str, ...]
-    picture_first: bool
+    attention: str = "attn"
+    picture_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Attended:
         key: `[sample, head, key, dim]`.
         out: `[sample, head, query, dim]` what came of it.
         sums: `[sample, head, query]` logarithm of what softmax divides by; None where it is not known.
-        mask: bool, broadcast over `[sample, head, query, key]`, False where nobody may look; or None.
+        mask: over `[sample, head, query, key]`, where one of heads and of queries stands for all: False where
+            nobody may look, or what is added to the scores; or None.
     """
 
     query: Tensor
@@ -110,7 +113,7 @@ def log_sums(query: Tensor, key: Tensor, mask: Tensor | None = None) -> Tensor:
     Args:
         query: `[head, query, dim]`.
         key: `[head, key, dim]`.
-        mask: `[key]`, False where nobody may look.
+        mask: `[key]`; see `Attended`.
     """
     rows = max(1, SCORES_AT_ONCE // (len(key) * key.shape[1]))
     blocks = query.split(rows, dim=1)
@@ -120,7 +123,9 @@ def log_sums(query: Tensor, key: Tensor, mask: Tensor | None = None) -> Tensor:
 def _scores(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
     """`[..., query, key]` scaled products, -inf where nobody may look."""
     scores = (query @ key.transpose(-1, -2)).float() / math.sqrt(query.shape[-1])
-    return scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+    if mask is None:
+        return scores
+    return scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask.float()
 
 
 def look(query: Tensor, key: Tensor, sums: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -141,7 +146,7 @@ def look(query: Tensor, key: Tensor, sums: Tensor, mask: Tensor | None = None) -
 
 
 @dataclass
-class JointRecord:
+class TransformerRecord:
     """What the recording of one call has noted, for all runs of the batch.
 
     Attributes:
@@ -151,14 +156,14 @@ class JointRecord:
         grid: rows and columns of patches.
     """
 
-    layout: JointLayout
+    layout: TransformerLayout
     segments: Sequence[tuple[Segment, ...] | None]
     branches: int
     grid: tuple[int, int]
     _layers: dict[str, list[JointAttention | None]] = field(default_factory=dict)
     _effects: dict[str, Tensor] = field(default_factory=dict)  # [sample]: share that attention adds
     _outputs: dict[str, Tensor] = field(default_factory=dict)  # [run]: difference by the prompt
-    _words: dict[str, list[np.ndarray | None]] = field(default_factory=dict)  # of each run, [row]
+    _words: dict[str, list[np.ndarray]] = field(default_factory=dict)  # of each run, [row]
     _times: dict[str, Tensor] = field(default_factory=dict)  # [sample, dim]
 
     def prompt_of(self, run: int) -> int:
@@ -173,7 +178,8 @@ class JointRecord:
         blocks = self.layout.blocks
         found = (self._layers[block][run] for block in blocks if block in self._layers)
         rows = tuple(row for segment in segments for row in segment.rows)
-        changes = [self._words[block][run] if block in self._words else None for block in blocks]
+        none = np.full(len(rows), NAN, np.float32)
+        changes = [self._words[block][run] if block in self._words else none for block in blocks]
         return Inside(
             blocks=blocks,
             maps=(),
@@ -183,7 +189,7 @@ class JointRecord:
             text_in_time=per_block(blocks, self._text_in_time, run),
             joint=tuple(layer for layer in found if layer is not None),
             rows=rows,
-            word_changes=np.stack([np.full(len(rows), NAN, np.float32) if c is None else c for c in changes]),
+            word_changes=np.stack(changes) if self._words else None,
         )
 
     def _text_effect(self, block: str, run: int) -> float:
@@ -213,16 +219,17 @@ class JointRecord:
     ) -> JointAttention:
         count = self.grid[0] * self.grid[1]
         query, key, out = attended.query[sample], attended.key[sample], attended.out[sample]
-        mask = None if attended.mask is None else attended.mask[sample].flatten()
+        mask = None if attended.mask is None else attended.mask[sample, 0, 0]
         sums = log_sums(query, key, mask) if attended.sums is None else attended.sums[sample]
-        picture, words = _places(key.shape[1], count, self.layout.picture_first)
+        text = segments[-1].stop
+        picture, words = _places(count, text, self.layout.picture_first)
         of_words = None if mask is None else mask[words]
-        if query.shape[1] == count:  # text is looked at, but does not look
+        if query.shape[1] == count:  # text does not look
             to_words = look(query, key[:, words], sums, of_words)
             share = to_words.sum(1).mean().item()
             alone = np.array([[NAN, NAN], [share, 1 - share]], np.float32)
             looked_at = self._map(_summed(to_words.T, segments))
-            return JointAttention(f"{block}.attn", block, self.grid, alone, looked_at, None, None)
+            return JointAttention(self._name(block), block, self.grid, alone, looked_at, None, None)
         to_words = look(query[:, picture], key[:, words], sums[:, picture], of_words)
         of_text = look(query[:, words], key, sums[:, words], mask)
         shares = torch.stack([
@@ -230,11 +237,14 @@ class JointRecord:
             torch.stack([to_words.sum(), count - to_words.sum()]),
         ]) / key.shape[1]  # fmt: skip
         return JointAttention(
-            f"{block}.attn", block, self.grid, shares.cpu().numpy(),
+            self._name(block), block, self.grid, shares.cpu().numpy(),
             self._map(_summed(to_words.T, segments)),
             self._map(_averaged(of_text[:, picture], segments)),
             self._map(_alike(out[:, picture], out[:, words], segments)),
         )  # fmt: skip
+
+    def _name(self, block: str) -> str:
+        return f"{block}.{self.layout.attention}"
 
     def _map(self, rows: Tensor) -> np.ndarray:
         """`[row, patch]` to `[row, y, x]` float16, coarser where it is large."""
@@ -244,7 +254,7 @@ class JointRecord:
             maps = F.avg_pool2d(maps[None], factor, ceil_mode=True, count_include_pad=False)[0]
         return maps.half().cpu().numpy()
 
-    def note_block(self, block: str, before: Sequence[Tensor], after: Sequence[Tensor | None]) -> None:
+    def note_block(self, block: str, before: Sequence[Tensor | None], after: Sequence[Tensor | None]) -> None:
         """Keep what a block did to words and picture.
 
         Args:
@@ -255,21 +265,23 @@ class JointRecord:
         if self.branches == 2 and picture is not None:
             empty, prompt = picture.unflatten(0, (-1, 2)).unbind(1)
             self._outputs[block] = lengths(prompt - empty) / lengths(empty).clamp(min=1e-12)
-        if after[0] is None:
+        if before[0] is None or after[0] is None or block == self.layout.blocks[-1]:
             return
         added = (after[0] - before[0]).float().norm(dim=-1)
         change = added / before[0].float().norm(dim=-1).clamp(min=1e-12)  # [sample, token]
         self._words[block] = [
-            None if s is None else _averaged(change[self.prompt_of(run), :, None], s)[:, 0].cpu().numpy()
+            np.zeros(0)
+            if s is None
+            else _averaged(change[self.prompt_of(run), :, None], s)[:, 0].cpu().numpy()
             for run, s in enumerate(self.segments)
         ]
 
 
-def _places(total: int, count: int, picture_first: bool) -> tuple[slice, slice]:
-    """Where patches and words are in a sequence."""
+def _places(patches: int, words: int, picture_first: bool) -> tuple[slice, slice]:
+    """Where patches and words are in a sequence of both, or of words alone."""
     if picture_first:
-        return slice(0, count), slice(count, total)
-    return slice(total - count, total), slice(0, total - count)
+        return slice(0, patches), slice(patches, patches + words)
+    return slice(words, words + patches), slice(0, words)
 
 
 def _by_rows(
@@ -279,8 +291,9 @@ def _by_rows(
     out = []
     for segment in segments:
         rows = values[segment.first : segment.end]
-        if segment.end < segment.stop:
-            rows = torch.cat([rows, together(values[segment.end : segment.stop])[None]])
+        if len(segment.rows) > len(rows):
+            padding = [values[segment.start : segment.first], values[segment.end : segment.stop]]
+            rows = torch.cat([rows, together(torch.cat(padding))[None]])
         out.append(rows)
     return out
 
@@ -329,14 +342,14 @@ class Instruments:
         patch: latent cells of a patch, in each direction.
     """
 
-    layout_of: Callable[[Any], JointLayout]
+    layout_of: Callable[[Any], TransformerLayout]
     gate: Gate
     patch: int
 
 
 def looking(
     runs: Sequence[DenoiseRun], transformer: Any, branches: int, instruments: Instruments
-) -> AbstractContextManager[JointRecord | None]:
+) -> AbstractContextManager[TransformerRecord | None]:
     """Instruments where one of the runs looks inside; the untouched transformer elsewhere.
 
     Args:
@@ -349,19 +362,19 @@ def looking(
         return nullcontext()
     segments = [run.conditioning.segments if run.request.look_inside else None for run in runs]
     height, width = (side // instruments.patch for side in runs[0].latents.shape[-2:])
-    record = JointRecord(instruments.layout_of(transformer), segments, branches, (height, width))
+    record = TransformerRecord(instruments.layout_of(transformer), segments, branches, (height, width))
     return recording(transformer, record, instruments.gate)
 
 
 @contextmanager
-def recording(transformer: Any, record: JointRecord, gate: Gate) -> Iterator[JointRecord]:
+def recording(transformer: Any, record: TransformerRecord, gate: Gate) -> Iterator[TransformerRecord]:
     """Let a transformer be recorded for one call; everything is put back, whatever happens."""
     here: list[str] = []  # the block whose joint attention is being computed
     with ExitStack() as stack:
         layout = record.layout
         for block, modulation in zip(layout.blocks, layout.modulations, strict=True):
             module = transformer.get_submodule(block)
-            attention = module.attn
+            attention = getattr(module, layout.attention)
             hooks = (
                 attention.register_forward_pre_hook(_enter(here, block)),
                 attention.register_forward_hook(_leave(here, record, block)),
@@ -386,7 +399,7 @@ def _enter(here: list[str], block: str) -> Callable[..., None]:
     return enter
 
 
-def _leave(here: list[str], record: JointRecord, block: str) -> Callable[..., None]:
+def _leave(here: list[str], record: TransformerRecord, block: str) -> Callable[..., None]:
     def leave(module: nn.Module, inputs: object, out: Tensor | tuple[Tensor, ...]) -> None:
         here.clear()
         added = out[0] if isinstance(out, tuple) else out
@@ -395,23 +408,23 @@ def _leave(here: list[str], record: JointRecord, block: str) -> Callable[..., No
     return leave
 
 
-def _note_time(record: JointRecord, block: str) -> Callable[..., None]:
+def _note_time(record: TransformerRecord, block: str) -> Callable[..., None]:
     def note(module: nn.Module, inputs: object, out: Tensor) -> None:
         record._times[block] = out
 
     return note
 
 
-def _note_block(record: JointRecord, block: str, gate: Gate) -> Callable[..., None]:
-    def note(module: nn.Module, args: object, kwargs: dict[str, Tensor | None], out: Any) -> None:
-        picture, words = kwargs["hidden_states"], kwargs["encoder_hidden_states"]
-        assert picture is not None
+def _note_block(record: TransformerRecord, block: str, gate: Gate) -> Callable[..., None]:
+    def note(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], out: Any) -> None:
+        picture = args[0] if args else kwargs["hidden_states"]
+        words = kwargs.get("encoder_hidden_states")
         count = record.grid[0] * record.grid[1]
-        if words is None:  # one stream for both, words first
+        if picture.shape[1] > count:  # one stream for both, words first
             after = out[:, :-count], out[:, -count:]
             words, picture = picture[:, :-count], picture[:, -count:]
         else:
-            after = out
+            after = out if isinstance(out, tuple) else (None, out)
         record.note_block(block, (words, picture), after)
         added, gated = record._effects.pop(block), gate(module, record._times[block])
         if gated is not None:
