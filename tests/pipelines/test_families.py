@@ -6,18 +6,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 from PIL import Image
 
 from components.ui.language import LANGUAGES, load_texts
-from pipelines.image import conditioning, image, stepper
+from pipelines.image import conditioning, encoding, image, stepper
 from pipelines.image.control_vector import control_vector
 from pipelines.image.cross_attention_of_picture import picture_maps
+from pipelines.image.encoding import wants_empty_branch
 from pipelines.image.families.choice import family_of
 from pipelines.image.families.family import LEVERS
 from pipelines.image.load import image_pipeline
 from pipelines.image.previews import linear_decoder
-from pipelines.image.request import ImageRequest
+from pipelines.image.request import SCHEDULERS, ImageRequest
 from pipelines.image.steering import Steering
+from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from tests.pipelines.tiny_transformers import TRANSFORMERS
@@ -33,8 +36,11 @@ SD3 = ImageRequest("a small cat on a bed.", "blur", 5, 4.5, 3, "euler", "tiny-sd
 def library(request: ImageRequest, kind: str = "latent", **more: Any) -> Any:
     """What the library's own pipeline draws, all else equal."""
     loaded = image_pipeline(request.model)
-    flags = {name: loaded.config[name] for name in ("is_distilled",) if name in loaded.config}
-    pipe = type(loaded)(**loaded.components, **flags)
+    components = loaded.components | more.pop("components", {})
+    flags = {
+        name: loaded.config[name] for name in ("is_distilled", "default_sample_size") if name in loaded.config
+    }
+    pipe = type(loaded)(**components, **flags)
     pipe.set_progress_bar_config(disable=True)
     return pipe(
         prompt=request.prompt, num_inference_steps=request.num_inference_steps,
@@ -45,6 +51,11 @@ def library(request: ImageRequest, kind: str = "latent", **more: Any) -> Any:
 
 KLEIN = replace(SD3, model="tiny-klein", negative_prompt="", guidance_scale=1, **SMALL)
 BASE = replace(KLEIN, model="tiny-klein-base", guidance_scale=4)
+
+
+SANA = replace(SD3, model="tiny-sana", **SMALL)
+SPRINT = replace(KLEIN, model="tiny-sprint", guidance_scale=4.5, scheduler="ddim", num_inference_steps=2)
+PRX = replace(SD3, model="tiny-prx", **SMALL)
 
 
 def latents(request: ImageRequest) -> np.ndarray:
@@ -122,6 +133,77 @@ def test_visitors_of_klein_share_calls() -> None:
 def test_what_was_distilled_away_is_refused_rather_than_left_out(key: str, change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"^{key}"):
         image.generate(replace(KLEIN, **change))
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_sana_draws_the_librarys_latents_and_picture_to_the_bit(scheduler: str) -> None:
+    """With its published scheduler, and on straight paths with another."""
+    request = replace(SANA, scheduler=scheduler)
+    straight = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    other = {} if scheduler == "dpm++" else {"scheduler": straight}
+    call = {"negative_prompt": "blur", "use_resolution_binning": False, "components": other}
+    trace = image.run(request)
+    assert torch.equal(torch.from_numpy(trace.steps[-1].latents), library(request, **call))
+    assert trace.image.tobytes() == library(request, "pil", **call).tobytes()
+    alone = replace(request, guidance_scale=1, negative_prompt="")
+    assert np.array_equal(
+        latents(alone), library(alone, use_resolution_binning=False, components=other).numpy()
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_sprint_draws_the_librarys_latents_and_picture_to_the_bit(steps: int) -> None:
+    request = replace(SPRINT, num_inference_steps=steps)
+    call = {"use_resolution_binning": False, "intermediate_timesteps": 1.3 if steps == 2 else None}
+    trace = image.run(request)
+    assert torch.equal(torch.from_numpy(trace.steps[-1].latents), library(request, **call))
+    assert trace.image.tobytes() == library(request, "pil", **call).tobytes()
+    assert trace.steps[0].denoised_empty is None and trace.steps[0].timestep >= 999
+    np.testing.assert_allclose(trace.steps[-1].denoised_guided, trace.steps[-1].latents, atol=1e-5)
+
+
+def test_sprints_scale_is_told_to_the_model() -> None:
+    assert not np.array_equal(latents(SPRINT), latents(replace(SPRINT, guidance_scale=1)))
+    with pytest.raises(InputError, match=r"^scheduler_closed"):
+        image.generate(replace(SPRINT, scheduler="euler"))
+
+
+def test_prx_draws_the_librarys_latents_and_picture_to_the_bit() -> None:
+    call = {"negative_prompt": "blur", "use_resolution_binning": False}
+    trace = image.run(PRX)
+    assert torch.equal(torch.from_numpy(trace.steps[-1].latents), library(PRX, **call))
+    assert trace.image.tobytes() == library(PRX, "pil", **call).tobytes()
+    alone = replace(PRX, guidance_scale=1, negative_prompt="", height=96, width=48)
+    assert np.array_equal(latents(alone), library(alone, use_resolution_binning=False).numpy())
+
+
+@pytest.mark.parametrize(
+    "request_", [SANA, replace(SANA, scheduler="dpm++"), PRX, SPRINT], ids=lambda r: r.model
+)
+def test_visitors_of_models_with_cross_attention_share_calls(request_: ImageRequest) -> None:
+    other = replace(
+        request_, prompt="two red cars in the snow", seed=8, guidance_scale=2.5, num_inference_steps=5
+    )
+    alike([request_, other])
+
+
+def test_the_catalogue_says_of_each_model_what_its_family_does() -> None:
+    for model in MODELS:
+        pipe, entry = image_pipeline(model), catalogue.entry(model)
+        family = family_of(pipe)
+        assert (entry.denoiser, entry.guidance) == (family.denoiser, family.views(pipe).guidance), model
+        for scale in (0, 1, 4):
+            request = replace(SD3, model=model, guidance_scale=scale)
+            assert wants_empty_branch(request) == encoding._guided(pipe, request)
+
+
+@pytest.mark.parametrize("request_", [SD3, KLEIN, SANA, SPRINT, PRX], ids=lambda r: r.model)
+def test_prompt_and_seed_decide_the_picture(request_: ImageRequest) -> None:
+    pictures = [
+        image.run(r).image for r in (request_, replace(request_, prompt="snow"), replace(request_, seed=6))
+    ]
+    assert len({picture.tobytes() for picture in pictures}) == 3
+    assert len(np.unique(np.asarray(pictures[0]))) > 20
 
 
 def alike(requests: list[ImageRequest]) -> None:

@@ -36,12 +36,12 @@ def first_step(request: ImageRequest) -> DenoiseStep:
     return step
 
 
-def naive(query: Tensor, key: Tensor) -> Tensor:
+def naive(query: Tensor, key: Tensor, allowed: Tensor | None = None) -> Tensor:
     """`[query, key]` softmax of scaled products, head by head, mean over heads."""
-    heads = [
-        torch.softmax(torch.einsum("qd,kd->qk", q.double(), k.double()) / q.shape[-1] ** 0.5, dim=-1)
-        for q, k in zip(query, key, strict=True)
-    ]
+    heads = []
+    for q, k in zip(query.double(), key.double(), strict=True):
+        scores = torch.einsum("qd,kd->qk", q, k) / q.shape[-1] ** 0.5
+        heads.append(torch.softmax(scores if allowed is None else scores.masked_fill(~allowed, -1e9), dim=-1))
     return torch.stack(heads).mean(0)
 
 
@@ -61,20 +61,21 @@ class Spy(TorchFunctionMode):
 
 
 @contextmanager
-def spied(model: str, blocks: str) -> Iterator[dict[str, tuple[Tensor, Tensor, Tensor]]]:
+def spied(model: str, blocks: str, part: str = "attn") -> Iterator[dict[str, tuple[Tensor, Tensor, Tensor]]]:
     """By block, what the attention of the last call was given and gave."""
     found: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
     transformer, hooks = image_pipeline(model).transformer, []
     for i, block in enumerate(getattr(transformer, blocks)):
+        attention = getattr(block, part)
 
-        def watched(*args: Any, name: str = f"{blocks}.{i}", attn: Any = block.attn, **kwargs: Any) -> Any:
+        def watched(*args: Any, name: str = f"{blocks}.{i}", attn: Any = attention, **kwargs: Any) -> Any:
             with Spy() as spy:
                 out = type(attn).forward(attn, *args, **kwargs)
             found[name] = spy.seen[0]
             return out
 
-        block.attn.forward = watched
-        hooks.append(block.attn)
+        attention.forward = watched
+        hooks.append(attention)
     try:
         yield found
     finally:
@@ -161,11 +162,39 @@ def test_both_kinds_of_klein_blocks_are_held_against_the_plain_softmax() -> None
     assert np.isfinite(inside.attention_effect[:2]).all() and np.isnan(inside.attention_effect[2:]).all()
 
 
-@pytest.mark.parametrize("model", ["tiny-sd3", "tiny-klein", "tiny-klein-base"])
+@pytest.mark.parametrize(
+    ("model", "blocks", "part", "words", "padded_left"),
+    [("tiny-sana", "transformer_blocks", "attn2", 300, False), ("tiny-prx", "blocks", "attention", 64, True)],
+)
+def test_text_that_does_not_look_is_looked_at(
+    model: str, blocks: str, part: str, words: int, padded_left: bool
+) -> None:
+    with spied(model, blocks, part) as seen:
+        inside = first_step(replace(SD3, model=model, height=64, width=64)).inside
+    assert inside is not None and len(inside.joint) == 2 and inside.word_changes is None
+    shown = [row for row in inside.rows if row.kind == "word"]
+    assert "".join(row.text for row in shown) == "asmallcat" and inside.rows[-1].kind == "padding"
+    tokens = len(inside.rows) - 1
+    for layer in inside.joint:
+        query, key, _ = (x[-1] for x in seen[layer.block])
+        first = words - tokens if padded_left else 0
+        allowed = [first <= i < first + tokens or i >= words for i in range(key.shape[1])]
+        weights = naive(query, key, torch.tensor(allowed))
+        rows = torch.cat([weights[:, first : first + tokens].T, torch.zeros(1, len(weights))])
+        np.testing.assert_allclose(layer.looked_at.reshape(tokens + 1, -1), rows.numpy(), atol=1e-3)
+        share = float(weights[:, :words].sum(1).mean())
+        np.testing.assert_allclose(layer.shares, [[np.nan, np.nan], [share, 1 - share]], atol=1e-5)
+        assert layer.looking is None and layer.output is None
+    assert np.isfinite(inside.attention_effect).all() and (inside.text_effect > 0).all()
+
+
+@pytest.mark.parametrize(
+    "model", ["tiny-sd3", "tiny-klein", "tiny-klein-base", "tiny-sana", "tiny-sprint", "tiny-prx"]
+)
 def test_recording_changes_no_picture_and_leaves_nothing_behind(model: str) -> None:
     transformer = image_pipeline(model).transformer
     hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in transformer.modules())
-    request = {"tiny-sd3": SD3, "tiny-klein": KLEIN, "tiny-klein-base": replace(KLEIN, model=model)}[model]
+    request = replace(KLEIN, model=model, scheduler="ddim")
     seen, plain = image.run(request), image.run(replace(request, look_inside=False))
     assert all(np.array_equal(a.latents, b.latents) for a, b in zip(seen.steps, plain.steps, strict=True))
     assert seen.image.tobytes() == plain.image.tobytes()

@@ -5,11 +5,19 @@ from pathlib import Path
 
 import torch
 from diffusers import (
+    AutoencoderDC,
     AutoencoderKL,
     AutoencoderKLFlux2,
+    DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     Flux2KleinPipeline,
     Flux2Transformer2DModel,
+    PRXPipeline,
+    PRXTransformer2DModel,
+    SanaPipeline,
+    SanaSprintPipeline,
+    SanaTransformer2DModel,
+    SCMScheduler,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
 )
@@ -17,13 +25,18 @@ from open_clip.tokenizer import bytes_to_unicode
 from transformers import (
     CLIPTextConfig,
     CLIPTextModelWithProjection,
+    Gemma2Config,
+    Gemma2Model,
+    GemmaTokenizer,
     Qwen2TokenizerFast,
     Qwen3Config,
     Qwen3ForCausalLM,
     T5Config,
     T5EncoderModel,
+    T5GemmaConfig,
     T5Tokenizer,
 )
+from transformers.models.t5gemma.modeling_t5gemma import T5GemmaEncoder
 
 from pipelines.clip.convert import clip_tokenizer
 
@@ -131,10 +144,93 @@ def build_klein(folder: Path, distilled: bool = True) -> Path:
     return folder
 
 
+def gemma_tokenizer(places: int) -> GemmaTokenizer:
+    """Reads letter by letter, and pads on the left, as Gemma's does."""
+    letters = [chr(i) for i in range(33, 127)]
+    vocab = {piece: i for i, piece in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", "▁", "\n", *letters])}
+    return GemmaTokenizer(vocab=vocab, merges=[], model_max_length=places)
+
+
+def deep_autoencoder() -> AutoencoderDC:
+    """Without a distribution of latents, as SANA's; four pixels a cell."""
+    blocks, scales = ("ResBlock", "ResBlock", "EfficientViTBlock"), ((), (), (5,))
+    widths, layers = (8, 8, 8), (1, 1, 1)
+    return AutoencoderDC(
+        latent_channels=4, attention_head_dim=2, encoder_block_types=blocks, decoder_block_types=blocks,
+        encoder_block_out_channels=widths, decoder_block_out_channels=widths, encoder_qkv_multiscales=scales,
+        decoder_qkv_multiscales=scales, encoder_layers_per_block=layers, decoder_layers_per_block=layers,
+        downsample_block_type="conv", upsample_block_type="interpolate", scaling_factor=0.41407,
+    )  # fmt: skip
+
+
+def build_sana(folder: Path, kind: type = SanaPipeline) -> Path:
+    """Laid out as Sana_600M or, of the kind `SanaSprintPipeline`, as Sana_Sprint_0.6B."""
+    torch.manual_seed(7)
+    sprint, tokenizer = kind is SanaSprintPipeline, gemma_tokenizer(300)
+    config = Gemma2Config(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+    )  # fmt: skip
+    kind(
+        tokenizer=tokenizer,
+        text_encoder=Gemma2Model(config),
+        vae=deep_autoencoder(),
+        transformer=SanaTransformer2DModel(
+            in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8, num_layers=2,
+            num_cross_attention_heads=2, cross_attention_head_dim=8, cross_attention_dim=16,
+            caption_channels=16, sample_size=16, guidance_embeds=sprint,
+            qk_norm="rms_norm_across_heads" if sprint else None,
+        ),
+        scheduler=SCMScheduler() if sprint else DPMSolverMultistepScheduler(
+            flow_shift=3.0, use_flow_sigmas=True, prediction_type="flow_prediction"
+        ),
+    ).save_pretrained(folder, safe_serialization=True)  # fmt: skip
+    return folder
+
+
+def build_prx(folder: Path) -> Path:
+    """Laid out as prx-256-t2i: T5Gemma's encoder, FLUX's autoencoder."""
+    torch.manual_seed(8)
+    tokenizer = gemma_tokenizer(64)
+    module = {
+        "vocab_size": len(tokenizer), "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8,
+    }  # fmt: skip
+    config = T5GemmaConfig(encoder=module, decoder=module)
+    transformer = PRXTransformer2DModel(
+        in_channels=16,
+        context_in_dim=16,
+        hidden_size=32,
+        mlp_ratio=2.0,
+        num_heads=4,
+        depth=2,
+        axes_dim=[4, 4],
+    )
+    with torch.no_grad():  # where training begins, nothing is let through
+        for block in transformer.blocks:
+            block.modulation.lin.weight.normal_(0, 0.3)
+    PRXPipeline(
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        text_encoder=T5GemmaEncoder(config.encoder),
+        tokenizer=tokenizer,
+        vae=autoencoder(16, scaling_factor=0.3611, shift_factor=0.1159),
+        default_sample_size=64,
+    ).save_pretrained(folder, safe_serialization=True)
+    config.save_pretrained(folder / "text_encoder")  # published with the whole model's
+    return folder
+
+
 TRANSFORMERS = {  # id: builder, and what the catalogue has to know
     "tiny-sd3": (build_sd3, 'denoiser = "joint"\n'),
     "tiny-klein": (build_klein, 'denoiser = "joint"\nguidance = "none"\ndistilled = true\n'),
     "tiny-klein-base": (partial(build_klein, distilled=False), 'denoiser = "joint"\n'),
+    "tiny-sana": (build_sana, 'denoiser = "cross"\n'),
+    "tiny-sprint": (
+        partial(build_sana, kind=SanaSprintPipeline),
+        'denoiser = "cross"\nguidance = "input"\ndistilled = true\n',
+    ),
+    "tiny-prx": (build_prx, 'denoiser = "cross"\n'),
 }
 
 

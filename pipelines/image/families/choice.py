@@ -2,8 +2,15 @@
 
 from typing import Any
 
-from diffusers import Flux2KleinPipeline, StableDiffusion3Pipeline
+from diffusers import (
+    Flux2KleinPipeline,
+    PRXPipeline,
+    SanaPipeline,
+    SanaSprintPipeline,
+    StableDiffusion3Pipeline,
+)
 
+from pipelines.image.families.cross import PRX, SANA, SPRINT
 from pipelines.image.families.family import Family, check_views, title_of
 from pipelines.image.families.joint import KLEIN, SD3
 from pipelines.image.families.unet import UNET
@@ -14,6 +21,9 @@ from pipelines.serving.errors import InputError
 _TRANSFORMERS: tuple[tuple[Any, Family], ...] = (
     (StableDiffusion3Pipeline, SD3),
     (Flux2KleinPipeline, KLEIN),
+    (SanaPipeline, SANA),
+    (SanaSprintPipeline, SPRINT),
+    (PRXPipeline, PRX),
 )
 TRANSFORMER_PIPELINES = frozenset(kind.__name__ for kind, _ in _TRANSFORMERS)
 
