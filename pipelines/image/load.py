@@ -16,8 +16,8 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from pipelines.clip.convert import clip_tokenizer, text_encoder_of
 from pipelines.image.families.choice import TRANSFORMER_PIPELINES
-from pipelines.serving.catalogue import ASSETS, ModelEntry, entry
-from pipelines.serving.loading import load
+from pipelines.serving.catalogue import ASSETS, ModelEntry, device, entry
+from pipelines.serving.loading import check_memory, fits, load
 
 
 def classroom_scheduler() -> DDIMScheduler:
@@ -61,22 +61,32 @@ def assemble(folder: Path) -> StableDiffusionPipeline:
     return pipe
 
 
-def _from_pretrained(source: str, device: str) -> Any:
+def weight_type(e: ModelEntry, device: str) -> torch.dtype:
+    """How a model's weights are held: halved on a GPU, and where they would not fit otherwise.
+
+    Transformers are published in bfloat16, whose range float16 lacks.
+    """
+    if e.denoiser == "unet":
+        return torch.float16 if device == "cuda" else torch.float32
+    return torch.float32 if device == "cpu" and fits(e, torch.float32.itemsize) else torch.bfloat16
+
+
+def _from_pretrained(e: ModelEntry, device: str) -> Any:
     """A published pipeline, from the hub or from a folder, in half precision where it is offered.
 
     The safety checker is left out: pictures leave the stepper as latents, which it never sees, and
     it is 1.2 GB. Autoencoders that overflow in half precision (SDXL's) are held in full precision.
     """
+    source = e.source
     config = DiffusionPipeline.load_config(source)
-    if config["_class_name"] in TRANSFORMER_PIPELINES:
-        dtype = torch.bfloat16 if device == "cuda" else torch.float32  # as they are published
-        return DiffusionPipeline.from_pretrained(source, torch_dtype=dtype, use_safetensors=True)
     unchecked = {"safety_checker": None, "requires_safety_checker": False}
     settings = {
-        "torch_dtype": torch.float16 if device == "cuda" else torch.float32,
+        "torch_dtype": weight_type(e, device),
         "use_safetensors": True,
         **(unchecked if "safety_checker" in config else {}),
     }
+    if config["_class_name"] in TRANSFORMER_PIPELINES:
+        return DiffusionPipeline.from_pretrained(source, **settings)
     try:
         pipe = AutoPipelineForText2Image.from_pretrained(source, variant="fp16", **settings)
     except (ValueError, OSError):  # not every publisher offers a half-size copy
@@ -90,9 +100,16 @@ def image_pipeline(model: str) -> Any:
     """The loaded diffusers pipeline of a catalogue id.
 
     Raises:
-        InputError: `model_unknown` for an id of another role, and what `loading.load` raises.
+        InputError: `model_unknown` for an id of another role, `model_needs_memory`, and what `loading.load`
+            raises.
     """
-    return load(entry(model, "image"), load_diffusion, lambda e: download_pipeline(e.source))
+    return load(entry(model, "image"), load_diffusion, _bring)
+
+
+def _bring(e: ModelEntry) -> None:
+    """Download a model, unless it could not run here."""
+    check_memory(e, weight_type(e, device()).itemsize)
+    download_pipeline(e.source)
 
 
 def download_pipeline(source: str) -> None:
@@ -121,7 +138,7 @@ def load_diffusion(e: ModelEntry, device: str) -> Any:
     if folder.is_dir() and not (folder / "model_index.json").exists():
         pipe: Any = assemble(folder)
     else:
-        pipe = _from_pretrained(e.source, device)
+        pipe = _from_pretrained(e, device)
     pipe.set_progress_bar_config(disable=True)
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
