@@ -20,7 +20,7 @@ from pipelines.image.load import image_pipeline
 from pipelines.image.previews import linear_decoder
 from pipelines.image.request import SCHEDULERS, ImageRequest
 from pipelines.image.steering import Steering
-from pipelines.serving import catalogue
+from pipelines.serving import catalogue, loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from tests.pipelines.tiny_transformers import TRANSFORMERS
@@ -28,6 +28,7 @@ from tests.pipelines.tiny_transformers import TRANSFORMERS
 pytestmark = pytest.mark.usefixtures("transformers_of_today")
 
 MODELS = tuple(TRANSFORMERS)
+UNBINNED = ("tiny-sana", "tiny-sprint", "tiny-prx")  # whose pipelines round sizes unless told otherwise
 SMALL = {"height": 64, "width": 64}
 SD3 = ImageRequest("a small cat on a bed.", "blur", 5, 4.5, 3, "euler", "tiny-sd3")
 
@@ -297,3 +298,26 @@ def test_latents_go_back_and_forth_and_have_a_linear_preview(model: str) -> None
     decoder = linear_decoder(model)
     small = decoder.decode(np.zeros(shape, np.float32))
     assert small.shape == (1, shape[2] * decoder.patch, shape[3] * decoder.patch, 3)
+
+
+@pytest.mark.parametrize("request_", [SD3, BASE, SANA, SPRINT, PRX], ids=lambda r: r.model)
+def test_in_half_precision_too_they_draw_what_the_library_draws(
+    request_: ImageRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where weights are held so."""
+    monkeypatch.setattr("pipelines.image.load.weight_type", lambda e, device: torch.bfloat16)
+    loading.unload(request_.model)
+    request = replace(request_, look_inside=True, negative_prompt="", **SMALL)
+    try:
+        assert image_pipeline(request.model).transformer.dtype == torch.bfloat16
+        trace = image.run(request)
+        binned = {"use_resolution_binning": False} if request.model in UNBINNED else {}
+        straight = {"components": {"scheduler": FlowMatchEulerDiscreteScheduler(shift=3.0)}}
+        more = binned | (straight if request.model == "tiny-sana" else {})
+        found, expected = trace.image, library(request, "pil", **more)
+        assert np.abs(np.asarray(found, int) - np.asarray(expected, int)).max() <= 2
+        inside = trace.steps[-1].inside
+        assert inside is not None and inside.joint
+        assert np.nansum(inside.joint[0].shares) == pytest.approx(1, abs=0.01)
+    finally:
+        loading.unload(request.model)

@@ -145,10 +145,10 @@ def build_klein(folder: Path, distilled: bool = True) -> Path:
 
 
 def gemma_tokenizer(places: int) -> GemmaTokenizer:
-    """Reads letter by letter, and pads on the left, as Gemma's does."""
+    """Reads letter by letter; begins with a mark and pads on the left, as Gemma's does."""
     letters = [chr(i) for i in range(33, 127)]
     vocab = {piece: i for i, piece in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", "▁", "\n", *letters])}
-    return GemmaTokenizer(vocab=vocab, merges=[], model_max_length=places)
+    return GemmaTokenizer(vocab=vocab, merges=[], model_max_length=places, add_bos_token=True)
 
 
 def deep_autoencoder() -> AutoencoderDC:

@@ -58,7 +58,8 @@ def _masked(states: Tensor, seen: Tensor, text: Segment) -> Conditioning:
         states: `[branch, token, dim]`.
         seen: `[branch, token]`, 0 at padding.
     """
-    ends = tuple(int(places.nonzero().max()) for places in seen)
+    places = torch.arange(seen.shape[1], device=seen.device)
+    ends = tuple((seen.bool() * places).max(dim=1).values.tolist())
     return Conditioning(states, {"seen": seen}, ends, ends, (text,))
 
 
@@ -101,6 +102,10 @@ def _gate_prx(block: Any, modulation: Tensor) -> Tensor:
     return modulation.chunk(6, dim=1)[2][:, None]
 
 
+_SANA_INSTRUMENTS = Instruments(_layout_sana, _ungated, lambda transformer: transformer.config.patch_size)
+_PRX_INSTRUMENTS = Instruments(_layout_prx, _gate_prx, lambda transformer: transformer.patch_size)
+
+
 def _ask(
     runs: Sequence[DenoiseRun], instruments: Instruments, call: Callable[[Tensor, Tensor], Tensor]
 ) -> tuple[Tensor, list[Inside | None]]:
@@ -135,7 +140,7 @@ def _predict_sana(runs: Sequence[DenoiseRun]) -> tuple[Tensor, list[Inside | Non
         learned_deviation = transformer.config.out_channels // 2 == latents.shape[1]
         return out.chunk(2, dim=1)[0] if learned_deviation else out
 
-    return _ask(runs, Instruments(_layout_sana, _ungated, transformer.config.patch_size), call)
+    return _ask(runs, _SANA_INSTRUMENTS, call)
 
 
 def _predict_sprint(runs: Sequence[DenoiseRun]) -> tuple[Tensor, list[Inside | None]]:
@@ -163,7 +168,7 @@ def _predict_sprint(runs: Sequence[DenoiseRun]) -> tuple[Tensor, list[Inside | N
         turned = ((1 - 2 * s) * noisy + (1 - 2 * s + 2 * s**2) * out) / length
         return turned.float() * config.sigma_data
 
-    return _ask(runs, Instruments(_layout_sana, _ungated, transformer.config.patch_size), call)
+    return _ask(runs, _SANA_INSTRUMENTS, call)
 
 
 def _encode_prx(pipe: Any, request: ImageRequest, guided: bool) -> Conditioning:
@@ -195,7 +200,7 @@ def _predict_prx(runs: Sequence[DenoiseRun]) -> tuple[Tensor, list[Inside | None
         )[0]
         return out
 
-    return _ask(runs, Instruments(_layout_prx, _gate_prx, transformer.config.patch_size), call)
+    return _ask(runs, _PRX_INSTRUMENTS, call)
 
 
 SANA = Family(

@@ -92,13 +92,15 @@ def _gate_sd3(block: Any, modulation: Tensor) -> Tensor:
     return modulation.chunk(9 if block.use_dual_attention else 6, dim=1)[2][:, None]
 
 
+SD3_INSTRUMENTS = Instruments(_layout_sd3, _gate_sd3, lambda transformer: transformer.config.patch_size)
+
+
 def _predict_sd3(runs: Sequence[DenoiseRun]) -> tuple[Tensor, list[Inside | None]]:
     """Ask the transformer for all runs and branches at once; see `Family.predict`."""
     conditionings = [run.conditioning for run in runs]
     branches = conditionings[0].branches
     transformer = runs[0].pipe.transformer
-    instruments = Instruments(_layout_sd3, _gate_sd3, transformer.config.patch_size)
-    with looking(runs, transformer, branches, instruments) as record:
+    with looking(runs, transformer, branches, SD3_INSTRUMENTS) as record:
         out = transformer(
             hidden_states=torch.cat([run.latents for run in runs]).repeat_interleave(branches, dim=0),
             timestep=torch.stack([run.timestep for run in runs]).repeat_interleave(branches),
@@ -180,7 +182,7 @@ def _predict_klein(runs: Sequence[DenoiseRun]) -> tuple[Tensor, list[Inside | No
     latents = torch.cat([run.latents for run in runs])
     timestep = torch.stack([run.timestep for run in runs]).to(latents.dtype) / 1000
     places = pipe._prepare_latent_ids(latents).to(latents.device)
-    instruments = Instruments(_layout_klein, _gate_klein, patch=1)
+    instruments = Instruments(_layout_klein, _gate_klein, lambda transformer: 1)
     predictions: list[Tensor] = []
     with ExitStack() as stack:
         for branch in range(conditionings[0].branches):

@@ -339,12 +339,12 @@ class Instruments:
         layout_of: names its parts.
         gate: `(block, its modulation)` to what its attention is multiplied by before it is added to the
             picture; None where it is not added alone.
-        patch: latent cells of a patch, in each direction.
+        patch_of: latent cells of a patch, in each direction.
     """
 
     layout_of: Callable[[Any], TransformerLayout]
     gate: Gate
-    patch: int
+    patch_of: Callable[[Any], int]
 
 
 def looking(
@@ -361,7 +361,8 @@ def looking(
     if not any(run.request.look_inside for run in runs):
         return nullcontext()
     segments = [run.conditioning.segments if run.request.look_inside else None for run in runs]
-    height, width = (side // instruments.patch for side in runs[0].latents.shape[-2:])
+    patch = instruments.patch_of(transformer)
+    height, width = (side // patch for side in runs[0].latents.shape[-2:])
     record = TransformerRecord(instruments.layout_of(transformer), segments, branches, (height, width))
     return recording(transformer, record, instruments.gate)
 
