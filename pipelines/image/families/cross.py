@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipelines.image.autoencoder import to_latents, to_pixels
-from pipelines.image.families.family import Conditioning, DenoiseRun, Family, Segment, Views, segment
+from pipelines.image.families.family import Band, Conditioning, DenoiseRun, Family, Segment, Views, segment
 from pipelines.image.families.transformer_recorder import Instruments, TransformerLayout, looking
 from pipelines.image.request import ImageRequest, Inside
 from pipelines.serving import catalogue
@@ -71,6 +71,11 @@ def _segment_sana(pipe: Any, prompt: str) -> Segment:
     whole = segment(pipe, "tokenizer", instruction + prompt, places, prompt=prompt)
     tokens = (*whole.tokens[:1], *whole.tokens[places - GEMMA_PLACES + 1 :])
     return Segment("tokenizer", 0, GEMMA_PLACES, 0, tokens)
+
+
+def _bands(pipe: Any, places: int) -> tuple[Band, ...]:
+    """The last layer of one encoder."""
+    return (Band("text_encoder", -1, (0, places), (0, pipe.text_encoder.config.hidden_size)),)
 
 
 def _size_sana(pipe: Any) -> tuple[int, int]:
@@ -179,10 +184,15 @@ def _encode_prx(pipe: Any, request: ImageRequest, guided: bool) -> Conditioning:
         do_classifier_free_guidance=guided,
         negative_prompt=request.negative_prompt,
     )
-    cleaned = pipe.text_preprocessor.clean_text(request.prompt)
-    text = segment(pipe, "tokenizer", cleaned, pipe.tokenizer.model_max_length)
     states = torch.cat([empty, prompt]) if guided else prompt
-    return _masked(states, torch.cat([seen_empty, seen]) if guided else seen, text)
+    return _masked(
+        states, torch.cat([seen_empty, seen]) if guided else seen, _segment_prx(pipe, request.prompt)
+    )
+
+
+def _segment_prx(pipe: Any, prompt: str) -> Segment:
+    cleaned = pipe.text_preprocessor.clean_text(prompt)
+    return segment(pipe, "tokenizer", cleaned, pipe.tokenizer.model_max_length)
 
 
 def _predict_prx(runs: Sequence[DenoiseRun]) -> tuple[Tensor, list[Inside | None]]:
@@ -209,6 +219,8 @@ SANA = Family(
     size=_size_sana,
     unit=lambda pipe: _UNIT_SANA,
     encode=_encode_sana,
+    segments=lambda pipe, prompt: (_segment_sana(pipe, prompt),),
+    bands=lambda pipe: _bands(pipe, GEMMA_PLACES),
     check=lambda pipe, request: None,
     noise_shape=_noise_shape,
     noise_type=lambda pipe, conditioning: torch.float32,
@@ -232,6 +244,8 @@ PRX = Family(
     size=lambda pipe: (pipe.default_sample_size, pipe.default_sample_size),
     unit=lambda pipe: pipe.vae_scale_factor * pipe.transformer.config.patch_size,
     encode=_encode_prx,
+    segments=lambda pipe, prompt: (_segment_prx(pipe, prompt),),
+    bands=lambda pipe: _bands(pipe, pipe.tokenizer.model_max_length),
     check=lambda pipe, request: None,
     noise_shape=_noise_shape,
     noise_type=lambda pipe, conditioning: conditioning.states.dtype,

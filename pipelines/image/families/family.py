@@ -56,6 +56,23 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Band:
+    """A part of the sequence that one layer of one encoder wrote.
+
+    Attributes:
+        encoder: name of the pipeline's component.
+        layer: its hidden layer, counted from the token embeddings (0), or from the end (-1, the last).
+        places: its first place and one past its last.
+        columns: its first number in each vector and one past its last.
+    """
+
+    encoder: str
+    layer: int
+    places: tuple[int, int]
+    columns: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Conditioning:
     """What the text encoders hand to the denoiser.
 
@@ -158,6 +175,8 @@ class Family:
         size: `pipeline -> (height, width)` in px at which the model was trained.
         unit: `pipeline -> px`; sides of a picture are multiples of it.
         encode: `(pipeline, request, guided) -> Conditioning`; called on the texts' thread alone.
+        segments: `(pipeline, prompt)` to the stretches of the sequence.
+        bands: `pipeline` to what wrote which part of the sequence.
         check: `(pipeline, request)`; refuses what the model does not have, such as an unknown block.
         noise_shape: `(pipeline, height, width in px) -> [1, channel, y, x]` of the latents.
         noise_type: `(pipeline, conditioning) -> dtype` in which the noise is drawn.
@@ -173,6 +192,8 @@ class Family:
     size: Callable[[Any], tuple[int, int]]
     unit: Callable[[Any], int]
     encode: Callable[[Any, ImageRequest, bool], Conditioning]
+    segments: Callable[[Any, str], tuple[Segment, ...]]
+    bands: Callable[[Any], tuple[Band, ...]]
     check: Callable[[Any, ImageRequest], None]
     noise_shape: Callable[[Any, int, int], tuple[int, int, int, int]]
     noise_type: Callable[[Any, Conditioning], torch.dtype]

@@ -3,6 +3,7 @@
 Source: Esser et al. 2024 (Stable Diffusion 3), arXiv:2403.03206, section 4; Black Forest Labs 2025 (FLUX.2).
 """
 
+import inspect
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from pipelines.image.autoencoder import patched_to_pixels, pixels_to_patched, to_latents, to_pixels
 from pipelines.image.families.family import (
+    Band,
     Conditioning,
     DenoiseRun,
     Family,
@@ -58,6 +60,18 @@ def _segments_sd3(pipe: Any, prompt: str) -> tuple[Segment, ...]:
     if pipe.text_encoder_3 is None:  # its places hold zeros
         return clip, Segment("tokenizer_3", places, places + T5_PLACES, places, ())
     return clip, segment(pipe, "tokenizer_3", prompt, T5_PLACES, places)
+
+
+def _bands_sd3(pipe: Any) -> tuple[Band, ...]:
+    """The last layer but one of two CLIP towers, then T5's last."""
+    clip = (0, pipe.tokenizer_max_length)
+    width = pipe.text_encoder.config.hidden_size
+    stop = width + pipe.text_encoder_2.config.hidden_size
+    found = [Band("text_encoder", -2, clip, (0, width)), Band("text_encoder_2", -2, clip, (width, stop))]
+    if pipe.text_encoder_3 is not None:
+        places = clip[1], clip[1] + T5_PLACES
+        found.append(Band("text_encoder_3", -1, places, (0, pipe.text_encoder_3.config.d_model)))
+    return tuple(found)
 
 
 def _size_sd3(pipe: Any) -> tuple[int, int]:
@@ -118,6 +132,8 @@ SD3 = Family(
     size=_size_sd3,
     unit=lambda pipe: pipe.vae_scale_factor * pipe.patch_size,
     encode=_encode_sd3,
+    segments=_segments_sd3,
+    bands=_bands_sd3,
     check=lambda pipe, request: None,
     noise_shape=_noise_shape_sd3,
     noise_type=lambda pipe, conditioning: conditioning.states.dtype,
@@ -147,6 +163,16 @@ def _segment_klein(pipe: Any, prompt: str) -> Segment:
         message, tokenize=False, add_generation_prompt=True, enable_thinking=False
     )
     return segment(pipe, "tokenizer", chat, QWEN_PLACES, prompt=prompt)
+
+
+def _bands_klein(pipe: Any) -> tuple[Band, ...]:
+    """Some hidden layers of the language model, as many as the library's pipeline asks for."""
+    layers = inspect.signature(type(pipe).encode_prompt).parameters["text_encoder_out_layers"].default
+    width = pipe.text_encoder.config.hidden_size
+    return tuple(
+        Band("text_encoder", layer, (0, QWEN_PLACES), (i * width, (i + 1) * width))
+        for i, layer in enumerate(layers)
+    )
 
 
 def _noise_shape_klein(pipe: Any, height: int, width: int) -> tuple[int, int, int, int]:
@@ -215,6 +241,8 @@ KLEIN = Family(
     size=_size_sd3,
     unit=lambda pipe: 2 * pipe.vae_scale_factor,
     encode=_encode_klein,
+    segments=lambda pipe, prompt: (_segment_klein(pipe, prompt),),
+    bands=_bands_klein,
     check=lambda pipe, request: None,
     noise_shape=_noise_shape_klein,
     noise_type=lambda pipe, conditioning: conditioning.states.dtype,

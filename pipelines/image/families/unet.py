@@ -8,7 +8,16 @@ import torch
 from torch import Tensor
 
 from pipelines.image.autoencoder import to_latents, to_pixels
-from pipelines.image.families.family import LEVERS, Conditioning, DenoiseRun, Family, Views
+from pipelines.image.families.family import (
+    LEVERS,
+    Band,
+    Conditioning,
+    DenoiseRun,
+    Family,
+    Segment,
+    Views,
+    segment,
+)
 from pipelines.image.recorder import AttentionRecord, RecordedRun, check_blocks, layout_of, recording
 from pipelines.image.request import SIZE_UNIT, ImageRequest, Inside
 from pipelines.serving import catalogue
@@ -97,12 +106,28 @@ def _noise_shape(pipe: Any, height: int, width: int) -> tuple[int, int, int, int
     return 1, pipe.unet.config.in_channels, height // factor, width // factor
 
 
+def _segments(pipe: Any, prompt: str) -> tuple[Segment, ...]:
+    return (segment(pipe, "tokenizer", prompt, pipe.tokenizer.model_max_length),)
+
+
+def _bands(pipe: Any) -> tuple[Band, ...]:
+    """CLIP's last layer; in SDXL the last but one of two encoders, side by side."""
+    places, width = (0, pipe.tokenizer.model_max_length), pipe.text_encoder.config.hidden_size
+    second = getattr(pipe, "text_encoder_2", None)
+    if second is None:
+        return (Band("text_encoder", -1, places, (0, width)),)
+    stop = width + second.config.hidden_size
+    return Band("text_encoder", -2, places, (0, width)), Band("text_encoder_2", -2, places, (width, stop))
+
+
 UNET = Family(
     denoiser="unet",
     views=lambda pipe: Views(catalogue.TWO_BRANCHES, "cross", frozenset(LEVERS)),
     size=size_of,
     unit=lambda pipe: SIZE_UNIT,
     encode=encode,
+    segments=_segments,
+    bands=_bands,
     check=lambda pipe, request: check_blocks(pipe.unet, request.steering.blocks_off),
     noise_shape=_noise_shape,
     noise_type=lambda pipe, conditioning: conditioning.states.dtype,
