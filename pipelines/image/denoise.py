@@ -15,6 +15,7 @@ from pipelines.image.schedulers import (
     denoising_factors,
     initial_scale,
     noise_levels,
+    own_deviation,
     prediction_type,
     set_timesteps,
     step_options,
@@ -92,6 +93,10 @@ def advance(run: DenoiseRun, prediction: Tensor, inside: Inside | None = None) -
         denoised_guided=arrays[-1],
         inside=inside,
         start=arrays[0] if index == 0 else None,
+        deviations=(
+            own_deviation(run.scheduler, run.levels[index]),
+            own_deviation(run.scheduler, run.levels[run.index]),
+        ),
     )
 
 

@@ -25,14 +25,15 @@ class ImageRequest:
         prompt: what the picture shall show; tokens past the encoder's context are cut off.
         negative_prompt: what guidance moves away from; empty means the empty prompt.
         seed: 0..2**32-1, decides the noise that the run starts from.
-        guidance_scale: 0..20; 0 ignores the prompt, 1 is the plain conditional model.
+        guidance_scale: 0..20; 0 ignores the prompt, 1 is the plain conditional model. Models from which
+            guidance was distilled away take up to 1, those that are told the scale take any.
         num_inference_steps: 1..100.
-        scheduler: one of `SCHEDULERS`.
+        scheduler: one of `SCHEDULERS`, as far as the model takes it (`pipelines.image.schedulers`).
         model: catalogue id of the role "image"; empty means the preselected one.
         height: px, a multiple of 8; None means the model's own.
         width: px, a multiple of 8; None means the model's own.
         steering: levers between text and picture; the default pulls none.
-        look_inside: note what happens inside the U-Net (`DenoiseStep.inside`); changes no picture, so
+        look_inside: note what happens inside the denoiser (`DenoiseStep.inside`); changes no picture, so
             requests that differ in nothing else are equal.
         added: characters of the prompt that nobody typed (`varied`); they do not count against the limit.
     """
@@ -195,7 +196,8 @@ class DenoiseStep:
     """What the model did in one step.
 
     "Denoised" is the estimate of the clean latents at this step, for models that predict noise
-    or velocity alike. All arrays are float32, on the scale of the model's clean latents.
+    or velocity alike. All arrays are float32, on the scale of the model's clean latents. Latents have 4
+    channels in Stable Diffusion 1.x to XL, more in other models.
 
     Attributes:
         index: 0-based.
@@ -208,6 +210,8 @@ class DenoiseStep:
         denoised_guided: `[4, y, x]` guided estimate, the one the step went towards.
         inside: what happened inside the U-Net, where the request asked for it.
         start: `[4, y, x]` the noise that the run began with, at unit deviation; in the first step alone.
+        deviations: of the latents before and after the step on the model's own path; times these, `start` and
+            `latents` lie on it. 1 in diffusion; in flow matching less than that half-way.
     """
 
     index: int
@@ -219,6 +223,7 @@ class DenoiseStep:
     denoised_guided: np.ndarray
     inside: Inside | None = None
     start: np.ndarray | None = None
+    deviations: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -150,6 +150,11 @@ def noise_levels(scheduler: SchedulerMixin) -> list[NoiseLevel]:
     return [NoiseLevel(alpha, (1 - alpha**2) ** 0.5, alpha if grows else 1.0) for alpha in alphas]
 
 
+def own_deviation(scheduler: SchedulerMixin, level: NoiseLevel) -> float:
+    """Deviation of latents on the model's own path: 1 where it keeps variance, less on a straight one."""
+    return 1 / level.scale if is_flow(scheduler) else 1.0
+
+
 def _straight(sigma: float) -> NoiseLevel:
     """The level of latents that are `(1 - sigma) * picture + sigma * noise`."""
     deviation = math.hypot(1 - sigma, sigma)
