@@ -210,7 +210,7 @@ def recording_cost(repeats: int = 2) -> dict[str, Any]:
                 record = TransformerRecord(SD3_INSTRUMENTS.layout_of(transformer), [segments], 2, (64, 64))
                 begun = time.process_time()
                 plain = kind == "plain"
-                with nullcontext() if plain else recording(transformer, record, SD3_INSTRUMENTS.gate):
+                with nullcontext() if plain else recording(transformer, record, SD3_INSTRUMENTS):
                     outs[kind] = transformer(*inputs).sample
                 seconds[kind].append(round(time.process_time() - begun, 2))
     return {

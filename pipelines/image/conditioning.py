@@ -19,6 +19,7 @@ from pipelines.serving.errors import InputError
 
 OnStep = Callable[[tuple[DenoiseStep, ...]], None]
 MAX_SWITCHES = 16
+PARTS = ("shift", "scale", "gate")  # of a transformer's modulation
 NONE, ALL, TIME = "none", "all", "time"  # cuts that are no single block
 
 
@@ -56,6 +57,43 @@ def block_effects(trace: Trace) -> BlockEffects:
     names = ("text_effect", "attention_effect", "time_effect", "text_in_time")
     arrays = {name: np.stack([getattr(inside, name) for inside in insides], axis=1) for name in names}
     return BlockEffects(insides[0].blocks, **arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class Modulation:
+    """How strongly the time embedding, and the prompt in it, modulate each block of a transformer.
+
+    Attributes:
+        blocks: names, in the order of computation.
+        strength: `[block, step, part]` root mean square of `PARTS`.
+        by_text: `[block, step, part]` of the difference that the prompt makes to them; 0 where it is not in
+            the time embedding, NaN where the model was not asked without it.
+
+    Source: Peebles & Xie 2022 (DiT), arXiv:2212.09748, section 3.2 (adaLN-Zero).
+    """
+
+    blocks: tuple[str, ...]
+    strength: np.ndarray
+    by_text: np.ndarray
+
+
+def modulation(trace: Trace) -> Modulation:
+    """The modulation of every block in every step of a run.
+
+    Args:
+        trace: of a transformer's run with `look_inside`.
+
+    Raises:
+        InputError: `modulation_not_traced` if the run noted none.
+    """
+    insides = [step.inside for step in trace.steps if step.inside and step.inside.modulation is not None]
+    if not insides:
+        raise InputError("modulation_not_traced")
+    strength, by_text = (
+        np.stack([getattr(inside, name) for inside in insides], axis=1)
+        for name in ("modulation", "text_in_modulation")
+    )
+    return Modulation(insides[0].blocks, strength, by_text)
 
 
 @dataclass(frozen=True, eq=False)

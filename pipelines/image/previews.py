@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.image.families.choice import family_of
+from pipelines.image.families.choice import cell_size, family_of
 from pipelines.image.load import image_pipeline
 from pipelines.serving.compute import on_compute_thread
 
@@ -78,9 +78,7 @@ def linear_decoder(model: str) -> LinearDecoder:
 @on_compute_thread
 @torch.inference_mode()
 def _fit(pipe: object) -> LinearDecoder:
-    family = family_of(pipe)
-    height, width = family.size(pipe)
-    factor = height // family.noise_shape(pipe, height, width)[2]  # px of a latent cell
+    family, factor = family_of(pipe), cell_size(pipe)
     pixels = torch.from_numpy(_shapes(SIDE * factor)).permute(0, 3, 1, 2)
     clean = family.to_latents(pipe, pixels).float().cpu()
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))

@@ -178,6 +178,10 @@ class Inside:
         rows: what the rows of its maps are.
         word_changes: `[block, row]` length of what a block adds to a row's vector, relative to that vector;
             NaN where it adds nothing that is read later; None where no block changes the text.
+        modulation: `[block, part]` root mean square of the shifts, scales and gates (in this order) that the
+            time embedding hands to a transformer's block; None in U-Nets.
+        text_in_modulation: `[block, part]` root mean square of the difference that the prompt makes to them;
+            NaN without the other branch.
     """
 
     blocks: tuple[str, ...]
@@ -189,6 +193,8 @@ class Inside:
     joint: tuple[JointAttention, ...] = ()
     rows: tuple[TextRow, ...] = ()
     word_changes: np.ndarray | None = None
+    modulation: np.ndarray | None = None
+    text_in_modulation: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)  # one by one, since arrays neither compare nor hash as a whole

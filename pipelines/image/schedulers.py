@@ -45,7 +45,7 @@ class NoiseLevel:
 def is_flow(scheduler: SchedulerMixin) -> bool:
     """Whether noise becomes picture along straight paths: `(1 - sigma) * picture + sigma * noise`.
 
-    Source: Liu et al. 2022, arXiv:2209.03003, eq. 1; Esser et al. 2024, arXiv:2403.03206, eq. 13.
+    Source: Liu et al. 2022, arXiv:2209.03003, section 2; Esser et al. 2024, arXiv:2403.03206, section 3.
     """
     straight = isinstance(scheduler, FlowMatchEulerDiscreteScheduler)
     return straight or bool(scheduler.config.get("use_flow_sigmas"))

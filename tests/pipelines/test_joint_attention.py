@@ -11,10 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipelines.image import image, stepper
+from pipelines.image.conditioning import PARTS, modulation
 from pipelines.image.families import transformer_recorder
-from pipelines.image.families.transformer_recorder import log_sums, look
+from pipelines.image.families.family import Segment
+from pipelines.image.families.transformer_recorder import (
+    Attended,
+    TransformerLayout,
+    TransformerRecord,
+    log_sums,
+    look,
+)
 from pipelines.image.joint_attention import has_joint, who_looks, word_changes, word_maps
 from pipelines.image.load import image_pipeline
 from pipelines.image.request import DenoiseStep, ImageRequest, TextRow
@@ -312,3 +321,67 @@ def test_a_run_that_did_not_look_says_so() -> None:
             view(trace)
     with pytest.raises(InputError, match="joint_not_traced"):
         word_maps(image.run(SD3), ["attic"])
+
+
+def test_attention_between_patches_is_never_held() -> None:
+    """Of 1,024 patches, no tensor that the instruments make has as many numbers as pairs of patches."""
+    patches, words = 32 * 32, 60
+    generator = torch.Generator().manual_seed(0)
+    query, key, out = (torch.randn(1, 2, patches + words, 8, generator=generator) for _ in range(3))
+    segments = (Segment("tokenizer", 0, words, 0, (TextRow("tokenizer", "cat", "word"),) * 10),)
+    layout = TransformerLayout(("a",), ("a",), picture_first=True)
+    for sums in (None, torch.stack([log_sums(q, k) for q, k in zip(query, key, strict=True)])):
+        record = TransformerRecord(layout, [segments], 1, (32, 32))
+        with pytest.MonkeyPatch.context() as patch, Largest() as largest:
+            patch.setattr(transformer_recorder, "SCORES_AT_ONCE", 2**18)
+            record.note_attention("a", Attended(query, key, out, sums, None))
+        assert 0 < largest.numbers < patches**2
+        assert record._layers["a"][0] is not None
+
+
+class Largest(TorchDispatchMode):
+    """Notes the size of the largest tensor that is made."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, Tensor):
+            self.numbers = max(self.numbers, out.numel())
+        return out
+
+
+@pytest.mark.parametrize(
+    ("model", "where"),
+    [
+        ("tiny-sd3", "transformer_blocks.1.norm1.linear"),
+        ("tiny-klein-base", "single_stream_modulation.linear"),
+        ("tiny-prx", "blocks.1.modulation.lin"), ("tiny-sana", "time_embed.linear"),
+    ],
+)  # fmt: skip
+def test_modulation_is_what_the_layer_gives(model: str, where: str) -> None:
+    transformer, given = image_pipeline(model).transformer, []
+    hook = transformer.get_submodule(where).register_forward_hook(lambda _, __, out: given.append(out))
+    request = replace(SD3, model=model, height=64, width=64, num_inference_steps=1)
+    try:
+        trace = image.run(request)
+    finally:
+        hook.remove()
+    shown = modulation(trace)
+    block = -1 if model == "tiny-klein-base" else 1
+    own = given[-1][-1]
+    if model == "tiny-sana":
+        own = own + transformer.transformer_blocks[1].scale_shift_table.flatten()
+    width = transformer.config.get("hidden_size") or transformer.inner_dim if model != "tiny-sana" else 16
+    expected = own.reshape(-1, 3, width).square().mean((0, 2)).sqrt()
+    np.testing.assert_allclose(shown.strength[block, 0], expected.numpy(), rtol=1e-4)
+    assert shown.strength.shape == (len(shown.blocks), 1, len(PARTS))
+    if model == "tiny-sd3":
+        by_text = (given[-1][1] - given[-1][0]).reshape(-1, 3, width).square().mean((0, 2)).sqrt()
+        np.testing.assert_allclose(shown.by_text[block, 0], by_text.numpy(), rtol=1e-4)
+    elif model == "tiny-klein-base":
+        assert np.isnan(shown.by_text).all()  # its branches go through the model apart
+    else:
+        assert not shown.by_text.any()  # the prompt is not in their time embedding
+    with pytest.raises(InputError, match="modulation_not_traced"):
+        modulation(image.run(replace(request, look_inside=False)))

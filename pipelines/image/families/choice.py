@@ -42,6 +42,13 @@ def picture_size(pipe: Any, request: ImageRequest) -> tuple[int, int]:
     return request.height or height, request.width or width
 
 
+def cell_size(pipe: Any) -> int:
+    """Pixels that a latent cell becomes, in each direction."""
+    family = family_of(pipe)
+    height, width = family.size(pipe)
+    return height // family.noise_shape(pipe, height, width)[2]
+
+
 def check(pipe: Any, request: ImageRequest) -> None:
     """Refuse what a loaded model cannot do, before anything is computed.
 

@@ -102,12 +102,19 @@ def _ungated(block: Any, modulation: Tensor) -> Tensor:
     return modulation.new_ones(())
 
 
+def _modulate_sana(block: Any, given: Tensor) -> Tensor:
+    """All blocks are given the same, and add a table of their own."""
+    return given + block.scale_shift_table.flatten()
+
+
 def _gate_prx(block: Any, modulation: Tensor) -> Tensor:
     """The third of its six parts."""
     return modulation.chunk(6, dim=1)[2][:, None]
 
 
-_SANA_INSTRUMENTS = Instruments(_layout_sana, _ungated, lambda transformer: transformer.config.patch_size)
+_SANA_INSTRUMENTS = Instruments(
+    _layout_sana, _ungated, lambda transformer: transformer.config.patch_size, _modulate_sana
+)
 _PRX_INSTRUMENTS = Instruments(_layout_prx, _gate_prx, lambda transformer: transformer.patch_size)
 
 
@@ -151,7 +158,7 @@ def _predict_sana(runs: Sequence[DenoiseRun]) -> tuple[Tensor, list[Inside | Non
 def _predict_sprint(runs: Sequence[DenoiseRun]) -> tuple[Tensor, list[Inside | None]]:
     """A model of straight paths, asked as one of angles: both its input and its answer are turned.
 
-    Source: Chen et al. 2025, arXiv:2503.09641, section 3.1, eq. 5 to 7; the library's pipeline.
+    Source: Chen et al. 2025, arXiv:2503.09641, section 3; the library's pipeline.
     """
     transformer, config = runs[0].pipe.transformer, runs[0].scheduler.config
     angle = torch.stack([run.timestep for run in runs])

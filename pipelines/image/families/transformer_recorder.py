@@ -33,7 +33,7 @@ class TransformerLayout:
 
     Attributes:
         blocks: names, in the order of computation.
-        modulations: for each block, the layer that makes its scales, shifts and gates.
+        modulations: for each block, the layer that makes its shifts, scales and gates, in this order.
         attention: name of the part of each block in which words are looked at.
         picture_first: whether patches stand before words in what is attended to.
     """
@@ -81,20 +81,21 @@ class Watch(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is not F.scaled_dot_product_attention:
             return func(*args, **kwargs)
-        query, key, value, mask = _arguments(*args, **kwargs)
+        query, key, value, mask, usual = _arguments(*args, **kwargs)
         out, sums = None, None
-        if mask is None and query.device.type == "cpu":
+        if usual and mask is None and query.device.type == "cpu":
             out, sums = _with_sums(query, key, value)
         out = func(*args, **kwargs) if out is None else out
-        self.tell(Attended(query, key, out, sums, mask))
+        if usual:
+            self.tell(Attended(query, key, out, sums, mask))
         return out
 
 
 def _arguments(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **rest: Any
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """The arguments of `scaled_dot_product_attention` that matter where nothing is dropped out."""
-    return query, key, value, attn_mask
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, bool]:
+    """The arguments of `scaled_dot_product_attention`, and whether the others are as they usually are."""
+    return query, key, value, attn_mask, not any(rest.values())
 
 
 def _with_sums(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -161,10 +162,11 @@ class TransformerRecord:
     branches: int
     grid: tuple[int, int]
     _layers: dict[str, list[JointAttention | None]] = field(default_factory=dict)
+    _added: dict[str, Tensor] = field(default_factory=dict)  # [sample, patch, dim] until its block is through
     _effects: dict[str, Tensor] = field(default_factory=dict)  # [sample]: share that attention adds
     _outputs: dict[str, Tensor] = field(default_factory=dict)  # [run]: difference by the prompt
     _words: dict[str, list[np.ndarray]] = field(default_factory=dict)  # of each run, [row]
-    _times: dict[str, Tensor] = field(default_factory=dict)  # [sample, dim]
+    _times: dict[str, Tensor] = field(default_factory=dict)  # [sample, set, part, dim]
 
     def prompt_of(self, run: int) -> int:
         """The sample of a run's branch with the prompt."""
@@ -190,6 +192,8 @@ class TransformerRecord:
             joint=tuple(layer for layer in found if layer is not None),
             rows=rows,
             word_changes=np.stack(changes) if self._words else None,
+            modulation=np.stack([self._modulation(block, run) for block in blocks]),
+            text_in_modulation=np.stack([self._text_in_modulation(block, run) for block in blocks]),
         )
 
     def _text_effect(self, block: str, run: int) -> float:
@@ -199,13 +203,19 @@ class TransformerRecord:
         return self._effects[block][self.prompt_of(run)].item() if block in self._effects else NAN
 
     def _time_effect(self, block: str, run: int) -> float:
-        return _strength(self._times[block][self.prompt_of(run)])
+        return _together(self._modulation(block, run))
 
     def _text_in_time(self, block: str, run: int) -> float:
+        return _together(self._text_in_modulation(block, run))
+
+    def _modulation(self, block: str, run: int) -> np.ndarray:
+        return _strengths(self._times[block][self.prompt_of(run)])
+
+    def _text_in_modulation(self, block: str, run: int) -> np.ndarray:
         if self.branches == 1:
-            return NAN
+            return np.full(3, NAN, np.float32)
         prompt = self.prompt_of(run)
-        return _strength(self._times[block][prompt] - self._times[block][prompt - 1])
+        return _strengths(self._times[block][prompt] - self._times[block][prompt - 1])
 
     def note_attention(self, block: str, attended: Attended) -> None:
         """Keep who looked at whom."""
@@ -313,8 +323,8 @@ def _alike(picture: Tensor, words: Tensor, segments: tuple[Segment, ...]) -> Ten
         picture: `[head, patch, dim]`.
         words: `[head, word, dim]`.
 
-    Source: Helbling et al. 2025 (ConceptAttention), arXiv:2502.04320, section 4, eq. 9, with the prompt's own
-        tokens in the place of concepts.
+    Source: Helbling et al. 2025 (ConceptAttention), arXiv:2502.04320, section 4, with the prompt's own tokens
+        in the place of concepts.
     """
     vectors = words.transpose(0, 1).flatten(1).float()  # [word, head * dim]
     patches = picture.transpose(0, 1).flatten(1).float()
@@ -327,8 +337,18 @@ def lengths(values: Tensor) -> Tensor:
     return values.flatten(1).float().norm(dim=1)
 
 
-def _strength(values: Tensor) -> float:
-    return values.float().square().mean().sqrt().item()
+def _strengths(values: Tensor) -> np.ndarray:
+    """`[set, part, dim]` to `[part]` float32 root mean squares."""
+    return values.float().square().mean((0, 2)).sqrt().cpu().numpy()
+
+
+def _together(parts: np.ndarray) -> float:
+    """Root mean square of all parts, from those of each."""
+    return float(np.sqrt(np.square(parts).mean()))
+
+
+def _as_given(block: Any, given: Tensor) -> Tensor:
+    return given
 
 
 @dataclass(frozen=True)
@@ -340,11 +360,13 @@ class Instruments:
         gate: `(block, its modulation)` to what its attention is multiplied by before it is added to the
             picture; None where it is not added alone.
         patch_of: latent cells of a patch, in each direction.
+        modulate: `(block, what its modulation's layer gives)` to the block's own modulation.
     """
 
     layout_of: Callable[[Any], TransformerLayout]
     gate: Gate
     patch_of: Callable[[Any], int]
+    modulate: Callable[[Any, Tensor], Tensor] = _as_given
 
 
 def looking(
@@ -364,11 +386,13 @@ def looking(
     patch = instruments.patch_of(transformer)
     height, width = (side // patch for side in runs[0].latents.shape[-2:])
     record = TransformerRecord(instruments.layout_of(transformer), segments, branches, (height, width))
-    return recording(transformer, record, instruments.gate)
+    return recording(transformer, record, instruments)
 
 
 @contextmanager
-def recording(transformer: Any, record: TransformerRecord, gate: Gate) -> Iterator[TransformerRecord]:
+def recording(
+    transformer: Any, record: TransformerRecord, instruments: Instruments
+) -> Iterator[TransformerRecord]:
     """Let a transformer be recorded for one call; everything is put back, whatever happens."""
     here: list[str] = []  # the block whose joint attention is being computed
     with ExitStack() as stack:
@@ -379,7 +403,7 @@ def recording(transformer: Any, record: TransformerRecord, gate: Gate) -> Iterat
             hooks = (
                 attention.register_forward_pre_hook(_enter(here, block)),
                 attention.register_forward_hook(_leave(here, record, block)),
-                module.register_forward_hook(_note_block(record, block, gate), with_kwargs=True),
+                module.register_forward_hook(_note_block(record, block, instruments), with_kwargs=True),
                 transformer.get_submodule(modulation).register_forward_hook(_note_time(record, block)),
             )
             for hook in hooks:
@@ -403,20 +427,19 @@ def _enter(here: list[str], block: str) -> Callable[..., None]:
 def _leave(here: list[str], record: TransformerRecord, block: str) -> Callable[..., None]:
     def leave(module: nn.Module, inputs: object, out: Tensor | tuple[Tensor, ...]) -> None:
         here.clear()
-        added = out[0] if isinstance(out, tuple) else out
-        record._effects[block] = added  # gated and measured once the block is through
+        record._added[block] = out[0] if isinstance(out, tuple) else out
 
     return leave
 
 
 def _note_time(record: TransformerRecord, block: str) -> Callable[..., None]:
     def note(module: nn.Module, inputs: object, out: Tensor) -> None:
-        record._times[block] = out
+        record._times[block] = out  # taken apart once the block is through
 
     return note
 
 
-def _note_block(record: TransformerRecord, block: str, gate: Gate) -> Callable[..., None]:
+def _note_block(record: TransformerRecord, block: str, instruments: Instruments) -> Callable[..., None]:
     def note(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], out: Any) -> None:
         picture = args[0] if args else kwargs["hidden_states"]
         words = kwargs.get("encoder_hidden_states")
@@ -427,8 +450,11 @@ def _note_block(record: TransformerRecord, block: str, gate: Gate) -> Callable[.
         else:
             after = out if isinstance(out, tuple) else (None, out)
         record.note_block(block, (words, picture), after)
-        added, gated = record._effects.pop(block), gate(module, record._times[block])
-        if gated is not None:
-            record._effects[block] = lengths(gated * added) / lengths(picture).clamp(min=1e-12)
+        given, added = record._times[block], record._added.pop(block)
+        gate = instruments.gate(module, given)
+        if gate is not None:
+            record._effects[block] = lengths(gate * added) / lengths(picture).clamp(min=1e-12)
+        modulation = instruments.modulate(module, given)
+        record._times[block] = modulation.unflatten(-1, (-1, 3, picture.shape[-1]))
 
     return note
