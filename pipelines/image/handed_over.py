@@ -7,9 +7,11 @@ import numpy as np
 from pipelines.image.encoding import encode
 from pipelines.image.families.choice import family_of
 from pipelines.image.families.family import POOLED, Band, Segment
-from pipelines.image.load import image_pipeline
+from pipelines.image.load import image_pipeline, tokenizers_of
 from pipelines.image.request import ImageRequest, TextRow
 from pipelines.serving import catalogue
+from pipelines.serving.checks import readable
+from pipelines.serving.compute import on_text_thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,21 @@ class HandedOver:
     def lengths(self) -> np.ndarray:
         """`[place]` Euclidean lengths of the rows."""
         return np.linalg.norm(self.sequence, axis=1)
+
+
+def segments_of(prompt: str, model: str) -> tuple[Segment, ...]:
+    """How a transformer's tokenizers split a text, with what its pipeline wraps around it; needs no weights.
+
+    Args:
+        prompt: up to 2000 characters; empty leaves what is wrapped around it.
+        model: catalogue id of the role "image", not of a U-Net (`pipelines.text.tokens` reads for those).
+
+    Raises:
+        InputError: `prompt_too_long`, `text_broken`, `model_unknown`, and what `tokenizers_of` raises.
+    """
+    e = catalogue.entry(model, "image")
+    pipe = tokenizers_of(e.id)
+    return on_text_thread(family_of(pipe).segments)(pipe, readable(prompt))
 
 
 def handed_over(prompt: str, model: str) -> HandedOver:

@@ -1,9 +1,12 @@
 """Loading the picture models: a diffusers folder, with CLIP's text tower put in where it is shared."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from diffusers import (
     AutoencoderKL,
     AutoPipelineForText2Image,
@@ -104,6 +107,42 @@ def image_pipeline(model: str) -> Any:
             raises.
     """
     return load(entry(model, "image"), load_diffusion, _bring)
+
+
+def tokenizers_of(model: str) -> Any:
+    """The pipeline of a transformer's catalogue id without its weights: enough to split texts.
+
+    Raises:
+        InputError: what `image_pipeline` raises, but `model_needs_memory`.
+    """
+    return load(entry(model, "image"), _without_weights, part="+tokenizers")
+
+
+def _without_weights(e: ModelEntry, device: str) -> Any:
+    config = DiffusionPipeline.load_config(e.source)
+    parts: dict[str, Any] = {}
+    for name in inspect.signature(_class_of(config).__init__).parameters.keys() & config.keys():
+        known = config[name]
+        if not isinstance(known, list | tuple):
+            parts[name] = known  # a flag, such as whether the model is distilled
+        elif name.startswith("tokenizer") and known[1]:
+            kind = getattr(transformers, known[1])
+            parts[name] = kind.from_pretrained(e.source, subfolder=name)
+        else:
+            parts[name] = None
+    return _class_of(config)(**parts)
+
+
+def _class_of(config: dict[str, Any]) -> Any:
+    """The class of one of the transformers' pipelines, by the name in its index.
+
+    Raises:
+        ValueError: it is the index of another pipeline.
+    """
+    name = config["_class_name"]
+    if name not in TRANSFORMER_PIPELINES:
+        raise ValueError(f"{name} is no pipeline of a transformer")
+    return getattr(diffusers, name)
 
 
 def _bring(e: ModelEntry) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.image.handed_over import HandedOver, handed_over
-from pipelines.image.load import image_pipeline
+from pipelines.image.handed_over import HandedOver, handed_over, segments_of
+from pipelines.image.load import image_pipeline, tokenizers_of
+from pipelines.serving import loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 
@@ -78,3 +79,23 @@ def test_a_u_net_gets_the_last_layer_of_clip() -> None:
 def test_an_empty_text_is_refused() -> None:
     with pytest.raises(InputError, match="prompt_empty"):
         handed_over(" ", "tiny-sd3")
+
+
+@pytest.mark.parametrize("model", ["tiny-sd3", "tiny-klein", "tiny-sana", "tiny-sprint", "tiny-prx"])
+def test_texts_are_split_without_any_weights_as_the_model_reads_them(model: str) -> None:
+    loading.unload(model)
+    segments = segments_of(PROMPT, model)
+    assert not loading.is_loaded(model) and loading.is_loaded(f"{model}+tokenizers")
+    assert loading.weight_bytes(tokenizers_of(model)) == 0
+    rows = [row for segment in segments for row in segment.tokens]
+    assert rows == [row for row in handed_over(PROMPT, model).rows if row.kind != "padding"]
+
+
+def test_each_encoder_cuts_a_long_text_where_it_ends() -> None:
+    clip, t5 = segments_of("cat " * 100, "tiny-sd3")
+    assert clip.cut == 102 - 77 and len(clip.tokens) == 77 and clip.tokens[-1].kind == "mark"
+    assert t5.cut == len(image_pipeline("tiny-sd3").tokenizer_3("cat " * 100).input_ids) - 256
+    (chat,) = segments_of("x" * 600, "tiny-klein")
+    assert chat.cut > 88 and len(chat.tokens) == 512
+    with pytest.raises(InputError, match="prompt_too_long"):
+        segments_of("x" * 2001, "tiny-sd3")

@@ -70,7 +70,7 @@ def _segment_sana(pipe: Any, prompt: str) -> Segment:
     places = len(pipe.tokenizer.encode(instruction)) + GEMMA_PLACES - 2
     whole = segment(pipe, "tokenizer", instruction + prompt, places, prompt=prompt)
     tokens = (*whole.tokens[:1], *whole.tokens[places - GEMMA_PLACES + 1 :])
-    return Segment("tokenizer", 0, GEMMA_PLACES, 0, tokens)
+    return Segment("tokenizer", 0, GEMMA_PLACES, 0, tokens, whole.cut)
 
 
 def _bands(pipe: Any, places: int) -> tuple[Band, ...]:

@@ -35,6 +35,7 @@ class Segment:
         stop: one past its last place.
         first: place of its first token.
         tokens: what stands from there on; before and behind them is padding.
+        cut: how many tokens of the text found no place.
     """
 
     tokenizer: str
@@ -42,6 +43,7 @@ class Segment:
     stop: int
     first: int
     tokens: tuple[TextRow, ...]
+    cut: int = 0
 
     @property
     def end(self) -> int:
@@ -227,7 +229,8 @@ def segment(
         kind = "mark" if i in marks else "word" if own <= a and b <= stop else "template"
         tokens.append(TextRow(name, spelling if kind == "mark" else letters, kind))
     first = start + (places - len(tokens) if tokenizer.padding_side == "left" else 0)
-    return Segment(name, start, start + places, first, tuple(tokens))
+    needed = len(tokenizer(text, verbose=False).input_ids)
+    return Segment(name, start, start + places, first, tuple(tokens), needed - len(tokens))
 
 
 def pulled(request: ImageRequest) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def _encode_sd3(pipe: Any, request: ImageRequest, guided: bool) -> Conditioning:
 def _segments_sd3(pipe: Any, prompt: str) -> tuple[Segment, ...]:
     places = pipe.tokenizer_max_length
     clip = segment(pipe, "tokenizer", prompt, places)
-    if pipe.text_encoder_3 is None:  # its places hold zeros
+    if pipe.tokenizer_3 is None:  # without T5 its places hold zeros
         return clip, Segment("tokenizer_3", places, places + T5_PLACES, places, ())
     return clip, segment(pipe, "tokenizer_3", prompt, T5_PLACES, places)
 
