@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image
 
 from pipelines.clip.model import clip_scores
+from pipelines.image.families.choice import family_of
+from pipelines.image.families.family import title_of
 from pipelines.image.image import decode_steps, draw_together, picture_change
 from pipelines.image.load import image_pipeline
 from pipelines.image.recorder import layout_of
@@ -17,6 +19,7 @@ from pipelines.serving.errors import InputError
 
 OnStep = Callable[[tuple[DenoiseStep, ...]], None]
 MAX_SWITCHES = 16
+PARTS = ("shift", "scale", "gate")  # of a transformer's modulation
 NONE, ALL, TIME = "none", "all", "time"  # cuts that are no single block
 
 
@@ -57,6 +60,43 @@ def block_effects(trace: Trace) -> BlockEffects:
 
 
 @dataclass(frozen=True, eq=False)
+class Modulation:
+    """How strongly the time embedding, and the prompt in it, modulate each block of a transformer.
+
+    Attributes:
+        blocks: names, in the order of computation.
+        strength: `[block, step, part]` root mean square of `PARTS`.
+        by_text: `[block, step, part]` of the difference that the prompt makes to them; 0 where it is not in
+            the time embedding, NaN where the model was not asked without it.
+
+    Source: Peebles & Xie 2022 (DiT), arXiv:2212.09748, section 3.2 (adaLN-Zero).
+    """
+
+    blocks: tuple[str, ...]
+    strength: np.ndarray
+    by_text: np.ndarray
+
+
+def modulation(trace: Trace) -> Modulation:
+    """The modulation of every block in every step of a run.
+
+    Args:
+        trace: of a transformer's run with `look_inside`.
+
+    Raises:
+        InputError: `modulation_not_traced` if the run noted none.
+    """
+    insides = [step.inside for step in trace.steps if step.inside and step.inside.modulation is not None]
+    if not insides:
+        raise InputError("modulation_not_traced")
+    strength, by_text = (
+        np.stack([getattr(inside, name) for inside in insides], axis=1)
+        for name in ("modulation", "text_in_modulation")
+    )
+    return Modulation(insides[0].blocks, strength, by_text)
+
+
+@dataclass(frozen=True, eq=False)
 class Cuts:
     """One prompt and seed, with one way of the text into the picture cut off at a time.
 
@@ -91,8 +131,10 @@ def cut_blocks(request: ImageRequest, on_step: OnStep | None = None) -> Cuts:
 def cut_requests(request: ImageRequest) -> dict[str, ImageRequest]:
     """What `cut_blocks` draws, by what is cut off; see `Cuts.names`."""
     request = request.validated()
-    unet = image_pipeline(request.model).unet
-    blocks = layout_of(unet).steered_blocks
+    pipe = image_pipeline(request.model)
+    if "blocks_off" not in family_of(pipe).views(pipe).levers:
+        raise InputError("blocks_off_closed", title=title_of(request))
+    blocks = layout_of(pipe.unet).steered_blocks
     cuts: dict[str, Steering] = {NONE: replace(request.steering, blocks_off=(), text_in_time=True)}
     cuts |= {block: replace(cuts[NONE], blocks_off=(block,)) for block in blocks}
     cuts[ALL] = replace(cuts[NONE], blocks_off=blocks)
@@ -115,7 +157,11 @@ def finish_cuts(cuts: dict[str, ImageRequest], steps: Sequence[DenoiseStep]) -> 
 
 def hears_text(model: str) -> bool:
     """Whether a picture model's time embedding hears the prompt, too."""
-    return image_pipeline(model).unet.config.addition_embed_type in ("text", "text_time")
+    pipe = image_pipeline(model)
+    family = family_of(pipe)
+    if family.denoiser != "unet":
+        return "text_in_time" in family.views(pipe).levers
+    return pipe.unet.config.addition_embed_type in ("text", "text_time")
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipelines.clip.model import clip_scores
 from pipelines.image import stepper
+from pipelines.image.families.choice import family_of
 from pipelines.image.image import decode
 from pipelines.image.load import image_pipeline
 from pipelines.image.recorder import layout_of
@@ -96,13 +97,16 @@ def control_vector(prompt: str, model: str) -> ControlVector:
         model: catalogue id of the role "image".
 
     Raises:
-        InputError: `prompt_too_long`, `text_broken`, `model_unknown`, or what `models.load` raises.
+        InputError: `prompt_too_long`, `text_broken`, `model_unknown`, `control_vector_closed`, or what
+            `models.load` raises.
     """
     e = catalogue.entry(model, "image")
     if len(prompt) > MAX_CHARACTERS:
         raise InputError("prompt_too_long", limit=MAX_CHARACTERS, received=len(prompt))
-    tokens = token_view(prompt, e.id)
     pipe = image_pipeline(e.id)
+    if family_of(pipe).denoiser != "unet":
+        raise InputError("control_vector_closed", title=e.title)
+    tokens = token_view(prompt, e.id)
     sequence, own = _encode(pipe, prompt)
     empty, limit = _empty(e.id)
     lengths = np.linalg.norm(sequence, axis=1)

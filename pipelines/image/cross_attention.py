@@ -68,7 +68,7 @@ def _cells(grid: str) -> int:
 
 def has_maps(trace: Trace | None) -> bool:
     """Whether a trace's run noted its attention."""
-    return trace is not None and all(step.inside is not None for step in trace.steps)
+    return trace is not None and all(step.inside and step.inside.maps for step in trace.steps)
 
 
 def trace_maps(trace: Trace, negative: bool = False) -> TraceMaps:

@@ -16,12 +16,15 @@ from PIL import Image
 from pipelines.image.autoencoder import pixels_of, to_latents
 from pipelines.image.cross_attention import TraceMaps, grouped, read_pieces
 from pipelines.image.encoding import encode
+from pipelines.image.families.choice import family_of
+from pipelines.image.families.family import title_of
 from pipelines.image.load import image_pipeline
 from pipelines.image.recorder import RecordedRun, layout_of, recording
 from pipelines.image.request import ImageRequest, Inside
 from pipelines.image.schedulers import make_scheduler
 from pipelines.image.steering import Steering
 from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
@@ -61,10 +64,12 @@ def picture_maps(
         seed: decides the noise.
 
     Raises:
-        InputError: what `ImageRequest.validated` and `models.load` raise.
+        InputError: `picture_maps_closed`, what `ImageRequest.validated` and `models.load` raise.
     """
     request = ImageRequest(prompt, seed=seed, guidance_scale=1, model=model).validated()
     pipe = image_pipeline(request.model)
+    if family_of(pipe).denoiser != "unet":
+        raise InputError("picture_maps_closed", title=title_of(request))
     prepared = picture.convert("RGB").resize(_size_for(pipe, picture), Image.Resampling.LANCZOS)
     insides = _look(pipe, request, prepared, tuple(timesteps))
     maps = grouped(insides, read_pieces(request.prompt, request.model))

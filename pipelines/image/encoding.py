@@ -1,4 +1,4 @@
-"""What the text encoders hand to the U-Net, as it is or with its levers pulled."""
+"""What the text encoders hand to the denoiser, as it is or with its levers pulled."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -6,95 +6,52 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipelines.image.families.choice import family_of
+from pipelines.image.families.family import POOLED, Conditioning, Segment
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import check_places
 from pipelines.serving import catalogue
-from pipelines.serving.compute import on_text_thread
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """What the text encoders hand to the U-Net.
-
-    Attributes:
-        states: `[branch, token, dim]`; the branches are empty, prompt, or prompt alone.
-        added: further inputs of SDXL's U-Net, each `[branch, dim]`.
-        ends: place of the last end token in each branch; what follows is padding.
-        pools: place at which the encoder pools in each branch: the first end token. It lies before `ends`
-            where a visitor typed the mark.
-    """
-
-    states: Tensor
-    added: dict[str, Tensor]
-    ends: tuple[int, ...]
-    pools: tuple[int, ...]
-
-    @property
-    def branches(self) -> int:
-        return len(self.states)
-
-
-def picture_size(pipe: Any, request: ImageRequest) -> tuple[int, int]:
-    """Height and width in px: the request's, or the size the model was trained at."""
-    size = pipe.unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    scale = pipe.vae_scale_factor
-    return request.height or height * scale, request.width or width * scale
+from pipelines.serving.compute import on_compute_thread, on_text_thread
 
 
 def wants_empty_branch(request: ImageRequest) -> bool:
-    """Whether a run asks the model without the prompt, too.
+    """Whether a run asks the model without the prompt, too, as the catalogue says before the model is loaded.
 
-    The library leaves that branch out up to a scale of 1; here only distilled models do, because
-    the page shows what the model draws without the prompt at every scale.
+    The library leaves that branch out up to a scale of 1; of U-Nets, here only distilled ones do, because
+    the page shows what the model draws without the prompt at every scale. Transformers, whose every call is
+    dear, leave it out at a scale of exactly 1, where it has no part in the picture.
     """
-    return request.guidance_scale > 1 or not catalogue.entry(request.model, "image").distilled
+    e = catalogue.entry(request.model, "image")
+    return _has_empty_branch(request, e.denoiser, e.guidance)
 
 
-@on_text_thread
-@torch.inference_mode()
+def _has_empty_branch(request: ImageRequest, denoiser: str, guidance: str) -> bool:
+    scale, distilled = request.guidance_scale, catalogue.entry(request.model, "image").distilled
+    if guidance != catalogue.TWO_BRANCHES or (denoiser != "unet" and scale == 1):
+        return False
+    return scale > 1 or not distilled
+
+
 def encode(pipe: Any, request: ImageRequest) -> Conditioning:
     """Read a request's prompt and negative prompt with the pipeline's own encoders.
 
     On one thread alone: transformers' tokenizers keep the padding of the last call as state, and two threads
-    at once get each other's.
+    at once get each other's. T5 and language models take seconds where CLIP takes milliseconds; they go
+    where pictures are computed, so that who reads does not wait for them.
     """
-    guided = wants_empty_branch(request)
-    encoded = pipe.encode_prompt(
-        prompt=request.prompt,
-        device=pipe.device,
-        num_images_per_prompt=1,
-        do_classifier_free_guidance=guided,
-        negative_prompt=request.negative_prompt or None,
-    )
-    prompt, empty = encoded[:2]
-    states = torch.cat([empty, prompt]) if guided else prompt
-    texts = [request.negative_prompt, request.prompt] if guided else [request.prompt]
-    pools, ends = zip(*(_end_places(pipe, text) for text in texts), strict=True)
-    if len(encoded) == 2:
-        return Conditioning(states, {}, ends, pools)
-    pooled, empty_pooled = encoded[2:]
-    size = picture_size(pipe, request)
-    ids = pipe._get_add_time_ids(
-        size, (0, 0), size, dtype=states.dtype,
-        text_encoder_projection_dim=pipe.text_encoder_2.config.projection_dim,
-    )  # fmt: skip
-    return Conditioning(
-        states,
-        {
-            "text_embeds": torch.cat([empty_pooled, pooled]) if guided else pooled,
-            "time_ids": ids.to(states.device).repeat(len(states), 1),
-        },
-        ends,
-        pools,
-    )
+    on_thread = on_text_thread if family_of(pipe).denoiser == "unet" else on_compute_thread
+    return on_thread(_encode)(pipe, request)
 
 
-def _end_places(pipe: Any, text: str) -> tuple[int, int]:
-    """Places of the first and of the last end token."""
-    length = pipe.tokenizer.model_max_length
-    ids = pipe.tokenizer(text, truncation=True, max_length=length).input_ids
-    return ids.index(ids[-1]), len(ids) - 1
+@torch.inference_mode()
+def _encode(pipe: Any, request: ImageRequest) -> Conditioning:
+    return family_of(pipe).encode(pipe, request, _guided(pipe, request))
+
+
+def _guided(pipe: Any, request: ImageRequest) -> bool:
+    """Whether a run asks a loaded model without the prompt, too."""
+    family = family_of(pipe)
+    return _has_empty_branch(request, family.denoiser, family.views(pipe).guidance)
 
 
 @dataclass
@@ -124,7 +81,7 @@ class PromptCache:
 
     def _plain(self, pipe: Any, request: ImageRequest) -> Conditioning:
         key = (request.model, request.prompt, request.negative_prompt, request.height, request.width,
-               wants_empty_branch(request))  # fmt: skip
+               _guided(pipe, request))  # fmt: skip
         if key not in self._read:
             self._read[key] = encode(pipe, request)
         return self._read[key]
@@ -142,16 +99,22 @@ def _with_prompt(read: Conditioning, states: Tensor, **added: Tensor) -> Conditi
     return replace(read, states=torch.cat([read.states[:-1], states[None]]), added=read.added | extra)
 
 
+def _longer(a: Segment, b: Segment) -> Segment:
+    """Of two texts' stretches, the one with more tokens, so that none of them counts as padding."""
+    return a if len(a.tokens) >= len(b.tokens) else b
+
+
 @torch.inference_mode()
 def _between(a: Conditioning, b: Conditioning, share: float) -> Conditioning:
     """A point on the straight line from one text's vectors to another's, place by place."""
-    names = a.added.keys() & {"text_embeds"}
+    names = a.added.keys() & POOLED
     pooled = {name: torch.lerp(a.added[name][-1], b.added[name][-1], share) for name in names}
     mixed = _with_prompt(a, torch.lerp(a.states[-1], b.states[-1], share), **pooled)
     return replace(
         mixed,
         ends=(*a.ends[:-1], max(a.ends[-1], b.ends[-1])),
         pools=(*a.pools[:-1], max(a.pools[-1], b.pools[-1])),
+        segments=tuple(map(_longer, a.segments, b.segments)),
     )
 
 
@@ -175,9 +138,9 @@ def _pooled_everywhere(read: Conditioning) -> Conditioning:
 
 
 def _pooled_of_the_empty(read: Conditioning) -> Conditioning:
-    """SDXL hands its pooled vector to the time embedding; here it gets the one without the prompt."""
-    if "text_embeds" not in read.added:
-        return read
-    pooled = read.added["text_embeds"]
-    kept = pooled[0] if read.branches == 2 else torch.zeros_like(pooled[0])
-    return _with_prompt(read, read.states[-1], text_embeds=kept)
+    """SDXL hands its pooled vector to the time embedding, SD 3 to the modulation: here, the empty one."""
+    swapped = {}
+    for name in read.added.keys() & POOLED:
+        pooled = read.added[name]
+        swapped[name] = pooled[0] if read.branches == 2 else torch.zeros_like(pooled[0])
+    return _with_prompt(read, read.states[-1], **swapped) if swapped else read

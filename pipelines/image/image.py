@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pipelines.image import stepper
-from pipelines.image.autoencoder import to_pixels
+from pipelines.image.families.choice import cell_size, family_of
 from pipelines.image.load import image_pipeline
 from pipelines.image.previews import SIDE, shrunk
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
@@ -56,8 +56,10 @@ def decode(latents: np.ndarray, model: str) -> list[Image.Image]:
 @torch.inference_mode()
 def _decode(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
     batch = torch.tensor(latents, dtype=torch.float32)
-    at_once = max(1, _CELLS_AT_ONCE // (batch.shape[2] * batch.shape[3]))
-    pixels = [to_pixels(pipe, part) for part in batch.split(at_once)]
+    larger = max(1, cell_size(pipe) // 8) ** 2  # than Stable Diffusion's cells
+    at_once = max(1, _CELLS_AT_ONCE // (batch.shape[2] * batch.shape[3] * larger))
+    decode_part = family_of(pipe).decode
+    pixels = [decode_part(pipe, part) for part in batch.split(at_once)]
     return pipe.image_processor.postprocess(torch.cat(pixels), output_type="pil")
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.image.autoencoder import to_latents, to_pixels
+from pipelines.image.families.choice import cell_size, family_of
 from pipelines.image.load import image_pipeline
 from pipelines.serving.compute import on_compute_thread
 
@@ -78,12 +78,12 @@ def linear_decoder(model: str) -> LinearDecoder:
 @on_compute_thread
 @torch.inference_mode()
 def _fit(pipe: object) -> LinearDecoder:
-    factor = 2 ** (len(pipe.vae.config.block_out_channels) - 1)  # type: ignore[attr-defined]
+    family, factor = family_of(pipe), cell_size(pipe)
     pixels = torch.from_numpy(_shapes(SIDE * factor)).permute(0, 3, 1, 2)
-    clean = to_latents(pipe, pixels).float().cpu()
+    clean = family.to_latents(pipe, pixels).float().cpu()
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     latents = torch.cat([(1 - share) ** 0.5 * clean + share**0.5 * noise for share in _NOISES])
-    pictures = torch.cat([to_pixels(pipe, part).float().cpu() for part in latents.split(_PICTURES)])
+    pictures = torch.cat([family.decode(pipe, part).float().cpu() for part in latents.split(_PICTURES)])
     patch = min(_PATCH, factor)
     small = F.interpolate(pictures.clamp(-1, 1), size=(SIDE * patch, SIDE * patch), mode="area")
     target = F.unfold(small, kernel_size=patch, stride=patch).transpose(1, 2)  # colour, y, x

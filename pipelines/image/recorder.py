@@ -98,6 +98,11 @@ def check_blocks(unet: Any, names: Sequence[str]) -> None:
             raise InputError("block_unknown", received=name, known=", ".join(known))
 
 
+def per_block(blocks: Sequence[str], value: Callable[[str, int], float], run: int) -> np.ndarray:
+    """`[block]` float32 a value of one run."""
+    return np.array([value(block, run) for block in blocks], np.float32)
+
+
 @dataclass
 class AttentionRecord:
     """What the recording of one U-Net call has noted, for all runs of the batch.
@@ -143,17 +148,14 @@ class AttentionRecord:
         """What was noted of one run; None where it did not ask."""
         if not self.subjects[index].look:
             return None
-        per_block = {
-            name: np.array([values(block, index) for block in blocks], np.float32)
-            for name, values in (
-                ("text_effect", self._text_effect),
-                ("attention_effect", self._attention_effect),
-                ("time_effect", self._time_effect),
-                ("text_in_time", self._text_in_time),
-            )
-        }
-        maps = tuple(self._maps_of(layer, index) for layer in self._maps)
-        return Inside(blocks=tuple(blocks), maps=maps, **per_block)
+        return Inside(
+            blocks=tuple(blocks),
+            maps=tuple(self._maps_of(layer, index) for layer in self._maps),
+            text_effect=per_block(blocks, self._text_effect, index),
+            attention_effect=per_block(blocks, self._attention_effect, index),
+            time_effect=per_block(blocks, self._time_effect, index),
+            text_in_time=per_block(blocks, self._text_in_time, index),
+        )
 
     def _maps_of(self, layer: str, index: int) -> AttentionMaps:
         ends, looks = self.subjects[index].ends, self._maps[layer]

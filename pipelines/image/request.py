@@ -25,14 +25,15 @@ class ImageRequest:
         prompt: what the picture shall show; tokens past the encoder's context are cut off.
         negative_prompt: what guidance moves away from; empty means the empty prompt.
         seed: 0..2**32-1, decides the noise that the run starts from.
-        guidance_scale: 0..20; 0 ignores the prompt, 1 is the plain conditional model.
+        guidance_scale: 0..20; 0 ignores the prompt, 1 is the plain conditional model. Models from which
+            guidance was distilled away take up to 1, those that are told the scale take any.
         num_inference_steps: 1..100.
-        scheduler: one of `SCHEDULERS`.
+        scheduler: one of `SCHEDULERS`, as far as the model takes it (`pipelines.image.schedulers`).
         model: catalogue id of the role "image"; empty means the preselected one.
         height: px, a multiple of 8; None means the model's own.
         width: px, a multiple of 8; None means the model's own.
         steering: levers between text and picture; the default pulls none.
-        look_inside: note what happens inside the U-Net (`DenoiseStep.inside`); changes no picture, so
+        look_inside: note what happens inside the denoiser (`DenoiseStep.inside`); changes no picture, so
             requests that differ in nothing else are equal.
         added: characters of the prompt that nobody typed (`varied`); they do not count against the limit.
     """
@@ -114,20 +115,73 @@ class AttentionMaps:
     empty: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class TextRow:
+    """What one row of the maps of joint attention stands for.
+
+    Attributes:
+        tokenizer: name of the pipeline's component that split the text, such as "tokenizer_3".
+        text: the letters of the token, or how the vocabulary spells a mark; empty for padding.
+        kind: "word", "mark" (start, end), "template" (what the pipeline wraps around a prompt) or "padding".
+    """
+
+    tokenizer: str
+    text: str
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class JointAttention:
+    """Who looked at whom in one layer in one step, averaged over its heads, in the branch with the prompt.
+
+    Text has the rows of `Inside.rows`: one a token, and one for all padding of an encoder.
+
+    Attributes:
+        layer: its name in the transformer.
+        block: name of the block that it is in.
+        grid: rows and columns of patches; large maps are kept coarser than that.
+        shares: `[looker, looked at]` float32, words first, picture second; the four sum to one. Where
+            text does not look, its two are NaN.
+        looked_at: `[row, y, x]` float16 share of a patch's attention that goes to a row; the rest of it goes
+            to patches.
+        looking: `[row, y, x]` float16 share of a row's attention that goes to a patch, padding on average;
+            None where text does not look.
+        output: `[row, y, x]` float16 how alike the layer's output vectors of a patch and a row are: products,
+            made to sum to one over an encoder's rows. None where text does not look.
+    """
+
+    layer: str
+    block: str
+    grid: tuple[int, int]
+    shares: np.ndarray
+    looked_at: np.ndarray
+    looking: np.ndarray | None
+    output: np.ndarray | None
+
+
 @dataclass(frozen=True, eq=False)
 class Inside:
-    """What happened inside the U-Net in one step; one number per block in each array.
+    """What happened inside the denoiser in one step; one number per block in each array.
 
     Attributes:
         blocks: names, in the order of computation.
-        maps: of each cross-attention layer, in the order of computation.
+        maps: of each cross-attention layer, in the order of computation; none of joint attention.
         text_effect: length of the difference that the prompt makes to a block's output, relative to that
             output without the prompt; NaN without that branch.
-        attention_effect: length of what cross-attention adds to the activations, relative to them; NaN in
-            blocks without cross-attention.
-        time_effect: root mean square of what the time embedding hands to the block's ResNets.
+        attention_effect: length of what cross-attention or joint attention adds to the activations, relative
+            to them; NaN in blocks without it, and where attention and feed-forward are added as one.
+        time_effect: root mean square of what the time embedding hands to the block's ResNets, or, as scales,
+            shifts and gates, to a transformer's block.
         text_in_time: root mean square of the difference that the prompt makes to that; 0 where text reaches
             a model by cross-attention alone; NaN without the other branch.
+        joint: of each layer of joint attention, in the order of computation.
+        rows: what the rows of its maps are.
+        word_changes: `[block, row]` length of what a block adds to a row's vector, relative to that vector;
+            NaN where it adds nothing that is read later; None where no block changes the text.
+        modulation: `[block, part]` root mean square of the shifts, scales and gates (in this order) that the
+            time embedding hands to a transformer's block; None in U-Nets.
+        text_in_modulation: `[block, part]` root mean square of the difference that the prompt makes to them;
+            NaN without the other branch.
     """
 
     blocks: tuple[str, ...]
@@ -136,6 +190,11 @@ class Inside:
     attention_effect: np.ndarray
     time_effect: np.ndarray
     text_in_time: np.ndarray
+    joint: tuple[JointAttention, ...] = ()
+    rows: tuple[TextRow, ...] = ()
+    word_changes: np.ndarray | None = None
+    modulation: np.ndarray | None = None
+    text_in_modulation: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)  # one by one, since arrays neither compare nor hash as a whole
@@ -143,7 +202,8 @@ class DenoiseStep:
     """What the model did in one step.
 
     "Denoised" is the estimate of the clean latents at this step, for models that predict noise
-    or velocity alike. All arrays are float32, on the scale of the model's clean latents.
+    or velocity alike. All arrays are float32, on the scale of the model's clean latents. Latents have 4
+    channels in Stable Diffusion 1.x to XL, more in other models.
 
     Attributes:
         index: 0-based.
@@ -156,6 +216,8 @@ class DenoiseStep:
         denoised_guided: `[4, y, x]` guided estimate, the one the step went towards.
         inside: what happened inside the U-Net, where the request asked for it.
         start: `[4, y, x]` the noise that the run began with, at unit deviation; in the first step alone.
+        deviations: of the latents before and after the step on the model's own path; times these, `start` and
+            `latents` lie on it. 1 in diffusion; in flow matching less than that half-way.
     """
 
     index: int
@@ -167,6 +229,7 @@ class DenoiseStep:
     denoised_guided: np.ndarray
     inside: Inside | None = None
     start: np.ndarray | None = None
+    deviations: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """One engine, many visitors: a worker thread that moves all runs on together.
 
-At each tick the runs of the same model and shape go through one U-Net call, each at its own
+At each tick the runs of the same model and shape go through one call of the denoiser, each at its own
 timestep and guidance scale; then each run's own scheduler object takes its step. Scheduler
 objects remember steps, so a shared one would mix visitors' pictures (diffusers #1606, #2916).
 """
@@ -13,8 +13,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipelines.image import denoise
-from pipelines.image.denoise import DenoiseRun, SchedulerFactory
+from pipelines.image.denoise import SchedulerFactory
 from pipelines.image.encoding import PromptCache
+from pipelines.image.families.choice import check
+from pipelines.image.families.family import DenoiseRun
 from pipelines.image.load import image_pipeline
 from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.image.schedulers import make_scheduler
@@ -23,7 +25,7 @@ from pipelines.serving.errors import InputError
 
 log = logging.getLogger(__name__)
 
-MAX_BATCH = 16  # runs in one U-Net call
+MAX_BATCH = 16  # runs in one call of the denoiser
 MAX_RUNS = 256  # runs accepted and not yet finished
 
 
@@ -85,7 +87,7 @@ class Stepper:
     """Runs under way and the thread that moves them on.
 
     Args:
-        max_batch: runs in one U-Net call; more take turns.
+        max_batch: runs in one call of the denoiser; more take turns.
         max_runs: runs accepted at once; further ones are refused with `queue_full`.
         make_scheduler: `(name, pipeline) -> new scheduler object`, called once per run.
     """
@@ -115,10 +117,12 @@ class Stepper:
             requests: at least one; checked here, in the caller's thread, where models load, too.
 
         Raises:
-            InputError: what `ImageRequest.validated` and `image_pipeline` raise, and `queue_full`.
+            InputError: what `ImageRequest.validated`, `image_pipeline` and `check` raise, and `queue_full`.
         """
         checked = [request.validated() for request in requests]
         tickets = [_Ticket(request, image_pipeline(request.model)) for request in checked]
+        for ticket in tickets:
+            check(ticket.pipe, ticket.request)
         with self._changed:
             if self._unfinished + len(tickets) > self._max_runs:
                 raise InputError("queue_full", waiting=self._unfinished, limit=self._max_runs)

@@ -14,11 +14,16 @@ from pipelines.serving.errors import InputError
 
 ASSETS = Path(__file__).parents[2] / "assets" / "models"
 ROLES = ("clip", "dino", "image", "video", "audio")
+DENOISERS = ("unet", "joint", "cross")
+TWO_BRANCHES, GUIDANCE_INPUT, NO_GUIDANCE = "branches", "input", "none"
+GUIDANCE = (TWO_BRANCHES, GUIDANCE_INPUT, NO_GUIDANCE)
 # Of each role, files of which one is there once a model was downloaded whole.
 _WEIGHTS = {
     "clip": ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
     "dino": ("model.safetensors",),
-    "image": ("unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.safetensors"),
+    "image": ("unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.safetensors",
+              "transformer/diffusion_pytorch_model.safetensors",
+              "transformer/diffusion_pytorch_model.safetensors.index.json"),
     "video": ("diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors",
               "transformer/diffusion_pytorch_model.safetensors.index.json"),
     "audio": ("model.safetensors", "pytorch_model.bin", "state_dict.bin"),
@@ -69,6 +74,13 @@ class ModelEntry:
         base: of an adapter, hub id or folder of the model that it is put into.
         frame: of a model of the role "video", what its films are like.
         steps, guidance_scale: what a model of the role "image" draws well with.
+        denoiser: of the role "image", how text reaches the picture: "unet" (cross-attention of a U-Net), "joint"
+            (a transformer in which text and picture attend to each other) or "cross" (a transformer with
+            cross-attention).
+        guidance: of the role "image", what the guidance scale is: "branches" (the model is asked with and
+            without the prompt), "input" (a number the distilled model is told) or "none" (distilled away).
+        encoder: of the role "image", what reads the prompt.
+        places: tokens that a model of the role "image" reads, where its tokenizer does not say; 0 where it does.
     """
 
     id: str
@@ -85,6 +97,10 @@ class ModelEntry:
     frame: FrameRule | None = None
     steps: int = 20
     guidance_scale: float = 5.0
+    denoiser: str = "unet"
+    guidance: str = TWO_BRANCHES
+    encoder: str = "CLIP"
+    places: int = 0
 
 
 _BUILT_IN = (
@@ -98,6 +114,10 @@ _BUILT_IN = (
     ModelEntry("sd-turbo", "image", "hub", "SD-Turbo", "stabilityai/sd-turbo", "Stability AI Community", 1_290_000_000, 2580, distilled=True, steps=4, guidance_scale=1.0),
     ModelEntry("stable-diffusion-v1-5", "image", "hub", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 1_066_000_000, 2740),
     ModelEntry("sdxl-turbo", "image", "hub", "SDXL-Turbo", "stabilityai/sdxl-turbo", "Stability AI Community", 3_470_000_000, 6940, distilled=True, steps=4, guidance_scale=1.0),
+    ModelEntry("sana-sprint-0.6b", "image", "hub", "SANA-Sprint 0.6B", "Efficient-Large-Model/Sana_Sprint_0.6B_1024px_diffusers", "NVIDIA NSCL v2-custom (non-commercial), Gemma", 3_520_093_379, 7700, distilled=True, steps=2, guidance_scale=4.5, denoiser="cross", guidance=GUIDANCE_INPUT, encoder="Gemma 2 2B", places=300),
+    ModelEntry("prx-256", "image", "hub", "PRX 256", "Photoroom/prx-256-t2i", "Apache-2.0, Gemma", 3_868_853_219, 7700, steps=28, guidance_scale=5.0, denoiser="cross", encoder="T5Gemma 2B"),
+    ModelEntry("flux-2-klein-4b", "image", "hub", "FLUX.2 klein 4B", "black-forest-labs/FLUX.2-klein-4B", "Apache-2.0", 7_982_058_787, 16000, distilled=True, steps=4, guidance_scale=1.0, denoiser="joint", guidance=NO_GUIDANCE, encoder="Qwen3 4B", places=512),
+    ModelEntry("stable-diffusion-3.5-medium", "image", "hub", "Stable Diffusion 3.5 medium", "stabilityai/stable-diffusion-3.5-medium", "Stability AI Community (to be accepted)", 7_907_612_003, 16300, steps=28, guidance_scale=4.5, denoiser="joint", encoder="CLIP ViT-L, CLIP ViT-G, T5 XXL"),
     ModelEntry("classroom-video", "video", "classroom", "Classroom films (AnimateDiff)", str(ASSETS / "motion"), "Apache-2.0", 9_695_307, frame=FrameRule(16, 32)),
     ModelEntry("animatediff-v1-5-3", "video", "hub", "AnimateDiff v3 on Stable Diffusion 1.5", "guoyww/animatediff-motion-adapter-v1-5-3", "Apache-2.0, CreativeML OpenRAIL-M", 1_483_372_907, 3600, base="stable-diffusion-v1-5/stable-diffusion-v1-5", frame=FrameRule(16, 32, teraflop=35.3, gib=2.8)),
     ModelEntry("wan-2.1-1.3b", "video", "hub", "Wan 2.1 1.3B (space-time patches)", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "Apache-2.0", 7_226_799_667, 29000, frame=FrameRule(81, 81, 16, 16, 4, teraflop=566.0, gib=13.5)),
@@ -134,6 +154,10 @@ def _added() -> tuple[ModelEntry, ...]:
             else None,
             steps=row.get("steps", 4 if row.get("distilled") else 20),
             guidance_scale=row.get("guidance_scale", 1.0 if row.get("distilled") else 5.0),
+            denoiser=row.get("denoiser", "unet"),
+            guidance=row.get("guidance", TWO_BRANCHES),
+            encoder=row.get("encoder", "CLIP"),
+            places=row.get("places", 0),
         )
         for row in rows
     )

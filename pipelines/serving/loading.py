@@ -31,6 +31,7 @@ from pipelines.serving.errors import InputError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+ROOM = 1.2  # memory that a model takes while it runs, relative to its weights
 LOAD_S = 20.0  # s that a build takes at most
 RETRY_AFTER = 60.0  # s; what failed for want of a network is not tried again at every click
 _NO_NETWORK = (
@@ -106,8 +107,39 @@ def budget() -> int:
     if given := os.environ.get("STEUERVEKTOR_MODEL_GIB"):
         return int(float(given) * 2**30)
     if device() == "cuda":
-        return int(0.7 * torch.cuda.get_device_properties(0).total_memory)
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        return int(0.7 * machine_bytes())
+    return machine_bytes() // 2
+
+
+def machine_bytes() -> int:
+    """Memory of the GPU, or of the machine where there is none."""
+    if device() == "cuda":
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def fits(e: ModelEntry, bytes_a_weight: int) -> bool:
+    """Whether a model's weights, and what is computed with them, find room in an otherwise idle machine."""
+    return _needed(e, bytes_a_weight) <= machine_bytes()
+
+
+def check_memory(e: ModelEntry, bytes_a_weight: int) -> None:
+    """Refuse a model that wants more memory than there is, before it is downloaded.
+
+    Args:
+        e: a catalogue entry; one that tells no number of parameters is let through.
+        bytes_a_weight: as it will be held.
+
+    Raises:
+        InputError: `model_needs_memory`.
+    """
+    if not fits(e, bytes_a_weight):
+        needed, there = (round(n / 2**30, 1) for n in (_needed(e, bytes_a_weight), machine_bytes()))
+        raise InputError("model_needs_memory", title=e.title, needed_gib=needed, there_gib=there)
+
+
+def _needed(e: ModelEntry, bytes_a_weight: int) -> int:
+    return int(ROOM * bytes_a_weight * e.parameters)
 
 
 def _evict(newest: str) -> None:

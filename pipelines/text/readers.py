@@ -294,7 +294,7 @@ def _image_reader(e: ModelEntry) -> Reader:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(e.source, subfolder="tokenizer", trust_remote_code=False)
-    return transformers_reader(tokenizer, int(tokenizer.model_max_length))
+    return transformers_reader(tokenizer, e.places or int(tokenizer.model_max_length))
 
 
 _MAKERS: dict[str, Callable[[ModelEntry], Reader]] = {"clip": _clip_reader, "image": _image_reader}

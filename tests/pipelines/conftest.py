@@ -20,6 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from pipelines.clip.convert import clip_tokenizer
 from pipelines.serving import catalogue, loading
+from tests.pipelines.tiny_transformers import TRANSFORMERS, write_transformers
 
 WIDTH = 32
 
@@ -177,4 +178,22 @@ def tiny_models(checkpoints: Path) -> Iterator[Path]:
         yield checkpoints
     for entry in ("tiny-sd", "tiny-turbo", "tiny-clip"):
         loading.unload(entry)
+    catalogue._added.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def transformer_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The TOML file that adds tiny transformers to the catalogue."""
+    return write_transformers(tmp_path_factory.mktemp("transformers"))
+
+
+@pytest.fixture(scope="module")
+def transformers_of_today(transformer_checkpoints: Path) -> Iterator[None]:
+    """The catalogue with tiny transformers added, for one module of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEUERVEKTOR_MODELS", str(transformer_checkpoints))
+        catalogue._added.cache_clear()
+        yield
+    for name in TRANSFORMERS:
+        loading.unload(name)
     catalogue._added.cache_clear()

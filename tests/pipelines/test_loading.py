@@ -14,7 +14,7 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, Repo
 from pipelines.audio.audio import audio_model
 from pipelines.clip.model import clip_model, encode_texts
 from pipelines.dino.model import vision_model
-from pipelines.image.load import image_pipeline
+from pipelines.image.load import image_pipeline, weight_type
 from pipelines.serving import catalogue, loading
 from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.errors import InputError
@@ -182,3 +182,23 @@ def test_a_hub_model_is_preselected_only_where_it_was_downloaded_before(monkeypa
     assert catalogue.default_id("clip") == "classroom-clip"
     monkeypatch.setenv("STEUERVEKTOR_FAMILY", "classroom")
     assert catalogue.default_id("image") == "classroom-image"
+
+
+def test_a_model_that_wants_more_memory_than_there_is_is_refused_before_its_download(monkeypatch) -> None:
+    monkeypatch.setattr("pipelines.image.load.download_pipeline", lambda source: pytest.fail("a download"))
+    monkeypatch.setattr(loading, "machine_bytes", lambda: 8 * 2**30)
+    with pytest.raises(InputError, match="model_needs_memory") as caught:
+        image_pipeline("flux-2-klein-4b")
+    assert caught.value.values["there_gib"] == 8.0
+    assert caught.value.values["needed_gib"] == pytest.approx(1.2 * 2 * 7_982_058_787 / 2**30, abs=0.1)
+    assert not loading.is_loaded("flux-2-klein-4b")
+
+
+def test_weights_are_held_whole_where_they_fit_and_halved_where_they_do_not(monkeypatch) -> None:
+    klein, sd = (catalogue.entry(name) for name in ("flux-2-klein-4b", "stable-diffusion-v1-5"))
+    kinds = {8: torch.bfloat16, 64: torch.float32}
+    for gib, kind in kinds.items():
+        monkeypatch.setattr(loading, "machine_bytes", lambda gib=gib: gib * 2**30)
+        assert weight_type(klein, "cpu") == kind
+        assert (weight_type(klein, "cuda"), weight_type(sd, "cuda")) == (torch.bfloat16, torch.float16)
+        assert weight_type(sd, "cpu") == torch.float32
