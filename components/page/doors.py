@@ -14,14 +14,15 @@ import gradio as gr
 from gradio.blocks import BlockFunction
 from gradio.state_holder import SessionState
 from gradio_client.utils import is_http_url_like
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from components.ui.errors import Sparing, as_gradio_error
+from components.ui.errors import Sparing, as_gradio_error, message
 from components.ui.language import load_texts
-from pipelines.serving.errors import InputError
+from pipelines.serving.errors import InputError, fault_of
 
-LANGUAGES = {"de": "de"}  # by page; programs and all else read English
+LANGUAGES = {"de": "de"}  # by page, or what a browser prefers; programs and all else read English
 # Routes that the page never asks for: `deep_link` writes what a visitor's page holds to the disk for anyone
 # who knows its session, `file=` and `proxy=` fetch from other hosts, the others run what they are sent.
 _CLOSED = re.compile(
@@ -103,4 +104,12 @@ class Doors:
         except Exception as error:
             failures.warn("%s failed at a request (%s)", scope["method"], scene_of(error))
             if not begun:
-                await PlainTextResponse("Bad Request", status_code=400)(scope, receive, send)
+                await _refusal(error, Headers(scope=scope))(scope, receive, send)
+
+
+def _refusal(error: Exception, headers: Headers) -> PlainTextResponse:
+    """What a request is answered that failed; the page shows it where an upload fails."""
+    if not (fault := fault_of(error)):
+        return PlainTextResponse("Bad Request", status_code=400)
+    language = headers.get("accept-language", "").partition("-")[0].lower()
+    return PlainTextResponse(message(fault, load_texts(LANGUAGES.get(language, "en"))), status_code=507)

@@ -138,6 +138,8 @@ class Stepper:
         while True:
             try:
                 self._turn()
+            except InputError as error:  # the compute thread died, which is in the log, or the process ends
+                self._give_up(error)
             except BaseException as error:  # a fault of the engine itself: those under way fail, it goes on
                 self._give_up(error)
                 log.exception("the stepper failed; runs under way are given up")
@@ -153,8 +155,7 @@ class Stepper:
 
     def _give_up(self, error: BaseException) -> None:
         """Tell whoever waits for a run under way that it failed, each once."""
-        told = InputError("engine_stopped")
-        told.__cause__ = error
+        told = error if isinstance(error, InputError) else InputError("engine_stopped")
         failed = {id(ticket): ticket for ticket in self._admitting}
         failed |= {id(ticket): ticket for ticket, _ in (*self._group, *self._active)}
         self._admitting, self._group = [], []

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -36,7 +36,7 @@ QUIET_S = 0.5  # nobody has asked for anything for so long: between two steps of
 # time and no rank, so that nothing waits for ever.
 FILM_S, TRAINING_S = 0.4, 1.0
 
-END_S = 8.0  # for all work under way when the process ends
+END_S = 5.0  # for all work under way when the process ends
 
 _here = threading.local()
 _last_asked = 0.0  # when a visitor's work was last handed over or done, on the clock of `time.monotonic`
@@ -63,7 +63,8 @@ def _contained(work: Callable[[], R]) -> R:
 class _Worker:
     """A thread that takes the work that is due first; it starts with its first work.
 
-    Should it end all the same, whoever waits for it is told so, and the next work starts another.
+    Should it end all the same, whoever waits for it is told so, and the next work starts another, unless the
+    process is about to end.
 
     Args:
         name: of the thread.
@@ -78,6 +79,7 @@ class _Worker:
         self._count = itertools.count()  # of two that are due at once, the first comes first
         self._thread: threading.Thread | None = None
         self._under_way: Future[Any] | None = None
+        self._last = ""  # once there is no later work, the key of what is said to whoever wants some
         self._starting = threading.Lock()  # held while work is put in line, so that none is after the last
 
     def is_here(self) -> bool:
@@ -87,10 +89,13 @@ class _Worker:
         """Run it as if it had come `slack_s` later; waits for it.
 
         Raises:
-            InputError: `engine_stopped` if the thread ended before it was done.
+            InputError: `engine_stopped` if the thread ended before it was done, `app_ends` if the process is
+                about to.
         """
         answer: Future[R] = Future()
         with self._starting:
+            if self._last:
+                raise InputError(self._last)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._live, name=self._name, daemon=True)
                 self._thread.start()
@@ -98,9 +103,15 @@ class _Worker:
         return answer.result()
 
     def end(self, deadline: float) -> None:
-        """Let the work under way be the last; waits for it until then, on the clock of `time.monotonic`."""
-        self._line.put((-math.inf, -1, Future(), None))
-        if (thread := self._thread) is not None:
+        """Let the work under way be the last; waits for it until then, on the clock of `time.monotonic`.
+
+        Whoever waits for other work, or wants some, is told that the app ends.
+        """
+        with self._starting:
+            self._last, thread = "app_ends", self._thread
+            self._refuse_waiting(self._last)
+            self._line.put((-math.inf, -1, Future(), None))
+        if thread is not None:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _live(self) -> None:
@@ -108,18 +119,17 @@ class _Worker:
             self._work()
         except BaseException:
             log.exception("the thread %r ended; who waited for it is told", self._name)
-            self._give_up()
+            with self._starting:
+                self._thread = None
+                if self._under_way is not None and not self._under_way.done():
+                    self._under_way.set_exception(InputError("engine_stopped"))
+                self._under_way = None
+                self._refuse_waiting("engine_stopped")
 
-    def _give_up(self) -> None:
-        with self._starting:
-            self._thread = None
-            waiting = [] if self._under_way is None else [self._under_way]
-            while not self._line.empty():
-                waiting.append(self._line.get()[2])
-        for answer in waiting:
-            if not answer.done():
-                answer.set_exception(InputError("engine_stopped"))
-        self._under_way = None
+    def _refuse_waiting(self, key: str) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self._line.get_nowait()[2].set_exception(InputError(key))
 
     def _work(self) -> None:
         with _bearing:
@@ -142,7 +152,7 @@ _texts = _Worker("texts", 1)
 
 
 @atexit.register
-def _end() -> None:
+def end() -> None:
     """Let both end in order, within `END_S`: a process that ends in the midst of PyTorch's work aborts."""
     deadline = time.monotonic() + END_S
     for worker in (_compute, _texts):

@@ -253,6 +253,26 @@ sys.exit(0)
     assert (run.returncode, run.stdout.split()) == (0, ["done", "done"]), run.stderr
 
 
+def test_at_the_end_who_waits_is_told_and_the_work_under_way_is_done() -> None:
+    worker = compute._Worker("last", 1)
+    began, go = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(3) as visitors:
+        under_way = visitors.submit(worker.call, lambda: (began.set(), go.wait(60)), 0.0)
+        began.wait(60)
+        waiting = visitors.submit(worker.call, lambda: "never", 0.0)
+        while worker._line.empty():
+            pass
+        worker.end(0.0)
+        with pytest.raises(InputError, match="app_ends"):
+            waiting.result(60)
+        with pytest.raises(InputError, match="app_ends"):
+            worker.call(lambda: "too late", 0.0)
+        go.set()
+        assert under_way.result(60) == (None, True)
+    worker._thread.join(60)
+    assert not worker._thread.is_alive()
+
+
 def test_a_process_waits_for_all_its_work_together_and_no_longer() -> None:
     """Both threads are asked in turn; the second gets what the first has left of the time."""
     clock = iter([100.0, 103.0, 108.5])
@@ -269,5 +289,5 @@ def test_a_process_waits_for_all_its_work_together_and_no_longer() -> None:
         patch.setattr(compute, "_compute", workers[0])
         patch.setattr(compute, "_texts", workers[1])
         patch.setattr(compute.time, "monotonic", lambda: next(clock))
-        compute._end()
+        compute.end()
     assert left == [compute.END_S - 3, 0.0]
