@@ -7,6 +7,7 @@ as a web address, and serves any address as `file=`.
 import logging
 import re
 import traceback
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from components.ui.errors import Sparing, as_gradio_error, message
+from components.ui.errors import Refused, Sparing, as_gradio_error, message
+from components.ui.fields import filled
 from components.ui.language import load_texts
 from pipelines.serving.errors import InputError, fault_of
 
@@ -29,6 +31,8 @@ _CLOSED = re.compile(
     r"/gradio_api/(deep_link|file[=/]\s*https?:|proxy=|process_recording|component_server)", re.IGNORECASE
 )
 
+# Whether the event of this request was refused for what was sent: Gradio answers 500 to every error.
+_refused: ContextVar[bool] = ContextVar("refused", default=False)
 failures = Sparing(most=20, log=logging.getLogger(__name__))
 
 
@@ -56,12 +60,28 @@ class GuardedBlocks(gr.Blocks):
         """
         try:
             _check_addresses(inputs)
-            return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+            found = await super().preprocess_data(block_fn, inputs, state, explicit_call)
+            return [filled(block, value) for block, value in zip(block_fn.inputs, found, strict=True)]
         except Exception as error:
             t = load_texts(LANGUAGES.get(block_fn.page, "en"))
             where = f"{block_fn.name} ({scene_of(error)})"
             for_page = block_fn.page != "endpoints"
             raise as_gradio_error(InputError("value_forged"), t, where, for_page) from error
+
+    async def process_api(self, block_fn: BlockFunction | int, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """As Gradio's, where no error of a handler is told, or printed, as it is.
+
+        Raises:
+            gr.Error: the event failed; see `as_gradio_error`.
+        """
+        event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        try:
+            return await super().process_api(block_fn, *args, **kwargs)
+        except Exception as error:
+            t = load_texts(LANGUAGES.get(event.page, "en"))
+            told = as_gradio_error(error, t, str(event.name), event.page != "endpoints")
+            _refused.set(isinstance(told, Refused))
+            raise told from error
 
 
 def _check_addresses(value: Any) -> None:
@@ -93,10 +113,13 @@ class Doors:
             await PlainTextResponse("Not Found", status_code=404)(scope, receive, send)
             return
         begun = False
+        _refused.set(False)
 
         async def watched(message: Message) -> None:
             nonlocal begun
             begun = True
+            if message.get("status") == 500 and _refused.get():
+                message["status"] = 422
             await send(message)
 
         try:

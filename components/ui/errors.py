@@ -17,6 +17,10 @@ from pipelines.serving.errors import InputError, fault_of, short
 log = logging.getLogger(__name__)
 
 
+class Refused(gr.Error):
+    """An error that whoever called can mend: its status in HTTP is 422, where Gradio alone answers 500."""
+
+
 class Sparing:
     """Writes log lines, but so many in a minute at most: no visitor can fill the disk with refused input."""
 
@@ -78,7 +82,7 @@ def as_gradio_error(error: Exception, t: Texts, where: str, for_page: bool = Tru
     if isinstance(error, InputError):
         refusals.warn("%s refused an input (%s)", where, error.key)  # never what the visitor wrote
         text = escape(message(error, t), quote=False) if for_page else message(error, t)
-        return gr.Error(text, title=title, print_exception=False)
+        return Refused(text, title=title, print_exception=False)
     fault = fault_of(error)
     log.error("%s in %s", fault.key if fault else "unexpected error", where, exc_info=error)
     told = message(fault, t) if fault else t("errors.unexpected")
