@@ -10,6 +10,7 @@ import re
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -17,14 +18,15 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import given as drawn_from
 
 from benchmarks.load import App
 from benchmarks.page import served_process
 from benchmarks.payloads import PATIENCE_S, Outcome, Payload, forbidden_host, payloads, send
 from benchmarks.rows import BenchmarkRow, row
 
-PAYLOADS, CLIENTS = 10_000, 4
+PAYLOADS, MINUTES, CLIENTS = 10_000, 60.0, 4
 SHOWN = 5  # of each kind of fault
 
 
@@ -60,8 +62,9 @@ class Fuzz:
         """Keep a fault, to be printed with the figures."""
         self.faults[kind].append(f"{payload.route} {payload.body[:300]!r}: {said[:300]}")
 
-    def run(self, count: int, forbidden: str) -> None:
-        """Send so many payloads."""
+    def run(self, count: int, minutes: float, forbidden: str) -> None:
+        """Send so many payloads, and no more once the time is over."""
+        end = time.monotonic() + 60 * minutes
         with httpx.Client(base_url=self.app.address, timeout=PATIENCE_S) as http:
             drawn = payloads(http, forbidden)
         clients = [threading.Thread(target=self.work) for _ in range(CLIENTS)]
@@ -73,9 +76,10 @@ class Fuzz:
             max_examples=count, database=None, deadline=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
-        @given(drawn)
+        @drawn_from(drawn)
         def feed(payload: Payload) -> None:
-            self.line.put(payload)
+            if time.monotonic() < end:
+                self.line.put(payload)
 
         try:
             feed()
@@ -86,7 +90,7 @@ class Fuzz:
                 client.join()
 
 
-def measure(count: int) -> Iterator[BenchmarkRow]:
+def measure(count: int, minutes: float) -> Iterator[BenchmarkRow]:
     """All figures, on an app started for them."""
     with tempfile.TemporaryDirectory() as folder, forbidden_host() as (forbidden, asked):
         log = Path(folder) / "log"
@@ -95,7 +99,7 @@ def measure(count: int) -> Iterator[BenchmarkRow]:
             httpx.get(app.address, timeout=60)
             app.rest()
             fuzz = Fuzz(app)
-            fuzz.run(count, forbidden)
+            fuzz.run(count, minutes, forbidden)
             threads, files = app.threads(), app.open_files()
         n = len(fuzz.outcomes)
         kinds = Counter(outcome.status for outcome in fuzz.outcomes)
@@ -120,7 +124,9 @@ def measure(count: int) -> Iterator[BenchmarkRow]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--payloads", type=int, default=PAYLOADS)
-    rows = list(measure(parser.parse_args().payloads))
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="at most")
+    given = parser.parse_args()
+    rows = list(measure(given.payloads, given.minutes))
     for line in rows:
         print(json.dumps(asdict(line)), flush=True)
 

@@ -60,6 +60,8 @@ class GuardedBlocks(gr.Blocks):
         """
         try:
             _check_addresses(inputs)
+            if block_fn.page != "endpoints":  # those have sentences of their own
+                _check_sendable(inputs)
             found = await super().preprocess_data(block_fn, inputs, state, explicit_call)
             return [filled(block, value) for block, value in zip(block_fn.inputs, found, strict=True)]
         except Exception as error:
@@ -76,6 +78,7 @@ class GuardedBlocks(gr.Blocks):
         """
         event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         try:
+            _check_sendable(getattr(kwargs.get("event_data"), "_data", None))
             return await super().process_api(block_fn, *args, **kwargs)
         except Exception as error:
             t = load_texts(LANGUAGES.get(event.page, "en"))
@@ -96,6 +99,28 @@ def _check_addresses(value: Any) -> None:
         value = list(value.values())
     for part in value if isinstance(value, list) else ():
         _check_addresses(part)
+
+
+def _check_sendable(value: Any) -> None:
+    """Refuse what no message to the page can hold, lest it comes back in one: the page would wait for ever.
+
+    Raises:
+        InputError: `value_forged` for halves of UTF-16 pairs, or whole numbers of more than 64 bits.
+    """
+    parts: Any = ()
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InputError("value_forged") from None
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise InputError("value_forged")
+    elif isinstance(value, dict):
+        parts = (*value, *value.values())
+    elif isinstance(value, list):
+        parts = value
+    for part in parts:
+        _check_sendable(part)
 
 
 class Doors:

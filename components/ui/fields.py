@@ -54,7 +54,14 @@ def filled(block: Any, value: Any) -> Any:
     """A field's value, or what it begins with where nothing came: a page always sends something.
 
     Number fields are left alone: people empty them, and their handlers know.
+
+    Raises:
+        InputError: `value_forged` for a list or an object where one thing is chosen; a field that takes any
+            value has Gradio let them in.
     """
-    if value is not None or not isinstance(block, gr.Textbox | gr.Radio | gr.Dropdown | gr.Checkbox):
+    one_of_many = isinstance(block, gr.Radio) or (isinstance(block, gr.Dropdown) and not block.multiselect)
+    if one_of_many and isinstance(value, list | dict):
+        raise InputError("value_forged")
+    if value is not None or not (one_of_many or isinstance(block, gr.Textbox | gr.Checkbox)):
         return value
     return "" if isinstance(block, gr.Textbox) else block.value

@@ -1,7 +1,9 @@
-"""What a request is answered that failed inside."""
+"""What comes in and what a request is answered that failed inside."""
 
 import errno
+from typing import Any
 
+import orjson
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -10,8 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from components.page.doors import Doors
+from components.page.doors import Doors, _check_sendable
 from components.ui.language import load_texts
+from pipelines.serving.errors import InputError
 
 
 def failing(error: Exception) -> TestClient:
@@ -38,3 +41,29 @@ def test_an_upload_to_a_full_disk_is_told_in_the_visitors_language(
 def test_any_other_failure_tells_nothing_of_the_inside() -> None:
     answer = failing(ValueError("a secret")).post("/gradio_api/upload")
     assert (answer.status_code, answer.text) == (400, "Bad Request")
+
+
+@pytest.mark.parametrize("value", ["\ud800", "ä\udfff", 2**64, -(2**63) - 1, 10**400])
+def test_what_no_message_can_hold_does_not_come_in(value: Any) -> None:
+    for given in (value, [value], {"a": [{"b": value}]}, *([{value: 1}] if isinstance(value, str) else [])):
+        with pytest.raises(InputError, match="value_forged"):
+            _check_sendable(given)
+        with pytest.raises(TypeError):  # Gradio writes its messages with this
+            orjson.dumps(given)
+
+
+def test_all_else_may_come_in() -> None:
+    for value in (
+        "ä 🐈\u200d⬛",
+        "x" * 2**20,
+        2**63 - 1,
+        -(2**63),
+        True,
+        None,
+        0.5,
+        [{"a": ["b", 1]}],
+        {},
+        [],
+    ):
+        _check_sendable(value)
+        orjson.dumps(value)

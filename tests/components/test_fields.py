@@ -52,3 +52,11 @@ def test_an_empty_field_of_the_page_has_what_it_begins_with() -> None:
     assert filled(gr.Radio(["a", "b"], value="a"), None) == "a"
     assert filled(gr.Number(3), None) is None
     assert filled(gr.Radio(["a", "b"], value="a"), "b") == "b"
+
+
+@pytest.mark.parametrize("value", [[], ["a"], {}, {"a": 1}])
+def test_where_one_thing_is_chosen_a_list_is_none(value: object) -> None:
+    free = gr.Dropdown(["a", "b"], value="a", allow_custom_value=True)
+    with pytest.raises(InputError, match="value_forged"):
+        filled(free, value)
+    assert filled(gr.Dropdown(["a"], multiselect=True), ["a"]) == ["a"]
