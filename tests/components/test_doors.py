@@ -1,8 +1,11 @@
 """What comes in and what a request is answered that failed inside."""
 
+import asyncio
 import errno
 from typing import Any
 
+import gradio as gr
+import httpx
 import orjson
 import pytest
 from starlette.applications import Starlette
@@ -12,7 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from components.page.doors import Doors, _check_sendable
+from components.page.doors import Doors, GuardedBlocks, _check_sendable
+from components.ui.errors import Refused
 from components.ui.language import load_texts
 from pipelines.serving.errors import InputError
 
@@ -67,3 +71,47 @@ def test_all_else_may_come_in() -> None:
     ):
         _check_sendable(value)
         orjson.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("error", "key", "kind"),
+    [
+        (InputError("engine_stopped"), "engine_stopped", Refused),
+        (MemoryError(), "out_of_memory", gr.Error),
+        (KeyError("a secret"), "unexpected", gr.Error),
+    ],
+)
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_handler_that_nobody_guards_tells_and_prints_nothing_of_the_inside(
+    error: Exception, key: str, kind: type[Exception], language: str
+) -> None:
+    def fails(text: str) -> str:
+        raise error
+
+    page = GuardedBlocks(analytics_enabled=False)
+    with page.route("Page", "/" + language):
+        box = gr.Textbox()
+        event = box.change(fails, box, box)
+    with pytest.raises(gr.Error) as caught:
+        asyncio.run(page.process_api(page.fns[event["id"]], ["a cat"]))
+    assert type(caught.value) is kind and caught.value.print_exception is False
+    assert caught.value.message == load_texts(language)(f"errors.{key}")
+
+
+def test_a_refusal_is_no_fault_of_the_server() -> None:
+    def fails(text: str) -> str:
+        raise InputError("text_broken") if text else KeyError
+
+    with GuardedBlocks(analytics_enabled=False) as page:
+        box = gr.Textbox()
+        box.change(fails, box, box, api_name="fails", queue=False)
+    options = {"middleware": [Middleware(Doors)]}
+    _, address, _ = page.launch(
+        prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", app_kwargs=options, footer_links=[]
+    )
+    try:
+        for text, status in (("a cat", 422), ("", 500)):
+            answer = httpx.post(f"{address}gradio_api/run/fails", json={"data": [text]})
+            assert answer.status_code == status and "error" in answer.json()
+    finally:
+        page.close()

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from benchmarks.payloads import PATIENCE_S, Outcome, Payload, forbidden_host, payloads, send
 
-COUNT = 150
+COUNT = 100
 
 
 @pytest.mark.slow
