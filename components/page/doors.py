@@ -78,11 +78,15 @@ class GuardedBlocks(gr.Blocks):
         """
         event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         try:
+            if event.fn is None:  # it runs in the browser alone
+                raise InputError("value_forged")
             _check_sendable(getattr(kwargs.get("event_data"), "_data", None))
             return await super().process_api(block_fn, *args, **kwargs)
         except Exception as error:
             t = load_texts(LANGUAGES.get(event.page, "en"))
-            told = as_gradio_error(error, t, str(event.name), event.page != "endpoints")
+            gradios = isinstance(error, gr.Error) and error.print_exception  # of a file that was not uploaded
+            known = InputError("value_forged") if gradios else error
+            told = as_gradio_error(known, t, str(event.name), event.page != "endpoints")
             _refused.set(isinstance(told, Refused))
             raise told from error
 

@@ -115,3 +115,30 @@ def test_a_refusal_is_no_fault_of_the_server() -> None:
             assert answer.status_code == status and "error" in answer.json()
     finally:
         page.close()
+
+
+FOREIGN = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+
+
+@pytest.mark.parametrize("given", [["\ud800"], [2**64], [{"path": "http://127.0.0.1:9/"}], []])
+def test_an_event_of_the_page_refuses_what_cannot_be_its_value(given: list[Any]) -> None:
+    with GuardedBlocks(analytics_enabled=False) as page:
+        box = gr.Textbox()
+        event = box.change(lambda text: text, box, box)
+    with pytest.raises(Refused):
+        asyncio.run(page.process_api(page.fns[event["id"]], given))
+
+
+@pytest.mark.parametrize("told", [{"step": "\ud800"}, {"step": 2**64}, FOREIGN, [FOREIGN]])
+def test_an_event_refuses_what_no_script_of_the_page_tells(told: Any) -> None:
+    def handler(event: gr.EventData) -> str:
+        return str(event._data)
+
+    with GuardedBlocks(analytics_enabled=False) as page:
+        box = gr.Textbox()
+        event = box.change(handler, None, box)
+        silent = box.change(None, box, box, js="(text) => text")
+    with pytest.raises(Refused):
+        asyncio.run(page.process_api(page.fns[event["id"]], [], event_data=gr.EventData(None, told)))
+    with pytest.raises(Refused):
+        asyncio.run(page.process_api(page.fns[silent["id"]], ["a cat"]))
