@@ -105,9 +105,11 @@ class _Worker:
     def end(self, deadline: float) -> None:
         """Let the work under way be the last; waits for it until then, on the clock of `time.monotonic`.
 
-        Whoever waits for other work, or wants some, is told that the app ends.
+        Whoever waits for other work, or wants some, is told that the app ends. A second call waits no more.
         """
         with self._starting:
+            if self._last:
+                return
             self._last, thread = "app_ends", self._thread
             self._refuse_waiting(self._last)
             self._line.put((-math.inf, -1, Future(), None))

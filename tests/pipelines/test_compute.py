@@ -290,4 +290,6 @@ def test_a_process_waits_for_all_its_work_together_and_no_longer() -> None:
         patch.setattr(compute, "_texts", workers[1])
         patch.setattr(compute.time, "monotonic", lambda: next(clock))
         compute.end()
+        patch.setattr(compute.time, "monotonic", lambda: 109.0)
+        compute.end()  # as Python does at its end, after the app has done so
     assert left == [compute.END_S - 3, 0.0]
