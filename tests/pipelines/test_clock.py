@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.image.request import ImageRequest
 from pipelines.image.stepper import Stepper
-from pipelines.serving import loading
+from pipelines.serving import compute, loading
 from pipelines.serving.catalogue import entry
 from pipelines.serving.compute import due_later, low_priority, on_compute_thread
 from pipelines.serving.errors import InputError
@@ -33,6 +33,7 @@ def test_runs_and_queues_go_on() -> None:
     request = ImageRequest("a red car", num_inference_steps=3, model="tiny-sd")
     assert [step.index for step in Stepper().submit([request])[0]] == [0, 1, 2]
     assert due_later(0.01)(lambda: "done")() == "done"
+    assert compute._last_asked <= time.monotonic(), "whoever is patient would wait for hours"
     with low_priority():
         assert on_compute_thread(lambda: "done")() == "done"
 
