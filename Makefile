@@ -19,7 +19,7 @@ CHECKED := app.py pipelines components training benchmarks
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check format bench load evaluate train export clean
+.PHONY: help setup demo test test-fast check format bench load fuzz evaluate train export clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -49,6 +49,9 @@ bench: $(DONE)/app ## speed, as ratios within one run; ends with one JSON object
 
 load: $(DONE)/app ## the app under many hands, a mixed hour included; ends with one JSON object a line
 	$(BIN)/python -m benchmarks.load
+
+fuzz: $(DONE)/dev ## ten thousand payloads that no program should send; ends with one JSON object a line
+	$(BIN)/python -m benchmarks.fuzz
 
 evaluate: $(DONE)/app ## what the classroom models can do; writes docs/evaluation.md and assets/evaluation
 	$(BIN)/python -m training.evaluate

@@ -4,14 +4,18 @@ Builds the same page once per language ("/" English, "/de" German), wires what c
 launches. `HOST`, `PORT`, `CLASS=1`, `MCP=1` and `STEUERVEKTOR_EXAMPLES=0` are read from the environment.
 """
 
+import atexit
 import os
 import signal
 import sys
+import time
 
 from pipelines.serving.temporary import keep_removing, own_folder
 
 # Read by Gradio and the hub client when they are imported: where files lie, no statistics, no version checks.
 os.environ["GRADIO_TEMP_DIR"] = os.environ.get("GRADIO_TEMP_DIR") or own_folder()
+# Read by PyTorch, which else leaves a folder of its own among the temporary ones.
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{os.environ['GRADIO_TEMP_DIR']}/compiled")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # Read by Gradio's queue: after each call it would sum up its last 10,000 calls with pandas, for a page about
@@ -22,8 +26,9 @@ os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
 # bound they do so on cores that another program wants, too (docs/decisions.md).
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+import contextlib
 import logging
-from typing import Any
+from typing import Any, NoReturn
 
 import gradio as gr
 import segno
@@ -60,8 +65,10 @@ from components.tokens import tab as tokens
 from components.ui.language import load_texts
 from components.ui.scene import collect_scenes, scene_keys
 from components.video import tab as video
+from pipelines.serving import compute
 from pipelines.serving.memory import few_heaps
 
+TELLING_S = 3.0  # s at most in which visitors hear that the app ends
 HOUR, DAY = 3600, 24 * 3600  # s; files are looked for hourly and kept for a day, which outlasts a visit
 # After the journey, the order of the tabs is that in which a prompt travels, and so that of a lecture.
 CHAPTERS = (
@@ -205,10 +212,26 @@ def show_way_in(port: int) -> None:
         print(f"Phones: {join}\nBefore the lesson: http://localhost:{port}/check", flush=True)
 
 
+def leave(demo: gr.Blocks) -> NoReturn:
+    """End the process: runs under way are told, files are removed, and nothing else is cleared away.
+
+    Python would take apart all weights, pages and sessions one by one: that takes seconds, on a busy machine
+    more of them than a service manager waits before it kills.
+    """
+    compute.end()
+    deadline, unread = time.monotonic() + TELLING_S, demo._queue.pending_event_ids_session
+    while any(tuple(unread.values())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
+
+
 def main() -> None:
     """Launch, say where, load the preselected models behind the visitor's back, and serve."""
-    # As Ctrl-C does: what is registered for the end runs.
-    for ending in ("SIGTERM", "SIGHUP"):  # the latter when its terminal is closed, where there is one
+    # the last when its terminal is closed, where there is one
+    for ending in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, ending):
             signal.signal(getattr(signal, ending), lambda *_: sys.exit(0))
     few_heaps()  # before the threads that would each get one
@@ -223,7 +246,9 @@ def main() -> None:
         show_way_in(options["server_port"])
     if os.environ.get("STEUERVEKTOR_EXAMPLES") != "0":
         examples.warm_up()
-    demo.block_thread()
+    with contextlib.suppress(SystemExit):
+        demo.block_thread()
+    leave(demo)
 
 
 if __name__ == "__main__":

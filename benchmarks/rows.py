@@ -42,6 +42,11 @@ MUST = {
     "soak.tracebacks": 0.0,  # in the log
     "soak.threads_growth": 1.1,  # the same of threads
     "soak.open_files_growth": 1.1,  # the same of open files and connections
+    "fuzz.http_500": 0.0,  # answers of 500 and above to payloads that no program should send
+    "fuzz.hung": 0.0,  # of these, without an answer within a minute
+    "fuzz.leaked": 0.0,  # answers that hold a file of the machine, and addresses that the app fetched
+    "fuzz.tracebacks": 0.0,  # in the log
+    "fuzz.memory_growth": 1.05,  # resident memory over the last quarter of them / over the second
     "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
     "image.whole_picture_s": 2.0,  # from the click to the finished picture on the page
 }

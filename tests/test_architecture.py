@@ -187,3 +187,24 @@ def test_importing_does_nothing_else() -> None:
         [sys.executable, "-c", PROBE, *names], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+# The clock of the machine can be set at any time, so whatever waits or expires uses one that only goes on
+# (`time.monotonic`). Here the clock is meant: files and classes outlive the process, and stay for days.
+WALL_CLOCK = {
+    "pipelines.serving.temporary": {"time.time"},  # the age of files, against the time that they carry
+    "components.lesson.store": {"time.time"},  # when a class was used; those in use stay, whatever it says
+}
+
+
+def test_only_what_outlives_the_process_reads_the_machines_clock() -> None:
+    found: dict[str, set[str]] = {}
+    for path in (
+        p for p in MODULES if p.is_relative_to(ROOT / "pipelines") or p.is_relative_to(ROOT / "components")
+    ):
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Attribute) and (name := ast.unparse(node)) in (
+                "time.time", "time.time_ns", "datetime.now", "datetime.datetime.now", "datetime.utcnow",
+            ):  # fmt: skip
+                found.setdefault(name_of(path), set()).add(name)
+    assert found == WALL_CLOCK

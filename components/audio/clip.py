@@ -11,6 +11,7 @@ import numpy as np
 from components.audio.view import HTML
 from components.runs.queues import AUDIO
 from components.ui.errors import explained
+from components.ui.fields import told
 from components.ui.language import Texts
 from components.ui.layout import live_html
 from components.ui.numbers import fixed
@@ -92,7 +93,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
     @explained(t)
     def sent(event: gr.EventData, model: str) -> Any:
-        return ready(open_sent(event.paths[0], model), "audio.clip.ready")
+        return ready(open_sent(next(iter(told(event, "paths", list)), None), model), "audio.clip.ready")
 
     @explained(t)
     def drawn(model: str) -> Any:

@@ -18,7 +18,7 @@ from components.audio.view import GUESS, HTML, audio_part, feed_html
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.page.vocabulary import watch
 from components.runs.arguments import AudioModel
-from components.runs.files import save_wav
+from components.runs.files import save_wav, written
 from components.runs.queues import AUDIO, endpoint
 from components.runs.slot import RunSlot
 from components.runs.unasked import waits_for_click
@@ -268,8 +268,9 @@ def _shown(made: AudioResult, t: Texts, text: str = "") -> tuple[Any, ...]:
         page = feed_html([speech_message(made, PLAYER, t)])
     else:
         page = feed_html([made_message(made, PLAYER, t, text=text)])
-    path = save_wav(made.sound)
-    return page, gr.update(interactive=False), gr.update(value=path, interactive=True), BOOKS, made
+    path = written(lambda: save_wav(made.sound), t)
+    download = gr.update(value=path, interactive=path is not None)
+    return page, gr.update(interactive=False), download, BOOKS, made
 
 
 def books_message(made: AudioResult, books: int, t: Texts) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from components.runs.arguments import ClipModel
 from components.runs.queues import LIVE_MATRIX, MATRIX, MODEL, endpoint
 from components.ui.arguments import File, RealNumber, Text
 from components.ui.errors import explained
-from components.ui.fields import slider
+from components.ui.fields import slider, told
 from components.ui.language import Texts
 from components.ui.layout import live_html, tab_frame
 from components.ui.plots import MATRIX_VIEWS
@@ -196,13 +196,14 @@ def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
 
     @explained(t)
     def sent(event: gr.EventData, state: MatrixState, *rest: Any) -> Any:
-        return judged(with_images(state, [*state.images, *accept(event.paths, pipeline.MOST, t)]), *rest)
+        return judged(
+            with_images(state, [*state.images, *accept(told(event, "paths", list), pipeline.MOST, t)]), *rest
+        )
 
     @explained(t)
     def removed(event: gr.EventData, state: MatrixState, *rest: Any) -> Any:
-        return judged(
-            with_images(state, [im for i, im in enumerate(state.images) if i != event.index]), *rest
-        )
+        index = told(event, "index", int)
+        return judged(with_images(state, [im for i, im in enumerate(state.images) if i != index]), *rest)
 
     @explained(t)
     def drawn(count: float, state: MatrixState, _texts: str, *rest: Any) -> Any:
@@ -265,7 +266,7 @@ def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:
 
     @explained(t)
     def turned(event: gr.EventData, state: MatrixState, view: str) -> Any:
-        tau = float(np.clip(float(event.temperature), draw.COLDEST, draw.HOTTEST))
+        tau = float(np.clip(told(event, "temperature", float), draw.COLDEST, draw.HOTTEST))
         return tau, *panels(state, view, tau, t)[1:]
 
     @explained(t)

@@ -88,10 +88,10 @@ class ContextView:
         return [self.said, self.word, self.parted, self.verdict]
 
 
-def _pick(words: tuple[SharedWord, ...], key: str) -> tuple[SharedWord | None, str]:
+def _pick(words: tuple[SharedWord, ...], key: str | None) -> tuple[SharedWord | None, str]:
     """The chosen word if both prompts still have it, else another, and the text of the missing one."""
     kept = next((word for word in words if word.key == key), None)
-    return kept or first_choice(words), "" if kept else key.rpartition("·")[0]
+    return kept or first_choice(words), "" if kept else str(key or "").rpartition("·")[0]
 
 
 def _pair(t: Texts, a: Context, prompt_b: str, key: str) -> list[Any]:

@@ -29,7 +29,7 @@ from components.page.prompt_bar import PromptBar
 from components.runs.queues import TRAINING
 from components.runs.training import owner_of
 from components.ui.errors import explained
-from components.ui.fields import slider
+from components.ui.fields import slider, told
 from components.ui.language import Texts
 from components.ui.layout import KEEPS_STILL, live_html, tab_frame
 from components.ui.scene import scene
@@ -207,7 +207,7 @@ def _continuing(t: Texts, burst: int) -> Callable[..., Any]:
     @explained(t)
     def pressed(event: gr.EventData, request: gr.Request, desk: TrainingState, *given: Any) -> Iterator[Any]:
         if desk.key:
-            yield from _on(desk, int(event.step), PACES[given[-1]], burst)
+            yield from _on(desk, told(event, "step", int), PACES[given[-1]], burst)
         else:
             yield from _fresh(desk, given, owner_of(request), burst, t)
 
@@ -249,15 +249,14 @@ def _wire_pairs(t: Texts, p: _Parts) -> None:
 
     @explained(t)
     def sent(event: gr.EventData, desk: TrainingState) -> Any:
-        files = event.paths if isinstance(event.paths, list) else []
-        names, images = accept_named(files, MOST_AT_ONCE, t)
+        names, images = accept_named(told(event, "paths", list), MOST_AT_ONCE, t)
         return _laid(with_own_pictures(desk, images, names), t) if images else (gr.skip(),) * 5
 
     @explained(t)
     def removed(
         event: gr.EventData, request: gr.Request, desk: TrainingState, text: str, *given: Any
     ) -> Iterator[Any]:
-        left, captions = without(desk, int(event.index), text)
+        left, captions = without(desk, told(event, "index", int), text)
         if left is desk:
             yield (gr.skip(),) * 5
         elif left.waiting:

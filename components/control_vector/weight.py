@@ -9,6 +9,7 @@ from components.control_vector.lever import ALSO, STEM, Asked, bar_inputs, build
 from components.page.prompt_bar import PromptBar
 from components.ui.colors import token_colours
 from components.ui.errors import explained
+from components.ui.fields import told
 from components.ui.language import Texts
 from components.ui.layout import live_html
 from components.ui.scene import scene
@@ -85,7 +86,8 @@ def build_weight(bar: PromptBar, t: Texts) -> tuple[gr.HTML, gr.State]:
     @explained(t)
     def pick(event: gr.EventData, prompt: str, model: str, before: Choice | None) -> Any:
         tokens = token_view(prompt or "", model)
-        found = next((c for c in choices(tokens) if c.place == event.place), None)
+        place = told(event, "place", int)
+        found = next((c for c in choices(tokens) if c.place == place), None)
         kept, note = (found, "") if found else followed_choice(tokens, before, t)
         return tokens_html(tokens, kept, note, t), kept
 

@@ -18,6 +18,7 @@ from components.runs.queues import MODEL, QUIET_MODEL, endpoint
 from components.ui.arguments import File
 from components.ui.attention import attention_kinds
 from components.ui.errors import explained, message
+from components.ui.fields import told
 from components.ui.language import Texts
 from components.ui.layout import live_html, tab_frame
 from components.ui.numbers import fixed, of_100
@@ -158,7 +159,7 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> None:
 
     @explained(t)
     def sent(event: gr.EventData, bench: DinoState, model: str, clip: str) -> Any:
-        return looked(with_uploads(bench, one_or_two(event.paths)), model, clip, t)
+        return looked(with_uploads(bench, one_or_two(told(event, "paths", list))), model, clip, t)
 
     given, shown = [p.bench, p.model, bar.clip_model], [p.bench, p.patches, p.near]
     tab.select(opened, given, shown, **QUIET_MODEL)

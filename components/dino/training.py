@@ -14,7 +14,7 @@ from components.runs.queues import QUIET_MODEL, TRAINING, endpoint
 from components.runs.training import owner_of, show_training
 from components.ui.arguments import Flag, RealNumber, Seed, WholeNumber
 from components.ui.errors import explained
-from components.ui.fields import slider
+from components.ui.fields import slider, told
 from components.ui.language import Texts
 from components.ui.layout import live_html
 from components.ui.scene import scene
@@ -106,7 +106,7 @@ def _training(t: Texts, burst: int) -> Callable[..., Any]:
         event: gr.EventData, request: gr.Request, key: str, momentum: float, centering: bool, sharpening: bool
     ) -> Iterator[Any]:
         settings = Settings(momentum, centering, sharpening)
-        step = int(event.step) if trainings.holds(key) else 0
+        step = told(event, "step", int) if trainings.holds(key) else 0
         if not trainings.holds(key):
             key = _begun(0, settings, request)
             if not trainings.holds(key):  # put away by the visitor's next start
@@ -148,7 +148,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     @explained(t)
     def back(event: gr.EventData, key: str) -> str:
         trainings.run(key).close()  # one that is under way falls silent
-        return training_html(trainings.records(key), t, int(event.step))
+        return training_html(trainings.records(key), t, told(event, "step", int))
 
     @explained(t)
     def change(key: str, momentum: float, centering: bool, sharpening: bool) -> None:

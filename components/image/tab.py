@@ -11,7 +11,7 @@ from components.page.picture_tabs import example_if_ready, open_tab, with_inside
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.arguments import GuidanceScale, ImageModel, Scheduler, Steps
 from components.runs.exact import exact_on_demand
-from components.runs.files import save_png
+from components.runs.files import save_png, written
 from components.runs.frames import Frames
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
@@ -128,7 +128,8 @@ def _running(reel: Frames, t: Texts) -> tuple[Any, ...]:
 def _show(trace: Trace, slot: RunSlot, t: Texts, remark: str = "") -> tuple[Any, ...]:
     page = finished_view(trace, slot.frames_of(trace), remark, t)
     whole = trace.steps[-1].index + 1 == trace.steps[-1].total
-    download = gr.update(value=save_png(trace) if whole else None, interactive=whole)
+    path = written(lambda: save_png(trace), t) if whole else None
+    download = gr.update(value=path, interactive=path is not None)
     return page, gr.update(interactive=False), download, trace
 
 

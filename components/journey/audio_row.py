@@ -13,7 +13,7 @@ from components.audio.view import code_colours, seconds_text
 from components.journey.time_row import TimeRow, build_time_row
 from components.journey.view import HTML
 from components.page.prompt_bar import PromptBar
-from components.runs.files import save_wav
+from components.runs.files import save_wav, written
 from components.runs.frames import encode_exactly
 from components.runs.queues import AUDIO
 from components.runs.slot import RunSlot
@@ -60,7 +60,8 @@ def audio_station(made: AudioResult, t: Texts) -> str:
         frames=frames,
     )  # fmt: skip
     drawn = _drawn(code_colours(sound.codes), sound.samples)
-    return HTML.audio("done", drawn, words, t, Path(save_wav(sound)).as_posix())
+    path = written(lambda: Path(save_wav(sound)).as_posix(), t)
+    return HTML.audio("done", drawn, words, t, path)
 
 
 def _drawn(colours: np.ndarray, samples: np.ndarray) -> dict[str, Any]:

@@ -151,6 +151,9 @@ class Lessons:
                 answer = await handler(request)
             except ClassError as error:
                 return _refused(error.key, error.status, t, **error.values)
+            except InputError as error:  # the machine is full, or about to be shut down
+                said = {"error": error.key, "message": message(error, t)}
+                return JSONResponse(said, 503, headers=HEADERS)
             except ClientDisconnect:
                 return Response(status_code=499)
             except sqlite3.Error as error:

@@ -9,7 +9,6 @@ import json
 import mimetypes
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -29,7 +28,7 @@ from components.page.answers import Answer, fitted, taken_apart
 from components.ui.errors import message
 from components.ui.language import load_texts
 from components.ui.uploads import uploaded
-from pipelines.serving.errors import InputError
+from pipelines.serving.errors import InputError, is_disk_full
 
 FILE_ROUTE = "/gradio_api/file="
 MOST_DATA_MB = 3  # of a file in a data address: base64 makes four bytes of three, and a request has 4 MiB
@@ -165,18 +164,21 @@ def handed_over(given: Any) -> dict[str, Any]:
     Nothing is fetched: of an address, only the path below the folder of uploads counts.
 
     Raises:
-        ValueError: it is in none of the forms that `FILE_FORMS` names.
+        ValueError: it is in none of the forms that `FILE_FORMS` names, or the disk is full.
     """
     try:
         if not isinstance(given, str):
             raise ValueError
-        path = _saved(given) if given.startswith("data:") else uploaded(_served_path(given), "file_address")
-        if not path.is_file():
-            raise ValueError
-        return dict(handle_file(path))
+        if given.startswith("data:"):
+            content, name = _decoded(given)
+        else:
+            path, content = uploaded(_served_path(given), "file_address"), None
+            if not path.is_file():
+                raise ValueError
     except (InputError, ValueError, OSError):  # no such file, no such address, a name that cannot be one
         refusal = InputError("file_address", received=given, megabytes=MOST_DATA_MB)
         raise ValueError(message(refusal, load_texts("en"))) from None
+    return dict(handle_file(path if content is None else _kept(content, name)))
 
 
 def _served_path(text: str) -> str:
@@ -184,8 +186,8 @@ def _served_path(text: str) -> str:
     return unquote(path) if route and re.match(r"https?://|$", head) else text
 
 
-def _saved(data_address: str) -> Path:
-    """Where the file lies that a data address holds.
+def _decoded(data_address: str) -> tuple[bytes, str]:
+    """The file that a data address holds, and a name for it.
 
     Raises:
         ValueError: it is not in base64, or too large.
@@ -194,12 +196,21 @@ def _saved(data_address: str) -> Path:
     if head is None or (len(data_address) - head.end()) * 3 // 4 > MOST_DATA_MB * 10**6:
         raise ValueError
     content = base64.b64decode("".join(data_address[head.end() :].split()), validate=True)
-    return Path(_kept(content, f"file{mimetypes.guess_extension(head[1] or '') or ''}"))
+    return content, f"file{mimetypes.guess_extension(head[1] or '') or ''}"
 
 
 def _kept(content: bytes, name: str) -> str:
-    """Write a file where the app serves, and later deletes, files from; its path."""
-    return str(save_bytes_to_cache(content, name, get_upload_folder()))
+    """Write a file where the app serves, and later deletes, files from; its path.
+
+    Raises:
+        ValueError: the disk is full.
+    """
+    try:
+        return str(save_bytes_to_cache(content, name, get_upload_folder()))
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise ValueError(message(InputError("disk_full"), load_texts("en"))) from error
 
 
 def _patterns(places: Sequence[Sequence[str | int]]) -> set[tuple[str, ...]]:

@@ -24,6 +24,7 @@ from components.runs.slot import RunSlot
 from components.runs.unasked import waits_for_click
 from components.ui.arguments import OneOf, Seed, Text
 from components.ui.errors import explained
+from components.ui.fields import told
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
 from components.ui.scene import scene
@@ -120,13 +121,13 @@ def _wire_builder(bar: PromptBar, tab: gr.Tab, parts: _Parts, t: Texts) -> None:
 
     @explained(t)
     def take(event: gr.EventData, prompt: str, negative: str, model: str, chosen: str) -> Any:
-        dimension, value = str(event.dimension), str(event.value)
+        dimension, value = told(event, "dimension", str), told(event, "value", str)
         after, away = clicked(prompt or "", negative or "", dimension, value)
         return _taken(prompt or "", after, away, chosen if dimension == NEGATIVE else dimension, model)
 
     @explained(t)
     def take_picture(event: gr.EventData, prompt: str, negative: str, model: str) -> Any:
-        dimension, value = str(event.dimension), str(event.value)
+        dimension, value = told(event, "dimension", str), told(event, "value", str)
         after = _as_pictured(prompt or "", dimension, value)
         return _taken(prompt or "", after, negative or "", dimension, model)
 
@@ -188,7 +189,8 @@ def _wire_grid(bar: PromptBar, tab: gr.Tab, parts: _Parts, inputs: Sequence[Any]
     def choose(
         event: gr.EventData, prompt: str, negative: str, model: str, changed: tuple[str, str] | None
     ) -> Any:
-        dimension = event.dimension if event.dimension in DIMENSIONS else _FIRST
+        dimension = told(event, "dimension", str)
+        dimension = dimension if dimension in DIMENSIONS else _FIRST
         page = builder_html(prompt or "", negative or "", dimension, changed, t, model)
         return dimension, gr.update(value=_draw_label(dimension, t)), page
 

@@ -12,9 +12,13 @@ import gradio as gr
 
 from components.ui.arguments import ArgumentError, required
 from components.ui.language import Texts
-from pipelines.serving.errors import InputError, short
+from pipelines.serving.errors import InputError, fault_of, short
 
 log = logging.getLogger(__name__)
+
+
+class Refused(gr.Error):
+    """An error that whoever called can mend: its status in HTTP is 422, where Gradio alone answers 500."""
 
 
 class Sparing:
@@ -78,16 +82,18 @@ def as_gradio_error(error: Exception, t: Texts, where: str, for_page: bool = Tru
     if isinstance(error, InputError):
         refusals.warn("%s refused an input (%s)", where, error.key)  # never what the visitor wrote
         text = escape(message(error, t), quote=False) if for_page else message(error, t)
-        return gr.Error(text, title=title, print_exception=False)
-    log.error("unexpected error in %s", where, exc_info=error)
-    return gr.Error(t("errors.unexpected"), title=title, print_exception=False)
+        return Refused(text, title=title, print_exception=False)
+    fault = fault_of(error)
+    log.error("%s in %s", fault.key if fault else "unexpected error", where, exc_info=error)
+    told = message(fault, t) if fault else t("errors.unexpected")
+    return gr.Error(told, title=title, print_exception=False)
 
 
 def explained(t: Texts, for_page: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator for event handlers and endpoints: their errors come out translated and calm.
 
-    Works for functions and for generators. An `InputError` becomes its own message; anything else is logged
-    with its traceback and becomes one general sentence.
+    Works for functions and for generators. An `InputError` becomes its own message. Anything else is logged
+    with its traceback: a fault of the machine (`fault_of`) has a sentence, and all others have one in common.
 
     Args:
         t: the texts of the page that the handler serves.

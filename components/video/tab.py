@@ -12,7 +12,7 @@ from pydantic import Field, Strict
 from components.page.prompt_bar import FIRST, BarValues, PromptBar
 from components.page.vocabulary import reads, watch
 from components.runs.arguments import GuidanceScale, LaterTexts, Steps, VideoModel
-from components.runs.files import FILM_TYPES, save_video
+from components.runs.files import FILM_TYPES, save_video, written
 from components.runs.queues import FILM, endpoint
 from components.runs.slot import RunSlot
 from components.runs.unasked import waits_for_click
@@ -237,12 +237,11 @@ def _draw_run(request: VideoRequest, before: VideoResult | None, slot: RunSlot, 
 
 def _show(result: VideoResult, remark: str, t: Texts) -> tuple[Any, ...]:
     page = finished_view(result, remark, t)
+    trace = result.trace
+    paths = written(lambda: [save_video(trace, kind) for kind in FORMATS], t) if trace.whole else None
     files = [
-        gr.update(
-            value=save_video(result.trace, kind) if result.trace.whole else None,
-            interactive=result.trace.whole,
-        )
-        for kind in FORMATS
+        gr.update(value=paths[i] if paths else None, interactive=paths is not None)
+        for i in range(len(FORMATS))
     ]
     return page, inside_view(result, t), "", gr.update(interactive=False), *files, "", result
 

@@ -16,7 +16,7 @@ from pipelines.serving import catalogue
 from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.compute import on_short_lived_thread
 from pipelines.serving.errors import InputError
-from pipelines.serving.loading import load
+from pipelines.serving.loading import load, whole
 
 _one_at_a_time = threading.Lock()  # the library draws from PyTorch's common random numbers
 LEVELS = ("semantic", "coarse", "fine")
@@ -203,7 +203,7 @@ def load_bark(e: ModelEntry, device: str) -> BarkVoice:
     )
 
     local = Path(e.source).is_dir()
-    model = BarkModel.from_pretrained(e.source, local_files_only=local, weights_only=True)
+    model = whole(BarkModel, e.source, local_files_only=local, weights_only=True)
     tokens = AutoTokenizer.from_pretrained(e.source, trust_remote_code=False, local_files_only=local)
     given = model.generation_config
     settings = (

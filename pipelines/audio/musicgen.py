@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipelines.serving.catalogue import ModelEntry, backends_of
 from pipelines.serving.compute import one_core
+from pipelines.serving.loading import whole
 
 SMALL = 512  # width of a decoder
 LOOKAHEAD = 8  # frames; a test holds it against a codec of the published one's shape
@@ -156,8 +157,9 @@ def load_musicgen(e: ModelEntry, device: str) -> AudioModel:
     from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
     dtype = torch.float16 if device == "cuda" and e.family == "hub" else torch.float32
-    model = MusicgenForConditionalGeneration.from_pretrained(
-        e.source, use_safetensors=True, dtype=dtype, local_files_only=Path(e.source).is_dir()
+    local = Path(e.source).is_dir()
+    model = whole(
+        MusicgenForConditionalGeneration, e.source, use_safetensors=True, dtype=dtype, local_files_only=local
     )
     tokenizer = AutoTokenizer.from_pretrained(e.source, trust_remote_code=False)
     return AudioModel(model.eval().requires_grad_(False).to(device), tokenizer, backends_of(e))

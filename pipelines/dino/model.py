@@ -17,7 +17,7 @@ from torch import Tensor
 from pipelines.serving.catalogue import ModelEntry, entry
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.serving.loading import load
+from pipelines.serving.loading import load, whole
 
 BATCH = 32  # pictures at once; more would keep other visitors waiting
 
@@ -90,9 +90,9 @@ def load_vision(e: ModelEntry, device: str) -> Vision:
 
     config = AutoConfig.from_pretrained(e.source)
     if config.model_type == "dinov2":
-        model = Dinov2Model.from_pretrained(e.source, dtype=torch.float32)
+        model = whole(Dinov2Model, e.source, dtype=torch.float32)
     elif config.model_type == "vit":
-        model = ViTModel.from_pretrained(e.source, dtype=torch.float32, add_pooling_layer=False)
+        model = whole(ViTModel, e.source, dtype=torch.float32, add_pooling_layer=False)
     else:
         raise InputError("model_broken", title=e.title, reason=config.model_type)
     processor = AutoImageProcessor.from_pretrained(e.source)

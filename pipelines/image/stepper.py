@@ -128,7 +128,7 @@ class Stepper:
                 raise InputError("queue_full", waiting=self._unfinished, limit=self._max_runs)
             self._inbox.extend(tickets)
             self._unfinished += len(tickets)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="stepper", daemon=True)
                 self._thread.start()
             self._changed.notify()
@@ -142,9 +142,11 @@ class Stepper:
         while True:
             try:
                 self._turn()
-            except Exception as error:  # a fault of the engine itself: those under way fail, it goes on
-                log.exception("the stepper failed; runs under way are given up")
+            except InputError as error:  # the compute thread died, which is in the log, or the process ends
                 self._give_up(error)
+            except BaseException as error:  # a fault of the engine itself: those under way fail, it goes on
+                self._give_up(error)
+                log.exception("the stepper failed; runs under way are given up")
 
     def _turn(self) -> None:
         """Let runs in, leave stopped ones out, and move one group on by a step."""
@@ -155,15 +157,16 @@ class Stepper:
             self._tick(self._group)
         self._group = []  # an idle worker holds nobody's pictures
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: BaseException) -> None:
         """Tell whoever waits for a run under way that it failed, each once."""
+        told = error if isinstance(error, InputError) else InputError("engine_stopped")
         failed = {id(ticket): ticket for ticket in self._admitting}
         failed |= {id(ticket): ticket for ticket, _ in (*self._group, *self._active)}
         self._admitting, self._group = [], []
         self._active.clear()
         for ticket in failed.values():
             if not ticket.ended:
-                self._retire(ticket, error)
+                self._retire(ticket, told)
 
     def _admit(self) -> None:
         """Start waiting runs, as many as fit a batch, so that those under way go on; or wait.

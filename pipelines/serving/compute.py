@@ -13,17 +13,21 @@ who reads does not wait until eight pictures have taken a step.
 import atexit
 import functools
 import itertools
+import logging
 import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 
+from pipelines.serving.errors import InputError
+
+log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -32,7 +36,7 @@ QUIET_S = 0.5  # nobody has asked for anything for so long: between two steps of
 # time and no rank, so that nothing waits for ever.
 FILM_S, TRAINING_S = 0.4, 1.0
 
-END_S = 8.0  # for the work under way when the process ends
+END_S = 5.0  # for all work under way when the process ends
 
 _here = threading.local()
 _last_asked = 0.0  # when a visitor's work was last handed over or done, on the clock of `time.monotonic`
@@ -41,8 +45,26 @@ _last_asked = 0.0  # when a visitor's work was last handed over or done, on the 
 _bearing = threading.Lock()
 
 
+def _contained(work: Callable[[], R]) -> R:
+    """Do it, and let no thread end by it, neither this one nor that of the caller, to which the error goes.
+
+    Raises:
+        InputError: `engine_stopped` where the work asked its thread to end, as `sys.exit` does.
+    """
+    try:
+        return work()
+    except Exception:
+        raise
+    except BaseException as error:
+        log.exception("work asked its thread to end")
+        raise InputError("engine_stopped") from error
+
+
 class _Worker:
     """A thread that takes the work that is due first; it starts with its first work.
+
+    Should it end all the same, whoever waits for it is told so, and the next work starts another, unless the
+    process is about to end.
 
     Args:
         name: of the thread.
@@ -56,45 +78,87 @@ class _Worker:
         )
         self._count = itertools.count()  # of two that are due at once, the first comes first
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._under_way: Future[Any] | None = None
+        self._last = ""  # once there is no later work, the key of what is said to whoever wants some
+        self._starting = threading.Lock()  # held while work is put in line, so that none is after the last
 
     def is_here(self) -> bool:
         return threading.current_thread() is self._thread
 
     def call(self, function: Callable[[], R], slack_s: float) -> R:
-        """Run it as if it had come `slack_s` later; waits for it."""
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-                self._thread.start()
-                atexit.register(self._end)
+        """Run it as if it had come `slack_s` later; waits for it.
+
+        Raises:
+            InputError: `engine_stopped` if the thread ended before it was done, `app_ends` if the process is
+                about to.
+        """
         answer: Future[R] = Future()
-        self._line.put((time.monotonic() + slack_s, next(self._count), answer, function))
+        with self._starting:
+            if self._last:
+                raise InputError(self._last)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._live, name=self._name, daemon=True)
+                self._thread.start()
+            self._line.put((time.monotonic() + slack_s, next(self._count), answer, function))
         return answer.result()
 
-    def _end(self) -> None:
-        """Let the work under way be the last: a process that ends in the midst of PyTorch's aborts."""
-        self._line.put((-math.inf, -1, Future(), None))
-        if self._thread is not None:
-            self._thread.join(END_S)
+    def end(self, deadline: float) -> None:
+        """Let the work under way be the last; waits for it until then, on the clock of `time.monotonic`.
+
+        Whoever waits for other work, or wants some, is told that the app ends. A second call waits no more.
+        """
+        with self._starting:
+            if self._last:
+                return
+            self._last, thread = "app_ends", self._thread
+            self._refuse_waiting(self._last)
+            self._line.put((-math.inf, -1, Future(), None))
+        if thread is not None:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _live(self) -> None:
+        try:
+            self._work()
+        except BaseException:
+            log.exception("the thread %r ended; who waited for it is told", self._name)
+            with self._starting:
+                self._thread = None
+                if self._under_way is not None and not self._under_way.done():
+                    self._under_way.set_exception(InputError("engine_stopped"))
+                self._under_way = None
+                self._refuse_waiting("engine_stopped")
+
+    def _refuse_waiting(self, key: str) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self._line.get_nowait()[2].set_exception(InputError(key))
 
     def _work(self) -> None:
         with _bearing:
             torch.set_num_threads(self._cores)
             torch.get_num_threads()  # a thread takes its number at its first look, which comes too late else
         while True:
-            *_, answer, function = self._line.get()
+            *_, self._under_way, function = self._line.get()
             if function is None:
                 return
             try:
-                answer.set_result(function())
-            except BaseException as error:
-                answer.set_exception(error)
-            del answer, function  # an idle thread holds nobody's pictures
+                self._under_way.set_result(_contained(function))
+            except Exception as error:
+                self._under_way.set_exception(error)
+            self._under_way = None  # an idle thread holds nobody's pictures
+            del function
 
 
 _compute = _Worker("compute", torch.get_num_threads())
 _texts = _Worker("texts", 1)
+
+
+@atexit.register
+def end() -> None:
+    """Let both end in order, within `END_S`: a process that ends in the midst of PyTorch's work aborts."""
+    deadline = time.monotonic() + END_S
+    for worker in (_compute, _texts):
+        worker.end(deadline)
 
 
 def _on(worker: _Worker, slack_s: float) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -188,6 +252,6 @@ def on_short_lived_thread(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         with ThreadPoolExecutor(1, thread_name_prefix="passing") as thread:
-            return thread.submit(function, *args, **kwargs).result()
+            return thread.submit(_contained, functools.partial(function, *args, **kwargs)).result()
 
     return wrapped

@@ -1,6 +1,9 @@
-"""The one way a pipeline says that an input cannot be used."""
+"""The one way a pipeline says that an input cannot be used, and which faults of a machine have a sentence."""
 
+import errno
 import reprlib
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def short(value: object) -> str:
@@ -23,3 +26,31 @@ class InputError(ValueError):
         self.key = key
         self.values = values
         super().__init__(f"{key}: {short(values)}" if values else key)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a file could not be written for want of room."""
+    return isinstance(error, OSError) and error.errno in _DISK_FULL
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was short, a GPU's or the machine's; PyTorch's CPU allocator has no type for it."""
+    # `torch.OutOfMemoryError` by its name: this is imported before OpenMP is told what PyTorch reads of it
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    told = str(error) if isinstance(error, RuntimeError) else ""
+    return bool(kinds & {"OutOfMemoryError", "MemoryError"}) or "DefaultCPUAllocator" in told
+
+
+def fault_of(error: BaseException | None) -> InputError | None:
+    """The fault of the machine behind an exception or its causes: libraries wrap the first in others.
+
+    Returns:
+        `out_of_memory`, `disk_full`, or None for anything else.
+    """
+    while error is not None:
+        if is_out_of_memory(error):
+            return InputError("out_of_memory")
+        if is_disk_full(error):
+            return InputError("disk_full")
+        error = error.__cause__ or error.__context__
+    return None

@@ -5,7 +5,6 @@ it in (`pipelines.clip.model.clip_model`, `pipelines.image.load.image_pipeline`,
 objects.
 """
 
-import errno
 import logging
 import os
 import threading
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import httpx
+import httpx2
 import torch
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -27,16 +27,20 @@ from huggingface_hub.errors import (
 
 from pipelines.serving.catalogue import ModelEntry, device
 from pipelines.serving.compute import on_short_lived_thread
-from pipelines.serving.errors import InputError
+from pipelines.serving.errors import InputError, is_disk_full, is_out_of_memory
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 ROOM = 1.2  # memory that a model takes while it runs, relative to its weights
 LOAD_S = 20.0  # s that a build takes at most
 RETRY_AFTER = 60.0  # s; what failed for want of a network is not tried again at every click
+# The client of the hub and the libraries above it speak HTTP through one or the other.
 _NO_NETWORK = (
-    LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.TransportError, ConnectionError, TimeoutError,
+    LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.TransportError, httpx2.TransportError,
+    ConnectionError, TimeoutError,
 )  # fmt: skip
+# The other side answered, and hung up before the end.
+_CUT_OFF = (httpx.ReadError, httpx2.ReadError, httpx.RemoteProtocolError, httpx2.RemoteProtocolError)
 
 _loaded: dict[str, Any] = {}  # the least recently used first
 _evicted: WeakValueDictionary[str, Any] = WeakValueDictionary()  # still there while a run holds them
@@ -64,8 +68,9 @@ def load(
         part: "+name" of another form of the same model, kept beside it.
 
     Raises:
-        InputError: `model_needs_network`, `model_gated`, `model_not_found`, `model_too_large`,
-            `model_disk_full`, `model_package_missing` or `model_broken`; the cause stands in the log.
+        InputError: `model_needs_network`, `model_download_cut`, `model_gated`, `model_not_found`,
+            `model_too_large`, `model_disk_full`, `model_package_missing` or `model_broken`; the cause stands
+            in the log.
     """
     key = e.id + part
     with _table:
@@ -199,19 +204,25 @@ def explained(e: ModelEntry, error: Exception, key: str) -> InputError:
         _failed[key] = (time.monotonic(), found)
         log.warning("%s could not be downloaded: %s", e.id, error)
         return found
-    if kind in ("model_needs_network", "model_gated", "model_not_found") and e.family != "hub":
+    if kind == "model_download_cut" and e.family == "hub":  # worth another try at once
+        log.warning("the download of %s broke off: %s", e.id, error)
+        return InputError(kind, title=e.title, download_gb=gigabytes)
+    if kind in _OF_THE_HUB and e.family != "hub":
         kind, values = "model_broken", {"reason": type(error).__name__}
     log.error("%s could not be loaded (%s)", e.id, kind, exc_info=error)
     return InputError(kind, title=e.title, **values)
+
+
+_OF_THE_HUB = ("model_needs_network", "model_download_cut", "model_gated", "model_not_found")
 
 
 def _kind_of(error: BaseException | None) -> tuple[str, dict[str, str]]:
     """Message key and values for an exception or what caused it: libraries wrap the first in others."""
     reason = type(error).__name__
     while error is not None:
-        if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        if is_out_of_memory(error):
             return "model_too_large", {}
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if is_disk_full(error):
             return "model_disk_full", {}
         if isinstance(error, GatedRepoError):
             return "model_gated", {}
@@ -219,10 +230,33 @@ def _kind_of(error: BaseException | None) -> tuple[str, dict[str, str]]:
             return "model_not_found", {}
         if isinstance(error, ModuleNotFoundError):
             return "model_package_missing", {"package": str(error.name)}
+        if isinstance(error, _CUT_OFF):
+            return "model_download_cut", {}
         if isinstance(error, _NO_NETWORK):
             return "model_needs_network", {}
         error = error.__cause__ or error.__context__
     return "model_broken", {"reason": reason}
+
+
+def whole(kind: Any, source: str, **settings: Any) -> Any:
+    """A model of the transformers library, all of whose weights come from its files.
+
+    The library alone gives random weights to whatever the files do not hold, with a warning in the log: it
+    would take the file of another model.
+
+    Args:
+        kind: its class.
+        source: hub id or folder.
+        settings: of `kind.from_pretrained`.
+
+    Raises:
+        ValueError: weights are missing, or of another shape.
+    """
+    settings |= {"output_loading_info": True}
+    model, found = kind.from_pretrained(source, **settings)
+    if wrong := sorted(map(str, {*found["missing_keys"], *found["mismatched_keys"]})):
+        raise ValueError(f"{source} holds other weights: {len(wrong)} do not fit, such as {wrong[0]}")
+    return model
 
 
 def while_nothing_loads(make: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""A folder for visitors' files that ends with the app."""
+"""A folder for visitors' files that ends with the app, and how they are written."""
 
 import atexit
 import contextlib
@@ -8,6 +8,8 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+
+from pipelines.serving.errors import InputError, is_disk_full
 
 _MADE: list[str] = []
 
@@ -27,6 +29,22 @@ def _remove(folder: str, owner: int) -> None:
     """Remove it, unless this is a fork of its owner."""
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_whole(content: bytes, path: Path) -> None:
+    """Write a file, and its folder where it is missing.
+
+    Raises:
+        InputError: `disk_full`; what was written of the file is removed.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        path.unlink(missing_ok=True)
+        raise InputError("disk_full") from error
 
 
 def remove_older(folder: str, seconds: float) -> None:

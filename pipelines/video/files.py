@@ -1,6 +1,5 @@
 """Films as files: MP4, GIF and WebP, in which the request that drew them is written."""
 
-import errno
 import io
 import json
 from collections.abc import Sequence
@@ -126,20 +125,3 @@ def _exif(comment: str) -> bytes:
     exif = Image.Exif()
     exif[0x010E] = comment  # ImageDescription
     return exif.tobytes()
-
-
-def write_video(content: bytes, path: Path) -> None:
-    """Write a film where Gradio serves files from.
-
-    Raises:
-        InputError: `disk_full`; what was written of the file is removed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        if path.is_file():
-            path.unlink()
-        raise InputError("disk_full", megabytes=max(1, len(content) // 2**20)) from error

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from html import unescape
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -18,6 +19,7 @@ from components.audio import tab
 from components.audio.run import AudioResult, LiveAudio, compute_audio, made_message, request_of, show_audio
 from components.audio.view import HTML, code_colours
 from components.journey.audio_row import audio_station, waiting_audio
+from components.runs.files import save_wav
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from pipelines.audio import audio
@@ -164,6 +166,23 @@ def test_buttons_and_files_follow_the_run(made: AudioResult) -> None:
     with open(download["value"], "rb") as file:
         assert sounds.read_parameters(file.read()) == (REQUEST, 0.0)
     assert np.array_equal(result.sound.codes, made.sound.codes)
+
+
+def test_a_sound_that_cannot_be_written_is_heard_all_the_same(
+    made: AudioResult, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    path = Path(save_wav(made.sound))
+    for shown in (lambda: tab._shown(made, EN), lambda: audio_station(made, EN)):
+        path.unlink(missing_ok=True)
+        path.symlink_to("/dev/full")
+        with pytest.warns(UserWarning, match="disk of the machine that serves this page is full"):
+            page = shown()
+        if isinstance(page, str):
+            assert "<audio" not in page and "<img" in page
+        else:
+            assert messages(page[0])[0]["pcm"] and page[2]["interactive"] is False
+    assert "<audio" in audio_station(made, EN)
 
 
 def test_opening_the_tab_never_plays(made: AudioResult) -> None:

@@ -233,8 +233,8 @@ SOMEBODY = SimpleNamespace(session_hash="somebody")
 DIALS = (0.95, True, True)
 
 
-def at(step: int) -> SimpleNamespace:
-    return SimpleNamespace(step=step)
+def at(step: int) -> gr.EventData:
+    return gr.EventData(None, {"step": step})
 
 
 def shown_step(html: str) -> tuple[int, int, bool]:

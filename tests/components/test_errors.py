@@ -1,10 +1,12 @@
 """Handlers' errors reach visitors translated, escaped and calm."""
 
+import errno
 import inspect
 import logging
 
 import gradio as gr
 import pytest
+import torch
 
 from components.ui.errors import Sparing, explained
 from components.ui.language import Texts, load_texts
@@ -70,6 +72,49 @@ def test_an_unexpected_error_is_logged_in_full_and_told_calmly(caplog: pytest.Lo
     assert caught.value.message == "Calm."
     assert "secret path /srv/app" in caplog.text
     assert "Traceback" in caplog.text
+
+
+def allocator_error() -> RuntimeError:
+    """What PyTorch raises where the machine's memory is short: a type that any other error could have."""
+    huge = 2**60
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(huge)
+    return caught.value
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device", "/srv/secret")
+
+
+@pytest.mark.parametrize(
+    ("error", "key"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "out_of_memory"),
+        (MemoryError(), "out_of_memory"),
+        (allocator_error(), "out_of_memory"),
+        (FULL, "disk_full"),
+        (InputError("engine_stopped"), "engine_stopped"),
+    ],
+    ids=["cuda", "python", "pytorch", "disk", "thread"],
+)
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_a_fault_of_the_machine_is_told_with_what_to_do_and_its_cause_stands_in_the_log(
+    error: Exception, key: str, language: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails() -> None:
+        try:
+            raise error
+        except Exception as cause:
+            if isinstance(error, InputError):
+                raise
+            raise RuntimeError("what a library makes of it") from cause
+
+    t = load_texts(language)
+    with caplog.at_level(logging.WARNING), pytest.raises(gr.Error) as caught:
+        explained(t)(fails)()
+    assert caught.value.message == t(f"errors.{key}") != t("errors.unexpected")
+    assert ("itte" if language == "de" else "lease") in caught.value.message
+    assert caught.value.print_exception is False
+    assert key in caplog.text and (isinstance(error, InputError) or "Traceback" in caplog.text)
 
 
 def test_a_handler_keeps_its_signature_and_result() -> None:

@@ -5,6 +5,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,6 +123,18 @@ def test_stop_ends_the_run_and_keeps_what_was_drawn():
     assert 2 <= len(trace.steps) < 100
     assert download["interactive"] is False, "a picture that is not finished cannot be drawn again"
     assert page["remark"] == T("image.stopped", step=len(trace.steps), total=100)
+
+
+def test_a_picture_that_cannot_be_written_is_shown_all_the_same(trace, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    path = Path(save_png(trace))
+    path.unlink()
+    path.symlink_to("/dev/full")
+    with pytest.warns(UserWarning, match="disk of the machine that serves this page is full"):
+        page, _, download, kept = list(draw_run(request(), None, RunSlot(), T))[-1]
+    assert page["state"] == "done" and np.array_equal(kept.image, trace.image)
+    assert download["value"] is None and download["interactive"] is False
+    assert list(draw_run(request(), None, RunSlot(), T))[-1][2]["value"] == str(path), "there is room again"
 
 
 def test_a_second_run_silences_the_first():

@@ -310,6 +310,11 @@ def test_a_full_disk_reaches_the_visitor_as_a_sentence(
     with pytest.raises(InputError) as refused:
         files.save_video(shot.trace, "gif")
     assert "disk" in EN(f"errors.{refused.value.key}", **refused.value.values)
+    path.symlink_to("/dev/full")
+    with pytest.warns(UserWarning, match="disk of the machine that serves this page is full"):
+        page, *_, mp4, gif, webp, _, kept = tab._show(shot, "", EN)
+    assert kept is shot and "film-view" in str(page)
+    assert not any(button["interactive"] for button in (mp4, gif, webp))
 
 
 def test_the_journeys_station_takes_the_bars_prompt_and_says_what_it_added() -> None:

@@ -1,5 +1,7 @@
-"""Behind a reverse proxy that tells the app nothing: under a folder, with another host's name."""
+"""Behind a reverse proxy that tells the app nothing: in a folder, under another name, TLS ended before it."""
 
+import shutil
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import HTMLResponse, StreamingResponse
 from starlette.routing import Route
 
 from benchmarks.browser import go_to_tab
@@ -43,17 +45,44 @@ def proxy(server: str) -> Starlette:
             answer.aiter_raw(), answer.status_code, kept, background=BackgroundTask(answer.aclose)
         )
 
-    return Starlette(routes=[Route(FOLDER + "/{path:path}", forward, methods=["GET", "POST", "HEAD"])])
+    async def site(request: Request) -> HTMLResponse:
+        """Somebody else's page, which shows the app in a frame."""
+        inside = str(request.url.replace(hostname="127.0.0.1", path=f"{FOLDER}/", query=request.url.query))
+        return HTMLResponse(f'<!doctype html><iframe src="{inside}" width="1200" height="780"></iframe>')
+
+    methods = ["GET", "POST", "HEAD"]
+    return Starlette(routes=[Route("/site", site), Route(FOLDER + "/{path:path}", forward, methods=methods)])
+
+
+def certificate(folder: Path) -> dict[str, str]:
+    """Options of a server with TLS; none where no certificate can be made."""
+    if (openssl := shutil.which("openssl")) is None:
+        return {}
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    command = [
+        openssl,
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return {"ssl_keyfile": str(key), "ssl_certfile": str(cert)}
 
 
 @pytest.fixture
-def proxied(server: str) -> Iterator[str]:
+def proxied(server: str, tmp_path: Path) -> Iterator[str]:
     """Address of the app's folder at the proxy."""
-    port = free_port()
-    serving = uvicorn.Server(uvicorn.Config(proxy(server), port=port, log_level="error"))
+    port, tls = free_port(), certificate(tmp_path)
+    serving = uvicorn.Server(uvicorn.Config(proxy(server), port=port, log_level="error", **tls))
     thread = threading.Thread(target=serving.run, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{port}{FOLDER}"
+    yield f"{'https' if tls else 'http'}://127.0.0.1:{port}{FOLDER}"
     serving.should_exit = serving.force_exit = True
     thread.join(30)
 
@@ -61,7 +90,7 @@ def proxied(server: str) -> Iterator[str]:
 @pytest.fixture
 def behind(browser: Browser, proxied: str) -> Iterator[Callable[[str], tuple[Page, list[str]]]]:
     """Opens a path at the proxy; what it asks for is recorded."""
-    context = browser.new_context(accept_downloads=True)
+    context = browser.new_context(accept_downloads=True, ignore_https_errors=True)
 
     def open_page(path: str) -> tuple[Page, list[str]]:
         seen: list[str] = []
@@ -108,3 +137,15 @@ def test_everything_works_in_a_folder_of_a_host_that_the_app_does_not_know(
     page.locator("html[data-restored]").wait_for(state="attached")
     assert [url for url in seen if not url.startswith((proxied, "data:", "blob:"))] == []
     assert any(FONTS.name in url for url in seen)
+
+
+def test_the_app_works_in_a_frame_of_another_origin(browser: Browser, proxied: str) -> None:
+    site = proxied.replace("127.0.0.1", "localhost").removesuffix(FOLDER) + "/site"
+    with browser.new_context(ignore_https_errors=True) as context:
+        page = context.new_page()
+        page.goto(f"{site}?tab=image&num_inference_steps=2&prompt=a+dog")
+        frame = page.frame_locator("iframe")
+        frame.locator("html[data-restored]").wait_for(state="attached")
+        frame.locator("#tab-image button.primary").first.click()
+        expect(frame.locator("#image-trace .trace[data-state=done]")).to_contain_text("a dog")
+        assert page.url.startswith(site), "the frame has taken the other's page over"

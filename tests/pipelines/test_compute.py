@@ -25,6 +25,7 @@ from pipelines.serving.compute import (
     on_text_thread,
     one_core,
 )
+from pipelines.serving.errors import InputError
 
 
 @on_compute_thread
@@ -130,6 +131,44 @@ def test_errors_reach_the_caller(decorator) -> None:
         fails("broken")
 
 
+@pytest.mark.parametrize("decorator", [on_compute_thread, on_text_thread, on_short_lived_thread])
+def test_work_that_asks_its_thread_to_end_ends_none_and_is_told(decorator, caplog) -> None:
+    with pytest.raises(InputError, match="engine_stopped"):
+        decorator(sys.exit)("as a library does that was not made for servers")
+    assert "SystemExit: as a library does" in caplog.text
+    assert decorator(lambda: "alive")() == "alive"
+
+
+def test_who_waits_for_a_thread_that_dies_is_told_and_the_next_work_starts_another(caplog) -> None:
+    worker = compute._Worker("doomed", 1)
+    first, second, third = (threading.Event() for _ in range(3))
+
+    def dies() -> None:
+        first.set()
+        second.wait(60)
+        worker._line.get = fatal  # what the thread does next
+
+    def fatal() -> None:
+        del worker._line.get
+        third.wait(60)
+        raise SystemExit("between two works")
+
+    with ThreadPoolExecutor(3) as visitors:
+        before = visitors.submit(worker.call, dies, 0.0)
+        first.wait(60)
+        waiting = [visitors.submit(worker.call, lambda: "never", 0.0) for _ in range(2)]
+        while worker._line.qsize() < 2:
+            pass
+        second.set()
+        assert before.result(60) is None
+        third.set()
+        for visitor in waiting:
+            with pytest.raises(InputError, match="engine_stopped"):
+                visitor.result(60)
+    assert "between two works" in caplog.text
+    assert worker.call(lambda: threading.current_thread().name, 0.0) == "doomed"
+
+
 def test_a_passing_thread_ends_with_its_work() -> None:
     thread = on_short_lived_thread(threading.current_thread)()
     assert thread is not threading.current_thread()
@@ -212,3 +251,45 @@ sys.exit(0)
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stdout.split()) == (0, ["done", "done"]), run.stderr
+
+
+def test_at_the_end_who_waits_is_told_and_the_work_under_way_is_done() -> None:
+    worker = compute._Worker("last", 1)
+    began, go = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(3) as visitors:
+        under_way = visitors.submit(worker.call, lambda: (began.set(), go.wait(60)), 0.0)
+        began.wait(60)
+        waiting = visitors.submit(worker.call, lambda: "never", 0.0)
+        while worker._line.empty():
+            pass
+        worker.end(0.0)
+        with pytest.raises(InputError, match="app_ends"):
+            waiting.result(60)
+        with pytest.raises(InputError, match="app_ends"):
+            worker.call(lambda: "too late", 0.0)
+        go.set()
+        assert under_way.result(60) == (None, True)
+    worker._thread.join(60)
+    assert not worker._thread.is_alive()
+
+
+def test_a_process_waits_for_all_its_work_together_and_no_longer() -> None:
+    """Both threads are asked in turn; the second gets what the first has left of the time."""
+    clock = iter([100.0, 103.0, 108.5])
+    left: list[float] = []
+
+    class Stuck:
+        def join(self, timeout: float) -> None:
+            left.append(timeout)
+
+    workers = [compute._Worker(name, 1) for name in ("a", "b")]
+    for worker in workers:
+        worker._thread = Stuck()  # type: ignore[assignment]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compute, "_compute", workers[0])
+        patch.setattr(compute, "_texts", workers[1])
+        patch.setattr(compute.time, "monotonic", lambda: next(clock))
+        compute.end()
+        patch.setattr(compute.time, "monotonic", lambda: 109.0)
+        compute.end()  # as Python does at its end, after the app has done so
+    assert left == [compute.END_S - 3, 0.0]

@@ -1,20 +1,30 @@
 """Models are loaded once, beside downloads, within a budget; and every failure says what it is."""
 
 import errno
+import json
 import logging
+import shutil
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
+import httpx2
 import pytest
 import torch
+from huggingface_hub import constants, file_download, snapshot_download
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from pipelines.audio.audio import audio_model
-from pipelines.clip.model import clip_model, encode_texts
-from pipelines.dino.model import vision_model
-from pipelines.image.load import image_pipeline, weight_type
+from pipelines.audio.musicgen import load_musicgen
+from pipelines.clip.model import clip_model, encode_texts, load_clip
+from pipelines.dino.model import load_vision, vision_model
+from pipelines.image.load import image_pipeline, load_diffusion, weight_type
 from pipelines.serving import catalogue, loading
 from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.errors import InputError
@@ -68,6 +78,11 @@ def wrapped(cause: Exception) -> Exception:
         (refused(RepositoryNotFoundError), "model_not_found"),
         (LocalEntryNotFoundError("not cached"), "model_needs_network"),
         (httpx.ConnectError("no route"), "model_needs_network"),
+        (httpx2.ConnectError("no route"), "model_needs_network"),
+        (httpx2.ReadTimeout("silence"), "model_needs_network"),
+        (httpx2.RemoteProtocolError("incomplete body"), "model_download_cut"),
+        (wrapped(httpx.ReadError("reset")), "model_download_cut"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "model_disk_full"),
         (wrapped(LocalEntryNotFoundError("not cached")), "model_needs_network"),
         (wrapped(torch.OutOfMemoryError()), "model_too_large"),
         (ValueError("header too large"), "model_broken"),
@@ -82,7 +97,7 @@ def test_a_failure_says_what_it_is_and_its_cause_stands_in_the_log(error, key, c
         loading.load(HUB, fail)
     assert caught.value.values["title"] == "Some model"
     assert "some" in caplog.text
-    assert key == "model_needs_network" or caplog.records[-1].exc_info
+    assert key in ("model_needs_network", "model_download_cut") or caplog.records[-1].exc_info
 
 
 def test_a_folder_of_ones_own_never_blames_the_network() -> None:
@@ -202,3 +217,137 @@ def test_weights_are_held_whole_where_they_fit_and_halved_where_they_do_not(monk
         assert weight_type(klein, "cpu") == kind
         assert (weight_type(klein, "cuda"), weight_type(sd, "cuda")) == (torch.bfloat16, torch.float16)
         assert weight_type(sd, "cpu") == torch.float32
+
+
+# Of each library that reads weights: a classroom model, its file, and what loads it.
+FILES: dict[str, tuple[str, str, Callable[..., Any]]] = {
+    "open_clip": ("classroom-clip", "open_clip_model.safetensors", load_clip),
+    "diffusers": ("classroom-image", "unet/diffusion_pytorch_model.safetensors", load_diffusion),
+    "transformers": ("classroom-dino", "model.safetensors", load_vision),
+    "musicgen": ("classroom-audio", "model.safetensors", load_musicgen),
+}
+
+
+@pytest.mark.parametrize("fault", ["truncated", "swapped"])
+@pytest.mark.parametrize("library", FILES)
+def test_weights_that_are_not_the_models_are_never_loaded(
+    library: str, fault: str, tmp_path: Path, caplog
+) -> None:
+    model, file, make = FILES[library]
+    e = catalogue.entry(model)
+    folder = Path(shutil.copytree(e.source, tmp_path / "model"))
+    if fault == "truncated":
+        content = (folder / file).read_bytes()
+        (folder / file).write_bytes(content[: len(content) // 2])
+    else:
+        other = FILES["open_clip" if library == "transformers" else "transformers"]
+        shutil.copyfile(Path(catalogue.entry(other[0]).source) / other[1], folder / file)
+    mine = replace(e, id="mine", source=str(folder), family="local")
+    with pytest.raises(InputError, match="model_broken"):
+        loading.load(mine, make)
+    assert "mine could not be loaded" in caplog.text and not loading.is_loaded("mine")
+    shutil.copyfile(Path(e.source) / file, folder / file)
+    assert loading.load(mine, make) is not None  # once it is mended, without a restart
+
+
+class Hub:
+    """A hub of models on this machine, with one repository of two files; it can hang up within the second.
+
+    Attributes:
+        files: path to content.
+        cut: whether it does.
+        asked: paths of files that were asked for.
+    """
+
+    COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+    def __init__(self) -> None:
+        self.files = {"config.json": b"{}", "model.safetensors": bytes(range(256)) * 4096}
+        self.cut, self.asked = True, list[str]()
+        hub = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def do_HEAD(self) -> None:
+                self._file(body=False)
+
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                if path.startswith("/api/") and "/tree/" not in path:
+                    self._send(json.dumps({"id": "someone/some", "sha": hub.COMMIT, "siblings": []}).encode())
+                elif path.startswith("/api/"):
+                    rows = [
+                        {"type": "file", "path": name, "size": len(content), "oid": name}
+                        for name, content in hub.files.items()
+                    ]
+                    self._send(json.dumps(rows).encode())
+                else:
+                    self._file(body=True)
+
+            def _send(self, content: bytes) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def _file(self, body: bool) -> None:
+                name = self.path.rpartition("/")[2]
+                content = hub.files[name]
+                if body:
+                    hub.asked.append(name)
+                self.send_response(200)
+                for header, value in {
+                    "ETag": f'"{name}"', "X-Repo-Commit": hub.COMMIT, "Content-Length": str(len(content)),
+                }.items():  # fmt: skip
+                    self.send_header(header, value)
+                self.end_headers()
+                if body and hub.cut and name == "model.safetensors":
+                    content = content[: len(content) // 2]
+                    self.close_connection = True
+                self.wfile.write(content if body else b"")
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """The hub that the hub's own client asks; it keeps what it brings in a folder of this test."""
+    hub = Hub()
+    address = f"http://127.0.0.1:{hub.server.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    template = "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + template)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(file_download, "time", SimpleNamespace(sleep=lambda seconds: None))
+    yield hub
+    hub.server.shutdown()
+    hub.server.server_close()
+
+
+def test_a_download_that_is_cut_off_is_told_begins_anew_and_no_half_file_is_loaded(
+    hub: Hub, tmp_path: Path
+) -> None:
+    loaded: list[bytes] = []
+
+    def make(e: ModelEntry, device: str) -> Loaded:
+        folder = Path(snapshot_download(e.source, local_files_only=True))
+        loaded.append((folder / "model.safetensors").read_bytes())
+        return build(1)(e, device)
+
+    def load() -> Loaded:
+        return loading.load(HUB, make, lambda e: snapshot_download(e.source))
+
+    with pytest.raises(InputError, match="model_download_cut") as caught:
+        load()
+    assert caught.value.values == {"title": "Some model", "download_gb": 2.5}
+    assert hub.asked.count("model.safetensors") > 1, "the client tried several times by itself"
+    assert loaded == [] and not list(tmp_path.rglob("model.safetensors"))
+    hub.cut, hub.asked = False, []
+    assert load() is load()
+    assert loaded == [hub.files["model.safetensors"]]
+    assert hub.asked == ["model.safetensors"], "the file that had come whole was kept"
+    assert not list(tmp_path.rglob("*.incomplete"))

@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -260,11 +261,90 @@ def test_a_fault_of_the_engine_fails_the_runs_under_way_and_the_next_ones_go_thr
 
     monkeypatch.setattr(stepper, "_next_group", next_group)
     for run in stepper.submit([REQUEST, replace(REQUEST, seed=2)]):
-        with pytest.raises(RuntimeError, match="outside any one run"):
+        with pytest.raises(InputError, match="engine_stopped"):
             tuple(run)
-    assert "given up" in caplog.text
+    assert "given up" in caplog.text and "outside any one run" in caplog.text
     assert len(tuple(stepper.submit([REQUEST])[0])) == 4
     assert stepper.queue_length() == 0
+
+
+@contextmanager
+def unet_that(fails: Callable[[int], object]) -> Iterator[None]:
+    """Before each call of the tiny U-Net, `fails` gets its batch size."""
+    hook = image_pipeline("tiny-sd").unet.register_forward_pre_hook(
+        lambda _, args: fails(len(args[0])) and None
+    )
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("where", ["in a step", "between two steps"])
+def test_when_the_engines_thread_is_asked_to_end_those_under_way_are_told_and_the_next_run_works(
+    where: str, monkeypatch, caplog
+):
+    stepper = Stepper()
+    once = iter([True])
+
+    def end(*_: object) -> None:
+        if next(once, False):
+            sys.exit("asked to end")
+
+    drop = stepper._drop_closed
+    with unet_that(end if where == "in a step" else lambda size: None):
+        monkeypatch.setattr(
+            stepper, "_drop_closed", lambda: drop() if where == "in a step" else (end(), drop())
+        )
+        for run in stepper.submit([REQUEST, replace(REQUEST, seed=2)]):
+            with pytest.raises(InputError, match="engine_stopped"):
+                tuple(run)
+        assert len(tuple(stepper.submit([REQUEST])[0])) == 4
+    assert stepper.queue_length() == 0 and "asked to end" in caplog.text
+
+
+def test_an_engine_whose_thread_is_gone_gets_another():
+    stepper = Stepper()
+    stepper._thread = threading.Thread(target=int)
+    stepper._thread.start()
+    stepper._thread.join()
+    assert len(tuple(stepper.submit([REQUEST])[0])) == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("DefaultCPUAllocator: no")],
+    ids=lambda error: type(error).__name__,
+)
+def test_memory_that_is_short_for_all_suffices_for_each(error: Exception):
+    requests = [replace(REQUEST, seed=seed) for seed in range(3)]
+
+    def short(size: int) -> None:
+        if size > 2:  # one run, with and without the prompt
+            raise error
+
+    with unet_that(short):
+        runs = [tuple(run) for run in Stepper().submit(requests)]
+    assert largest_difference(requests, runs) <= 1
+
+
+def test_memory_that_is_short_for_one_run_fails_it_alone_and_the_next_one_works():
+    stepper = Stepper()
+    large = replace(REQUEST, height=96)
+
+    def short(model: Any, args: tuple[Any, ...]) -> None:
+        if args[0].shape[2] > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = image_pipeline("tiny-sd").unet.register_forward_pre_hook(short)
+    try:
+        good, bad = stepper.submit([REQUEST, large])
+        with pytest.raises(torch.OutOfMemoryError):
+            tuple(bad)
+        assert largest_difference([REQUEST], [tuple(good)]) <= 1
+    finally:
+        hook.remove()
+    assert len(tuple(stepper.submit([large])[0])) == 4 and stepper.queue_length() == 0
 
 
 def test_no_thread_starts_before_the_first_run():

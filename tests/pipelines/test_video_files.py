@@ -1,4 +1,4 @@
-"""Films as files that players open, with their request inside; a full disk gets its sentence."""
+"""Films as files that players open, with their request inside."""
 
 import io
 import json
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipelines.serving.errors import InputError
-from pipelines.video.files import FORMATS, contact_sheet, video_bytes, write_video
+from pipelines.video.files import FORMATS, contact_sheet, video_bytes
 from pipelines.video.request import VideoRequest
 
 REQUEST = VideoRequest("A “red” <b>cat</b> walks right.", later=((3, "ä"),), seed=7).validated()
@@ -48,23 +48,6 @@ def test_a_file_has_all_frames_in_order_at_their_speed_and_says_what_drew_them(k
 def test_another_format_is_refused() -> None:
     with pytest.raises(InputError, match="film_format_unknown"):
         video_bytes(FRAMES, "avi")
-
-
-def test_a_full_disk_is_told_and_nothing_half_written_stays(tmp_path: Path) -> None:
-    """/dev/full takes no byte, as a full disk does."""
-    full = tmp_path / "hash" / "film.mp4"
-    full.parent.mkdir()
-    full.symlink_to("/dev/full")
-    with pytest.raises(InputError) as refused:
-        write_video(b"x" * 3_000_000, full)
-    assert refused.value.key == "disk_full" and refused.value.values == {"megabytes": 2}
-    write_video(b"film", tmp_path / "new" / "film.mp4")
-    assert (tmp_path / "new" / "film.mp4").read_bytes() == b"film"
-
-
-def test_other_trouble_with_the_disk_stays_loud(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError):
-        write_video(b"film", tmp_path)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
