@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from components.cross_attention.hide_tokens import build_hidden_section, wire_hidden
+from components.cross_attention.joint import joint_view, looks_figure
 from components.cross_attention.known_pictures import build_picture_section, wire_picture
 from components.cross_attention.view import running_view, trace_view, waiting_view
 from components.page.picture_tabs import open_tab, request_like
@@ -21,9 +23,11 @@ from components.ui.attention import attention_kinds
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import ON_ENTER, live_html, tab_frame
+from components.ui.plots import plot
 from components.ui.scene import scene
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import image
+from pipelines.image.joint_attention import has_joint, who_looks, word_maps
 from pipelines.image.request import ImageRequest, Trace
 
 
@@ -45,13 +49,14 @@ def build_cross_attention_tab(bar: PromptBar, t: Texts) -> None:
                 )
                 stop = gr.Button(t("image.stop"), variant="stop", elem_id="attention-stop", interactive=False)
             view = live_html("cross_attention/view", "attention-view", t("cross_attention.title"))
+            looks = plot(t("cross_attention.joint_alt"), elem_id="attention-looks", visible=False)
         with scene(t, "cross_attention.hidden", filled_by="attention-hide"):
             hidden = build_hidden_section(t)
         with scene(t, "cross_attention.picture"):
             picture = build_picture_section(t)
     attention_kinds(tab, "cross_attention", t)
     inputs = bar.run_inputs
-    outputs = [view, stop, bar.trace]
+    outputs = [view, stop, bar.trace, looks]
     draw, enter = _handlers(t)
     look.click(draw, inputs, outputs, trigger_mode="multiple", **STEPPER)
     tab.select(enter, inputs, outputs, **STEPPER)
@@ -72,7 +77,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         yield from open_tab(
-            trace, lambda: request_like(None, *values), slot, t, enough=pipeline.has_maps,
+            trace, lambda: request_like(None, *values), slot, t, enough=_looked_inside,
             waiting=lambda reel: _running(reel, t), show=lambda shown: _show(shown, slot, t),
             # the same picture once more, to the bit, this time with a look inside
             run=lambda request, before: look_run(request, before, slot, t),
@@ -89,7 +94,7 @@ def look_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Te
         previous: this visitor's trace before.
 
     Yields:
-        Values for the view, the stop button and the trace.
+        Values for the view, the stop button, the trace and the figure of who looks at whom.
     """
     views = RunViews(
         running=lambda reel: _running(reel, t),
@@ -99,23 +104,45 @@ def look_run(request: ImageRequest, previous: Trace | None, slot: RunSlot, t: Te
     yield from show_run(replace(request, look_inside=True), slot, views)
 
 
+def _looked_inside(trace: Trace) -> bool:
+    return pipeline.has_maps(trace) or has_joint(trace)
+
+
 def _running(reel: Frames, t: Texts) -> tuple[Any, ...]:
-    return running_view(reel, t), gr.skip() if reel.steps else gr.update(interactive=True), gr.skip()
+    stop = gr.skip() if reel.steps else gr.update(interactive=True)
+    return running_view(reel, t), stop, gr.skip(), gr.skip()
 
 
 def _show(trace: Trace, slot: RunSlot, t: Texts) -> tuple[Any, ...]:
+    ended = gr.update(interactive=False), trace
+    if has_joint(trace):
+        page, figure = joint_view(trace, slot.frames_of(trace), t), looks_figure(trace, t)
+        return page, *ended, gr.update(value=figure, visible=True)
     prompt = pipeline.trace_maps(trace)
     two = trace.steps[0].denoised_empty is not None
     empty = pipeline.trace_maps(trace, negative=True) if two else None
     page = trace_view(trace, slot.frames_of(trace), prompt, empty, t)
-    return page, gr.update(interactive=False), trace
+    return page, *ended, gr.update(visible=False)
 
 
 def _restore(previous: Trace | None, slot: RunSlot, t: Texts) -> tuple[Any, ...]:
     """What was there before a run that drew nothing."""
-    if previous is not None and pipeline.has_maps(previous):
+    if previous is not None and _looked_inside(previous):
         return _show(previous, slot, t)
-    return waiting_view(t("cross_attention.nothing")), gr.update(interactive=False), gr.skip()
+    return waiting_view(t("cross_attention.nothing")), gr.update(interactive=False), gr.skip(), gr.skip()
+
+
+def _joint_json(trace: Trace) -> dict[str, Any]:
+    found, looks = word_maps(trace), who_looks(trace).shares.mean((0, 1))
+    shares = found.looked_at.mean((0, 2, 3))
+    return {
+        "tokens": [row.text if row.kind != "padding" else "padding" for row in found.rows],
+        "tokenizers": [row.tokenizer for row in found.rows],
+        "shares": [round(float(share), 5) for share in shares],
+        "maps": found.looked_at.mean(0).round(4).tolist(),
+        "layers": len(found.layers),
+        "who_looks": [[None if np.isnan(v) else round(float(v), 5) for v in row] for row in looks],
+    }
 
 
 @endpoint(STEPPER)
@@ -142,13 +169,18 @@ def cross_attention(
     Returns:
         "tokens" from start to end; "shares" of all attention, one for each token and a last one for the
         padding together; "maps" `[row][y][x]` of the same rows, averaged over steps and over the layers of
-        the finest grid (rows sum to one in each cell); "layers", their number.
+        the finest grid (rows sum to one in each cell); "layers", their number. Where text and picture attend
+        to each other, the rest of a cell's attention goes to the picture, "who_looks" holds the four shares
+        `[looker][looked at]` of all attention, words first, and rows are named by their tokenizers.
     """
     request = ImageRequest(
         prompt, negative_prompt, seed, guidance_scale, num_inference_steps, scheduler, model,
         look_inside=True,
     )  # fmt: skip
-    found = pipeline.trace_maps(image.run(request))
+    trace = image.run(request)
+    if has_joint(trace):
+        return _joint_json(trace)
+    found = pipeline.trace_maps(trace)
     maps, everything = found.finest, found.groups[pipeline.ALL]
     return {
         "tokens": [piece.text for piece in maps.pieces],

@@ -71,7 +71,7 @@ function fillChips() {
     name.textContent = row.name;
     name.translate = false;
     share.textContent = percent(shares[i], 0);
-    chip.title = data.share + " " + percent(shares[i], 1);
+    chip.title = (row.encoder ? row.encoder + ": " : "") + data.share + " " + percent(shares[i], 1);
     chip.append(name, share);
     return chip;
   }));

@@ -30,15 +30,18 @@ def token_rows(pieces: Sequence[Piece], t: Texts) -> list[dict[str, str]]:
     return [{"name": name, "colour": colour, "ink": text_on(colour)} for name, colour in rows]
 
 
-def atlas(maps: TokenMaps) -> tuple[str, list[float]]:
+def atlas(maps: np.ndarray) -> tuple[str, list[float]]:
     """All maps of a group as one grey picture: a row of tiles per token, a column per step.
+
+    Args:
+        maps: `[step, row, y, x]`.
 
     Returns:
         The picture's address, and for each token the share of attention that is white in its row.
     """
-    steps, rows, height, width = maps.maps.shape
-    peaks = maps.maps.max(axis=(0, 2, 3)).clip(min=1e-6)
-    levels = (255 * maps.maps / peaks[None, :, None, None]).round().astype(np.uint8)
+    steps, rows, height, width = maps.shape
+    peaks = maps.max(axis=(0, 2, 3)).clip(min=1e-6)
+    levels = (255 * maps / peaks[None, :, None, None]).round().astype(np.uint8)
     tiles = levels.transpose(1, 2, 0, 3).reshape(rows * height, steps * width)
     return encode_exactly(Image.fromarray(tiles, "L")), [round(float(p), 4) for p in peaks]
 
@@ -51,16 +54,17 @@ def _marked_rows(pieces: Sequence[Piece], model: str, t: Texts) -> list[dict[str
 
 def maps_json(found: TraceMaps, model: str, t: Texts) -> dict[str, Any]:
     """One branch's maps for the script; `model` is the id of the one that drew."""
-    groups = {name: _group(maps) for name, maps in found.groups.items()}
+    groups = {name: group_of(maps.maps) for name, maps in found.groups.items()}
     pieces = found.groups[ALL].pieces
     return {"rows": _marked_rows(pieces, model, t), "groups": groups, "first": first_word(pieces)}
 
 
-def _group(maps: TokenMaps) -> dict[str, Any]:
+def group_of(maps: np.ndarray) -> dict[str, Any]:
+    """`[step, row, y, x]` maps of one group of layers for the script."""
     source, peaks = atlas(maps)
     return {
-        "atlas": source, "peaks": peaks, "height": maps.maps.shape[2], "width": maps.maps.shape[3],
-        "shares": [round(float(s), 4) for s in maps.shares],
+        "atlas": source, "peaks": peaks, "height": maps.shape[2], "width": maps.shape[3],
+        "shares": [round(float(s), 4) for s in maps.mean((0, 2, 3))],
     }  # fmt: skip
 
 
@@ -82,26 +86,54 @@ def trace_view(trace: Trace, frames: Frames, prompt: TraceMaps, empty: TraceMaps
         prompt: maps of the branch with the prompt.
         empty: maps of the other branch; None where there is none.
     """
-    total = trace.steps[-1].total
     model = trace.request.model
     branches = {"prompt": maps_json(prompt, model, t)}
     branches |= {"empty": maps_json(empty, model, t)} if empty else {}
+    other = "negative" if trace.request.negative_prompt else "without"
+    choices = [("prompt", t("cross_attention.with")), ("empty", t(f"cross_attention.{other}"))]
+    groups = [(name, group_name(name, t)) for name in prompt.groups]
+    return trace_page(
+        trace, frames.guided, branches, groups, prompt.finest_name, t, choices if empty else [],
+        unread=unread_sentence(trace.request.prompt, model, t),
+    )  # fmt: skip
+
+
+def trace_page(
+    trace: Trace,
+    pictures: Sequence[str],
+    branches: dict[str, dict[str, Any]],
+    groups: Sequence[tuple[str, str]],
+    chosen: str,
+    t: Texts,
+    choices: Sequence[tuple[str, str]] = (),
+    unread: str = "",
+    said: str = "",
+) -> Markup:
+    """A run's maps over its pictures, whatever kind of attention they are of.
+
+    Args:
+        pictures: of the steps that the maps have.
+        branches: by name "rows", "groups" and "first" for the script.
+        groups: name and title of each group of layers.
+        chosen: the group to begin with.
+        choices: name and title of each branch, where there are two.
+        unread: what is to be said of words that the model never read.
+        said: what is to be said of the whole run.
+    """
+    total = trace.steps[-1].total
     data = {
-        "pictures": list(frames.guided),
-        "labels": [step_label(step.index, total, t) for step in trace.steps],
+        "pictures": list(pictures),
+        "labels": [step_label(step.index, total, t) for step in trace.steps[: len(pictures)]],
         "mean": t("cross_attention.mean_of_steps"),
         "share": t("cross_attention.share"),
         "peak": t("cross_attention.peak"),
         "branches": branches,
         "proportion": trace.image.width / trace.image.height,
-        "layers": prompt.finest_name,
+        "layers": chosen,
     }
-    other = "negative" if trace.request.negative_prompt else "without"
-    choices = [("prompt", t("cross_attention.with")), ("empty", t(f"cross_attention.{other}"))]
     return _html.trace(
-        data=data, layers=[(name, group_name(name, t)) for name in prompt.groups],
-        branches=choices if empty else [], steps=len(trace.steps), facts=facts(trace.request, t),
-        unread=unread_sentence(trace.request.prompt, model, t), t=t,
+        data=data, layers=groups, branches=choices, steps=len(pictures), facts=facts(trace.request, t),
+        unread=unread, said=said, t=t,
     )  # fmt: skip
 
 
@@ -128,13 +160,13 @@ def still_view(
         found: its maps; one step per noise level.
         masks: name, picture of the true place and overlap (0..1) of each thing that is known to be there.
     """
-    still = TokenMaps(found.pieces, found.layers, found.maps.mean(0, keepdims=True))
+    still = found.maps.mean(0, keepdims=True)
     rows, first = token_rows(found.pieces, t), first_word(found.pieces)
     data = {
         "pictures": [encode(picture)], "labels": [""], "layers": ALL,
         "proportion": picture.width / picture.height,
         "mean": "", "share": t("cross_attention.share"), "peak": t("cross_attention.peak"),
-        "branches": {"prompt": {"rows": rows, "first": first, "groups": {ALL: _group(still)}}},
+        "branches": {"prompt": {"rows": rows, "first": first, "groups": {ALL: group_of(still)}}},
     }  # fmt: skip
     truths = [
         (encode(mask), t("cross_attention.truth", noun=noun),

@@ -48,7 +48,7 @@ def data_of(page: str) -> dict:
 
 def test_the_atlas_holds_every_map(trace):
     maps = pipeline.trace_maps(trace).finest
-    source, peaks = atlas(maps)
+    source, peaks = atlas(maps.maps)
     tiles = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))), float) / 255
     steps, rows, height, width = maps.maps.shape
     assert tiles.shape == (rows * height, steps * width)
@@ -98,7 +98,8 @@ def test_a_run_shows_its_steps_and_leaves_a_trace_with_maps():
     slot = RunSlot()
     shown = list(look_run(request(), None, slot, T))
     assert 'data-state="running"' in shown[0][0]
-    page, stop, trace = shown[-1]
+    page, stop, trace, looks = shown[-1]
+    assert looks["visible"] is False, "a U-Net's text looks at nothing"
     assert 'data-state="done"' in page
     assert stop["interactive"] is False
     assert pipeline.has_maps(trace)
