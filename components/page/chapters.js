@@ -25,7 +25,7 @@
 
   function place(menu, button) {
     const box = button.getBoundingClientRect();
-    menu.style.top = `${box.bottom + 2}px`;
+    menu.style.top = `${Math.max(8, Math.min(box.bottom + 2, innerHeight - menu.offsetHeight - 8))}px`; // the row may stand low
     menu.style.left = `${Math.max(8, Math.min(box.left, innerWidth - menu.offsetWidth - 8))}px`;
   }
   const buttonOf = (menu) => document.querySelector(`[popovertarget="${menu.id}"]`);

@@ -187,6 +187,9 @@ def _normalizer_cleaning(text: str, clean: Callable[[str], str] | None, backend:
     return tuple(steps)
 
 
+_NO_LIMIT = 10**9  # transformers writes a number far beyond where a tokenizer has none
+
+
 def _bpe_rules(backend: Any) -> tuple[Ranks, str, Mapping[str, int]]:
     """Merge ranks, word-end mark and byte letters of a byte-level BPE; empty for other kinds."""
     described = json.loads(backend.to_str())
@@ -207,7 +210,7 @@ def transformers_reader(
 
     Args:
         tokenizer: any `PreTrainedTokenizerFast`, not shared with a model.
-        places: how many tokens the model reads.
+        places: how many tokens the model reads; 0 where nobody says.
         clean: what is done to the text before the tokenizer sees it.
         feed: the call that makes the model's ids; by default that of diffusers' pipelines.
     """
@@ -232,6 +235,8 @@ def transformers_reader(
         )
 
     def pipeline_feed(text: str, reading: Tokenization) -> list[int]:
+        if not places:
+            return tokenizer(text, verbose=False).input_ids
         return tokenizer(text, padding="max_length", max_length=places, truncation=True).input_ids
 
     return Reader(
@@ -294,7 +299,8 @@ def _image_reader(e: ModelEntry) -> Reader:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(e.source, subfolder="tokenizer", trust_remote_code=False)
-    return transformers_reader(tokenizer, e.places or int(tokenizer.model_max_length))
+    length = int(tokenizer.model_max_length)
+    return transformers_reader(tokenizer, e.places or (length if length < _NO_LIMIT else 0))
 
 
 _MAKERS: dict[str, Callable[[ModelEntry], Reader]] = {"clip": _clip_reader, "image": _image_reader}

@@ -183,8 +183,8 @@ def test_clips_good_and_bad(kept: Opener, tmp_path) -> None:
     assert opened.locator("#audio-player [data-time]").inner_text().endswith("5,0 s")
 
 
-def test_a_recording_is_a_clip_to_go_on_from(kept: Opener) -> None:
-    opened = kept("/?tab=audio")
+def test_a_recording_is_a_clip_to_go_on_from(page: Opener) -> None:
+    opened = page("/?tab=audio")
     player(opened)
     opened.evaluate(HUM)
     microphone = opened.locator("#audio-clip [data-microphone]")

@@ -56,6 +56,8 @@ def test_direction_and_sum_answer_to_their_controls(kept):
     view.locator("#embedding-sum .em-equation", has_text="bird").wait_for()
     view.locator("#sum-add textarea").fill("")
     view.locator("#embedding-sum .em-message").wait_for()
+    view.locator("#sum-add textarea").fill("cat")  # as it was
+    view.locator("#embedding-sum .em-answer").wait_for()
 
 
 def test_markup_stays_text_and_an_empty_prompt_gets_a_calm_sentence(kept):

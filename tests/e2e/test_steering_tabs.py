@@ -56,7 +56,8 @@ def test_heat_follows_token_step_layers_and_branch(attention: Page) -> None:
     expect(attention.locator("#attention-view [data-chips] button")).to_have_count(3)
 
 
-def test_a_link_leads_to_the_word_and_the_step(attention: Page) -> None:
+def test_a_link_leads_to_the_word_and_the_step(page: Opener) -> None:
+    attention = page(f"{QUICK}&tab=cross_attention")
     attention.locator("#attention-view [data-chips] button", has_text="cat").click()
     attention.locator("#attention-view [data-frame]").nth(1).click()
     attention.wait_for_function("new URLSearchParams(location.search).get('attention-view.step') === '2'")

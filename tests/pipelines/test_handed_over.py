@@ -11,6 +11,7 @@ from pipelines.image.load import image_pipeline, tokenizers_of
 from pipelines.serving import loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
+from pipelines.text.tokens import token_view
 
 PROMPT = "a small cat"
 pytestmark = pytest.mark.usefixtures("transformers_of_today")
@@ -99,3 +100,10 @@ def test_each_encoder_cuts_a_long_text_where_it_ends() -> None:
     assert chat.cut > 88 and len(chat.tokens) == 512
     with pytest.raises(InputError, match="prompt_too_long"):
         segments_of("x" * 2001, "tiny-sd3")
+
+
+def test_a_tokenizer_without_a_limit_is_read_to_its_end() -> None:
+    """As that of a model which somebody adds without saying how much it reads."""
+    view = token_view("a small cat " * 200, "tiny-klein")
+    assert view.cut == 0 and view.places == 0
+    assert view.needed == len(view.ids) > 600
