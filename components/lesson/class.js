@@ -291,6 +291,7 @@
     // The stage's arrow keys; what a question or a lesson does not need, the stage takes.
     moved: (by) => (lesson || (by > 0 && poll()?.scene === stage().current() && !poll().revealed) ? move(by) : false),
     reveal: () => advance(),
+    asks: () => !!poll() && poll().scene === stage().current() && !poll().revealed,
     keys: { q: () => (poll()?.scene === stage().current() ? putAway() : ask()), j: showJoin, ...Object.fromEntries([1, 2, 3, 4, 5].map((n) => [String(n), () => choose(n - 1)])) },
     entered() {
       if (poll() && poll().scene !== stage().current()) putAway(); // who goes on leaves the question behind

@@ -129,6 +129,7 @@
   }, true);
   const isOfHub = (name) => !(page().asked(name) || "classroom").startsWith("classroom");
   function fill(scene) {
+    if ("covered" in root.dataset || classroom()?.asks()) return; // the class says first what it expects
     const { key, by } = scenes().find((one) => one.id === scene.id), button = by && document.getElementById(by);
     if (!button || button.disabled || pressed.has(by) || isOfHub("image_model") || isOfHub(`${key.split(".")[0]}.model`)) return;
     if (!scene.closest('[role="tabpanel"]').querySelector("button.stop:not([disabled])")) button.click();

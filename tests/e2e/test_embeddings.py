@@ -72,8 +72,8 @@ def test_markup_stays_text_and_an_empty_prompt_gets_a_calm_sentence(kept):
     view.locator("#embedding-neighbours .em-card").first.wait_for()
 
 
-def test_tab_fits_a_phone(kept):
-    view = open_map(kept, "/de", width=390, height=844)
+def test_tab_fits_a_phone(page):
+    view = open_map(page, "/de", width=390, height=844)
     assert view.evaluate("document.documentElement.scrollWidth") <= 390
     view.wait_for_function(f"{MAP}.clientHeight < 420")
 
