@@ -103,9 +103,9 @@ def _padding_sentence(found: HandedOver, t: Texts) -> str:
 
 
 def _longest_sentence(found: HandedOver, t: Texts) -> Markup:
-    """Which row is the longest, against the mean of the words."""
+    """Which row that the transformer looks at is the longest, against the mean of the words."""
     words = np.array([row.kind == "word" for row in found.rows])
-    place = int(found.lengths.argmax())
+    place = int(np.where(found.seen, found.lengths, 0).argmax())
     row = found.rows[place]
     name = row.text or t(f"control_vector.{'padding_name' if row.kind == 'padding' else 'own.blank'}")
     mean = float(found.lengths[words].mean()) if words.any() else float(found.lengths.mean())

@@ -17,15 +17,20 @@ from pipelines.serving.catalogue import ModelEntry
 from pipelines.text.pieces import visible
 
 _html = templates("tokens/segments.html")
-KINDS = ("mark", "template")  # of tokens that no visitor typed, in the order in which they are explained
+UNHANDED = "unhanded"  # read by the encoder, but without rows of their own for the denoiser
+KINDS = (
+    "mark",
+    "template",
+    UNHANDED,
+)  # of tokens that no visitor typed, in the order in which they are explained
 
 
 class SegmentChip(NamedTuple):
-    """A token as it is drawn: its letters, what it is (`TextRow.kind`), its place, style and title."""
+    """A token as it is drawn: letters, what it is (`TextRow.kind` or `UNHANDED`), place, style and title."""
 
     face: str
     kind: str
-    place: int
+    place: int | None
     style: str
     title: str
     is_new: bool = False
@@ -62,13 +67,21 @@ def _chips(segments: Sequence[Segment], new: frozenset[int], t: Texts) -> list[l
             title = t(f"tokens.segments.title_{row.kind}", text=face, place=place + 1)
             chips.append(SegmentChip(face, row.kind, place, style_of(colours[at]), title, at in new))
             at += 1
-        found.append(chips)
+        found.append([*chips[:1], *_unhanded(segment, t), *chips[1:]])
     return found
 
 
-def _heading(segment: Segment, t: Texts) -> str:
+def _unhanded(segment: Segment, t: Texts) -> list[SegmentChip]:
+    """Tokens that only the encoder reads; they stand behind the first."""
+    faces = [_face(row.text) for row in segment.unhanded]
+    titles = [t("tokens.segments.title_unhanded", text=face) for face in faces]
+    style = style_of(NEUTRAL)
+    return [SegmentChip(f, UNHANDED, None, style, title) for f, title in zip(faces, titles, strict=True)]
+
+
+def _heading(segment: Segment, several: bool, t: Texts) -> str:
     """Which tokenizer split it, into how many tokens, and where they stand."""
-    name = t(f"tokens.segments.{segment.tokenizer}")
+    name = t(f"tokens.segments.{segment.tokenizer if several else 'only'}")
     places = segment.stop - segment.start
     if not segment.tokens:
         return t("tokens.segments.absent", name=name, places=grouped(places, t))
@@ -90,7 +103,7 @@ def _strips(segments: Sequence[Segment], new: frozenset[int], t: Texts) -> list[
     """What is drawn of each segment; padding stands where the tokenizer puts it."""
     return [
         {
-            "heading": _heading(segment, t),
+            "heading": _heading(segment, len(segments) > 1, t),
             "before": grouped(before, t) if (before := segment.first - segment.start) else "",
             "chips": chips,
             "behind": grouped(behind, t) if (behind := segment.stop - segment.end) else "",
@@ -103,6 +116,8 @@ def _strips(segments: Sequence[Segment], new: frozenset[int], t: Texts) -> list[
 def _explained(segments: Sequence[Segment], t: Texts) -> list[tuple[str, str]]:
     """Kinds of tokens that nobody typed, as far as there are some, each with a sentence."""
     kinds = {row.kind for row in rows_of(segments)}
+    if any(segment.unhanded for segment in segments):
+        kinds.add(UNHANDED)
     return [(kind, t(f"tokens.segments.why_{kind}")) for kind in KINDS if kind in kinds]
 
 

@@ -181,6 +181,7 @@ def _segments_json(segments: Sequence[Segment]) -> list[dict[str, Any]]:
             "tokenizer": segment.tokenizer,
             "places": [segment.start, segment.stop],
             "cut": segment.cut,
+            "unhanded": [row.text for row in segment.unhanded],
             "tokens": [
                 {"place": place, "text": row.text, "kind": row.kind}
                 for place, row in enumerate(segment.tokens, segment.first)
@@ -209,7 +210,8 @@ def tokens(
         `tokenizers`, the ids of the same prompt under the other tokenizers at hand. Of a transformer that was
         downloaded before: `segments`, for each encoder its `tokenizer`, first place and one past its last
         (`places`), how many tokens are `cut`, and `tokens` with place, text and kind ("word", "mark", or
-        "template" for what the pipeline wraps around the prompt); `segments_b` of a second text.
+        "template" for what the pipeline wraps around the prompt), and what the encoder reads without handing
+        over rows of it (`unhanded`); `segments_b` of a second text.
     """
     if catalogue.entry(model).is_transformer:
         check_on_disk(model)

@@ -117,7 +117,7 @@ def test_it_is_said_who_typed_what_and_whether_padding_is_read(model: str, found
     assert (f"around it: {kinds.count('template')}," in page) == ("template" in kinds)
     masked = T("control_vector.own.padding_masked", count=kinds.count("padding")) in page
     assert masked == (not own.seen.all())
-    assert f"its length is {short(float(own.lengths.max()), T)};" in page
+    assert f"its length is {short(float(own.lengths[own.seen].max()), T)};" in page
 
 
 def test_the_pooled_vector_stands_beside_it_where_there_is_one(found) -> None:
