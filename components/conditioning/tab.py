@@ -11,6 +11,8 @@ from components.conditioning.view import (
     cuts_running,
     cuts_view,
     effects_figures,
+    modulation_figures,
+    modulation_sentences,
     switch_figure,
     switch_one,
     switch_row,
@@ -38,6 +40,7 @@ from pipelines.image import conditioning as pipeline
 from pipelines.image.cross_attention import has_maps
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 from pipelines.image.steering import Steering
+from pipelines.serving import catalogue
 
 OTHER = "A red car in the snow."  # of programs that name no second prompt
 _SIDES = ("A cat left of a tree.", "A cat right of a tree.", 3)
@@ -115,11 +118,14 @@ def build_conditioning_tab(bar: PromptBar, t: Texts) -> None:
 
 
 def _first(one: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """The first picture with two prompts: drawn once, when the tab is open and no run is under way."""
+    """The first picture with two prompts: drawn once, when the tab is open and no run is under way.
+
+    A model of the hub waits for a click.
+    """
 
     def first(is_open: bool, shown: bool, *inputs: Any) -> Iterator[Any]:
-        slot = inputs[-3]
-        if shown or not is_open or slot.busy:
+        model, slot = inputs[5], inputs[-3]
+        if shown or not is_open or slot.busy or catalogue.entry(model).family != "classroom":
             yield gr.skip(), gr.skip()
             return
         for view in one(*inputs):
@@ -209,7 +215,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     def enter(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
         yield from open_tab(
-            trace, lambda: request_like(None, *values), slot, t, enough=has_maps,
+            trace, lambda: request_like(None, *values), slot, t, enough=_looked_inside,
             waiting=lambda reel: _unchanged(_progress(reel, t), stoppable=True),
             show=lambda shown: _effects(shown, t),
             # the same picture once more, to the bit, this time with a look inside
@@ -219,7 +225,12 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     @explained(t)
     def cut(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot, kept = inputs
-        yield from cuts_run(request_like(trace, *values), kept, slot, t)
+        request = request_like(trace, *values)
+        e = catalogue.entry(request.model)
+        if e.is_transformer:  # said in the place of the pictures, before anything is loaded
+            yield note(t("errors.blocks_off_closed", title=e.title)), None, gr.update(interactive=False)
+            return
+        yield from cuts_run(request, kept, slot, t)
 
     @explained(t)
     def switch(*inputs: Any) -> Iterator[Any]:
@@ -265,11 +276,21 @@ def _unchanged(status: str, stoppable: bool) -> tuple[Any, ...]:
     return (*[gr.skip()] * len(EFFECTS), status, gr.update(interactive=stoppable), gr.skip())
 
 
+def _looked_inside(trace: Trace) -> bool:
+    return has_maps(trace) or pipeline.has_modulation(trace)
+
+
 def _effects(trace: Trace, t: Texts) -> tuple[Any, ...]:
     hears = pipeline.hears_text(trace.request.model)
+    effects, said = pipeline.block_effects(trace), ""
+    if pipeline.has_modulation(trace):
+        found = pipeline.modulation(trace)
+        figures, said = modulation_figures(effects, found, hears, t), modulation_sentences(found, hears, t)
+    else:
+        figures = effects_figures(effects, hears, t)
     return (
-        *effects_figures(pipeline.block_effects(trace), hears, t),
-        note("", facts(trace.request, t)),
+        *figures,
+        note(said, facts(trace.request, t)),
         gr.update(interactive=False),
         trace,
     )

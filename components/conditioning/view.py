@@ -1,10 +1,12 @@
 """What the conditioning tab shows: heat maps of blocks and steps, cut pictures, prompts that give way."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from markupsafe import Markup
+from plotly.subplots import make_subplots
 
 from components.runs.frames import Frames, encode
 from components.runs.trace_view import over_plot
@@ -14,11 +16,12 @@ from components.ui.numbers import fixed, short
 from components.ui.plots import LEFT, RIGHT, SEQUENTIAL, style
 from components.ui.templates import templates
 from components.ui.token_text import block_name
-from pipelines.image.conditioning import ALL, NONE, TIME, BlockEffects, Cuts, Switches
+from pipelines.image.conditioning import ALL, NONE, PARTS, TIME, BlockEffects, Cuts, Modulation, Switches
 from pipelines.image.request import ImageRequest
 
 _html = templates("conditioning/view.html")
 _COLOURS = ("#0072b2", "#d55e00")  # first and second prompt
+_MANY = 12  # blocks up to which figures are low
 EFFECTS = ("text_effect", "attention_effect", "time_effect", "text_in_time")
 
 
@@ -29,24 +32,77 @@ def effects_figures(effects: BlockEffects, hears: bool, t: Texts) -> list[go.Fig
         hears: whether the model's time embedding hears the prompt.
     """
     rows = [block_name(block, t) for block in effects.blocks]
-    steps = list(range(1, effects.text_effect.shape[1] + 1))
-    figures = []
-    for name in EFFECTS:
-        values = getattr(effects, name)
-        known = np.isfinite(values)
-        most = float(values[known].max()) if known.any() else 1.0
-        fig = go.Figure()
-        fig.add_heatmap(
-            z=np.where(known, values, np.nan), x=steps, y=rows,
-            zmin=0, zmax=most or 1.0, colorscale=SEQUENTIAL, hovertemplate=t("conditioning.effects_hover"),
-            colorbar={"thickness": 14, "tickfont": {"size": 16}, "nticks": 4},
-        )  # fmt: skip
-        fig.update_yaxes(autorange="reversed", tickfont_size=16, showgrid=False)
-        fig.update_xaxes(title_text=t("conditioning.steps"), showgrid=False)
-        missing = name == "text_in_time" and not hears
-        fig.update_layout(title_text=t(f"conditioning.{name}{'_none' * missing}"), title_font_size=18)
-        figures.append(style(fig, t, height=360))
-    return figures
+    titles = {name: t(f"conditioning.{name}") for name in EFFECTS}
+    if not hears:
+        titles["text_in_time"] = t("conditioning.text_in_time_none")
+    return [_effect_figure(getattr(effects, name), rows, titles[name], t) for name in EFFECTS]
+
+
+def modulation_figures(effects: BlockEffects, found: Modulation, hears: bool, t: Texts) -> list[go.Figure]:
+    """The same for a transformer; of its modulation, shift, scale and gate stand side by side.
+
+    Args:
+        hears: whether the model's time embedding hears the prompt.
+    """
+    rows = [block_name(block, t) for block in effects.blocks]
+    asked = np.isfinite(found.by_text).any()
+    last = "text_in_time" if asked and hears else "text_in_time_none" if asked else "text_in_time_unasked"
+    return [
+        _effect_figure(effects.text_effect, rows, t("conditioning.text_effect"), t),
+        _effect_figure(effects.attention_effect, rows, t("conditioning.attention_effect_joint"), t),
+        _parts_figure(found.strength, rows, t("conditioning.time_effect"), t),
+        _parts_figure(found.by_text, rows, t(f"conditioning.{last}"), t),
+    ]
+
+
+def modulation_sentences(found: Modulation, hears: bool, t: Texts) -> str:
+    """What modulates a transformer's blocks, and what could not be measured."""
+    keys = ["modulation_hint", "modulation_hears" if hears else "modulation_deaf"]
+    if not np.isfinite(found.by_text).any():
+        keys.append("modulation_unasked")
+    return " ".join(t(f"conditioning.{key}") for key in keys)
+
+
+def _add_heat(
+    fig: go.Figure, values: np.ndarray, rows: Sequence[str], most: float, t: Texts, **place: Any
+) -> None:
+    """A heat map of `[block, step]` values on a scale from 0 to `most`; what is not known stays empty."""
+    fig.add_heatmap(
+        z=np.where(np.isfinite(values), values, np.nan), x=list(range(1, values.shape[1] + 1)), y=list(rows),
+        zmin=0, zmax=most, colorscale=SEQUENTIAL, hovertemplate=t("conditioning.effects_hover"),
+        colorbar={"thickness": 14, "tickfont": {"size": 16}, "nticks": 4}, **place,
+    )  # fmt: skip
+
+
+def _most(values: np.ndarray) -> float:
+    """The upper end of a scale."""
+    known = values[np.isfinite(values)]
+    return (float(known.max()) if known.size else 1.0) or 1.0
+
+
+def _framed(fig: go.Figure, blocks: int, title: str, t: Texts) -> go.Figure:
+    fig.update_yaxes(autorange="reversed", tickfont_size=16, showgrid=False)
+    fig.update_xaxes(title_text=t("conditioning.steps"), showgrid=False)
+    fig.update_layout(title_text=title, title_font_size=18)
+    return style(fig, t, height=360 if blocks <= _MANY else 520)
+
+
+def _effect_figure(values: np.ndarray, rows: Sequence[str], title: str, t: Texts) -> go.Figure:
+    fig = go.Figure()
+    _add_heat(fig, values, rows, _most(values), t)
+    return _framed(fig, len(rows), title, t)
+
+
+def _parts_figure(values: np.ndarray, rows: Sequence[str], title: str, t: Texts) -> go.Figure:
+    """Shift, scale and gate of `[block, step, part]` values, on one scale."""
+    names = [t(f"conditioning.{part}") for part in PARTS]
+    fig = make_subplots(1, len(PARTS), shared_yaxes=True, subplot_titles=names, horizontal_spacing=0.04)
+    for column, part in enumerate(np.moveaxis(values, -1, 0), start=1):
+        last = column == len(PARTS)
+        _add_heat(fig, part, rows, _most(values), t, showscale=last, row=1, col=column)
+    fig = _framed(fig, len(rows), title, t)
+    fig.update_annotations(font_size=16)
+    return fig.update_layout(margin_t=76)
 
 
 def cut_name(cut: str, t: Texts) -> str:

@@ -23,11 +23,14 @@ from components.runs.queues import STEPPER
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html
+from components.ui.numbers import grouped
 from components.ui.scene import scene
 from components.ui.templates import quote, templates
 from components.ui.token_text import limit_sentence
 from pipelines.image.control_vector import Drawn, draw, same_tokens, strip_requests
+from pipelines.image.handed_over import segments_of, tokens_cut
 from pipelines.image.request import ImageRequest
+from pipelines.serving import catalogue
 from pipelines.text.tokens import token_view
 
 PARTNER = "A dog in a meadow."  # to steer towards until a second prompt is typed
@@ -36,6 +39,23 @@ PARTNER = "A dog in a meadow."  # to steer towards until a second prompt is type
 def partner_of(prompt: str) -> str:
     """A text to steer towards where none was typed: an example that is not the prompt itself."""
     return PARTNER if prompt.strip().casefold() != PARTNER.casefold() else DEFAULT_PROMPT
+
+
+def cut_sentence(prompt: str, model: str, t: Texts) -> str:
+    """That a model does not read all of a text, in a sentence; "" where it does."""
+    if not catalogue.entry(model).is_transformer:
+        tokens = token_view(prompt, model)
+        return limit_sentence(tokens, t) if tokens.cut else ""
+    cut = tokens_cut(prompt, model)
+    key = "cut_one" if cut == 1 else "cut_many"
+    return t(f"tokens.segments.{key}", cut=grouped(cut, t)) if cut else ""
+
+
+def _read_alike(prompt: str, other: str, model: str) -> bool:
+    """Whether a model is fed the same for both texts."""
+    if catalogue.entry(model).is_transformer:
+        return segments_of(prompt, model) == segments_of(other, model)
+    return same_tokens(token_view(prompt, model), token_view(other, model))
 
 
 def asked_blend(request: ImageRequest, prompt_b: str, t: Texts) -> Asked:
@@ -51,9 +71,8 @@ def asked_blend(request: ImageRequest, prompt_b: str, t: Texts) -> Asked:
     if is_example:
         remarks.append(t("control_vector.blend_example"))
     for letter, text in (("A", request.prompt), ("B", second)):
-        tokens = token_view(text, request.model)
-        if tokens.cut:
-            remarks.append(f"{letter}: {limit_sentence(tokens, t)}")
+        if said := cut_sentence(text, request.model, t):
+            remarks.append(f"{letter}: {said}")
     names = (t("control_vector.name_a"), t("control_vector.name_b"))
     return Asked(requests, (request.prompt, second), names, Markup(" ").join(remarks))
 
@@ -75,13 +94,13 @@ def pair_html(prompt: str, prompt_b: str, model: str, t: Texts) -> str:
         model: catalogue id.
 
     Raises:
-        InputError: what `token_view` raises.
+        InputError: what `token_view` and `segments_of` raise.
     """
     second = prompt_b if prompt_b.strip() else partner_of(prompt)
     notes = [] if prompt_b.strip() else [t("control_vector.blend_where", where=t("prompt_bar.more"))]
-    views = [token_view(text, model) for text in (prompt, second)]
-    notes += [f"{a}: {limit_sentence(view, t)}" for a, view in zip("AB", views, strict=True) if view.cut]
-    if same_tokens(*views):
+    said = [(letter, cut_sentence(text, model, t)) for letter, text in (("A", prompt), ("B", second))]
+    notes += [f"{letter}: {sentence}" for letter, sentence in said if sentence]
+    if _read_alike(prompt, second, model):
         notes.append(t("errors.prompts_equal"))
     return templates("control_vector/lever.html").pair(prompt, second, " ".join(notes))
 

@@ -1,13 +1,15 @@
 """The control vector tab: what exactly is handed to the generator, and how one steers with it."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import gradio as gr
 import numpy as np
 from pydantic import Field
 
-from components.control_vector.blend import build_blend, pair_html
+from components.control_vector.blend import build_blend, cut_sentence, pair_html
+from components.control_vector.own_view import own_table, own_view
 from components.control_vector.pooled import build_pooled
 from components.control_vector.view import handed_view, names_of, table_html
 from components.control_vector.weight import build_weight, followed_choice, tokens_html
@@ -26,8 +28,10 @@ from pipelines.clip.model import clip_scores
 from pipelines.image import control_vector as pipeline
 from pipelines.image import image
 from pipelines.image.control_vector import Choice
+from pipelines.image.handed_over import HandedOver, check_on_disk, handed_over
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
+from pipelines.serving import catalogue
 from pipelines.serving.catalogue import default_id
 from pipelines.serving.errors import InputError
 from pipelines.text.tokens import token_view
@@ -65,6 +69,8 @@ def _follow(t: Texts) -> Callable[..., Any]:
     @explained(t)
     def follow(prompt: str, prompt_b: str, model: str, show: str, chosen: Choice | None) -> Any:
         try:
+            if catalogue.entry(model).is_transformer:
+                return _own(prompt or "", prompt_b or "", model, show == "difference", t)
             vector = pipeline.control_vector(prompt or "", model)
             pair = pair_html(prompt or "", prompt_b or "", model, t)
         except InputError as error:
@@ -82,6 +88,37 @@ def _follow(t: Texts) -> Callable[..., Any]:
     return follow
 
 
+def _own(prompt: str, prompt_b: str, model: str, difference: bool, t: Texts) -> Any:
+    """The same of a transformer, where it was downloaded before.
+
+    Raises:
+        InputError: what `handed_over` and `pair_html` raise.
+    """
+    said = templates("control_vector/view.html").message
+    try:
+        check_on_disk(model)
+    except InputError as error:
+        return said(message(error, t)), *(gr.skip(),) * 4
+    found = handed_over(prompt, model)
+    refused = said(t("errors.token_weights_closed", title=catalogue.entry(model).title))
+    pair = pair_html(prompt, prompt_b, model, t)
+    return own_view(found, difference, t), own_table(found, t), pair, refused, gr.skip()
+
+
+def _own_json(found: HandedOver) -> dict[str, Any]:
+    """What a program is told of a transformer's sequence, whose millions of numbers stay here."""
+    return {
+        "model": found.model,
+        "sequence_shape": list(found.sequence.shape),
+        "tokens": [row.text if row.kind != "padding" else "padding" for row in found.rows],
+        "kinds": [row.kind for row in found.rows],
+        "lengths": [round(float(v), 5) for v in found.lengths],
+        "seen": found.seen.tolist(),
+        "bands": [asdict(band) for band in found.bands],
+        "pooled_vector": None if found.pooled is None else [round(float(v), 5) for v in found.pooled],
+    }
+
+
 @endpoint(TEXT)
 def control_vector(prompt: Text = DEFAULT_PROMPT, model: ImageModel = "classroom-image") -> dict[str, Any]:
     """Show what exactly a picture model is handed for a text, and which parts of it the model reads.
@@ -96,8 +133,14 @@ def control_vector(prompt: Text = DEFAULT_PROMPT, model: ImageModel = "classroom
         `nearest`, for each place the places of the vectors most alike and their cosines; `reads`: `kind`,
         `cross_attention_layers`, `pooled_size` (0 where the model reads no pooled vector), `text_in_time`;
         `padding_differs_from_empty`: mean distance of the padding's vectors from the empty prompt's;
-        `message`: how full the model's places are.
+        `message`: how full the model's places are. Of a transformer that was downloaded before:
+        `sequence_shape`, `lengths`, `pooled_vector` (none where it has none), what stands at each place
+        (`tokens`, and `kinds`: "word", "mark", "template" for what is wrapped around the prompt, "padding"),
+        whether it is `seen`, and `bands`: which encoder and hidden layer wrote which places and columns.
     """
+    if catalogue.entry(model).is_transformer:
+        check_on_disk(model)
+        return _own_json(handed_over(prompt, model))
     vector = pipeline.control_vector(prompt, model)
     tokens, reads = vector.tokens, vector.reads
     gap = np.linalg.norm((vector.sequence - vector.empty)[tokens.used :], axis=1)
@@ -164,7 +207,7 @@ def steer(
     trace = image.run(request)
     texts = [text for text in (request.prompt, second) if text.strip()]
     scores = [round(float(s), 6) for s in clip_scores([trace.image], texts, default_id("clip"))[0]]
-    said = [limit_sentence(token_view(text, request.model), load_texts("en")) for text in texts]
+    said = [_fullness(text, request.model) for text in texts]
     file = gr.FileData(path=save_png(trace), orig_name=f"seed-{request.seed}.png", mime_type="image/png")
     return file, {
         "parameters": trace.request.parameters(),
@@ -173,6 +216,14 @@ def steer(
         "message": said[0],
         "message_b": said[1] if len(said) > 1 else None,
     }
+
+
+def _fullness(text: str, model: str) -> str:
+    """How full a model's places are with a text; of a transformer, only what is cut off."""
+    t = load_texts("en")
+    if catalogue.entry(model).is_transformer:
+        return cut_sentence(text, model, t)
+    return limit_sentence(token_view(text, model), t)
 
 
 API: dict[str, Callable[..., Any]] = {"control_vector": control_vector, "steer": steer}

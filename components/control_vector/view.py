@@ -14,7 +14,7 @@ from pipelines.serving import catalogue
 from pipelines.text.tokens import TokenView, colour_keys
 
 _TALL, _SHORT = 12, 40  # rows up to which they are drawn tall, and from which on flat
-_TABLE = ("sequence", "attended", "pooled", "joint", "language_model", "clip", "wan", "musicgen")
+TABLE = ("sequence", "attended", "pooled", "joint", "language_model", "clip", "wan", "musicgen")
 
 
 def names_of(tokens: TokenView, t: Texts) -> list[str]:
@@ -97,4 +97,4 @@ def table_html(vector: ControlVector, model: str, t: Texts) -> str:
     values = {"places": places, "width": reads.width, "layers": reads.layers, "pooled": reads.pooled}
     key = "chosen_pooled" if reads.pooled else "chosen"
     facts = t(f"control_vector.table.{key}", title=catalogue.entry(model).title, **values)
-    return templates("control_vector/view.html").table(_TABLE, reads.kind, facts, t)
+    return templates("control_vector/view.html").table(TABLE, reads.kind, facts, t)

@@ -16,6 +16,7 @@ from components.runs.batch_view import running_row, running_status
 from components.runs.frames import png_base64
 from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
+from components.runs.trace_view import note
 from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
 from components.ui.language import Texts
@@ -26,6 +27,7 @@ from components.ui.scene import scene
 from pipelines.image.guidance import GuidanceSweep, finish_sweep, sweep_requests
 from pipelines.image.guidance import guidance_sweep as run_sweep
 from pipelines.image.request import DenoiseStep, ImageRequest
+from pipelines.serving import catalogue
 
 SCALES = (0.0, 1.0, 2.0, 3.5, 5.0, 8.0, 12.0, 20.0)
 
@@ -127,12 +129,24 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     @explained(t)
     def on_click(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot, kept = inputs
-        yield from sweep_run(request_like(trace, *values), kept, slot, t)
+        request = request_like(trace, *values)
+        e = catalogue.entry(request.model)
+        if e.guidance == catalogue.NO_GUIDANCE:
+            said = note(t("guidance.sweep_none", title=e.title))
+            yield "", gr.update(visible=False), said, None, gr.skip()
+        else:
+            yield from sweep_run(request, kept, slot, t)
 
     @explained(t)
     def on_enter(*inputs: Any) -> Iterator[Any]:
         *_, trace, slot, kept = inputs
-        if kept is not None or trace is None or slot.busy:
+        # the first sweep comes by itself, but not of a transformer: eight pictures of it take minutes
+        if (
+            kept is not None
+            or trace is None
+            or slot.busy
+            or catalogue.entry(trace.request.model).is_transformer
+        ):
             yield (gr.skip(),) * 5
         elif compute_example_sweep.cache_info().currsize and trace.request == example_request():
             values = _views(trace.request, compute_example_sweep(), t)

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from components.guidance.sweep import build_sweep_section, guidance_sweep, wire_sweep
-from components.guidance.view import away_idle, away_view, dial_view, sum_view
+from components.guidance.view import away_idle, away_view, dial_sentence, dial_view, refusal, sum_view
 from components.page.picture_tabs import open_tab, request_like
 from components.page.prompt_bar import GUIDANCE, BarValues, PromptBar
 from components.page.vocabulary import reads, watch
@@ -17,6 +17,7 @@ from components.runs.frames import Frames, encode
 from components.runs.queues import STEPPER
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, sent_once, show_run
+from components.runs.trace_view import note
 from components.ui.errors import explained
 from components.ui.fields import slider
 from components.ui.language import Texts
@@ -26,6 +27,7 @@ from components.ui.presets import preset_chips, wire_presets
 from components.ui.scene import scene
 from pipelines.image import image
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
+from pipelines.serving.catalogue import default_id
 
 
 def build_guidance_tab(bar: PromptBar, t: Texts) -> None:
@@ -46,6 +48,7 @@ def build_guidance_tab(bar: PromptBar, t: Texts) -> None:
                 stop = gr.Button(
                     t("guidance.stop"), variant="stop", elem_id="guidance-stop", interactive=False
                 )
+            told = live_html("runs/trace", "guidance-told", value=_told(default_id("image"), t), script=False)
             live = live_html("runs/trace", "guidance-live", t("guidance.live_title"))
         with scene(t, "guidance.sum"):
             equation = live_html("runs/trace", "guidance-sum", t("guidance.sum_title"))
@@ -60,6 +63,8 @@ def build_guidance_tab(bar: PromptBar, t: Texts) -> None:
     # The dial and the bar's slider are one: `release` follows hands only, so they cannot chase each other.
     bar.guidance_scale.change(lambda s: s, bar.guidance_scale, dial, show_progress="hidden",
                               queue=False, api_visibility="private")  # fmt: skip
+    bar.image_model.change(explained(t)(lambda model: _told(model, t)), bar.image_model, told, queue=False,
+                           show_progress="hidden", api_visibility="private")  # fmt: skip
     turned = dial.release(lambda s: s, dial, bar.guidance_scale, show_progress="hidden", queue=False,
                           api_visibility="private")  # fmt: skip
     rerun_call = {"inputs": inputs, "outputs": dial_outputs, "trigger_mode": "multiple", **STEPPER}
@@ -76,6 +81,12 @@ def build_guidance_tab(bar: PromptBar, t: Texts) -> None:
         chosen.then(**away_call)
     for button in (stop, away.stop):
         button.click(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
+
+
+def _told(model: str, t: Texts) -> str:
+    """What the dial does in the model that the bar names, where it is not guidance as the page tells it."""
+    said = dial_sentence(model, t)
+    return note(said) if said else ""
 
 
 # Prompt, negative prompt and what they show: the "no" of a negative prompt is not read, nor that of a prompt.
@@ -123,7 +134,11 @@ def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
     @sent_once
     def rerun(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot = inputs
-        yield from turn(request_like(trace, *values), trace, slot, t)
+        request = request_like(trace, *values)
+        if said := refusal(request, t):
+            yield note(said), *(gr.skip(),) * 3
+        else:
+            yield from turn(request, trace, slot, t)
 
     @explained(t)
     @sent_once
@@ -190,6 +205,9 @@ def _away_handler(t: Texts) -> Callable[..., Any]:
     def compare(*inputs: Any) -> Iterator[Any]:
         *values, trace, slot, away, kept = inputs
         request = replace(request_like(trace, *values), negative_prompt=away or "").validated()
+        if said := refusal(request, t):
+            yield note(said), None, gr.skip()
+            return
         yield from compare_without_and_with(request, kept, slot, t)
 
     return compare

@@ -20,6 +20,7 @@ from pipelines.image.encoding import wants_empty_branch
 from pipelines.image.guidance import GuidanceSweep, guidance_difference
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving import catalogue
+from pipelines.serving.catalogue import GUIDANCE_INPUT, NO_GUIDANCE, TWO_BRANCHES
 
 _html = templates("guidance/view.html")
 _HIGH = 12.0  # from here on, pictures of most models burn
@@ -31,6 +32,8 @@ def formula(request: ImageRequest, t: Texts) -> Markup:
     Source: Ho & Salimans 2022, arXiv:2207.12598, eq. 6, in the library's convention.
     """
     scale = request.guidance_scale
+    if catalogue.entry(request.model).guidance == GUIDANCE_INPUT:
+        return _html.formula("guidance.formula_told", short(scale, t), t("guidance.scale_told"), t)
     if not wants_empty_branch(request):
         return _html.formula("guidance.formula_prompt", short(scale, t), t("guidance.scale_distilled"), t)
     key = "guidance.formula_negative" if request.negative_prompt else "guidance.formula"
@@ -39,6 +42,26 @@ def formula(request: ImageRequest, t: Texts) -> Markup:
     else:
         meaning = "scale_below" if scale < 1 else "scale_usual" if scale < _HIGH else "scale_high"
     return _html.formula(key, short(scale, t), t(f"guidance.{meaning}"), t)
+
+
+def dial_sentence(model: str, t: Texts) -> str:
+    """What the scale does in a model that is not asked with and without the prompt; "" in one that is.
+
+    Args:
+        model: catalogue id.
+    """
+    e = catalogue.entry(model, "image")
+    return "" if e.guidance == TWO_BRANCHES else t(f"guidance.dial_{e.guidance}", title=e.title)
+
+
+def refusal(request: ImageRequest, t: Texts) -> str:
+    """Why a model does not draw at a request's scale, or with its negative prompt; "" where it does."""
+    e = catalogue.entry(request.model)
+    if e.guidance != TWO_BRANCHES and request.negative_prompt.strip():
+        return t("errors.negative_prompt_closed", title=e.title)
+    if e.guidance == NO_GUIDANCE and request.guidance_scale > 1:
+        return t("errors.guidance_closed", title=e.title, received=short(request.guidance_scale, t))
+    return ""
 
 
 def dial_view(
@@ -115,7 +138,10 @@ def sweep_figure(sweep: GuidanceSweep, model: str, t: Texts) -> go.Figure:
         )
     )  # fmt: skip
     marks = {0.0: "sweep_zero", 1.0: "sweep_one"}
-    if catalogue.entry(model).distilled:  # up to 1 it draws with the prompt alone
+    e = catalogue.entry(model)
+    if e.guidance == GUIDANCE_INPUT:
+        marks = {}
+    elif e.distilled:  # up to 1 it draws with the prompt alone
         marks = {1.0: "sweep_distilled"}
     for scale, key in marks.items():
         for place in (i for i, value in enumerate(sweep.scales) if value == scale):

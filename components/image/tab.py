@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from components.image.paths import build_paths
 from components.page.picture_tabs import example_if_ready, open_tab, with_inside_if_slow
 from components.page.prompt_bar import DEFAULT_PROMPT, PromptBar
 from components.runs.arguments import GuidanceScale, ImageModel, Scheduler, Steps
@@ -32,22 +33,24 @@ def build_image_tab(bar: PromptBar, t: Texts) -> None:
     Args:
         bar: prompt, seed, scale and steps come from it; the trace goes into it.
     """
-    with tab_frame(t, "image") as tab, scene(t, "image.steps", kind="tab"):
-        with gr.Row(elem_classes="image-actions", equal_height=True):
-            generate = gr.Button(
-                t("image.generate"), variant="primary", elem_id="generate", elem_classes=ON_ENTER, scale=2
-            )
-            stop = gr.Button(t("image.stop"), variant="stop", interactive=False, elem_id="stop")
-            reseed = gr.Button(t("image.reseed"), elem_id="reseed")
-            download = gr.DownloadButton(t("image.download"), interactive=False, elem_id="download")
-        view = live_html("runs/trace", "image-trace", t("image.title"))
-        exact_on_demand(view, bar.run, "image-exact")
-        scheduler = gr.Radio(
-            [(t(f"image.scheduler_{name.replace('+', 'p')}"), name) for name in SCHEDULERS],
-            value=SCHEDULERS[0], label=t("image.scheduler"), info=t("image.scheduler_info"),
-            elem_id="scheduler",
-        )  # fmt: skip
-        gr.Markdown(t("image.same_seed"), elem_classes="sv-hint")
+    with tab_frame(t, "image") as tab:
+        with scene(t, "image.steps", kind="tab"):
+            with gr.Row(elem_classes="image-actions", equal_height=True):
+                generate = gr.Button(
+                    t("image.generate"), variant="primary", elem_id="generate", elem_classes=ON_ENTER, scale=2
+                )
+                stop = gr.Button(t("image.stop"), variant="stop", interactive=False, elem_id="stop")
+                reseed = gr.Button(t("image.reseed"), elem_id="reseed")
+                download = gr.DownloadButton(t("image.download"), interactive=False, elem_id="download")
+            view = live_html("runs/trace", "image-trace", t("image.title"))
+            exact_on_demand(view, bar.run, "image-exact")
+            scheduler = gr.Radio(
+                [(t(f"image.scheduler_{name.replace('+', 'p')}"), name) for name in SCHEDULERS],
+                value=SCHEDULERS[0], label=t("image.scheduler"), info=t("image.scheduler_info"),
+                elem_id="scheduler",
+            )  # fmt: skip
+            gr.Markdown(t("image.same_seed"), elem_classes="sv-hint")
+        build_paths(bar, t)
     bar.keep("image", scheduler=scheduler)
     inputs = [
         bar.prompt, bar.negative_prompt, bar.seed, bar.guidance_scale, bar.num_inference_steps,

@@ -11,9 +11,9 @@ from components.ui.language import Texts
 from components.ui.numbers import grouped, short
 from components.ui.plots import LEFT, RIGHT
 from components.ui.templates import quote, templates
+from pipelines.image.handed_over import tokens_cut
 from pipelines.image.request import SCHEDULERS, ImageRequest, Trace
 from pipelines.serving import catalogue
-from pipelines.text.tokens import cut_of
 
 _html = templates("runs/trace.html")
 
@@ -48,7 +48,7 @@ def facts(request: ImageRequest, t: Texts, scale: bool = True) -> Markup:
     if scheduler in SCHEDULERS:
         scheduler = t(f"image.scheduler_{scheduler.replace('+', 'p')}")
     rows: list[tuple[str, str]] = [("prompt", t.html("image.quoted", text=quote(request.prompt)))]
-    if cut := cut_of(request.prompt, request.model):
+    if cut := tokens_cut(request.prompt, request.model):
         rows.append(("cut", grouped(cut, t)))
     if request.negative_prompt:
         rows.append(("negative", quote(request.negative_prompt)))

@@ -1,7 +1,7 @@
 """The tab that shows what a model reads instead of words."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -10,6 +10,7 @@ from components.page.prompt_bar import DEFAULT_PROMPT, FIRST, PromptBar
 from components.runs.arguments import AnyModel, LongText
 from components.runs.queues import TEXT, endpoint
 from components.tokens.compare_view import compare_html, table_html
+from components.tokens.segments_view import calm, compared_html, segments_html
 from components.tokens.view import merges_html, reading_html
 from components.ui.errors import explained, message
 from components.ui.language import Texts, load_texts
@@ -18,6 +19,8 @@ from components.ui.presets import preset_chips, wire_presets
 from components.ui.scene import scene
 from components.ui.templates import templates
 from components.ui.token_text import foreign_sentence, limit_sentence, typed_end_sentence
+from pipelines.image.families.family import Segment
+from pipelines.image.handed_over import check_on_disk, segments_of
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece, Word
@@ -52,6 +55,8 @@ def render(prompt: str, prompt_b: str, model: str, t: Texts) -> tuple[str, str, 
     An input error becomes its message, in the first.
     """
     try:
+        if catalogue.entry(model).is_transformer:
+            return _render_segments(prompt, prompt_b, model, t)
         view = token_view(prompt, model)
         is_example = not prompt_b.strip()
         second = token_view(example_second(prompt[:MAX_EXAMPLE]) if is_example else prompt_b, model)
@@ -63,6 +68,27 @@ def render(prompt: str, prompt_b: str, model: str, t: Texts) -> tuple[str, str, 
         merges_html(view, t),
         compare_html(view, second, is_example, t),
         table_html(rows, missing, view, t),
+    )
+
+
+def _render_segments(prompt: str, prompt_b: str, model: str, t: Texts) -> tuple[str, str, str, str]:
+    """The same for a transformer, read by its own tokenizers, where it was downloaded before.
+
+    Raises:
+        InputError: what `segments_of` raises.
+    """
+    e = catalogue.entry(model)
+    try:
+        check_on_disk(model)
+    except InputError as error:
+        return calm(message(error, t)), "", "", ""
+    first = segments_of(prompt, model)
+    second = prompt_b if prompt_b.strip() else example_second(prompt[:MAX_EXAMPLE])
+    return (
+        segments_html(first, e, t),
+        calm(t("tokens.segments.merges", title=e.title)),
+        compared_html(first, segments_of(second, model), second, t),
+        calm(t("tokens.segments.table", title=e.title, clip=t("tokens.reader_clip"))),
     )
 
 
@@ -149,6 +175,22 @@ def _view_json(view: TokenView) -> dict[str, Any]:
     }
 
 
+def _segments_json(segments: Sequence[Segment]) -> list[dict[str, Any]]:
+    return [
+        {
+            "tokenizer": segment.tokenizer,
+            "places": [segment.start, segment.stop],
+            "cut": segment.cut,
+            "unhanded": [row.text for row in segment.unhanded],
+            "tokens": [
+                {"place": place, "text": row.text, "kind": row.kind}
+                for place, row in enumerate(segment.tokens, segment.first)
+            ],
+        }
+        for segment in segments
+    ]
+
+
 @endpoint(TEXT)
 def tokens(
     prompt: LongText = DEFAULT_PROMPT, prompt_b: LongText = "", model: AnyModel = "classroom-clip"
@@ -165,8 +207,17 @@ def tokens(
         the first of those past the limit; `words` with every merge (`rank` counts from 0 = learned
         first); `message`, which says how many are cut; `hints` at syntax of other programs and at a typed end
         mark; `pooled_place`, counted from 0, of the first end mark; `changes` against the second prompt;
-        `tokenizers`, the ids of the same prompt under the other tokenizers at hand.
+        `tokenizers`, the ids of the same prompt under the other tokenizers at hand. Of a transformer that was
+        downloaded before: `segments`, for each encoder its `tokenizer`, first place and one past its last
+        (`places`), how many tokens are `cut`, and `tokens` with place, text and kind ("word", "mark", or
+        "template" for what the pipeline wraps around the prompt), and what the encoder reads without handing
+        over rows of it (`unhanded`); `segments_b` of a second text.
     """
+    if catalogue.entry(model).is_transformer:
+        check_on_disk(model)
+        found = {"model": model, "prompt": prompt, "segments": _segments_json(segments_of(prompt, model))}
+        second = _segments_json(segments_of(prompt_b, model)) if prompt_b else []
+        return found | {"segments_b": second}
     view = token_view(prompt, model)
     rows, missing = other_readers(view)
     changes = compare(view, token_view(prompt_b, model)) if prompt_b else ()

@@ -77,6 +77,11 @@ class Modulation:
     by_text: np.ndarray
 
 
+def has_modulation(trace: Trace | None) -> bool:
+    """Whether a run noted a transformer's modulation in every step."""
+    return trace is not None and all(s.inside and s.inside.modulation is not None for s in trace.steps)
+
+
 def modulation(trace: Trace) -> Modulation:
     """The modulation of every block in every step of a run.
 
@@ -131,6 +136,8 @@ def cut_blocks(request: ImageRequest, on_step: OnStep | None = None) -> Cuts:
 def cut_requests(request: ImageRequest) -> dict[str, ImageRequest]:
     """What `cut_blocks` draws, by what is cut off; see `Cuts.names`."""
     request = request.validated()
+    if catalogue.entry(request.model).is_transformer:  # refused before anything is loaded
+        raise InputError("blocks_off_closed", title=title_of(request))
     pipe = image_pipeline(request.model)
     if "blocks_off" not in family_of(pipe).views(pipe).levers:
         raise InputError("blocks_off_closed", title=title_of(request))

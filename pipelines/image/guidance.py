@@ -45,7 +45,7 @@ def guidance_sweep(
         on_step: called with the step of every run; an exception it raises stops the sweep.
 
     Raises:
-        InputError: `scales_count`, and what `pipelines.image.image.generate` raises.
+        InputError: `scales_count`, `guidance_closed`, and what `pipelines.image.image.generate` raises.
     """
     return finish_sweep(request, scales, draw_together(sweep_requests(request, scales), on_step))
 
@@ -54,7 +54,11 @@ def sweep_requests(request: ImageRequest, scales: Sequence[float]) -> list[Image
     """What a sweep draws; see `guidance_sweep`."""
     if not 1 <= len(scales) <= MAX_SCALES:
         raise InputError("scales_count", limit=MAX_SCALES, received=len(scales))
-    return [replace(request, guidance_scale=scale).validated() for scale in scales]
+    asked = [replace(request, guidance_scale=scale).validated() for scale in scales]
+    e, most = catalogue.entry(asked[0].model), max(one.guidance_scale for one in asked)
+    if e.guidance == catalogue.NO_GUIDANCE and most > 1:  # before the model is loaded
+        raise InputError("guidance_closed", title=e.title, received=most)
+    return asked
 
 
 def finish_sweep(

@@ -12,6 +12,8 @@ from pipelines.image.request import ImageRequest, TextRow
 from pipelines.serving import catalogue
 from pipelines.serving.checks import readable
 from pipelines.serving.compute import on_text_thread
+from pipelines.serving.errors import InputError
+from pipelines.text.tokens import cut_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +52,38 @@ def segments_of(prompt: str, model: str) -> tuple[Segment, ...]:
     Raises:
         InputError: `prompt_too_long`, `text_broken`, `model_unknown`, and what `tokenizers_of` raises.
     """
+    return _split(readable(prompt), catalogue.entry(model, "image").id)
+
+
+def _split(prompt: str, model: str) -> tuple[Segment, ...]:
+    pipe = tokenizers_of(model)
+    return on_text_thread(family_of(pipe).segments)(pipe, prompt)
+
+
+def check_on_disk(model: str) -> None:
+    """Refuse to fetch a picture model for what nobody asked to draw.
+
+    Raises:
+        InputError: `model_not_on_disk`, or `model_unknown`.
+    """
     e = catalogue.entry(model, "image")
-    pipe = tokenizers_of(e.id)
-    return on_text_thread(family_of(pipe).segments)(pipe, readable(prompt))
+    if not catalogue.on_disk(e):
+        raise InputError("model_not_on_disk", title=e.title, download_gb=round(e.download_mb / 1000, 1))
+
+
+def tokens_cut(prompt: str, model: str) -> int:
+    """How many tokens of a prompt no encoder of a picture model reads; 0 where its tokenizers are not here.
+
+    Args:
+        prompt: any text that the model has drawn from.
+        model: catalogue id.
+    """
+    e = next((e for e in catalogue.entries("image") if e.id == model and e.is_transformer), None)
+    if e is None:
+        return cut_of(prompt, model)
+    if not catalogue.on_disk(e):
+        return 0
+    return min(segment.cut for segment in _split(prompt, e.id) if segment.tokens)
 
 
 def handed_over(prompt: str, model: str) -> HandedOver:

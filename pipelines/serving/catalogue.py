@@ -102,6 +102,11 @@ class ModelEntry:
     encoder: str = "CLIP"
     places: int = 0
 
+    @property
+    def is_transformer(self) -> bool:
+        """Of the role "image", whether the denoiser is a transformer, which has its own way with a prompt."""
+        return self.denoiser != "unet"
+
 
 _BUILT_IN = (
     ModelEntry("classroom-clip", "clip", "classroom", "Classroom CLIP", str(ASSETS / "clip"), "Apache-2.0", 7_986_817),

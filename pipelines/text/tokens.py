@@ -191,7 +191,8 @@ def compare(a: TokenView, b: TokenView) -> tuple[TokenChange, ...]:
 def other_readers(shown: TokenView) -> tuple[tuple[Row, ...], tuple[str, ...]]:
     """The same prompt under every tokenizer of the catalogue that needs no network.
 
-    Models with the same tokenizer share a row; the last row reads plain bytes, for comparison.
+    Models with the same tokenizer share a row; the last row reads plain bytes, for comparison. Transformers
+    on this machine are left out: they wrap the prompt (`pipelines.image.handed_over.segments_of`).
 
     Args:
         shown: the prompt under one model, which is not read a second time.
@@ -202,6 +203,8 @@ def other_readers(shown: TokenView) -> tuple[tuple[Row, ...], tuple[str, ...]]:
     groups: dict[tuple[str, int], list[str]] = {}
     missing: list[str] = []
     for e in (e for role in READ_ROLES for e in catalogue.entries(role)):
+        if e.is_transformer and at_hand(e):
+            continue
         try:
             source = reader(e.id) if at_hand(e) else None
         except InputError:

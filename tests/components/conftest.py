@@ -1,10 +1,33 @@
 """What tests of several tabs need."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
+
+from pipelines.serving import catalogue, loading
+from tests.pipelines.tiny_transformers import TRANSFORMERS, write_transformers
+
+
+@pytest.fixture(scope="session")
+def transformer_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The TOML file that adds tiny transformers to the catalogue."""
+    return write_transformers(tmp_path_factory.mktemp("transformers"))
+
+
+@pytest.fixture(scope="module")
+def transformers_of_today(transformer_checkpoints: Path) -> Iterator[None]:
+    """The catalogue with tiny transformers added, for one module of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEUERVEKTOR_MODELS", str(transformer_checkpoints))
+        catalogue._added.cache_clear()
+        yield
+    for name in TRANSFORMERS:
+        loading.unload(name)
+        loading.unload(f"{name}+tokenizers")
+    catalogue._added.cache_clear()
 
 
 @pytest.fixture

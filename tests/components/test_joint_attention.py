@@ -3,7 +3,6 @@
 import html
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,26 +17,15 @@ from components.ui.numbers import percent
 from pipelines.image import image
 from pipelines.image.joint_attention import who_looks, word_maps
 from pipelines.image.request import ImageRequest, TextRow, Trace
-from pipelines.serving import catalogue, loading
-from tests.pipelines.tiny_transformers import TRANSFORMERS, write_transformers
+from pipelines.serving import catalogue
 
 T, DE = load_texts("en"), load_texts("de")
 ASKED = ImageRequest("a small cat", "", 5, 4.5, 2, "euler", "tiny-sd3", look_inside=True)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def transformers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEUERVEKTOR_MODELS", str(write_transformers(tmp_path_factory.mktemp("transformers"))))
-        catalogue._added.cache_clear()
-        yield
-    for name in TRANSFORMERS:
-        loading.unload(name)
-    catalogue._added.cache_clear()
+pytestmark = pytest.mark.usefixtures("transformers_of_today")
 
 
 @pytest.fixture(scope="module")
-def trace(transformers: None) -> Trace:
+def trace(transformers_of_today: None) -> Trace:
     return image.run(ASKED)
 
 

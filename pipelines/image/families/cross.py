@@ -69,8 +69,9 @@ def _segment_sana(pipe: Any, prompt: str) -> Segment:
     instruction = "\n".join(_instruction(pipe))
     places = len(pipe.tokenizer.encode(instruction)) + GEMMA_PLACES - 2
     whole = segment(pipe, "tokenizer", instruction + prompt, places, prompt=prompt)
-    tokens = (*whole.tokens[:1], *whole.tokens[places - GEMMA_PLACES + 1 :])
-    return Segment("tokenizer", 0, GEMMA_PLACES, 0, tokens, whole.cut)
+    behind = places - GEMMA_PLACES + 1  # the instruction
+    tokens = (*whole.tokens[:1], *whole.tokens[behind:])
+    return Segment("tokenizer", 0, GEMMA_PLACES, 0, tokens, whole.cut, whole.tokens[1:behind])
 
 
 def _bands(pipe: Any, places: int) -> tuple[Band, ...]:

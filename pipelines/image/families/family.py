@@ -36,6 +36,7 @@ class Segment:
         first: place of its first token.
         tokens: what stands from there on; before and behind them is padding.
         cut: how many tokens of the text found no place.
+        unhanded: what the encoder reads behind the first token, but of which it hands over no rows.
     """
 
     tokenizer: str
@@ -44,6 +45,7 @@ class Segment:
     first: int
     tokens: tuple[TextRow, ...]
     cut: int = 0
+    unhanded: tuple[TextRow, ...] = ()
 
     @property
     def end(self) -> int:
