@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+import app
+from components.runs import queues
+from pipelines.image.request import ImageRequest
+from pipelines.image.stepper import MAX_RUNS
 from tools import build_space
 
 ROOT = Path(__file__).parents[1]
@@ -143,3 +148,31 @@ def test_the_proxy_is_told_what_the_readmes_is(compose: dict[str, Any], proxy: s
     assert listens is not None and service["ports"] == [f"{listens[1]}:{listens[1]}"]
     source, _, _ = service["volumes"][0].partition(":")
     assert (DEPLOY / source).is_file()
+
+
+def test_what_courses_need_follows_from_the_costs_that_are_written_above() -> None:
+    text = (ROOT / "docs" / "scaling.md").read_text("utf-8")
+    cost = re.search(r"`s` = (\d+) × ([\d.]+) / (\d+) =\s+([\d.]+) s", text)
+    most = re.search(r"`M = N / (\d+)`", text)
+    assert cost is not None and most is not None
+    steps, step_s, batch, picture_s, visitors = map(float, (*cost.groups(), most[1]))
+    assert steps == ImageRequest("a cat").num_inference_steps
+    assert f"| a step of eight pictures at once | {step_s:.2f} s |" in text and batch == 8
+    assert picture_s == steps * step_s / batch
+    rows = re.findall(r"^\| ([\d,]+) \| (\d+) s \| (\d+) \| (\d+) s \|$", text, re.MULTILINE)
+    assert [row[0] for row in rows] == ["30", "300", "300", "3,000", "3,000"]
+    for people, every, machines, last in rows:
+        n = int(people.replace(",", ""))
+        wanted = max(math.ceil(n * picture_s / (0.7 * int(every))), math.ceil(n / visitors))
+        assert (wanted, round(n * picture_s / wanted)) == (int(machines), int(last))
+
+
+def test_the_bounds_that_are_written_are_those_of_the_code() -> None:
+    text = " ".join((ROOT / "docs" / "scaling.md").read_text("utf-8").split())
+    code = (ROOT / "app.py").read_text("utf-8")
+    assert f"{app.launch_options()['state_session_capacity']} sessions" in text
+    line = re.search(r"queue\(max_size=(\d+)", code)
+    assert line is not None and f"{line[1]} calls in line" in text
+    assert f"{MAX_RUNS} picture runs" in text
+    for queue in (queues.FILM, queues.AUDIO, queues.TRAINING):
+        assert f"{queue['concurrency_limit']} films, sounds and trainings each" in text

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +45,8 @@ def _files_of(name: str) -> Iterator[Path]:
         yield from (path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file())
 
 
-def modules() -> set[Path]:
+@cache
+def modules() -> frozenset[Path]:
     """`app.py` and all modules of ours that it reaches: none is imported inside a function."""
     found: set[Path] = set()
     waiting = [ROOT / "app.py"]
@@ -53,7 +55,7 @@ def modules() -> set[Path]:
         if path not in found:
             found.add(path)
             waiting += [file for name in _imported(path) for file in _files_of(name)]
-    return found
+    return frozenset(found)
 
 
 def contents() -> list[Path]:
