@@ -19,7 +19,7 @@ CHECKED := app.py pipelines components training benchmarks
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check format bench load fuzz evaluate train export clean
+.PHONY: help setup demo test test-fast check format bench load fuzz evaluate train export space clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -71,6 +71,9 @@ train: $(DONE)/app ## train all classroom models in order; each goes on from its
 
 export: $(DONE)/app ## write the classroom picture model as a complete diffusers folder
 	$(BIN)/python -m training.export
+
+space: $(DONE)/venv ## build the folder of a Hugging Face Space (SPACE=folder; else build/space)
+	$(BIN)/python tools/build_space.py $(SPACE)
 
 clean: ## forget the set-up
 	rm -rf $(VENV)

@@ -25,8 +25,11 @@ os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
 # Read by OpenMP when PyTorch loads it: how long its threads turn in circles before they sleep. Without a
 # bound they do so on cores that another program wants, too (docs/decisions.md).
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+# Read by PyTorch on a Mac: what its GPU cannot compute, the processor does.
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 import contextlib
+import io
 import logging
 from typing import Any, NoReturn
 
@@ -50,7 +53,7 @@ from components.journey import tab as journey
 from components.lesson.network import bound_host, own_addresses
 from components.lesson.server import Lessons
 from components.lesson.store import classes_file
-from components.page import api, mcp, theme
+from components.page import api, file_types, mcp, theme
 from components.page.address import wire_address
 from components.page.document import Document
 from components.page.doors import Doors, GuardedBlocks
@@ -228,12 +231,26 @@ def leave(demo: gr.Blocks) -> NoReturn:
     os._exit(0)
 
 
-def main() -> None:
-    """Launch, say where, load the preselected models behind the visitor's back, and serve."""
-    # the last when its terminal is closed, where there is one
-    for ending in ("SIGINT", "SIGTERM", "SIGHUP"):
+def end_when_told() -> None:
+    """Let the signals that end a program end it in order, those that the machine knows."""
+    # the last two when its window is closed, elsewhere and on Windows
+    for ending in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, ending):
             signal.signal(getattr(signal, ending), lambda *_: sys.exit(0))
+
+
+def print_what_can_be_printed() -> None:
+    """Let signs that the terminal's code does not have, such as those of a QR code, stop no start."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def main() -> None:
+    """Launch, say where, load the preselected models behind the visitor's back, and serve."""
+    end_when_told()
+    print_what_can_be_printed()
+    file_types.register()
     few_heaps()  # before the threads that would each get one
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     demo = build()

@@ -76,7 +76,12 @@ def free_port() -> int:
 
 
 def start_app(
-    folder: Path, cwd: Path = ROOT, before: Sequence[str] = (), without: str = "", **environment: str
+    folder: Path,
+    cwd: Path = ROOT,
+    before: Sequence[str] = (),
+    without: str = "",
+    program: Sequence[str] = (str(ROOT / "app.py"),),
+    **environment: str,
 ) -> App:
     """Start the app as `MCP=1 make demo` does, on a free port and without a network; does not wait for it.
 
@@ -84,6 +89,7 @@ def start_app(
         folder: for what it writes.
         before: a command that runs it.
         without: a variable that is not set.
+        program: what Python runs.
         environment: variables that differ.
     """
     port = free_port()
@@ -93,7 +99,7 @@ def start_app(
         "STEUERVEKTOR_DATA": str(folder / "data"),
     } | environment  # fmt: skip
     env.pop(without, None)
-    command = [*before, sys.executable, str(ROOT / "app.py")]
+    command = [*before, sys.executable, *program]
     with (folder / "out").open("wb") as out, (folder / "app.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=out, stderr=log)
     return App(f"http://127.0.0.1:{port}", folder, process)

@@ -1,9 +1,10 @@
 """The catalogue: the only place that knows a model's name. It loads none (`pipelines/serving/loading.py`)."""
 
+import logging
 import os
 import tomllib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from pipelines.serving.errors import InputError
 
+log = logging.getLogger(__name__)
 ASSETS = Path(__file__).parents[2] / "assets" / "models"
 ROLES = ("clip", "dino", "image", "video", "audio")
 DENOISERS = ("unet", "joint", "cross")
@@ -187,8 +189,23 @@ def entry(model: str, role: str | None = None) -> ModelEntry:
 
 
 def device() -> str:
-    """Where models run."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Where models run: on a GPU of CUDA where there is one, else on the processor.
+
+    `STEUERVEKTOR_DEVICE` ("cpu", "cuda", "mps") names another, which is taken if it is there. A Mac's GPU ("mps") is
+    never taken unasked: nobody has tried the models on it, and the classroom's answer at once without it.
+    """
+    usual = "cuda" if torch.cuda.is_available() else "cpu"
+    asked = os.environ.get("STEUERVEKTOR_DEVICE") or usual
+    if asked in ("cpu", usual) or (asked == "mps" and torch.backends.mps.is_available()):
+        return asked
+    _say_missing(asked, usual)
+    return usual
+
+
+@cache
+def _say_missing(asked: str, taken: str) -> None:
+    """Once, in the log."""
+    log.warning("STEUERVEKTOR_DEVICE is %r, which is not there; models run on %s", asked, taken)
 
 
 def on_disk(e: ModelEntry) -> bool:
@@ -209,7 +226,7 @@ def default_id(role: str) -> str:
     if family:
         fitting = [e for e in entries(role) if e.family == family]
     else:
-        gpu = torch.cuda.is_available()
+        gpu = device() == "cuda"
         fitting = [e for e in entries(role) if gpu and e.family == "hub" and on_disk(e)]
     return (fitting or entries(role))[0].id
 

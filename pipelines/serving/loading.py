@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 import httpx
 import httpx2
+import psutil
 import torch
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -120,7 +121,7 @@ def machine_bytes() -> int:
     """Memory of the GPU, or of the machine where there is none."""
     if device() == "cuda":
         return int(torch.cuda.get_device_properties(0).total_memory)
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return int(psutil.virtual_memory().total)
 
 
 def fits(e: ModelEntry, bytes_a_weight: int) -> bool:

@@ -92,7 +92,7 @@ def weight_hashes() -> dict[str, str]:
     files = sorted(catalogue.ASSETS.rglob("*.safetensors"))
     stats = [path.stat() for path in files]
     return {
-        str(path.relative_to(catalogue.ASSETS)): _hash(path, stat.st_mtime_ns, stat.st_size)
+        path.relative_to(catalogue.ASSETS).as_posix(): _hash(path, stat.st_mtime_ns, stat.st_size)
         for path, stat in zip(files, stats, strict=True)
     }
 

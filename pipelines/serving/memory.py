@@ -13,15 +13,20 @@ def few_heaps(most: int = 2) -> bool:
     Returns:
         Whether the C library can: glibc alone has heaps of this kind.
     """
-    limit = getattr(ctypes.CDLL(None), "mallopt", None)
-    return _is_glibc() and limit is not None and bool(limit(_M_ARENA_MAX, most))
+    glibc = _glibc()
+    return glibc is not None and bool(glibc.mallopt(_M_ARENA_MAX, most))
 
 
 def give_back() -> bool:
     """Return free memory to the machine; whether there was any, and a C library that can."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return _is_glibc() and trim is not None and bool(trim(0))
+    glibc = _glibc()
+    return glibc is not None and bool(glibc.malloc_trim(0))
 
 
-def _is_glibc() -> bool:
-    return hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
+def _glibc() -> ctypes.CDLL | None:
+    """The C library of this process if it is glibc."""
+    try:
+        library = ctypes.CDLL(None)
+    except (OSError, TypeError):  # Windows has no library without a name
+        return None
+    return library if hasattr(library, "gnu_get_libc_version") else None
