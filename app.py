@@ -246,8 +246,12 @@ def print_what_can_be_printed() -> None:
             stream.reconfigure(errors="replace")
 
 
-def main() -> None:
-    """Launch, say where, load the preselected models behind the visitor's back, and serve."""
+def main() -> gr.Blocks:
+    """Launch, say where, load the preselected models behind the visitor's back, and serve until told to end.
+
+    Returns:
+        The app, which `leave` ends.
+    """
     end_when_told()
     print_what_can_be_printed()
     file_types.register()
@@ -265,8 +269,8 @@ def main() -> None:
         examples.warm_up()
     with contextlib.suppress(SystemExit):
         demo.block_thread()
-    leave(demo)
+    return demo
 
 
 if __name__ == "__main__":
-    main()
+    leave(main())
