@@ -20,6 +20,7 @@ from pipelines.image.load import image_pipeline
 from pipelines.image.request import SCHEDULERS, ImageRequest
 from pipelines.image.steering import Steering
 from pipelines.serving import catalogue
+from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -32,6 +33,7 @@ LIBRARY = {
 }
 
 
+@on_compute_thread  # on as many cores as the app: sums of another order differ in their last bits
 def library_latents(request: ImageRequest) -> torch.Tensor:
     """What the unchanged `StableDiffusionPipeline` draws."""
     loaded = image_pipeline(request.model)
