@@ -51,6 +51,7 @@
   const SMALLEST = 0.55, BAR = 34; // px
   const largest = () => Math.max(1.4, innerWidth / 914); // 1.4 on a projector of 1280 px, and as much on a wider one
   let bar, black, panel, watched, zoom = 1;
+  let squeeze = 1; // of pictures that are as high as the window allows, where what stands around them is too high
   function button(name, sign, act) {
     const made = make("button", { type: "button", title: words[name], "aria-label": words[name] }, sign);
     made.addEventListener("click", act);
@@ -70,7 +71,7 @@
   // As large as the window allows: what is too high at one size is laid out again at another.
   function write(scene) {
     rule.textContent = `html[data-stage] .sv-scene:not(#${scene.id}) { display: none !important; }
-      html[data-stage] #${scene.id} { zoom: ${zoom}; --sv-stage-height: ${room(scene) / zoom}px; --sv-stage-zoom: ${zoom}; }`;
+      html[data-stage] #${scene.id} { zoom: ${zoom}; --sv-stage-height: ${squeeze * room(scene) / zoom}px; --sv-stage-zoom: ${zoom}; }`;
     root.toggleAttribute("data-shrunk", zoom < 1);
   }
   const covered = () => (document.getElementById("sv-answer")?.offsetHeight ?? -8) + 8; // by a question's answer
@@ -100,16 +101,24 @@
     }
   }
   let fitting = 0, waiting = 0, fitted = 0; // into how many px
+  function largestFit(scene, space) {
+    let low = SMALLEST, high = largest();
+    if (heightAt(scene, high) <= space) return high;
+    for (let i = 0; i < 6 && high - low > 0.02; i++) {
+      const middle = (low + high) / 2;
+      if (heightAt(scene, middle) <= space) low = middle; else high = middle;
+    }
+    return low;
+  }
   function fit(scene) {
     if (!onStage() || keyOf(scene) !== current || !scene.offsetParent) return;
     const space = fitted = room(scene);
     fitFigures(scene, space);
-    let low = SMALLEST, high = largest();
     const before = zoom;
-    if (heightAt(scene, high) <= space) low = high;
-    for (let i = 0; i < 6 && high - low > 0.02; i++) {
-      const middle = (low + high) / 2;
-      if (heightAt(scene, middle) <= space) low = middle; else high = middle;
+    let low = SMALLEST;
+    for (squeeze of [1, 0.85, 0.7, 0.55]) {
+      low = largestFit(scene, space);
+      if (heightAt(scene, low) <= space) break;
     }
     // a run that adds a line must not make the picture jump
     heightAt(scene, Math.abs(low - before) < 0.03 && heightAt(scene, before) <= space ? before : low);
