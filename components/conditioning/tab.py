@@ -27,6 +27,7 @@ from components.runs.queues import STEPPER, endpoint
 from components.runs.slot import RunSlot
 from components.runs.stream import RunViews, show_run
 from components.runs.trace_view import drawn_from, facts, note
+from components.runs.unasked import runs_unasked
 from components.ui.arguments import Seed, Text
 from components.ui.errors import explained
 from components.ui.fields import slider
@@ -125,7 +126,7 @@ def _first(one: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
 
     def first(is_open: bool, shown: bool, *inputs: Any) -> Iterator[Any]:
         model, slot = inputs[5], inputs[-3]
-        if shown or not is_open or slot.busy or catalogue.entry(model).family != "classroom":
+        if shown or not is_open or slot.busy or not runs_unasked(model):
             yield gr.skip(), gr.skip()
             return
         for view in one(*inputs):

@@ -12,12 +12,12 @@ from components.cross_attention.view import still_view
 from components.page.prompt_bar import PromptBar
 from components.page.vocabulary import reads, watch
 from components.runs.queues import MODEL
+from components.runs.unasked import runs_unasked
 from components.ui.errors import explained
 from components.ui.language import Texts
 from components.ui.layout import live_html
 from components.ui.numbers import fixed
 from pipelines.image import cross_attention_of_picture as picture_attention
-from pipelines.serving import catalogue
 from pipelines.serving.measured import figure
 from pipelines.serving.uploads import open_picture
 
@@ -107,7 +107,7 @@ def _picture_handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
 
     @explained(t)
     def entered(scene: picture_attention.KnownPicture | None, model: str) -> Any:
-        if scene is not None or catalogue.entry(model).family != "classroom":
+        if scene is not None or not runs_unasked(model):
             return (gr.skip(),) * 3  # a model of the hub is asked by a click
         known, text = picture_attention.world_picture(_FIRST)
         return look(known, text, model), known, text

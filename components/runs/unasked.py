@@ -6,16 +6,25 @@ from components.ui.language import Texts
 from pipelines.serving import catalogue
 
 
-def waits_for_click(model: str, t: Texts) -> bool:
-    """Whether a model runs only when somebody asks for it, which the visitor is then told.
-
-    A link can name any model that is there; one of the hub takes minutes on a processor.
+def runs_unasked(model: str) -> bool:
+    """Whether a model answers at once; one of the hub takes minutes on a processor.
 
     Args:
         model: id in the catalogue.
     """
-    entry = catalogue.entry(model)
-    if entry.family == "classroom":
+    return catalogue.entry(model).family == "classroom"
+
+
+def waits_for_click(model: str, t: Texts) -> bool:
+    """Whether a model runs only when somebody asks for it, which the visitor is then told.
+
+    A link can name any model that is there.
+
+    Args:
+        model: id in the catalogue.
+    """
+    if runs_unasked(model):
         return False
-    gr.Info(t("common.waits_for_click", model=entry.title), title=t("common.waits_for_click_title"))
+    title = catalogue.entry(model).title
+    gr.Info(t("common.waits_for_click", model=title), title=t("common.waits_for_click_title"))
     return True

@@ -7,8 +7,7 @@ import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from pipelines.serving import catalogue, loading
-from tests.pipelines.tiny_transformers import TRANSFORMERS, write_transformers
+from tests.pipelines.tiny_transformers import in_catalogue, write_transformers
 
 
 @pytest.fixture(scope="session")
@@ -20,14 +19,8 @@ def transformer_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def transformers_of_today(transformer_checkpoints: Path) -> Iterator[None]:
     """The catalogue with tiny transformers added, for one module of tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEUERVEKTOR_MODELS", str(transformer_checkpoints))
-        catalogue._added.cache_clear()
+    with in_catalogue(transformer_checkpoints):
         yield
-    for name in TRANSFORMERS:
-        loading.unload(name)
-        loading.unload(f"{name}+tokenizers")
-    catalogue._added.cache_clear()
 
 
 @pytest.fixture

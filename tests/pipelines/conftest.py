@@ -20,7 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from pipelines.clip.convert import clip_tokenizer
 from pipelines.serving import catalogue, loading
-from tests.pipelines.tiny_transformers import TRANSFORMERS, write_transformers
+from tests.pipelines.tiny_transformers import in_catalogue, write_transformers
 
 WIDTH = 32
 
@@ -190,10 +190,5 @@ def transformer_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def transformers_of_today(transformer_checkpoints: Path) -> Iterator[None]:
     """The catalogue with tiny transformers added, for one module of tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEUERVEKTOR_MODELS", str(transformer_checkpoints))
-        catalogue._added.cache_clear()
+    with in_catalogue(transformer_checkpoints):
         yield
-    for name in TRANSFORMERS:
-        loading.unload(name)
-    catalogue._added.cache_clear()

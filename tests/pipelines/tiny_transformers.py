@@ -1,8 +1,11 @@
 """Transformers of today with random weights: the published folder layouts, but tiny."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 from diffusers import (
     AutoencoderDC,
@@ -39,6 +42,7 @@ from transformers import (
 from transformers.models.t5gemma.modeling_t5gemma import T5GemmaEncoder
 
 from pipelines.clip.convert import clip_tokenizer
+from pipelines.serving import catalogue, loading
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz.,"
 WIDTH = 32
@@ -243,3 +247,16 @@ def write_transformers(folder: Path) -> Path:
     ]
     (folder / "models.toml").write_text("\n".join(rows))
     return folder / "models.toml"
+
+
+@contextmanager
+def in_catalogue(models: Path) -> Iterator[None]:
+    """The catalogue with tiny transformers added, and afterwards none of them left in memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEUERVEKTOR_MODELS", str(models))
+        catalogue._added.cache_clear()
+        yield
+    for name in TRANSFORMERS:
+        loading.unload(name)
+        loading.unload(f"{name}+tokenizers")
+    catalogue._added.cache_clear()
