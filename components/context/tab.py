@@ -58,7 +58,7 @@ class ContextView:
         word: the words that both have.
         parted: how alike their vectors are.
         verdict: what became of the chosen word.
-        chosen: key of the word that the visitor chose; kept while it is not to be had.
+        chosen: key of the word that the visitor chose; never seen, kept while it is not to be had.
     """
 
     lookup: gr.HTML
@@ -70,7 +70,7 @@ class ContextView:
     word: gr.Dropdown
     parted: gr.Plot
     verdict: gr.HTML
-    chosen: gr.State
+    chosen: gr.Textbox
 
     @property
     def look(self) -> list[gr.components.Component]:
@@ -124,21 +124,25 @@ def _look(t: Texts, prompt: str, model: str) -> list[Any]:
     return [lookup_html(found, catalogue.entry(model, "clip"), t), hint_html(a.causal, t), view_html(a, t)]
 
 
-def _plot(t: Texts, prompt: str, prompt_b: str, model: str, key: str) -> list[Any]:
-    """Values of `ContextView.moving` and `ContextView.pair`; `_look` explains what cannot be read."""
+def _move(t: Texts, prompt: str, model: str) -> list[Any]:
+    """Values of `ContextView.moving`; `_look` explains what cannot be read."""
     try:
         a = read_contexts([prompt or ""], model)[0]
     except InputError:
-        return [gr.skip()] * 6
-    return [moves_figure(a, t), moves_html(a, t), *_pair(t, a, prompt_b or "", key)]
+        return [gr.skip()] * 2
+    return [moves_figure(a, t), moves_html(a, t)]
 
 
-def _choose(t: Texts, prompt: str, prompt_b: str, model: str, key: str) -> list[Any]:
-    """Another word of the two sentences."""
-    return [*_pair(t, read_contexts([prompt or ""], model)[0], prompt_b or "", key), key]
+def _compare(t: Texts, prompt: str, prompt_b: str, model: str, key: str) -> list[Any]:
+    """Values of `ContextView.pair`; `_look` explains what cannot be read."""
+    try:
+        a = read_contexts([prompt or ""], model)[0]
+    except InputError:
+        return [gr.skip()] * 4
+    return _pair(t, a, prompt_b or "", key)
 
 
-def _trials(bar: PromptBar, chosen: gr.State, t: Texts) -> None:
+def _trials(bar: PromptBar, chosen: gr.Textbox, t: Texts) -> None:
     """Pairs of prompts to try; a click writes both into the bar and chooses the word."""
     with gr.Row(elem_classes="sv-examples"):
         gr.HTML(templates("context/view.html").label(t("context.try_out")), apply_default_css=False)
@@ -154,7 +158,7 @@ def _trials(bar: PromptBar, chosen: gr.State, t: Texts) -> None:
 
 def _lay_out(bar: PromptBar, t: Texts) -> ContextView:
     """Draw the tab; it is filled when it is opened."""
-    chosen = gr.State("")
+    chosen = gr.Textbox(visible="hidden", show_label=False)
     with scene(t, "context.lookup", kind="open"):
         lookup = live_html("context/view", "context-lookup", script=False)
     with scene(t, "context.attention", kind="tab"):
@@ -184,16 +188,15 @@ def build_context_tab(bar: PromptBar, t: Texts) -> None:
     with tab_frame(t, "context") as tab:
         view = _lay_out(bar, t)
     attention_kinds(tab, "context", t)
-    look, figures, choose = (partial(explained(t)(f), t) for f in (_look, _plot, _choose))
-    first, asked = [bar.prompt, bar.clip_model], [bar.prompt, bar.prompt_b, bar.clip_model]
-    # Two events each: while somebody types, the arcs do not wait for the figures to be drawn.
+    look, move, compare = (partial(explained(t)(f), t) for f in (_look, _move, _compare))
+    first, asked = [bar.prompt, bar.clip_model], [bar.prompt, bar.prompt_b, bar.clip_model, view.chosen]
+    # An event each: while somebody types, the arcs do not wait for the figures to be drawn. A word that is
+    # chosen calls the same one as the prompts: of two, the older answer could come last, and stay.
     for handler, read, shown in (
-        (look, first, view.look),
-        (figures, [*asked, view.chosen], [*view.moving, *view.pair]),
-    ):
-        changes = [part.change for part in read if part is not view.chosen]
-        bar.follow(tab, changes, handler, read, shown, **PRIVATE)
-    view.word.input(choose, [*asked, view.word], [*view.pair, view.chosen], **PRIVATE)
+        (look, first, view.look), (move, first, view.moving), (compare, asked, view.pair)
+    ):  # fmt: skip
+        bar.follow(tab, [part.change for part in read], handler, read, shown, **PRIVATE)
+    view.word.input(None, view.word, view.chosen, js="(word) => word", api_visibility="private")
 
 
 def _context_json(context: Context) -> dict[str, Any]:

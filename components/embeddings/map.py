@@ -1,5 +1,6 @@
 """The map, the neighbours, the vectors and their difference: what follows the prompts."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +42,7 @@ PAIRS = {
 }
 # Tells the handler whether anybody looks; a hidden tab is drawn when it is opened.
 IS_OPEN = is_open("embeddings")
+_DRAWN = itertools.count(1)  # tells one drawing from the next of the same prompts
 _MOVE = (Path(__file__).parent / "move_prompts.js").read_text("utf-8")
 # On a touch screen a finger on the map scrolls the page instead of drawing a zoom box; on a narrow
 # one the map is square.
@@ -66,7 +68,7 @@ class MapView:
         compute: draws the maps that take a while.
         map, legend, note: the map and what explains it.
         near, strip, difference, words: what follows the prompts, beside the map.
-        drawn, placed: method and axes of the map that is on the page, and the prompts on it.
+        drawn, placed: method and axes of the map that is on the page, and the prompts on it, with its number.
         moved: what the script needs to move the prompts.
     """
 
@@ -147,7 +149,8 @@ def _drawing(t: Texts, a: Embedding, b: Embedding, asked: _Asked) -> list[Any]:
     projection = projections.project(vectors, asked.model, asked.method, asked.axes)
     figure = map_figure(projection, [a, b], asked.grouping, asked.only or None, t)
     note, legend = map_note(projection, t), legend_html(asked.grouping, t)
-    return [figure, note, legend, (asked.method, asked.axes), (asked.prompt, asked.prompt_b)]
+    placed = (asked.prompt, asked.prompt_b, next(_DRAWN))
+    return [figure, note, legend, (asked.method, asked.axes), placed]
 
 
 def _only_choices(grouping: str, t: Texts) -> list[tuple[str, str]]:
@@ -168,10 +171,10 @@ def _follow(t: Texts, prompt: str, prompt_b: str, model: str) -> list[Any]:
 
 
 def _move(
-    t: Texts, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int], placed: tuple[str, str] | None
+    t: Texts, prompt: str, prompt_b: str, model: str, drawn: tuple[str, int], placed: tuple[Any, ...]
 ) -> list[Any]:
     """The way of the prompts on the map, which was drawn for others, or while somebody typed on."""
-    if drawn[0] != "pca" and (prompt, prompt_b) == placed:
+    if drawn[0] != "pca" and (prompt, prompt_b) == placed[:2]:
         return [None, gr.skip()]
     try:
         a, b, _ = _pair(prompt, prompt_b, model)
@@ -283,7 +286,7 @@ def lay_out_map(t: Texts) -> MapView:
     with scene(t, "embeddings.difference", t("embeddings.difference_title"), t("embeddings.difference_text")):
         found = live_html("embeddings/view", "embedding-difference", script=False)
         words = plot(t("embeddings.words_alt"), elem_id="embedding-words")
-    is_open, drawn, placed = gr.Checkbox(True, visible=False), gr.State(("pca", 2)), gr.State(None)
+    is_open, drawn, placed = gr.Checkbox(True, visible=False), gr.State(("pca", 2)), gr.State(())
     way = gr.JSON(visible="hidden", elem_id="embedding-moved")
     return MapView(
         is_open,
@@ -319,36 +322,40 @@ def wire_map(bar: PromptBar, view: MapView, tab: gr.Tab, t: Texts) -> None:
     asked = [*prompts, view.method, view.axes, *look]
     bar.follow(tab, [part.change for part in prompts], handler(_follow), prompts, view.texts, **TEXT)
     typed = bar.follow(
-        tab, [bar.prompt.change, bar.prompt_b.change], handler(_move),
+        tab, [bar.prompt.change, bar.prompt_b.change, view.placed.change], handler(_move),
         [*prompts, view.drawn, view.placed], [view.moved, view.compute], **TEXT,
     )  # fmt: skip
     typed.then(None, view.moved, js=_MOVE, api_visibility="private")
-    drawings = [
-        tab.select(
-            handler(_open), [*asked, view.drawn], [*view.drawing, view.compute],
-            show_progress="minimal", **MODEL,
-        ),
-        bar.clip_model.change(
-            handler(_other_model), [view.is_open, *asked], [*view.drawing, view.method, view.compute],
-            js=IS_OPEN, trigger_mode="multiple", **MODEL,
-        ),
-        gr.on(
-            [view.method.input, view.axes.input], handler(_choose), asked, [*view.drawing, view.compute],
-            show_progress="hidden", **MODEL,
-        ),
-        view.compute.click(
-            handler(_redraw), asked, [*view.drawing, view.compute], show_progress_on=view.map, **MODEL
-        ),
-        view.only.input(
-            handler(_refilter), [*prompts, view.drawn, *look], view.drawing, show_progress="hidden", **MODEL
-        ),
-        view.grouping.input(
-            handler(_regroup), [*prompts, view.drawn, view.grouping], [*view.drawing, view.only],
-            show_progress="hidden", **MODEL,
-        ),
-    ]  # fmt: skip
-    for drawing in drawings:
-        drawing.then(
-            handler(_move), [*prompts, view.drawn, view.placed], [view.moved, view.compute], **TEXT,
-        ).then(None, view.moved, js=_MOVE, api_visibility="private")  # fmt: skip
+    tab.select(
+        handler(_open), [*asked, view.drawn], [*view.drawing, view.compute], show_progress="minimal", **MODEL
+    )
+    bar.clip_model.change(
+        handler(_other_model),
+        [view.is_open, *asked],
+        [*view.drawing, view.method, view.compute],
+        js=IS_OPEN,
+        trigger_mode="multiple",
+        **MODEL,
+    )
+    gr.on(
+        [view.method.input, view.axes.input],
+        handler(_choose),
+        asked,
+        [*view.drawing, view.compute],
+        show_progress="hidden",
+        **MODEL,
+    )
+    view.compute.click(
+        handler(_redraw), asked, [*view.drawing, view.compute], show_progress_on=view.map, **MODEL
+    )
+    view.only.input(
+        handler(_refilter), [*prompts, view.drawn, *look], view.drawing, show_progress="hidden", **MODEL
+    )
+    view.grouping.input(
+        handler(_regroup),
+        [*prompts, view.drawn, view.grouping],
+        [*view.drawing, view.only],
+        show_progress="hidden",
+        **MODEL,
+    )
     view.map.change(None, js=_FIT, api_visibility="private")

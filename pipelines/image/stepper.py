@@ -145,8 +145,8 @@ class Stepper:
             except InputError as error:  # the compute thread died, which is in the log, or the process ends
                 self._give_up(error)
             except BaseException as error:  # a fault of the engine itself: those under way fail, it goes on
+                log.exception("the stepper failed; runs under way are given up")  # whoever is told can look
                 self._give_up(error)
-                log.exception("the stepper failed; runs under way are given up")
 
     def _turn(self) -> None:
         """Let runs in, leave stopped ones out, and move one group on by a step."""

@@ -25,7 +25,8 @@ EN = load_texts("en")
 
 def _show(prompt: str, prompt_b: str = "", key: str = "", language: str = "en") -> list[Any]:
     t = load_texts(language)
-    return [*tab._look(t, prompt, MODEL)[1:], *tab._plot(t, prompt, prompt_b, MODEL, key)]
+    pair = tab._compare(t, prompt, prompt_b, MODEL, key)
+    return [*tab._look(t, prompt, MODEL)[1:], *tab._move(t, prompt, MODEL), *pair]
 
 
 def _text(drawn: str) -> str:
@@ -178,8 +179,8 @@ def test_bad_input_is_told_where_its_view_would_stand(language):
 
 
 def test_the_choice_of_a_word_is_remembered():
-    chosen = tab._choose(EN, PROMPT, "a cat on a bed", MODEL, "on·1")
-    assert chosen[1].value == chosen[-1] == "on·1"
+    assert tab._compare(EN, PROMPT, "a cat on a bed", MODEL, "on·1")[1].value == "on·1"
+    assert tab._compare(EN, PROMPT, "a cat", MODEL, "on·1")[1].value == "cat·1"  # for as long as it must
 
 
 def test_lines_are_the_distances_and_similarities_in_the_tokens_colours():

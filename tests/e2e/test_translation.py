@@ -56,7 +56,8 @@ def test_no_tab_lets_a_visitors_words_be_translated(
     for button, done in STATIONS[stem]:
         if button:
             opened.locator(button).click()
-        opened.locator(done.partition(" ")[0]).first.scroll_into_view_if_needed()  # some are made when seen
+        place = opened.locator(done.partition(" ")[0]).first  # some are made when seen
+        place.evaluate("place => place.scrollIntoView()")  # even if a newer view has just taken its place
         opened.locator(done).first.wait_for()
     seen = opened.evaluate(FOUND, WORDS)
     assert seen["quoted"] > 0

@@ -10,7 +10,7 @@ from pipelines.clip.model import encode_images
 from pipelines.serving import measured
 from pipelines.serving.measured import WORD_KINDS
 from pipelines.world.captions import parse
-from training import drawing
+from training.drawing import Sampling, drawn_with
 from training.evaluate_words import Distances, WordTrial, evaluate_words, measure, runs, share_beyond, trials
 
 
@@ -83,8 +83,8 @@ def test_the_share_counts_what_lies_beyond_the_median_and_prompts_are_resampled(
 
 def test_the_file_holds_every_distance_and_the_weights_it_speaks_of(tmp_path, monkeypatch):
     monkeypatch.setattr(measured, "EVALUATION", tmp_path)
-    monkeypatch.setattr(drawing, "STEPS", 1)
-    rows = {row.id: row for row in evaluate_words(prompts=2)}
+    with drawn_with(Sampling(steps=1)):
+        rows = {row.id: row for row in evaluate_words(prompts=2)}
     assert list(rows) == ["image.word_vs_seed", *(f"image.word_{kind}" for kind in WORD_KINDS)]
     assert rows["image.word_vs_seed"].n == 2 * 6 * 2 and rows["image.word_style"].n == 4
     assert all(row.must is None and row.ok for row in rows.values())
