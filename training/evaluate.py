@@ -11,13 +11,15 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, combinations
 
 import numpy as np
 from PIL import Image
 from scipy import stats
 from tqdm import tqdm
 
-from pipelines.clip.model import clip_scores
+from pipelines.clip.embeddings import embed
+from pipelines.clip.model import clip_scores, encode_texts
 from pipelines.world.captions import Facts, caption, parse
 from pipelines.world.layout import draw_scene, lay_out
 from pipelines.world.render import render
@@ -35,6 +37,7 @@ from training.evaluation_prompts import (
     LIGHT_WORDS,
     OWN,
     PLACE_WORDS,
+    TIDY,
     EvalPrompt,
     inviting,
     prompts_of,
@@ -44,12 +47,14 @@ from training.evaluation_prompts import (
 from training.evaluation_rows import (
     EvaluationRow,
     evaluation_row,
+    mean_row,
     over_prompts,
     ratio_interval,
     read,
     share_row,
     write,
 )
+from training.free_wording import FREE_WORDING
 from training.lesson_facts import FACTS
 from training.scorers import Scorer, load_scorer, look_at
 
@@ -168,15 +173,21 @@ def evaluate_lecture(scorer: Scorer) -> list[EvaluationRow]:
 
     The claim is about these very prompts, so seeds are the sample and none of the prompts is drawn.
     """
-    rows, everything = [], []
-    for k, text in enumerate(LECTURE):
-        images = draw([text] * 32, list(range(32)))
-        facts = parse_all(text)
-        readings = [[all(a.values()) for a in satisfied(images, [f] * 32, scorer)] for f in facts]
-        hits = [any(right) for right in zip(*readings, strict=True)]
-        rows.append(share_row(f"image.lecture_{k + 1}", hits, None))
-        everything += hits
-    return [*rows, share_row("image.lecture", everything, 0.85)]
+    hits = [_right_in_one_reading(text, scorer) for text in LECTURE]
+    rows = [share_row(f"image.lecture_{k + 1}", right, None) for k, right in enumerate(hits)]
+    tidy = share_row("image.lecture_3_tidy", _right_in_one_reading(TIDY, scorer), None)
+    return [*rows, tidy, share_row("image.lecture", list(chain(*hits)), 0.85)]
+
+
+def _right_in_one_reading(text: str, scorer: Scorer, seeds: int = 32) -> list[bool]:
+    images = draw([text] * seeds, list(range(seeds)))
+    readings = [[all(a.values()) for a in satisfied(images, [f] * seeds, scorer)] for f in parse_all(text)]
+    return [any(right) for right in zip(*readings, strict=True)]
+
+
+def evaluate_free_wording(scorer: Scorer) -> list[EvaluationRow]:
+    """Prompts as people write them, in wordings that no caption of the training has."""
+    return [share_row("image.free_wording", judge_prompts(FREE_WORDING, scorer), 0.7, SEEDS)]
 
 
 def parse_all(text: str) -> list[Facts]:
@@ -196,7 +207,26 @@ def evaluate_clip() -> list[EvaluationRow]:
         scores = clip_scores(images, texts, "classroom-clip")
         right = [(scores.argmax(axis) == np.arange(5)).all() for axis in (0, 1)]
         hits.append(bool(all(right)))
-    return [share_row("clip.five_by_five", hits, 0.97), _spearman(rng), _zero_shot()]
+    rows = [share_row("clip.five_by_five", hits, 0.99), _spearman(rng), _zero_shot()]
+    return [*rows, _lecture_neighbours(), _relation_cosine()]
+
+
+def _lecture_neighbours() -> EvaluationRow:
+    """The eight nearest captions of each of the lecture's prompts, all of which are about a cat."""
+    found = [n.world.text for e in embed([*LECTURE], "classroom-clip") for n in e.neighbours]
+    return share_row(
+        "clip.lecture_neighbours",
+        [any(thing.noun == "cat" for thing in parse(text).things) for text in found],
+        0.875,
+    )
+
+
+def _relation_cosine() -> EvaluationRow:
+    """Texts that say the same of two things the other way round, for all pairs of things."""
+    pairs = list(combinations(NOUNS, 2))
+    texts = [f"a {a} on a {b}" for pair in pairs for a, b in (pair, pair[::-1])]
+    vectors = encode_texts(texts, "classroom-clip").reshape(len(pairs), 2, -1)
+    return mean_row("clip.relation_cosine", (vectors[:, 0] * vectors[:, 1]).sum(1).tolist(), 0.9)
 
 
 def _zero_shot(n: int = 400) -> EvaluationRow:
@@ -204,7 +234,7 @@ def _zero_shot(n: int = 400) -> EvaluationRow:
     scenes = draw_singles(n, 99)
     texts = [f"a picture of a {noun}" for noun in NOUNS]
     scores = clip_scores(pictures_of(scenes), texts, "classroom-clip")
-    return share_row("clip.zero_shot", (scores.argmax(1) == scenes.nouns).tolist(), None)
+    return share_row("clip.zero_shot", (scores.argmax(1) == scenes.nouns).tolist(), 0.9)
 
 
 def _spearman(rng: np.random.Generator, n: int = 600) -> EvaluationRow:
@@ -286,6 +316,7 @@ PARTS = {
     "unseen": Part(lambda: evaluate_unseen(load_scorer()), "image.unseen_minus_seen"),
     "negative": Part(lambda: evaluate_negative(load_scorer()), "image.negative_ratio"),
     "lecture": Part(lambda: evaluate_lecture(load_scorer()), "image.lecture"),
+    "free": Part(lambda: evaluate_free_wording(load_scorer()), "image.free_wording"),
     "attention": Part(evaluate_attention, "image.attention_miou"),
     "audio": Part(evaluate_audio, "audio.text_gain"),
     "video": Part(evaluate_video, "video.consistency_gap"),

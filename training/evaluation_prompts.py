@@ -35,6 +35,7 @@ LECTURE = (
     "A  cat in front of a House.",
     "A cat. Cozy atmosphere. Dimm lighting.",
 )
+TIDY = "A cat. Cozy atmosphere. Dim lighting."  # the third, as one would spell it
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 PLACE_WORDS = {
     "room": "in a room",

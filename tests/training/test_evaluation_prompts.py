@@ -1,10 +1,12 @@
 """The prompts of the evaluation ask for what they say, and scenes made for them hold it."""
 
+import re
+
 import numpy as np
 import pytest
 
-from pipelines.world.captions import holds
-from pipelines.world.scene import is_held_out
+from pipelines.world.captions import _table, holds, parse
+from pipelines.world.scene import ATMOSPHERES, COLOURS, PLACES, RELATIONS, STYLES, is_held_out
 from training.evaluation_prompts import (
     GENEVAL,
     OWN,
@@ -13,6 +15,7 @@ from training.evaluation_prompts import (
     scene_for,
     unseen_and_seen,
 )
+from training.free_wording import FREE_WORDING
 
 CATEGORIES = (*GENEVAL, *OWN, "relation")
 
@@ -67,3 +70,22 @@ def test_prompts_that_invite_a_defect_name_it() -> None:
 
 def test_the_list_is_the_same_in_every_run() -> None:
     assert [p.text for p in prompts_of("attribution")] == [p.text for p in prompts_of("attribution")]
+
+
+def test_prompts_in_free_wording_use_words_that_no_caption_has() -> None:
+    known = {"a", "an", "the", "and"} | {word for phrase in _table() for word in phrase.split()}
+    texts = [prompt.text for prompt in FREE_WORDING]
+    assert len(set(texts)) == 60
+    for text in texts:
+        assert set(re.findall(r"[a-z]+", text.lower())) - known, text
+
+
+def test_prompts_in_free_wording_name_the_things_they_ask_for_and_the_world_can_show_it() -> None:
+    for prompt in FREE_WORDING:
+        things = [thing.noun for thing in parse(prompt.text).things]
+        facts = prompt.facts
+        assert sorted(things) == sorted(thing.noun for thing in facts.things), prompt.text
+        assert {thing.colour for thing in facts.things} <= {None, *COLOURS}
+        assert facts.relation in (None, *RELATIONS) and facts.place in (None, *PLACES)
+        assert facts.atmosphere in (None, *ATMOSPHERES) and facts.style in (None, *STYLES)
+        assert facts.relation is None or len(facts.things) == 2
