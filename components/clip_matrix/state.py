@@ -33,6 +33,7 @@ class MatrixState:
         prompts: the texts.
         model: catalogue id that the results belong to; "" before the first.
         learned: that model's own temperature.
+        bias: of a model that was trained with a sigmoid for each pair, what it learned to add; else None.
         matrix: pictures against texts, or why that cannot be; None before the first time.
         zero_shot: pictures against labels, or why that cannot be; None before the first time.
     """
@@ -42,6 +43,7 @@ class MatrixState:
     prompts: tuple[str, ...] = ()
     model: str = ""
     learned: float = 0.07  # what CLIP's training starts from; replaced when a model is there
+    bias: float | None = None
     matrix: ClipMatrix | InputError | None = None
     zero_shot: ZeroShot | InputError | None = None
 
@@ -74,9 +76,11 @@ def _attempt(compute: Callable[..., Result], *args: Any) -> Result | InputError:
 
 
 def _with_model(state: MatrixState, model: str) -> MatrixState:
-    """This model and its temperature."""
+    """This model, its temperature and its bias."""
     learned = _attempt(pipeline.learned_temperature, model)
-    return replace(state, model=model, learned=state.learned if isinstance(learned, InputError) else learned)
+    if isinstance(learned, InputError):
+        return replace(state, model=model)
+    return replace(state, model=model, learned=learned, bias=pipeline.learned_logit_bias(model))
 
 
 def compare(state: MatrixState, texts: str, model: str) -> MatrixState:
@@ -128,10 +132,14 @@ def score_panel(
 
 
 def panels(state: MatrixState, view: str, temperature: float | None, t: Texts) -> tuple[Markup, ...]:
-    """Slider, matrix and zero-shot cards."""
+    """Slider, matrix, zero-shot cards, and what the numbers come from."""
     tau = state.learned if temperature is None else temperature
+    is_sigmoid = state.bias is not None
     return (
-        draw.temperature_html(tau, state.learned, t),
+        draw.temperature_html(tau, state.learned, t)
+        if state.bias is None
+        else draw.sigmoid_html(1 / state.learned, state.bias, t),
         matrix_panel(state, view, tau, t),
         zero_shot_panel(state, tau, t),
+        draw.hint_html(t(f"clip_matrix.{'sigmoid' if is_sigmoid else 'temperature'}_hint")),
     )

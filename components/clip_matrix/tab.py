@@ -1,7 +1,7 @@
 """The matrix tab: pictures along the top, texts down the side, and what CLIP makes of each pair."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
@@ -38,6 +38,7 @@ from components.ui.scene import scene
 from components.ui.uploads import accept, open_uploads, sources_html
 from pipelines.clip import clip_matrix as pipeline
 from pipelines.image.request import Trace
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 
 
@@ -57,25 +58,32 @@ def clip_matrix(
     Args:
         images: 1 to 12 picture files (PNG, JPEG, WebP, GIF, BMP, AVIF; at most 20 MB, 50 megapixels each).
         prompts: 1 to 12 texts.
-        temperature: of both softmaxes, 0.001 or more; without it, the one the model learned.
+        temperature: of both softmaxes, 0.001 or more; without it, the one the model learned. Refused for a
+            model with a sigmoid for each pair (SigLIP), which has none.
         labels: 1 to 12 names for zero-shot classification; without them, objects of the classroom world.
         template: text that each label is put into, with {label} where it goes.
         model: id of a CLIP model in the catalogue.
 
     Returns:
-        "similarity", "logits_per_image", "softmax_over_texts", "softmax_over_images": rows [image][text];
-        "pairing": pairs [image, text]; "zero_shot": "labels", "texts", "probabilities" [image][label] and
-        "best", a label for each image; "temperature", "logit_scale" and "model".
+        "similarity", "logits_per_image", "softmax_over_texts", "softmax_over_images": rows [image][text], the
+        last two null for a model with a sigmoid; "pair_probability": the same of each pair alone, null for a
+        model with a softmax; "pairing": pairs [image, text]; "zero_shot": "labels", "texts", "probabilities"
+        [image][label] and "best", a label for each image; "temperature", "logit_scale", "logit_bias" (null
+        without a sigmoid) and "model".
     """
     pictures = open_uploads(images, pipeline.MOST)
     matrix = pipeline.compute_clip_matrix(pictures, prompts, model)
+    is_sigmoid = matrix.logit_bias is not None
+    if is_sigmoid and temperature is not None:
+        raise InputError("temperature_closed", title=catalogue.entry(model).title)
     tau = pipeline.learned_temperature(model) if temperature is None else temperature
     zero_shot = pipeline.classify(pictures, LABELS if labels is None else labels, template, model)
     return {
         "similarity": matrix.similarity.tolist(),
         "logits_per_image": matrix.logits_per_image.tolist(),
-        "softmax_over_texts": matrix.softmax_over_texts(tau).tolist(),
-        "softmax_over_images": matrix.softmax_over_images(tau).tolist(),
+        "softmax_over_texts": None if is_sigmoid else matrix.softmax_over_texts(tau).tolist(),
+        "softmax_over_images": None if is_sigmoid else matrix.softmax_over_images(tau).tolist(),
+        "pair_probability": matrix.pair_probability().tolist() if is_sigmoid else None,
         "pairing": [list(pair) for pair in matrix.pairing()],
         "zero_shot": {
             "labels": list(zero_shot.labels),
@@ -83,8 +91,9 @@ def clip_matrix(
             "probabilities": zero_shot.probabilities(tau).tolist(),
             "best": list(zero_shot.best),
         },
-        "temperature": tau,
+        "temperature": None if is_sigmoid else tau,
         "logit_scale": pipeline.learned_logit_scale(model),
+        "logit_bias": matrix.logit_bias,
         "model": model,
     }
 
@@ -110,6 +119,7 @@ class _Parts:
     labels: gr.Textbox
     template: gr.Textbox
     zero_shot: gr.HTML
+    hint: gr.HTML
     score: gr.HTML
 
 
@@ -122,16 +132,18 @@ def _layout(t: Texts) -> _Parts:
                 first = matrix_panel(state, "cosine", state.learned, t)
                 matrix = live_html("clip_matrix/view", "clip-matrix", value=first, also=["ui/uploads"])
             with gr.Column(scale=2, min_width=300):
-                choices = [(t(f"clip_matrix.view.{view}"), view) for view in MATRIX_VIEWS]
                 view = gr.Radio(
-                    choices, value="cosine", label=t("clip_matrix.view_label"), elem_id="clip-view"
-                )
+                    _choices(MATRIX_VIEWS, t), value="cosine", label=t("clip_matrix.view_label"),
+                    elem_id="clip-view",
+                )  # fmt: skip
                 shown = draw.temperature_html(state.learned, state.learned, t)
                 temperature = live_html("clip_matrix/view", "clip-temperature", value=shown)
                 titles = [t(f"clip_matrix.set_{name}") for name in pipeline.SETS]
                 sets = preset_chips(t("clip_matrix.sets"), titles, "clip-set")
-        hint = draw.hint_html(t("clip_matrix.temperature_hint"))
-        live_html("clip_matrix/view", "clip-logit-scale", value=hint, script=False)
+        hint = live_html(
+            "clip_matrix/view", "clip-logit-scale", value=draw.hint_html(t("clip_matrix.temperature_hint")),
+            script=False,
+        )  # fmt: skip
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 texts = gr.Textbox(
@@ -165,8 +177,12 @@ def _layout(t: Texts) -> _Parts:
         score = live_html("clip_matrix/view", "clip-score")
     return _Parts(
         gr.State(state), gr.State(None), view, temperature, matrix, sources, count, fresh, take, sets, texts,
-        labels, template, zero_shot, score,
+        labels, template, zero_shot, hint, score,
     )  # fmt: skip
+
+
+def _choices(views: Sequence[str], t: Texts) -> list[tuple[str, str]]:
+    return [(t(f"clip_matrix.view.{view}"), view) for view in views]
 
 
 def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
@@ -175,15 +191,23 @@ def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
     def judged(
         state: MatrixState, texts: str, labels: str, template: str, model: str, view: str, tau: float | None
     ) -> Any:
+        was_sigmoid = state.bias is not None
         state = name(compare(state, texts, model), labels, template, model)
-        return state, *panels(state, view, tau, t)
+        is_sigmoid = state.bias is not None
+        views = draw.SIGMOID_VIEWS if is_sigmoid else MATRIX_VIEWS
+        choice = (
+            gr.skip()
+            if is_sigmoid == was_sigmoid
+            else gr.update(choices=_choices(views, t), value=draw.fitting(view, is_sigmoid))
+        )
+        return state, *panels(state, view, tau, t), choice
 
     @explained(t)
     def opened(
         state: MatrixState, texts: str, labels: str, template: str, model: str, view: str, tau: float | None
     ) -> Any:
         if state.matrix is not None and state.model == model:
-            return (gr.skip(),) * 4
+            return (gr.skip(),) * 6
         return judged(state, texts, labels, template, model, view, tau)
 
     @explained(t)
@@ -191,7 +215,7 @@ def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
         state: MatrixState, texts: str, labels: str, template: str, model: str, view: str
     ) -> Any:
         if not state.model:  # nobody has opened the tab yet
-            return (gr.skip(),) * 5
+            return (gr.skip(),) * 7
         return None, *judged(state, texts, labels, template, model, view, None)
 
     @explained(t)
@@ -220,7 +244,7 @@ def _wire_state(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts) -> list[Any]:
         texts = "\n".join(prompts if prompt in prompts else (*prompts, prompt))
         return texts, *judged(with_images(state, [*state.images, trace.image]), texts, *rest)
 
-    shown = [p.state, p.temperature, p.matrix, p.zero_shot]
+    shown = [p.state, p.temperature, p.matrix, p.zero_shot, p.hint, p.view]
     given = [p.state, p.texts, p.labels, p.template, bar.clip_model, p.view]
     return [
         tab.select(opened, [*given, p.tau], shown, **MATRIX),
@@ -267,7 +291,7 @@ def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:
     @explained(t)
     def turned(event: gr.EventData, state: MatrixState, view: str) -> Any:
         tau = float(np.clip(told(event, "temperature", float), draw.COLDEST, draw.HOTTEST))
-        return tau, *panels(state, view, tau, t)[1:]
+        return tau, *panels(state, view, tau, t)[1:3]
 
     @explained(t)
     def viewed(state: MatrixState, view: str, tau: float | None) -> Any:

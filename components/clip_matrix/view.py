@@ -8,11 +8,12 @@ from markupsafe import Markup
 
 from components.ui.language import Texts
 from components.ui.numbers import fixed, percent
-from components.ui.plots import cell_colour
+from components.ui.plots import MATRIX_VIEWS, cell_colour
 from components.ui.templates import templates
 from pipelines.clip.clip_matrix import ClipMatrix, ZeroShot
 
 _VIEW = "clip_matrix/view.html"
+SIGMOID_VIEWS = ("cosine", "pairs")  # of a model that was trained with a sigmoid for each pair
 COLDEST, HOTTEST = 0.005, 1.0  # ends of the temperature slider
 
 
@@ -30,10 +31,11 @@ def matrix_html(
         thumbs: a `data:` address for each picture.
         prompts: as typed.
         matrix: `[image, text]`, or None while it is being computed.
-        view: "cosine", "texts" (softmax over texts, each picture's column sums to 1) or "images"
-            (softmax over pictures, each text's row sums to 1).
+        view: "cosine", "texts" (softmax over texts, each picture's column sums to 1), "images"
+            (softmax over pictures, each text's row sums to 1) or "pairs" (a sigmoid for each pair alone).
         temperature: of the softmax.
     """
+    view = fitting(view, matrix is not None and matrix.logit_bias is not None)
     cells = [[]] * len(prompts) if matrix is None else _cells(matrix, prompts, view, temperature, t)
     rows = list(zip(prompts, cells, strict=True))
     stops = ",".join(cell_colour(view, step)[0] for step in range(0, 201, 20))
@@ -44,6 +46,17 @@ def matrix_html(
     lone = _lone(len(thumbs), len(prompts), view)
     remark = t(f"clip_matrix.lone_{view}") if lone else ""
     return templates(_VIEW).matrix(thumbs, size, rows, view, sums, total, scale, summary, remark, t)
+
+
+def fitting(view: str, is_sigmoid: bool) -> str:
+    """The view asked for, or its like among those that a model has.
+
+    Args:
+        view: one of all views.
+        is_sigmoid: whether the model was trained with a sigmoid for each pair.
+    """
+    views = SIGMOID_VIEWS if is_sigmoid else MATRIX_VIEWS
+    return view if view in views else views[1]
 
 
 def _lone(images: int, texts: int, view: str) -> bool:
@@ -82,6 +95,8 @@ def _values(matrix: ClipMatrix, view: str, temperature: float) -> np.ndarray:
         return matrix.softmax_over_texts(temperature)
     if view == "images":
         return matrix.softmax_over_images(temperature)
+    if view == "pairs":
+        return matrix.pair_probability()
     return matrix.similarity
 
 
@@ -109,6 +124,12 @@ def temperature_html(temperature: float, learned: float, t: Texts) -> Markup:
     return templates(_VIEW).temperature(slider, fixed(temperature, t, 3), mark, t)
 
 
+def sigmoid_html(logit_scale: float, logit_bias: float, t: Texts) -> Markup:
+    """What stands in the slider's place for a model without a softmax: its sigmoid and what it learned."""
+    scale, bias = fixed(logit_scale, t, 1), fixed(logit_bias, t, 1)
+    return templates(_VIEW).sigmoid(t("clip_matrix.sigmoid", scale=scale, bias=bias), t)
+
+
 def zero_shot_html(
     thumbs: Sequence[str], result: ZeroShot, temperature: float, t: Texts, most: int = 4
 ) -> Markup:
@@ -121,8 +142,10 @@ def zero_shot_html(
             for k in order
         ]
         cards.append((uri, bars))
-    remark = t("clip_matrix.lone_label") if len(result.labels) == 1 else ""
-    return templates(_VIEW).zero_shot(cards, result.texts[0], remark, t)
+    is_sigmoid = result.matrix.logit_bias is not None
+    remark = t("clip_matrix.lone_label") if len(result.labels) == 1 and not is_sigmoid else ""
+    shares = t(f"clip_matrix.zero_{'sigmoid' if is_sigmoid else 'softmax'}")
+    return templates(_VIEW).zero_shot(cards, result.texts[0], shares, remark, t)
 
 
 def score_html(uri: str, rows: Sequence[tuple[str, str, float]], caption: str, t: Texts) -> Markup:

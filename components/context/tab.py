@@ -223,11 +223,12 @@ def context(
 
     Returns:
         `tokens` from start to end; `pooled_place`, counted from 0, of the first end mark, whose vector CLIP
-        takes for the whole text; `cut`, how many tokens the model does not read; `causal`, whether a
+        takes for the whole text (SigLIP that of its last place, which is padding); `cut`, how many tokens the
+        model does not read; `causal`, whether a
         token sees only what comes before it; `attention` [layer][token][token], mean over heads, each
-        row adding up to 1; `distances` [layer + 1][token], the cosine distance of each vector
-        from its embedding. With a second prompt also `b`, the same of it, and `words`: those that both
-        have, with their places and the cosine `similarity` [layer + 1] of their vectors; the end
+        row adding up to 1, less what goes to padding; `distances` [layer + 1][token], the cosine distance of
+        each vector from its embedding. With a second prompt also `b`, the same of it, and `words`: those that
+        both have, with their places and the cosine `similarity` [layer + 1] of their vectors; the end
         mark's `text` is empty.
     """
     found = read_contexts([prompt, prompt_b] if prompt_b.strip() else [prompt], model)

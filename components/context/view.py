@@ -140,7 +140,10 @@ def _cut(name: str, context: Context, t: Texts) -> str:
 
 
 def _sink(context: Context, t: Texts) -> str:
-    """Whether the start mark draws attention for want of something better, in numbers."""
+    """Whether the start mark draws attention for want of something better, or padding, in numbers."""
+    if context.tokens and context.tokens[0].special != "start":
+        read = {"places": context.view.places, "share": percent(context.padding_share, t)}
+        return t("context.padding_read", **read)
     share, even = context.start_share
     key = "sink" if share > 1.25 * even else "no_sink"
     return t(f"context.{key}", share=percent(share, t), even=percent(even, t))

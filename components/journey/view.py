@@ -46,13 +46,14 @@ def reading_view(reading: JourneyReading, t: Texts) -> str:
 
 
 def _tokens(reading: JourneyReading, t: Texts) -> dict[str, Any]:
-    pieces = [p for p in reading.context.tokens if not p.special]
-    colours = token_colours(colour_keys(reading.context.tokens))[1:]
+    tokens = reading.context.tokens
+    coloured = [
+        (p, c) for p, c in zip(tokens, token_colours(colour_keys(tokens)), strict=True) if not p.special
+    ]
+    pieces = [p for p, _ in coloured]
     view = reading.context.view
     new = are_unread(pieces, view.model)
-    chips = [
-        (p, colour, text_on(colour), is_new) for p, colour, is_new in zip(pieces, colours, new, strict=False)
-    ]
+    chips = [(p, c, text_on(c), is_new) for (p, c), is_new in zip(coloured, new, strict=True)]
     cut, key = reading.context.view.cut, "say_tokens"
     if cut:
         key = "say_tokens_cut_one" if cut == 1 else "say_tokens_cut"
@@ -81,7 +82,8 @@ def _context(reading: JourneyReading, t: Texts) -> dict[str, Any]:
     word = first_word(reading.context.tokens)
     looks = weights[word].copy()
     looks[word] = 0
-    looks[0] = 0  # the start mark is where heads look that need nothing
+    if reading.context.tokens[0].special == "start":
+        looks[0] = 0  # where heads look that need nothing
     said = {"word": _quoted(reading.context.tokens[word], t)}
     key = "say_context" if looks.any() else "say_context_alone"
     if looks.any():

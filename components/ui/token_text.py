@@ -24,8 +24,9 @@ def style_of(colour: str) -> str:
 
 def limit_sentence(view: TokenView, t: Texts) -> str:
     """How full the model's places are, and how many tokens are cut off, in one sentence."""
-    if view.needed <= 2:
-        return t("tokens.meter.empty")
+    if not any(piece.word >= 0 or piece.special == "typed" for piece in view.pieces):
+        has_start = bool(view.pieces) and view.pieces[0].special == "start"
+        return t("tokens.meter.empty" if has_start else "tokens.meter.empty_end")
     key = "fits" if not view.cut else "cut_one" if view.cut == 1 else "cut_many"
     counts = {name: grouped(getattr(view, name), t) for name in ("needed", "places", "cut")}
     return t(f"tokens.meter.{key}", **counts)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 from scipy.optimize import linear_sum_assignment
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from pipelines.clip.model import Clip, clip_model, clip_scores
 from pipelines.serving import catalogue
@@ -29,11 +29,28 @@ class ClipMatrix:
 
     Attributes:
         similarity: `[image, text]` cosine, -1..1.
-        logits_per_image: `[image, text]` logit_scale * cosine, what the model was trained on.
+        logits_per_image: `[image, text]` logit_scale * cosine + logit_bias, what the model was trained on.
+        logit_bias: of a model that was trained with a sigmoid for each pair (SigLIP); None of one that was
+            trained with a softmax over the pairs (CLIP), which has none.
     """
 
     similarity: np.ndarray
     logits_per_image: np.ndarray
+    logit_bias: float | None = None
+
+    def pair_probability(self) -> np.ndarray:
+        """For each pair alone, how likely picture and text belong together: `[image, text]`, 0..1.
+
+        What stands beside a pair changes nothing, and neither rows nor columns sum to one.
+
+        Raises:
+            InputError: `matrix_without_sigmoid` for a model that was trained with a softmax.
+
+        Source: Zhai et al. 2023 (SigLIP), arXiv:2303.15343, section 3.2.
+        """
+        if self.logit_bias is None:
+            raise InputError("matrix_without_sigmoid")
+        return expit(self.logits_per_image)
 
     def softmax_over_texts(self, temperature: float) -> np.ndarray:
         """For each picture, how it divides 100 % among the texts: `[image, text]`, rows sum to 1.
@@ -77,7 +94,12 @@ class ZeroShot:
     matrix: ClipMatrix
 
     def probabilities(self, temperature: float) -> np.ndarray:
-        """For each picture, how it divides 100 % among the labels: `[image, label]`."""
+        """For each picture, how it divides 100 % among the labels: `[image, label]`.
+
+        Of a model that was trained with a sigmoid, each label's own probability, whatever the temperature.
+        """
+        if self.matrix.logit_bias is not None:
+            return self.matrix.pair_probability()
         return self.matrix.softmax_over_texts(temperature)
 
     @property
@@ -108,7 +130,8 @@ def _compared(images: Sequence[Image.Image], prompts: Sequence[str], model: str)
     """`compute_clip_matrix` for texts that are checked, or made of such."""
     _check_count("pictures_count", len(images))
     similarity = clip_scores(images, prompts, catalogue.entry(model, "clip").id)
-    return ClipMatrix(similarity, similarity * learned_logit_scale(model))
+    bias = learned_logit_bias(model)
+    return ClipMatrix(similarity, similarity * learned_logit_scale(model) + (bias or 0.0), bias)
 
 
 def classify(images: Sequence[Image.Image], labels: Sequence[str], template: str, model: str) -> ZeroShot:
@@ -138,6 +161,11 @@ def learned_logit_scale(model: str) -> float:
     """The factor that the model learned to put between cosine and logit."""
     clip: Clip = clip_model(catalogue.entry(model, "clip").id)
     return clip.logit_scale
+
+
+def learned_logit_bias(model: str) -> float | None:
+    """What the model learned to add to the logit; None for one that was trained with a softmax."""
+    return clip_model(catalogue.entry(model, "clip").id).logit_bias
 
 
 def learned_temperature(model: str) -> float:

@@ -1,4 +1,4 @@
-"""CLIP as every tab uses it: texts and pictures become points of one space."""
+"""CLIP and SigLIP as every tab uses them: texts and pictures become points of one space."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,6 +41,15 @@ class Clip:
         """The learned factor between cosine and logit: one over the temperature."""
         return float(self.model.logit_scale.exp())
 
+    @property
+    def logit_bias(self) -> float | None:
+        """What is added to the logit of a model that was trained with a sigmoid for each pair; None for CLIP.
+
+        Source: Zhai et al. 2023 (SigLIP), arXiv:2303.15343, section 3.2.
+        """
+        bias = getattr(self.model, "logit_bias", None)
+        return None if bias is None else float(bias)
+
 
 def clip_model(model: str) -> Clip:
     """The loaded CLIP of a catalogue id.
@@ -52,7 +61,8 @@ def clip_model(model: str) -> Clip:
 
 
 def _download(e: ModelEntry) -> None:
-    snapshot_download(e.source, allow_patterns=["open_clip_config.json", "open_clip_model.safetensors"])
+    files = ["open_clip_config.json", "open_clip_model.safetensors", "tokenizer*", "special_tokens_map.json"]
+    snapshot_download(e.source, allow_patterns=files)
 
 
 def load_clip(e: ModelEntry, device: str) -> Clip:

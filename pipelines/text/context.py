@@ -24,12 +24,12 @@ class Context:
     """One prompt on its way through a text transformer.
 
     Only the tokens from start to end are kept. Padding comes after them: a causal model's tokens
-    cannot see it, the others are told to ignore it.
+    cannot see it, the others are told to ignore it, but for SigLIP's, which look at it as well.
 
     Attributes:
         view: the prompt as the model reads it; `tokens` are its pieces.
         attention: `[layer, head, token, token]` float32; a row says whom its token looks at, and
-            sums to one.
+            sums to one, less what goes to padding.
         states: `[layer + 1, token, dim]` float32; the embeddings (with their places) first, then
             the vectors after each layer.
         causal: whether a token sees only itself and what comes before it.
@@ -44,6 +44,11 @@ class Context:
     def tokens(self) -> tuple[Piece, ...]:
         """The tokens from start to end, each at its place."""
         return self.view.fed
+
+    @property
+    def padding_share(self) -> float:
+        """How much of their attention tokens give to padding, 0..1: mean over layers, heads and tokens."""
+        return max(0.0, 1 - float(self.attention.sum(-1, dtype=np.float64).mean()))
 
     @property
     def distances(self) -> np.ndarray:
@@ -124,14 +129,17 @@ def _transformer(model: Any) -> nn.Module | None:
     tower = getattr(model, "text", model)
     transformer = getattr(tower, "transformer", None)
     if hasattr(tower, "token_embedding"):
-        plain = getattr(tower, "attn_mask", None) is not None and getattr(tower, "cls_emb", None) is None
+        # a class token behind the text, or padding that is masked for each text, takes another way
+        plain = getattr(tower, "cls_emb", None) is None and not getattr(tower, "use_pad_mask", False)
         return transformer if plain and blocks_of(transformer) else None
     return transformer if hasattr(transformer, "set_attn_implementation") else None
 
 
 def _packed(record: TextRecord, view: TokenView) -> Context:
-    attention = torch.cat(record.attention)  # a batch of one: layers take its place
-    states = torch.cat(record.states)
+    attention = torch.cat(record.attention)[
+        ..., : view.used, : view.used
+    ]  # a batch of one: layers take its place
+    states = torch.cat(record.states)[:, : view.used]
     return Context(view, attention.float().cpu().numpy(), states.float().cpu().numpy(), is_causal(attention))
 
 
@@ -143,11 +151,13 @@ def _run(clip: Clip, transformer: nn.Module, views: Sequence[TokenView]) -> list
     found = []
     with recorded(transformer) as record:
         for view in views:
-            ids: Tensor = torch.from_numpy(view.ids[None, : view.used]).to(clip.device)
-            if hasattr(tower, "token_embedding"):
-                run_causal(tower, ids)
-            else:
+            ids: Tensor = torch.from_numpy(view.ids[None]).to(clip.device)
+            if not hasattr(tower, "token_embedding"):
+                tower(ids[:, : view.used])
+            elif tower.attn_mask is None:  # padding is looked at
                 tower(ids)
+            else:
+                run_causal(tower, ids[:, : view.used])
             found.append(_packed(record, view))
     return found
 

@@ -8,10 +8,12 @@ used by two threads at once.
 
 import html
 import json
+import string
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,8 @@ class Cleaned:
     """One step that a tokenizer takes before it splits the text.
 
     Attributes:
-        name: what the step does: "repair", "html", "space", "lower", "unicode", "unread" (characters
-            go that no word of the tokenizer's pattern takes) or "other".
+        name: what the step does: "repair", "html", "space", "punctuation" (goes), "lower", "unicode",
+            "unread" (characters go that no word of the tokenizer's pattern takes) or "other".
         text: the text after it.
     """
 
@@ -94,6 +96,9 @@ class Reader:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
 def _open_clip_cleaning(text: str, clean: Callable[[str], str]) -> tuple[Cleaned, ...]:
     """open_clip's cleaning taken apart: encoding mishaps and typographic quotes, HTML, space, case."""
     repaired = ftfy.fix_text(text)
@@ -101,8 +106,11 @@ def _open_clip_cleaning(text: str, clean: Callable[[str], str]) -> tuple[Cleaned
     spaced = " ".join(unescaped.split())
     steps = [Cleaned("repair", repaired), Cleaned("html", unescaped), Cleaned("space", spaced)]
     final = clean(text)
-    if final != spaced:
-        steps.append(Cleaned("lower" if final == spaced.lower() else "other", final))
+    bare = " ".join(spaced.replace("_", " ").translate(_NO_PUNCTUATION).split())
+    if final not in (spaced, spaced.lower()) and final == bare.lower():  # as SigLIP's
+        steps.append(Cleaned("punctuation", bare))
+    if final != steps[-1].text:
+        steps.append(Cleaned("lower" if final == steps[-1].text.lower() else "other", final))
     return tuple(steps)
 
 
@@ -173,10 +181,10 @@ _NORMALIZERS = {"NFC": "unicode", "NFKC": "unicode", "Replace": "space", "Lowerc
 
 def _normalizer_cleaning(text: str, clean: Callable[[str], str] | None, backend: Any) -> tuple[Cleaned, ...]:
     """The cleaning of a transformers tokenizer, one step per normalizer."""
-    steps = []
+    steps: list[Cleaned] = []
     if clean is not None:
-        text = clean(text)
-        steps.append(Cleaned("space", text))
+        steps += _open_clip_cleaning(text, clean)
+        text = steps[-1].text
     normalizer = backend.normalizer
     if normalizer is None:
         return tuple(steps) or (Cleaned("other", text),)
@@ -230,6 +238,8 @@ def transformers_reader(
         inside = slice(int(starts), len(coded.ids) - (end is not None))
         texts = tuple(source[a:b].strip() for a, b in coded.offsets[inside])
         words = tuple(w if w is not None else -1 for w in coded.word_ids[inside])
+        if len(set(words)) == 1:  # Gemma's pieces are cut from the whole text, its spaces written as ▁
+            words = tuple(accumulate(symbol.startswith("▁") for symbol in coded.tokens[inside]))
         return Tokenization(
             cleaning, tuple(coded.ids[inside]), tuple(coded.tokens[inside]), words, () if byte_of else texts
         )

@@ -207,7 +207,7 @@ def test_a_tower_of_another_build_says_so(both_ways, monkeypatch):
     loaded = clip_model(MODEL)
     odd = open_clip.CustomTextCLIP(
         16, {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16},
-        {"context_length": 8, "vocab_size": 99, "width": 32, "heads": 2, "layers": 1, "no_causal_mask": True},
+        {"context_length": 8, "vocab_size": 99, "width": 32, "heads": 2, "layers": 1, "embed_cls": True},
     )  # fmt: skip
     monkeypatch.setitem(loading._loaded, MODEL, replace(loaded, model=odd))
     with pytest.raises(InputError, match="context_closed"):
