@@ -201,9 +201,11 @@ def dino_features(
     Returns:
         "grid", patches in a row; "colours" [picture][y][x][3], three principal components as 0 to 1;
         "foreground" [picture][y][x], the first component, positive is foreground; "attention"
-        [picture][layer][head][y][x] of the class token; "similarity" [patch][patch of all pictures], cosines
-        of the first picture's patches; "neighbours" of the first picture in a gallery of the classroom
-        world: for "dino", "clip" and "pixels" a list of "things" and "cosine".
+        [picture][layer][head][y][x] of the class token; "registers", how many tokens there are beside class
+        token and patches, and "on_registers" [picture][layer][head], what of its attention goes to them;
+        "similarity" [patch][patch of all pictures], cosines of the first picture's patches; "neighbours" of
+        the first picture in a gallery of the classroom world: for "dino", "clip" and "pixels" a list of
+        "things" and "cosine".
     """
     pictures = one_or_two(images)
     seen = pipeline.look_at(pictures, model)
@@ -213,6 +215,8 @@ def dino_features(
         "colours": seen.colours.round(3).tolist(),
         "foreground": seen.foreground.round(3).tolist(),
         "attention": seen.attention.round(5).tolist(),
+        "registers": seen.registers,
+        "on_registers": seen.on_registers.round(5).tolist(),
         "similarity": seen.similarity.round(3).tolist(),
         "neighbours": {row.kind: _named(row) for row in found},
     }

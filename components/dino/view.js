@@ -78,8 +78,11 @@ const drawHeads = () => {
       const value = (i) => attention.at(left + (i % data.grid), top + Math.floor(i / data.grid)) / 255;
       heat(tile.querySelector("canvas"), value);
       const caption = document.createElement("figcaption");
-      const rest = Math.round(100 * (1 - data.shares[picture][layer][head]));
-      caption.textContent = `${filled(data.words.head, { head: head + 1 })} · ${filled(data.words.on_itself, { share: rest })}`;
+      const held = data.registers?.[picture][layer][head] ?? 0;
+      const rest = Math.round(100 * (1 - held - data.shares[picture][layer][head]));
+      const said = [filled(data.words.head, { head: head + 1 }), filled(data.words.on_itself, { share: rest })];
+      if (data.registers) said.push(filled(data.words.on_registers, { share: Math.round(100 * held) }));
+      caption.textContent = said.join(" · ");
       figure.append(tile, caption);
       place.append(figure);
     }

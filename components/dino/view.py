@@ -13,6 +13,7 @@ from components.ui.templates import templates
 from pipelines.dino.dino import Known, Neighbours, Patches
 
 _VIEW = "dino/view.html"
+_WORDS = ("legend_two", "legend_one", "head", "on_itself", "on_registers", "picture_alt")  # of the script
 
 
 def waiting_html(t: Texts) -> Markup:
@@ -29,7 +30,8 @@ def patches_html(seen: Patches, t: Texts) -> Markup:
     """The whole view of one or two pictures: similarity to a patch, colours, heads."""
     layers = seen.attention.shape[1]
     share = percent(seen.explained, t)
-    return templates(_VIEW).patches(len(seen.pictures), layers, share, seen.grid, _data(seen, t), t)
+    said = t("dino.registers", count=seen.registers) if seen.registers else ""
+    return templates(_VIEW).patches(len(seen.pictures), layers, share, seen.grid, said, _data(seen, t), t)
 
 
 def _data(seen: Patches, t: Texts) -> dict[str, object]:
@@ -47,11 +49,10 @@ def _data(seen: Patches, t: Texts) -> dict[str, object]:
         "low": round(float(np.quantile(seen.similarity, 0.5)), 3),
         "attention": encode_exactly(Image.fromarray(tiles, "L")),
         "shares": seen.attention.sum((-2, -1)).round(4).tolist(),
+        "registers": seen.on_registers.round(4).tolist() if seen.registers else None,
         "first": first_patch(seen),
         "decimal": "," if t.language == "de" else ".",
-        "words": {
-            key: t(f"dino.{key}") for key in ("legend_two", "legend_one", "head", "on_itself", "picture_alt")
-        },
+        "words": {key: t(f"dino.{key}") for key in _WORDS},
     }
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipelines.clip.model import encode_images
 from pipelines.dino.components import foreground_scores, principal_components
-from pipelines.dino.model import read_tokens, read_whole, square
+from pipelines.dino.model import read_tokens, read_whole, square, vision_model
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.world.layout import draw_scene
@@ -34,6 +34,8 @@ class Patches:
         explained: share of the variance (0..1) that these components hold.
         foreground: `[picture, grid, grid]` first component over the pictures, positive is foreground.
         attention: `[picture, layer, head, grid, grid]` of the class token.
+        registers: tokens beside class token and patches that are no part of the picture.
+        on_registers: `[picture, layer, head]` what of the class token's attention goes to all of them.
         similarity: `[patch, picture * patch]` cosine of each patch of the first picture with all patches.
     """
 
@@ -42,6 +44,8 @@ class Patches:
     explained: float
     foreground: np.ndarray
     attention: np.ndarray
+    registers: int
+    on_registers: np.ndarray
     similarity: np.ndarray
 
     @property
@@ -104,6 +108,8 @@ def look_at(pictures: Sequence[Image.Image], model: str) -> Patches:
         explained,
         foreground_scores(read.patches),
         read.attention.reshape(*read.attention.shape[:3], grid, grid),
+        vision_model(model).registers,
+        read.on_registers,
         unit[0] @ unit.reshape(-1, unit.shape[-1]).T,
     )
 

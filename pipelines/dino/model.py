@@ -1,6 +1,7 @@
 """A self-supervised vision transformer as the DINO tab uses it: pictures become tokens, heads look around.
 
-DINOv2's class of the library and DINO's (a plain ViT) are hidden behind one object.
+The library's classes for DINO (a plain ViT), DINOv2 (with and without registers) and DINOv3 are behind
+one object.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from huggingface_hub import snapshot_download
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -19,6 +21,13 @@ from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.serving.loading import load, whole
 
+# The library's class for each model type of a published config.
+_CLASSES = {
+    "vit": "ViTModel",
+    "dinov2": "Dinov2Model",
+    "dinov2_with_registers": "Dinov2WithRegistersModel",
+    "dinov3_vit": "DINOv3ViTModel",
+}
 BATCH = 32  # pictures at once; more would keep other visitors waiting
 
 
@@ -27,7 +36,8 @@ class Vision:
     """A loaded vision transformer.
 
     Attributes:
-        model: transformers `Dinov2Model` or `ViTModel` in eval mode.
+        model: transformers `ViTModel`, `Dinov2Model`, `Dinov2WithRegistersModel` or `DINOv3ViTModel` in eval
+            mode.
         side: px to which pictures are brought when patches are the point.
         whole_side: px to which they are brought when one feature stands for all: at most the size that the
             model was made for.
@@ -40,6 +50,14 @@ class Vision:
     whole_side: int
     patch: int
     pixels: Callable[[Image.Image, int], Tensor]
+
+    @property
+    def registers(self) -> int:
+        """Tokens between class token and patches that are no part of the picture, on which heads may look.
+
+        Source: Darcet et al. 2023, arXiv:2309.16588.
+        """
+        return int(getattr(self.model.config, "num_register_tokens", 0))
 
     @property
     def grid(self) -> int:
@@ -60,11 +78,13 @@ class Tokens:
     Attributes:
         patches: `[picture, grid * grid, dim]` row by row.
         attention: `[picture, layer, head, grid * grid]` how the class token spreads its attention over the
-            patches; what is missing to a sum of 1 stays on itself.
+            patches; what is missing to a sum of 1 stays on itself and on the registers.
+        on_registers: `[picture, layer, head]` what of it goes to all registers together; 0 without any.
     """
 
     patches: np.ndarray
     attention: np.ndarray
+    on_registers: np.ndarray
 
 
 def vision_model(model: str) -> Vision:
@@ -81,21 +101,18 @@ def _download(e: ModelEntry) -> None:
 
 
 def load_vision(e: ModelEntry, device: str) -> Vision:
-    """Load a DINOv2 or DINO model from a folder or from the hub.
+    """Load a DINO, DINOv2 or DINOv3 model from a folder or from the hub.
 
     Raises:
         InputError: `model_broken` if it is another kind of model.
     """
-    from transformers import AutoConfig, AutoImageProcessor, Dinov2Model, ViTModel
-
-    config = AutoConfig.from_pretrained(e.source)
-    if config.model_type == "dinov2":
-        model = whole(Dinov2Model, e.source, dtype=torch.float32)
-    elif config.model_type == "vit":
-        model = whole(ViTModel, e.source, dtype=torch.float32, add_pooling_layer=False)
-    else:
+    config = transformers.AutoConfig.from_pretrained(e.source)
+    name = _CLASSES.get(config.model_type)
+    if name is None:
         raise InputError("model_broken", title=e.title, reason=config.model_type)
-    processor = AutoImageProcessor.from_pretrained(e.source)
+    settings = {"add_pooling_layer": False} if config.model_type == "vit" else {}
+    model = whole(getattr(transformers, name), e.source, dtype=torch.float32, **settings)
+    processor = transformers.AutoImageProcessor.from_pretrained(e.source)
     side = _side(processor)
     side -= side % config.patch_size
     mean, std = (torch.tensor(v)[:, None, None] for v in (processor.image_mean, processor.image_std))
@@ -146,8 +163,9 @@ def _read_tokens(vision: Vision, pictures: Sequence[Image.Image]) -> Tokens:
     pixels = torch.stack([vision.pixels(picture, vision.side) for picture in pictures])
     with eager(vision):
         out = vision(pixels, output_attentions=True)
-    looks = torch.stack(out.attentions, 1)[..., 0, 1:]
-    return Tokens(*(x.float().cpu().numpy() for x in (out.last_hidden_state[:, 1:], looks)))
+    looks, first = torch.stack(out.attentions, 1)[..., 0, :], 1 + vision.registers
+    found = out.last_hidden_state[:, first:], looks[..., first:], looks[..., 1:first].sum(-1)
+    return Tokens(*(x.float().cpu().numpy() for x in found))
 
 
 def read_whole(pictures: Sequence[Image.Image], model: str) -> np.ndarray:

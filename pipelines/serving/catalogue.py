@@ -117,6 +117,8 @@ _BUILT_IN = (
     ModelEntry("siglip2-b-32", "clip", "hub", "SigLIP 2 ViT-B/32 (109 languages, German too)", "timm/ViT-B-32-SigLIP2-256", "Apache-2.0", 376_856_066, 1540),
     ModelEntry("classroom-dino", "dino", "classroom", "Classroom DINO", str(ASSETS / "dino"), "Apache-2.0", 1_224_704),
     ModelEntry("dinov2-small", "dino", "hub", "DINOv2 ViT-S/14", "facebook/dinov2-small", "Apache-2.0", 22_056_576, 88),
+    ModelEntry("dinov2-registers-small", "dino", "hub", "DINOv2 with registers ViT-S/14", "facebook/dinov2-with-registers-small", "Apache-2.0", 22_058_112, 88),
+    ModelEntry("dinov3-small", "dino", "hub", "DINOv3 ViT-S/16", "facebook/dinov3-vits16-pretrain-lvd1689m", "DINOv3 License (to be accepted)", 21_596_544, 86),
     ModelEntry("dino-vits8", "dino", "hub", "DINO ViT-S/8", "facebook/dino-vits8", "Apache-2.0", 21_670_272, 87),
     ModelEntry("classroom-image", "image", "classroom", "Classroom diffusion", str(ASSETS / "image"), "Apache-2.0", 7_242_123),
     ModelEntry("sd-turbo", "image", "hub", "SD-Turbo", "stabilityai/sd-turbo", "Stability AI Community", 1_290_000_000, 2580, distilled=True, steps=4, guidance_scale=1.0),

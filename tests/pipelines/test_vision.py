@@ -1,4 +1,4 @@
-"""DINO's and DINOv2's classes behind one object, on random checkpoints in the published layouts."""
+"""DINO's, DINOv2's and DINOv3's classes behind one object, on random checkpoints in the published layouts."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, Dinov2Config, Dinov2Model, ViTConfig, ViTModel
+from transformers import (
+    AutoImageProcessor,
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
+    ViTConfig,
+    ViTModel,
+)
 
 from pipelines.dino import dino
 from pipelines.dino import model as vision
@@ -29,10 +39,16 @@ DINO_PICTURES = {
     "image_processor_type": "ViTImageProcessor", "do_resize": True, "size": {"height": 224, "width": 224},
     "do_normalize": True, "image_mean": MEAN, "image_std": STD,
 }  # fmt: skip
+DINOV3_PICTURES = {
+    "image_processor_type": "DINOv3ViTImageProcessorFast", "do_resize": True, "resample": 2,
+    "size": {"height": 224, "width": 224}, "do_normalize": True, "do_rescale": True, "image_mean": MEAN, "image_std": STD,
+}  # fmt: skip
 SMALL = {"hidden_size": 384, "num_attention_heads": 6, "num_hidden_layers": 12}
 TINY = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 3}
 # dinov2-small was trained at 518 px and is shown 224: its positions are interpolated.
 DINOV2 = {"image_size": 518, "patch_size": 14, "mlp_ratio": 4, "qkv_bias": True}
+DINOV3 = {"image_size": 224, "patch_size": 16, "num_register_tokens": 4}
+REGISTERS = {"dinov2_registers": 4, "dinov3": 4}
 DINO = {"image_size": 224, "patch_size": 8, "qkv_bias": True}
 
 
@@ -41,6 +57,12 @@ def build(folder: Path, kind: str, size: dict[str, int]) -> ModelEntry:
     torch.manual_seed(4)
     if kind == "dinov2":
         model, pictures = Dinov2Model(Dinov2Config(**DINOV2, **size)), DINOV2_PICTURES
+    elif kind == "dinov2_registers":
+        config = Dinov2WithRegistersConfig(**DINOV2, **size, num_register_tokens=4)
+        model, pictures = Dinov2WithRegistersModel(config), DINOV2_PICTURES
+    elif kind == "dinov3":
+        config = DINOv3ViTConfig(**DINOV3, **size, intermediate_size=4 * size["hidden_size"])
+        model, pictures = DINOv3ViTModel(config), DINOV3_PICTURES
     else:
         config = ViTConfig(**DINO, **size, intermediate_size=4 * size["hidden_size"])
         model, pictures = ViTModel(config, add_pooling_layer=False), DINO_PICTURES
@@ -49,9 +71,9 @@ def build(folder: Path, kind: str, size: dict[str, int]) -> ModelEntry:
     return ModelEntry(f"tiny-{kind}", "dino", "local", kind, str(folder), "none", 0)
 
 
-@pytest.fixture(scope="module", params=["dinov2", "dino"])
+@pytest.fixture(scope="module", params=["dinov2", "dinov2_registers", "dinov3", "dino"])
 def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelEntry]:
-    """A tiny checkpoint of either class, in the catalogue."""
+    """A tiny checkpoint of each class, in the catalogue."""
     entry = build(tmp_path_factory.mktemp(request.param), request.param, TINY)
     known = catalogue._added
     with pytest.MonkeyPatch.context() as patch:
@@ -69,8 +91,13 @@ def pictures() -> list[Image.Image]:
 
 def library(entry: ModelEntry, pixels: torch.Tensor, **options: object):
     """The unchanged library, with attention asked for."""
-    if "v2" in entry.id:
-        model = Dinov2Model.from_pretrained(entry.source, attn_implementation="eager")
+    kinds = {
+        "tiny-dinov2": Dinov2Model,
+        "tiny-dinov2_registers": Dinov2WithRegistersModel,
+        "tiny-dinov3": DINOv3ViTModel,
+    }
+    if entry.id in kinds:
+        model = kinds[entry.id].from_pretrained(entry.source, attn_implementation="eager")
         return model.eval()(pixels, output_attentions=True, **options)
     model = ViTModel.from_pretrained(entry.source, add_pooling_layer=False, attn_implementation="eager")
     return model.eval()(pixels, output_attentions=True, interpolate_pos_encoding=True, **options)
@@ -82,10 +109,14 @@ def test_tokens_and_heads_are_the_librarys(tiny, pictures) -> None:
     pixels = torch.stack([loaded.pixels(p, loaded.side) for p in pictures])
     expected = library(tiny, pixels)
     found = read_tokens(pictures, tiny.id)
-    np.testing.assert_allclose(found.patches, expected.last_hidden_state[:, 1:].numpy(), atol=1e-4)
-    heads = torch.stack(expected.attentions, 1)[..., 0, 1:].numpy()
-    np.testing.assert_allclose(found.attention, heads, atol=1e-6)
-    grid = {"tiny-dinov2": 16, "tiny-dino": 28}[tiny.id]
+    registers = REGISTERS.get(tiny.id.removeprefix("tiny-"), 0)
+    first = 1 + registers
+    np.testing.assert_allclose(found.patches, expected.last_hidden_state[:, first:].numpy(), atol=1e-4)
+    heads = torch.stack(expected.attentions, 1)[..., 0, :].numpy()
+    np.testing.assert_allclose(found.attention, heads[..., first:], atol=1e-6)
+    np.testing.assert_allclose(found.on_registers, heads[..., 1:first].sum(-1), atol=1e-6)
+    assert loaded.registers == registers and (found.on_registers > 0).all() == bool(registers)
+    grid = {"tiny-dino": 28, "tiny-dinov3": 14}.get(tiny.id, 16)
     assert found.attention.shape == (2, 3, 2, grid * grid) and loaded.grid == grid
     whole = read_whole(pictures, tiny.id)
     np.testing.assert_allclose(whole, expected.last_hidden_state[:, 0].numpy(), atol=1e-4)
@@ -123,16 +154,17 @@ def test_the_tabs_functions_work_on_either_class(tiny, pictures) -> None:
     np.testing.assert_allclose(np.diag(seen.similarity), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["dinov2", "dino"])
+@pytest.mark.parametrize("kind", ["dinov2", "dinov2_registers", "dinov3", "dino"])
 def test_the_published_shapes_load_and_answer(kind, tmp_path, pictures) -> None:
-    """dinov2-small and dino-vits8 in their true sizes, random weights."""
+    """Those of the catalogue in their true sizes, random weights."""
     entry = build(tmp_path, kind, SMALL)
     loaded = load_vision(entry, "cpu")
-    published = catalogue.entry({"dinov2": "dinov2-small", "dino": "dino-vits8"}[kind])
+    ids = {"dinov2_registers": "dinov2-registers-small", "dinov3": "dinov3-small", "dino": "dino-vits8"}
+    published = catalogue.entry(ids.get(kind, "dinov2-small"))
     assert sum(p.numel() for p in loaded.model.parameters()) == published.parameters
     with torch.inference_mode():
         tokens = loaded(loaded.pixels(pictures[0], loaded.side)[None]).last_hidden_state
-    assert tokens.shape == (1, 1 + loaded.grid**2, 384)
+    assert tokens.shape == (1, 1 + REGISTERS.get(kind, 0) + loaded.grid**2, 384)
     assert torch.isfinite(tokens).all()
 
 
