@@ -68,7 +68,7 @@ from components.tokens import tab as tokens
 from components.ui.language import load_texts
 from components.ui.scene import collect_scenes, scene_keys
 from components.video import tab as video
-from pipelines.serving import compute
+from pipelines.serving import catalogue, compute
 from pipelines.serving.memory import few_heaps
 
 TELLING_S = 3.0  # s at most in which visitors hear that the app ends
@@ -251,12 +251,20 @@ def main() -> gr.Blocks:
 
     Returns:
         The app, which `leave` ends.
+
+    Raises:
+        SystemExit: 2, where the file of added models cannot be used.
     """
     end_when_told()
     print_what_can_be_printed()
     file_types.register()
     few_heaps()  # before the threads that would each get one
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        catalogue.check_added()
+    except catalogue.ModelsFileError as error:
+        print(error, file=sys.stderr, flush=True)
+        sys.exit(2)
     demo = build()
     options = launch_options()
     mcp.offer()

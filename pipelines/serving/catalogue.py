@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import torch
 from huggingface_hub import try_to_load_from_cache
+from pydantic import BaseModel, Field, ValidationError
 
 from pipelines.serving.errors import InputError
 
@@ -138,14 +140,78 @@ _BUILT_IN = (
 )  # fmt: skip
 
 
+class ModelsFileError(ValueError):
+    """The file named by `STEUERVEKTOR_MODELS` cannot be used; the message is for whoever starts the app."""
+
+
+def check_added() -> None:
+    """Read the models that whoever starts the app adds.
+
+    Raises:
+        ModelsFileError: their file is missing, or holds something else.
+    """
+    _added()
+
+
+class _Row(BaseModel, extra="forbid"):
+    """What a row of that file may say; see `ModelEntry`."""
+
+    id: Annotated[str, Field(min_length=1)]
+    role: Literal["clip", "dino", "image", "video", "audio"]
+    source: Annotated[str, Field(min_length=1)]
+    licence: str
+    family: str | None = None
+    title: str | None = None
+    parameters: Annotated[int, Field(ge=0)] = 0
+    download_mb: Annotated[int, Field(ge=0)] = 0
+    distilled: bool = False
+    backends: list[str] | None = None
+    base: str = ""
+    frame: FrameRule | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+    guidance_scale: Annotated[float, Field(ge=0)] | None = None
+    denoiser: Literal["unet", "joint", "cross"] = "unet"
+    guidance: Literal["branches", "input", "none"] = "branches"
+    encoder: str = "CLIP"
+    places: Annotated[int, Field(ge=0)] = 0
+
+
+class _ModelsFile(BaseModel, extra="forbid"):
+    model: Annotated[list[_Row], Field(min_length=1)]
+
+
+def _read_rows(path: str) -> list[dict[str, Any]]:
+    """The rows of the file, checked, with what each says.
+
+    Raises:
+        ModelsFileError: see `check_added`.
+    """
+    wanted = (
+        "STEUERVEKTOR_MODELS has to name a TOML file with a table [[model]] for each model (id, role, source "
+        "and licence; docs/hub_models.md)"
+    )
+    then = "Correct the file or unset the variable, and start again."
+    try:
+        with open(path, "rb") as file:
+            read = _ModelsFile.model_validate(tomllib.load(file))
+    except OSError as error:
+        raise ModelsFileError(f"{wanted}; {path!r} cannot be read: {error.strerror}. {then}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(n + 1) if isinstance(n, int) else str(n) for n in first["loc"])
+        raise ModelsFileError(f"{wanted}; in {path!r}, {place}: {first['msg']}. {then}") from error
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise ModelsFileError(f"{wanted}; {path!r} is no TOML: {error}. {then}") from error
+    return [row.model_dump(exclude_none=True) for row in read.model]
+
+
 @lru_cache(maxsize=1)
 def _added() -> tuple[ModelEntry, ...]:
     """Entries of the TOML file named by `STEUERVEKTOR_MODELS`, if whoever started the app gave one."""
     path = os.environ.get("STEUERVEKTOR_MODELS")
     if not path:
         return ()
-    with open(path, "rb") as file:
-        rows = tomllib.load(file)["model"]
+    rows = _read_rows(path)
     return tuple(
         ModelEntry(
             id=row["id"],
