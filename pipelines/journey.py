@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pipelines.clip.embeddings import Neighbour, embed
 from pipelines.clip.model import clip_scores
 from pipelines.image.control_vector import ControlVector, control_vector
+from pipelines.image.handed_over import HandedOver, check_on_disk, handed_over
 from pipelines.image.request import Trace
 from pipelines.serving import catalogue
 from pipelines.text.context import Context, read_contexts
@@ -17,12 +18,12 @@ class JourneyReading:
     Attributes:
         context: tokens, their vectors from layer to layer, and who looks at whom.
         neighbours: the nearest short phrases of the classroom world in CLIP's space.
-        vector: what the picture model is handed.
+        vector: what the picture model is handed; of a transformer, with what its pipeline wraps around it.
     """
 
     context: Context
     neighbours: tuple[Neighbour, ...]
-    vector: ControlVector
+    vector: ControlVector | HandedOver
 
 
 def read(prompt: str, clip_model: str, image_model: str) -> JourneyReading:
@@ -34,11 +35,16 @@ def read(prompt: str, clip_model: str, image_model: str) -> JourneyReading:
         image_model: catalogue id of the role "image".
 
     Raises:
-        InputError: what the pipelines of the stations raise.
+        InputError: what the pipelines of the stations raise; `model_not_on_disk` for a transformer, which
+            nothing but drawing fetches.
     """
+    transformer = catalogue.entry(image_model, "image").is_transformer
+    if transformer:
+        check_on_disk(image_model)
     (found,) = embed([prompt], clip_model, count=3)
     (context,) = read_contexts([prompt], clip_model)
-    return JourneyReading(context, found.phrases, control_vector(prompt, image_model))
+    hand_over = handed_over if transformer else control_vector
+    return JourneyReading(context, found.phrases, hand_over(prompt, image_model))
 
 
 def score(trace: Trace) -> float:

@@ -19,6 +19,8 @@ from components.ui.templates import quote, templates
 from components.ui.token_text import are_unread, first_word, foreign_sentence, unread_words
 from pipelines.clip.world_texts import picture as world_picture
 from pipelines.image.cross_attention import has_maps, trace_maps
+from pipelines.image.handed_over import HandedOver
+from pipelines.image.joint_attention import has_joint, word_maps
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.journey import JourneyReading
 from pipelines.text.pieces import Piece
@@ -26,6 +28,7 @@ from pipelines.text.tokens import colour_keys
 
 HTML = templates("journey/view.html")
 MAX_CHIPS = 14  # tokens that fit a card; the rest is counted
+MAX_COLUMNS = 768  # of a control vector that are drawn; of a wider one every n-th
 FILM = 5  # pictures of a run's way from noise
 READING = ("tokens", "embeddings", "context", "control_vector")
 STEERING = ("image", "guidance", "cross_attention", "clip_matrix")
@@ -82,10 +85,11 @@ def _context(reading: JourneyReading, t: Texts) -> dict[str, Any]:
     word = first_word(reading.context.tokens)
     looks = weights[word].copy()
     looks[word] = 0
-    if reading.context.tokens[0].special == "start":
+    has_start = reading.context.tokens[0].special == "start"
+    if has_start:
         looks[0] = 0  # where heads look that need nothing
     said = {"word": _quoted(reading.context.tokens[word], t)}
-    key = "say_context" if looks.any() else "say_context_alone"
+    key = ("say_context" if has_start else "say_context_plain") if looks.any() else "say_context_alone"
     if looks.any():
         said["most"] = _quoted(reading.context.tokens[int(looks.argmax())], t)
     return {"weights": _weights_uri(weights), "words": t.html(f"journey.{key}", **said)}
@@ -114,8 +118,19 @@ def _weights_uri(weights: np.ndarray) -> str:
 def _vector(reading: JourneyReading) -> dict[str, Any]:
     vector = reading.vector
     places, width = vector.sequence.shape
+    if isinstance(vector, HandedOver):
+        drawn = vector.sequence[:, :: -(-width // MAX_COLUMNS)]
+        limit = float(np.percentile(np.abs(drawn), 99)) or 1.0
+        heat = heat_uri(drawn, limit)
+        return {"heat": heat, "places": places, "width": width, "end": "", "key": "_own"}
     end = f"{100 * (vector.end + 0.5) / places:.1f}"
-    return {"heat": heat_uri(vector.sequence, vector.limit), "places": places, "width": width, "end": end}
+    return {
+        "heat": heat_uri(vector.sequence, vector.limit),
+        "places": places,
+        "width": width,
+        "end": end,
+        "key": "",
+    }
 
 
 def steering_view(
@@ -154,12 +169,26 @@ def _guidance(request: ImageRequest, frames: Frames, t: Texts) -> dict[str, str]
 
 
 def _attention(trace: Trace | None, frames: Frames, t: Texts) -> dict[str, str] | None:
+    if trace is not None and has_joint(trace):
+        return _joint_attention(trace, frames)
     if trace is None or not has_maps(trace):
         return None
     maps = trace_maps(trace).finest
     word = first_word(maps.pieces)
     heat = _tint(maps.maps[:, word].mean(0), token_colours(colour_keys(maps.pieces))[word])
     return {"picture": frames.guided[-1], "heat": heat, "word": _name(maps.pieces[word], t)}
+
+
+def _joint_attention(trace: Trace, frames: Frames) -> dict[str, str] | None:
+    """A word's map from a transformer's attention; None where its text has no word."""
+    maps = word_maps(trace)
+    words = [i for i, row in enumerate(maps.rows) if row.kind == "word" and any(map(str.isalpha, row.text))]
+    if not words:
+        return None
+    at = ([i for i in words if len(maps.rows[i].text) > 2] or words)[-1]
+    colour = token_colours([maps.rows[i].text for i in words])[words.index(at)]
+    heat = _tint(maps.word([at]), colour)
+    return {"picture": frames.guided[-1], "heat": heat, "word": maps.rows[at].text}
 
 
 def _tint(cells: np.ndarray, colour: str) -> str:
