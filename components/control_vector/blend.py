@@ -27,8 +27,8 @@ from components.ui.numbers import grouped
 from components.ui.scene import scene
 from components.ui.templates import quote, templates
 from components.ui.token_text import limit_sentence
-from pipelines.image.control_vector import Drawn, draw, same_tokens, strip_requests
-from pipelines.image.handed_over import segments_of, tokens_cut
+from pipelines.image.control_vector import Drawn, draw, read_alike, strip_requests
+from pipelines.image.handed_over import tokens_cut
 from pipelines.image.request import ImageRequest
 from pipelines.serving import catalogue
 from pipelines.text.tokens import token_view
@@ -49,13 +49,6 @@ def cut_sentence(prompt: str, model: str, t: Texts) -> str:
     cut = tokens_cut(prompt, model)
     key = "cut_one" if cut == 1 else "cut_many"
     return t(f"tokens.segments.{key}", cut=grouped(cut, t)) if cut else ""
-
-
-def _read_alike(prompt: str, other: str, model: str) -> bool:
-    """Whether a model is fed the same for both texts."""
-    if catalogue.entry(model).is_transformer:
-        return segments_of(prompt, model) == segments_of(other, model)
-    return same_tokens(token_view(prompt, model), token_view(other, model))
 
 
 def asked_blend(request: ImageRequest, prompt_b: str, t: Texts) -> Asked:
@@ -100,7 +93,7 @@ def pair_html(prompt: str, prompt_b: str, model: str, t: Texts) -> str:
     notes = [] if prompt_b.strip() else [t("control_vector.blend_where", where=t("prompt_bar.more"))]
     said = [(letter, cut_sentence(text, model, t)) for letter, text in (("A", prompt), ("B", second))]
     notes += [f"{letter}: {sentence}" for letter, sentence in said if sentence]
-    if _read_alike(prompt, second, model):
+    if read_alike(prompt, second, model):
         notes.append(t("errors.prompts_equal"))
     return templates("control_vector/lever.html").pair(prompt, second, " ".join(notes))
 

@@ -12,6 +12,7 @@ from PIL import Image
 from pipelines.clip.model import clip_scores
 from pipelines.image import stepper
 from pipelines.image.families.choice import family_of
+from pipelines.image.handed_over import segments_of
 from pipelines.image.image import decode
 from pipelines.image.load import image_pipeline
 from pipelines.image.recorder import layout_of
@@ -103,6 +104,8 @@ def control_vector(prompt: str, model: str) -> ControlVector:
     e = catalogue.entry(model, "image")
     if len(prompt) > MAX_CHARACTERS:
         raise InputError("prompt_too_long", limit=MAX_CHARACTERS, received=len(prompt))
+    if e.is_transformer:  # before it is loaded
+        raise InputError("control_vector_closed", title=e.title)
     pipe = image_pipeline(e.id)
     if family_of(pipe).denoiser != "unet":
         raise InputError("control_vector_closed", title=e.title)
@@ -210,26 +213,23 @@ def at_weight(request: ImageRequest, weight: float) -> ImageRequest:
     return replace(request, steering=replace(request.steering, token_weights=places)).validated()
 
 
-def same_tokens(a: TokenView, b: TokenView) -> bool:
-    """Whether a model is fed the same for both texts."""
-    return np.array_equal(a.ids, b.ids)
+def read_alike(prompt: str, prompt_b: str, model: str) -> bool:
+    """Whether a model is fed the same for both texts, by all of its tokenizers."""
+    if catalogue.entry(model).is_transformer:
+        return segments_of(prompt, model) == segments_of(prompt_b, model)
+    return np.array_equal(token_view(prompt, model).ids, token_view(prompt_b, model).ids)
 
 
-def check_pair(prompt: str, prompt_b: str, model: str) -> TokenView:
+def check_pair(prompt: str, prompt_b: str, model: str) -> None:
     """Refuse two texts between which there is no way.
-
-    Returns:
-        How the model reads the second text.
 
     Raises:
         InputError: `prompt_b_empty`; `prompts_equal` if the model gets the same tokens for both.
     """
     if not prompt_b.strip():
         raise InputError("prompt_b_empty")
-    tokens = token_view(prompt_b, model)
-    if same_tokens(token_view(prompt, model), tokens):
+    if read_alike(prompt, prompt_b, model):
         raise InputError("prompts_equal")
-    return tokens
 
 
 def strip_requests(request: ImageRequest, prompt_b: str) -> tuple[ImageRequest, ...]:
@@ -239,8 +239,9 @@ def strip_requests(request: ImageRequest, prompt_b: str) -> tuple[ImageRequest, 
         InputError: see `check_pair` and `ImageRequest.validated`.
     """
     first = replace(request, steering=Steering(prompt_b=prompt_b)).validated()
-    check_pair(first.prompt, first.steering.prompt_b, first.model)
-    return tuple(at_blend(first, blend) for blend in STATIONS)
+    requests = tuple(at_blend(first, blend) for blend in STATIONS)  # refused where no way is open, before
+    check_pair(first.prompt, first.steering.prompt_b, first.model)  # tokenizers are fetched
+    return requests
 
 
 def weight_requests(request: ImageRequest, places: Sequence[int]) -> tuple[ImageRequest, ...]:

@@ -23,6 +23,7 @@ from pipelines.image.recorder import RecordedRun, layout_of, recording
 from pipelines.image.request import ImageRequest, Inside
 from pipelines.image.schedulers import make_scheduler
 from pipelines.image.steering import Steering
+from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece
@@ -67,6 +68,8 @@ def picture_maps(
         InputError: `picture_maps_closed`, what `ImageRequest.validated` and `models.load` raise.
     """
     request = ImageRequest(prompt, seed=seed, guidance_scale=1, model=model).validated()
+    if catalogue.entry(request.model).is_transformer:  # before it is loaded
+        raise InputError("picture_maps_closed", title=title_of(request))
     pipe = image_pipeline(request.model)
     if family_of(pipe).denoiser != "unet":
         raise InputError("picture_maps_closed", title=title_of(request))

@@ -14,6 +14,8 @@ from pipelines.serving.errors import InputError
 SCHEDULERS = ("ddim", "dpm++", "euler")
 MAX_GUIDANCE_SCALE = 20
 MAX_STEPS = 100
+# Levers that some transformer of a kind has; a U-Net has them all. The loaded model knows its own.
+_LEVERS = {"joint": {"blend", "switch_at", "text_in_time"}, "cross": {"switch_at"}}
 MIN_SIZE, MAX_SIZE, SIZE_UNIT = 32, 1024, 8  # px; the unit is one latent cell of Stable Diffusion
 
 
@@ -69,7 +71,7 @@ class ImageRequest:
         Raises:
             InputError: `prompt_empty`, `prompt_too_long`, `text_broken`, `seed_range`,
                 `guidance_scale_range`, `steps_range`, `scheduler_unknown`, `size_range`,
-                `model_unknown`, or what `Steering.validated` raises.
+                `model_unknown`, `<lever>_closed`, or what `Steering.validated` raises.
         """
         if not isinstance(self.prompt, str) or not self.prompt.strip():
             raise InputError("prompt_empty")
@@ -79,6 +81,11 @@ class ImageRequest:
         if not 0 <= scale <= MAX_GUIDANCE_SCALE:  # false for NaN, too
             raise InputError("guidance_scale_range", high=MAX_GUIDANCE_SCALE, received=self.guidance_scale)
         steps = whole("steps_range", self.num_inference_steps, 1, MAX_STEPS)
+        e = catalogue.entry(self.model or catalogue.default_id("image"), "image")
+        steering = _levers(self.steering, steps)
+        for name in steering.pulled:
+            if name not in _LEVERS.get(e.denoiser, {name}):  # before the model is fetched and loaded
+                raise InputError(f"{name}_closed", title=e.title)
         return replace(
             self,
             prompt=readable(self.prompt, self.added),
@@ -86,10 +93,10 @@ class ImageRequest:
             seed=whole("seed_range", self.seed, 0, MAX_SEED),
             guidance_scale=scale,
             num_inference_steps=steps,
-            model=catalogue.entry(self.model or catalogue.default_id("image"), "image").id,
+            model=e.id,
             height=_size(self.height),
             width=_size(self.width),
-            steering=_levers(self.steering, steps),
+            steering=steering,
         )
 
 

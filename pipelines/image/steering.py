@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from pipelines.serving.errors import InputError
 
 MAX_WEIGHT = 2.0
+LEVERS = (
+    "blend", "switch_at", "token_weights", "pooled_only", "blocks_off", "text_in_time", "places_hidden",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class Steering:
     blocks_off: tuple[str, ...] = ()
     text_in_time: bool = True
     places_hidden: tuple[int, ...] = ()
+
+    @property
+    def pulled(self) -> tuple[str, ...]:
+        """Names of the levers that are not at rest, of `LEVERS`."""
+        rest = {"text_in_time": True, "switch_at": None}
+        return tuple(name for name in LEVERS if getattr(self, name) not in (rest.get(name, False), ()))
 
     @property
     def needs_recording(self) -> bool:

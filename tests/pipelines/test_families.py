@@ -15,11 +15,10 @@ from pipelines.image.control_vector import control_vector
 from pipelines.image.cross_attention_of_picture import picture_maps
 from pipelines.image.encoding import wants_empty_branch
 from pipelines.image.families.choice import family_of
-from pipelines.image.families.family import LEVERS
 from pipelines.image.load import image_pipeline
 from pipelines.image.previews import linear_decoder
 from pipelines.image.request import SCHEDULERS, ImageRequest
-from pipelines.image.steering import Steering
+from pipelines.image.steering import LEVERS, Steering
 from pipelines.serving import catalogue, loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError

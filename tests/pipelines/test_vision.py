@@ -41,7 +41,8 @@ DINO_PICTURES = {
 }  # fmt: skip
 DINOV3_PICTURES = {
     "image_processor_type": "DINOv3ViTImageProcessorFast", "do_resize": True, "resample": 2,
-    "size": {"height": 224, "width": 224}, "do_normalize": True, "do_rescale": True, "image_mean": MEAN, "image_std": STD,
+    "size": {"height": 224, "width": 224}, "do_normalize": True, "do_rescale": True,
+    "image_mean": MEAN, "image_std": STD,
 }  # fmt: skip
 SMALL = {"hidden_size": 384, "num_attention_heads": 6, "num_hidden_layers": 12}
 TINY = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 3}

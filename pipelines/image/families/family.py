@@ -17,10 +17,6 @@ from pipelines.image.schedulers import NoiseLevel
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 
-LEVERS = (
-    "blend", "switch_at", "token_weights", "pooled_only", "blocks_off", "text_in_time", "places_hidden",
-)  # fmt: skip
-
 _BLANK = "▁"  # what SentencePiece writes for a blank before a word, which may have no letter of the text
 POOLED = frozenset({"text_embeds", "pooled_projections"})  # names of vectors that stand for a whole text
 
@@ -108,7 +104,8 @@ class Views:
         guidance: one of `pipelines.serving.catalogue.GUIDANCE`.
         attention: what is recorded: "cross" (a U-Net's picture → words, `Inside.maps`), "joint" (each → each,
             `Inside.joint`), "picture" (the same, but that text does not look), or None.
-        levers: names of the fields of `Steering` that can be pulled, of `LEVERS`.
+        levers: names of the fields of `Steering` that can be pulled, of
+            `pipelines.image.steering.LEVERS`.
     """
 
     guidance: str
@@ -235,13 +232,6 @@ def segment(
     return Segment(name, start, start + places, first, tuple(tokens), needed - len(tokens))
 
 
-def pulled(request: ImageRequest) -> tuple[str, ...]:
-    """The levers of a request that are not at rest."""
-    levers = request.steering
-    rest = {"text_in_time": True, "switch_at": None}
-    return tuple(name for name in LEVERS if getattr(levers, name) not in (rest.get(name, False), ()))
-
-
 def title_of(request: ImageRequest) -> str:
     """Name of a request's model for people."""
     return catalogue.entry(request.model, "image").title
@@ -254,7 +244,7 @@ def check_views(views: Views, request: ImageRequest) -> None:
         InputError: `<lever>_closed`, `look_inside_closed`, `guidance_closed` or `negative_prompt_closed`.
     """
     title = title_of(request)
-    for name in pulled(request):
+    for name in request.steering.pulled:
         if name not in views.levers:
             raise InputError(f"{name}_closed", title=title)
     if request.look_inside and views.attention is None:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from pipelines.image.autoencoder import to_latents, to_pixels
 from pipelines.image.families.family import (
-    LEVERS,
     Band,
     Conditioning,
     DenoiseRun,
@@ -20,6 +19,7 @@ from pipelines.image.families.family import (
 )
 from pipelines.image.recorder import AttentionRecord, RecordedRun, check_blocks, layout_of, recording
 from pipelines.image.request import SIZE_UNIT, ImageRequest, Inside
+from pipelines.image.steering import LEVERS
 from pipelines.serving import catalogue
 
 
