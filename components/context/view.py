@@ -143,7 +143,7 @@ def _sink(context: Context, t: Texts) -> str:
     """Whether the start mark draws attention for want of something better, or padding, in numbers."""
     if context.tokens and context.tokens[0].special != "start":
         read = {"places": context.view.places, "share": percent(context.padding_share, t)}
-        return t("context.padding_read", **read)
+        return t(f"context.padding_{'read' if context.view.used < context.view.places else 'full'}", **read)
     share, even = context.start_share
     key = "sink" if share > 1.25 * even else "no_sink"
     return t(f"context.{key}", share=percent(share, t), even=percent(even, t))

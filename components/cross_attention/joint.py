@@ -99,7 +99,7 @@ def looks_figure(trace: Trace, t: Texts) -> go.Figure:
             hovertemplate="%{y:.0%}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     style(fig, t, height=360)
-    fig.update_xaxes(title=in_lines(t("cross_attention.joint_layer")), nticks=8)
-    fig.update_yaxes(range=[0, 1], tickformat=".0%")
+    fig.update_xaxes(title=in_lines(t("cross_attention.joint_layer")), tick0=1, dtick=-(-len(shares) // 8))
+    fig.update_yaxes(range=[0, 1.02], tickformat=".0%", dtick=0.25)
     fig.update_layout(legend={"y": -0.3, "yanchor": "top"}, hovermode="x unified")
     return fig

@@ -35,7 +35,8 @@ def formula(request: ImageRequest, t: Texts) -> Markup:
     if catalogue.entry(request.model).guidance == GUIDANCE_INPUT:
         return _html.formula("guidance.formula_told", short(scale, t), t("guidance.scale_told"), t)
     if not wants_empty_branch(request):
-        return _html.formula("guidance.formula_prompt", short(scale, t), t("guidance.scale_distilled"), t)
+        why = "distilled" if catalogue.entry(request.model).distilled else "alone"
+        return _html.formula("guidance.formula_prompt", short(scale, t), t(f"guidance.scale_{why}"), t)
     key = "guidance.formula_negative" if request.negative_prompt else "guidance.formula"
     if scale in (0, 1):
         meaning = "scale_zero" if scale == 0 else "scale_one"

@@ -62,16 +62,19 @@ function colour(stops, share) {
   });
 }
 
-/** Four channels side by side as 2 x 2, blue below zero and orange above; the seam between them is clear. */
+/** Channels side by side (4 as 2 x 2, 16 as 4 x 4), blue below zero and orange above; seams between them are clear. */
 function tile(latents, limit) {
-  const [, height, width] = data.grid, across = 2 * width + 1;
-  const pixels = new Uint8ClampedArray(4 * across * (2 * height + 1));
+  const [channels, height, width] = data.grid;
+  const columns = Math.ceil(Math.sqrt(channels)), rows = Math.ceil(channels / columns);
+  const across = columns * (width + 1) - 1, down = rows * (height + 1) - 1;
+  const pixels = new Uint8ClampedArray(4 * across * down);
   latents.forEach((value, i) => {
     const channel = Math.floor(i / (height * width)), cell = i % (height * width);
-    const y = Math.floor(cell / width) + Math.floor(channel / 2) * (height + 1), x = (cell % width) + (channel % 2) * (width + 1);
+    const y = Math.floor(cell / width) + Math.floor(channel / columns) * (height + 1);
+    const x = (cell % width) + (channel % columns) * (width + 1);
     pixels.set([...colour(data.scales.signed, value / (2 * limit) + 0.5), 255], 4 * (y * across + x));
   });
-  return address(pixels, across, 2 * height + 1);
+  return address(pixels, across, down);
 }
 
 /** The length of the vector at each cell, dark at 0. */

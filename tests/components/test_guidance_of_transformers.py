@@ -92,3 +92,10 @@ def test_no_sweep_of_a_transformer_comes_by_itself() -> None:
     _, on_enter = sweep._handlers(T)
     values = list(on_enter(*inputs("tiny-sd3", 4.5)[:-2], trace, RunSlot(), None))
     assert len(values) == 1 and all("value" not in value for value in values[0])
+
+
+def test_at_scale_one_only_a_distilled_model_is_called_distilled() -> None:
+    for t in (load_texts("en"), load_texts("de")):
+        for model, said, unsaid in (("tiny-sd3", "alone", "distilled"), ("tiny-klein", "distilled", "alone")):
+            shown = formula(ImageRequest("a cat", guidance_scale=1, model=model), t)
+            assert t(f"guidance.scale_{said}") in shown and t(f"guidance.scale_{unsaid}") not in shown
