@@ -3,6 +3,7 @@
 import gradio as gr
 
 from components.ui.language import Texts
+from pipelines.image.load import parts_take_turns
 from pipelines.serving import catalogue
 
 
@@ -26,5 +27,8 @@ def waits_for_click(model: str, t: Texts) -> bool:
     if runs_unasked(model):
         return False
     title = catalogue.entry(model).title
-    gr.Info(t("common.waits_for_click", model=title), title=t("common.waits_for_click_title"))
+    said = t("common.waits_for_click", model=title)
+    if parts_take_turns(model):
+        said = f"{said} {t('common.takes_turns')}"
+    gr.Info(said, title=t("common.waits_for_click_title"))
     return True

@@ -7,11 +7,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pipelines.image.offload import device_of
+
 
 def to_pixels(pipe: Any, latents: Tensor) -> Tensor:
     """`[picture, channel, y, x]` latents at unit deviation to `[picture, 3, y, x]` pixels, -1..1."""
     factor, shift = _scaling(pipe, latents)
-    return pipe.vae.decode(latents.to(pipe.device, pipe.vae.dtype) / factor + shift, return_dict=False)[0]
+    return pipe.vae.decode(latents.to(device_of(pipe), pipe.vae.dtype) / factor + shift, return_dict=False)[0]
 
 
 def to_latents(pipe: Any, pixels: Tensor) -> Tensor:
@@ -26,7 +28,7 @@ def patched_to_pixels(pipe: Any, latents: Tensor) -> Tensor:
 
     Four cells are one patch, and a batch norm brings each of a patch's numbers to unit deviation.
     """
-    latents = latents.to(pipe.device, pipe.vae.dtype)
+    latents = latents.to(device_of(pipe), pipe.vae.dtype)
     mean, deviation = _batch_norm(pipe, latents)
     cells = pipe._unpatchify_latents(latents * deviation + mean)
     return pipe.vae.decode(cells, return_dict=False)[0]
@@ -49,7 +51,7 @@ def _batch_norm(pipe: Any, like: Tensor) -> tuple[Tensor, Tensor]:
 
 def _encoded(pipe: Any, pixels: Tensor) -> Tensor:
     """What an autoencoder makes of pixels: the middle of its distribution, where it has one."""
-    found = pipe.vae.encode(pixels.to(pipe.device, pipe.vae.dtype), return_dict=False)[0]
+    found = pipe.vae.encode(pixels.to(device_of(pipe), pipe.vae.dtype), return_dict=False)[0]
     return found.mode() if hasattr(found, "mode") and not isinstance(found, Tensor) else found
 
 

@@ -15,6 +15,7 @@ from pipelines.image.families.choice import family_of
 from pipelines.image.handed_over import segments_of
 from pipelines.image.image import decode
 from pipelines.image.load import image_pipeline
+from pipelines.image.offload import device_of
 from pipelines.image.recorder import layout_of
 from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.image.steering import Steering
@@ -128,7 +129,7 @@ def control_vector(prompt: str, model: str) -> ControlVector:
 def _encode(pipe: Any, prompt: str) -> tuple[np.ndarray, np.ndarray | None]:
     """`[place, width]` sequence, and the `[dim]` pooled vector where the pipeline makes one of its own."""
     encoded = pipe.encode_prompt(
-        prompt=prompt, device=pipe.device, num_images_per_prompt=1, do_classifier_free_guidance=False
+        prompt=prompt, device=device_of(pipe), num_images_per_prompt=1, do_classifier_free_guidance=False
     )
     pooled = encoded[2][0].float().cpu().numpy() if len(encoded) > 2 else None
     return encoded[0][0].float().cpu().numpy(), pooled

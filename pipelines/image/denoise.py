@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipelines.image.families.choice import family_of, picture_size
 from pipelines.image.families.family import Conditioning, DenoiseRun
+from pipelines.image.offload import device_of
 from pipelines.image.request import DenoiseStep, ImageRequest, Inside
 from pipelines.image.schedulers import (
     denoising_factors,
@@ -40,11 +41,11 @@ def start(
     noise = randn_tensor(
         family.noise_shape(pipe, *picture_size(pipe, request)),
         generator=generator,
-        device=pipe.device,
+        device=device_of(pipe),
         dtype=family.noise_type(pipe, conditionings[0]),
     )
     steps = request.num_inference_steps
-    set_timesteps(scheduler, steps, pipe.device, **family.timing(pipe, steps, noise))
+    set_timesteps(scheduler, steps, device_of(pipe), **family.timing(pipe, steps, noise))
     latents = noise * initial_scale(scheduler)
     return DenoiseRun(
         request, pipe, family, scheduler, *conditionings, latents, noise_levels(scheduler),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipelines.image.families.choice import family_of
 from pipelines.image.families.family import POOLED, Conditioning, Segment
+from pipelines.image.offload import make_room
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import check_places
 from pipelines.serving import catalogue
@@ -45,6 +46,8 @@ def encode(pipe: Any, request: ImageRequest) -> Conditioning:
 
 @torch.inference_mode()
 def _encode(pipe: Any, request: ImageRequest) -> Conditioning:
+    if family_of(pipe).denoiser != "unet":
+        make_room(pipe)
     return family_of(pipe).encode(pipe, request, _guided(pipe, request))
 
 

@@ -19,8 +19,9 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from pipelines.clip.convert import clip_tokenizer, text_encoder_of
 from pipelines.image.families.choice import TRANSFORMER_PIPELINES
+from pipelines.image.offload import take_turns
 from pipelines.serving.catalogue import ASSETS, ModelEntry, device, entry
-from pipelines.serving.loading import check_memory, fits, load
+from pipelines.serving.loading import check_memory, fits, load, offloads
 
 
 def classroom_scheduler() -> DDIMScheduler:
@@ -145,6 +146,16 @@ def _class_of(config: dict[str, Any]) -> Any:
     return getattr(diffusers, name)
 
 
+def parts_take_turns(model: str) -> bool:
+    """Whether a model's parts will come to the GPU one after the other, said before anything is downloaded.
+
+    Args:
+        model: catalogue id of any role.
+    """
+    e = entry(model)
+    return e.role == "image" and offloads(e, weight_type(e, device()).itemsize)
+
+
 def _bring(e: ModelEntry) -> None:
     """Download a model, unless it could not run here."""
     check_memory(e, weight_type(e, device()).itemsize)
@@ -171,7 +182,8 @@ def load_diffusion(e: ModelEntry, device: str) -> Any:
 
     Args:
         e: a catalogue entry of the role "image".
-        device: "cpu" or "cuda"; on a GPU the weights are held in half precision.
+        device: "cpu" or "cuda"; on a GPU the weights are held in half precision, and where they do not find
+            room there together, its parts take turns.
     """
     folder = Path(e.source)
     if folder.is_dir() and not (folder / "model_index.json").exists():
@@ -182,4 +194,7 @@ def load_diffusion(e: ModelEntry, device: str) -> Any:
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             part.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    if offloads(e, weight_type(e, device).itemsize):
+        take_turns(pipe, device)
+        return pipe
     return pipe.to(device)

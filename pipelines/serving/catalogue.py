@@ -85,6 +85,7 @@ class ModelEntry:
             without the prompt), "input" (a number the distilled model is told) or "none" (distilled away).
         encoder: of the role "image", what reads the prompt.
         places: tokens that a model of the role "image" reads, where its tokenizer does not say; 0 where it does.
+        largest_part: weights of the largest part of a transformer and its text encoders; 0 where nobody says.
     """
 
     id: str
@@ -105,6 +106,7 @@ class ModelEntry:
     guidance: str = TWO_BRANCHES
     encoder: str = "CLIP"
     places: int = 0
+    largest_part: int = 0
 
     @property
     def is_transformer(self) -> bool:
@@ -126,10 +128,10 @@ _BUILT_IN = (
     ModelEntry("sd-turbo", "image", "hub", "SD-Turbo", "stabilityai/sd-turbo", "Stability AI Community", 1_290_000_000, 2580, distilled=True, steps=4, guidance_scale=1.0),
     ModelEntry("stable-diffusion-v1-5", "image", "hub", "Stable Diffusion 1.5", "stable-diffusion-v1-5/stable-diffusion-v1-5", "CreativeML OpenRAIL-M", 1_066_000_000, 2740),
     ModelEntry("sdxl-turbo", "image", "hub", "SDXL-Turbo", "stabilityai/sdxl-turbo", "Stability AI Community", 3_470_000_000, 6940, distilled=True, steps=4, guidance_scale=1.0),
-    ModelEntry("sana-sprint-0.6b", "image", "hub", "SANA-Sprint 0.6B", "Efficient-Large-Model/Sana_Sprint_0.6B_1024px_diffusers", "NVIDIA NSCL v2-custom (non-commercial), Gemma", 3_520_093_379, 7700, distilled=True, steps=2, guidance_scale=4.5, denoiser="cross", guidance=GUIDANCE_INPUT, encoder="Gemma 2 2B", places=300),
-    ModelEntry("prx-256", "image", "hub", "PRX 256", "Photoroom/prx-256-t2i", "Apache-2.0, Gemma", 3_868_853_219, 7700, steps=28, guidance_scale=5.0, denoiser="cross", encoder="T5Gemma 2B"),
-    ModelEntry("flux-2-klein-4b", "image", "hub", "FLUX.2 klein 4B", "black-forest-labs/FLUX.2-klein-4B", "Apache-2.0", 7_982_058_787, 16000, distilled=True, steps=4, guidance_scale=1.0, denoiser="joint", guidance=NO_GUIDANCE, encoder="Qwen3 4B", places=512),
-    ModelEntry("stable-diffusion-3.5-medium", "image", "hub", "Stable Diffusion 3.5 medium", "stabilityai/stable-diffusion-3.5-medium", "Stability AI Community (to be accepted)", 7_907_612_003, 16300, steps=28, guidance_scale=4.5, denoiser="joint", encoder="CLIP ViT-L, CLIP ViT-G, T5 XXL"),
+    ModelEntry("sana-sprint-0.6b", "image", "hub", "SANA-Sprint 0.6B", "Efficient-Large-Model/Sana_Sprint_0.6B_1024px_diffusers", "NVIDIA NSCL v2-custom (non-commercial), Gemma", 3_520_093_379, 7700, distilled=True, steps=2, guidance_scale=4.5, denoiser="cross", guidance=GUIDANCE_INPUT, encoder="Gemma 2 2B", places=300, largest_part=2_614_341_888),
+    ModelEntry("prx-256", "image", "hub", "PRX 256", "Photoroom/prx-256-t2i", "Apache-2.0, Gemma", 3_868_853_219, 7700, steps=28, guidance_scale=5.0, denoiser="cross", encoder="T5Gemma 2B", largest_part=2_614_341_888),
+    ModelEntry("flux-2-klein-4b", "image", "hub", "FLUX.2 klein 4B", "black-forest-labs/FLUX.2-klein-4B", "Apache-2.0", 7_982_058_787, 16000, distilled=True, steps=4, guidance_scale=1.0, denoiser="joint", guidance=NO_GUIDANCE, encoder="Qwen3 4B", places=512, largest_part=4_022_468_096),
+    ModelEntry("stable-diffusion-3.5-medium", "image", "hub", "Stable Diffusion 3.5 medium", "stabilityai/stable-diffusion-3.5-medium", "Stability AI Community (to be accepted)", 7_907_612_003, 16300, steps=28, guidance_scale=4.5, denoiser="joint", encoder="CLIP ViT-L, CLIP ViT-G, T5 XXL", largest_part=4_762_310_656),
     ModelEntry("classroom-video", "video", "classroom", "Classroom films (AnimateDiff)", str(ASSETS / "motion"), "Apache-2.0", 9_695_307, frame=FrameRule(16, 32)),
     ModelEntry("animatediff-v1-5-3", "video", "hub", "AnimateDiff v3 on Stable Diffusion 1.5", "guoyww/animatediff-motion-adapter-v1-5-3", "Apache-2.0, CreativeML OpenRAIL-M", 1_483_372_907, 3600, base="stable-diffusion-v1-5/stable-diffusion-v1-5", frame=FrameRule(16, 32, teraflop=35.3, gib=2.8)),
     ModelEntry("wan-2.1-1.3b", "video", "hub", "Wan 2.1 1.3B (space-time patches)", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "Apache-2.0", 7_226_799_667, 29000, frame=FrameRule(81, 81, 16, 16, 4, teraflop=566.0, gib=13.5)),
@@ -174,6 +176,7 @@ class _Row(BaseModel, extra="forbid"):
     guidance: Literal["branches", "input", "none"] = "branches"
     encoder: str = "CLIP"
     places: Annotated[int, Field(ge=0)] = 0
+    largest_part: Annotated[int, Field(ge=0)] = 0
 
 
 class _ModelsFile(BaseModel, extra="forbid"):
@@ -234,6 +237,7 @@ def _added() -> tuple[ModelEntry, ...]:
             guidance=row.get("guidance", TWO_BRANCHES),
             encoder=row.get("encoder", "CLIP"),
             places=row.get("places", 0),
+            largest_part=row.get("largest_part", 0),
         )
         for row in rows
     )

@@ -129,8 +129,24 @@ def fits(e: ModelEntry, bytes_a_weight: int) -> bool:
     return _needed(e, bytes_a_weight) <= machine_bytes()
 
 
+def offloads(e: ModelEntry, bytes_a_weight: int) -> bool:
+    """Whether a model's parts have to take turns on the GPU, and can.
+
+    All of its weights have to find room in the machine's memory, and the largest part on the GPU. Of U-Nets,
+    texts are read beside the denoiser, so that these have to be there together.
+
+    Args:
+        e: a catalogue entry; one that does not tell its largest part cannot.
+        bytes_a_weight: as it will be held.
+    """
+    if device() != "cuda" or not e.largest_part or not e.is_transformer or fits(e, bytes_a_weight):
+        return False
+    largest = int(ROOM * bytes_a_weight * e.largest_part)
+    return largest <= machine_bytes() and _needed(e, bytes_a_weight) <= psutil.virtual_memory().total
+
+
 def check_memory(e: ModelEntry, bytes_a_weight: int) -> None:
-    """Refuse a model that wants more memory than there is, before it is downloaded.
+    """Refuse a model that wants more memory than there is, before it is downloaded; its parts may take turns.
 
     Args:
         e: a catalogue entry; one that tells no number of parameters is let through.
@@ -139,7 +155,7 @@ def check_memory(e: ModelEntry, bytes_a_weight: int) -> None:
     Raises:
         InputError: `model_needs_memory`.
     """
-    if not fits(e, bytes_a_weight):
+    if not fits(e, bytes_a_weight) and not offloads(e, bytes_a_weight):
         needed, there = (round(n / 2**30, 1) for n in (_needed(e, bytes_a_weight), machine_bytes()))
         raise InputError("model_needs_memory", title=e.title, needed_gib=needed, there_gib=there)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from pipelines.image.autoencoder import to_latents, to_pixels
 from pipelines.image.families.family import Band, Conditioning, DenoiseRun, Family, Segment, Views, segment
 from pipelines.image.families.transformer_recorder import Instruments, TransformerLayout, looking
+from pipelines.image.offload import device_of
 from pipelines.image.request import ImageRequest, Inside
 from pipelines.serving import catalogue
 
@@ -34,7 +35,7 @@ def _encode_sana(pipe: Any, request: ImageRequest, guided: bool) -> Conditioning
     """The last layer of a language model that was told to describe a picture, then the prompt."""
     prompt, seen, empty, seen_empty = pipe.encode_prompt(
         request.prompt, do_classifier_free_guidance=guided, negative_prompt=request.negative_prompt,
-        device=pipe.device, max_sequence_length=GEMMA_PLACES,
+        device=device_of(pipe), max_sequence_length=GEMMA_PLACES,
         complex_human_instruction=_instruction(pipe),
     )  # fmt: skip
     states = torch.cat([empty, prompt]) if guided else prompt
@@ -45,7 +46,7 @@ def _encode_sana(pipe: Any, request: ImageRequest, guided: bool) -> Conditioning
 
 def _encode_sprint(pipe: Any, request: ImageRequest, guided: bool) -> Conditioning:
     states, seen = pipe.encode_prompt(
-        request.prompt, device=pipe.device, max_sequence_length=GEMMA_PLACES,
+        request.prompt, device=device_of(pipe), max_sequence_length=GEMMA_PLACES,
         complex_human_instruction=_instruction(pipe),
     )  # fmt: skip
     return _masked(states, seen, _segment_sana(pipe, request.prompt))
@@ -188,7 +189,7 @@ def _encode_prx(pipe: Any, request: ImageRequest, guided: bool) -> Conditioning:
     """The last layer of a language model's encoder, of the cleaned prompt."""
     prompt, seen, empty, seen_empty = pipe.encode_prompt(
         request.prompt,
-        pipe.device,
+        device_of(pipe),
         do_classifier_free_guidance=guided,
         negative_prompt=request.negative_prompt,
     )

@@ -26,6 +26,7 @@ from pipelines.image.families.family import (
 )
 from pipelines.image.families.transformer_recorder import Instruments, TransformerLayout, looking
 from pipelines.image.families.unet import end_places
+from pipelines.image.offload import device_of
 from pipelines.image.request import ImageRequest, Inside
 from pipelines.serving import catalogue
 
@@ -39,7 +40,7 @@ _LEVERS_KLEIN = frozenset({"blend", "switch_at"})
 def _encode_sd3(pipe: Any, request: ImageRequest, guided: bool) -> Conditioning:
     """The sequences of two CLIP towers, side by side, then T5's; and the towers' pooled vectors."""
     prompt, empty, pooled, empty_pooled = pipe.encode_prompt(
-        prompt=request.prompt, prompt_2=None, prompt_3=None, device=pipe.device,
+        prompt=request.prompt, prompt_2=None, prompt_3=None, device=device_of(pipe),
         do_classifier_free_guidance=guided, negative_prompt=request.negative_prompt or None,
         max_sequence_length=T5_PLACES,
     )  # fmt: skip
@@ -148,7 +149,7 @@ def _encode_klein(pipe: Any, request: ImageRequest, guided: bool) -> Conditionin
     """Three hidden layers of a language model side by side, which was told the prompt as a user's message."""
     texts = [request.negative_prompt, request.prompt] if guided else [request.prompt]
     states = [
-        pipe.encode_prompt(prompt=text, device=pipe.device, max_sequence_length=QWEN_PLACES)[0]
+        pipe.encode_prompt(prompt=text, device=device_of(pipe), max_sequence_length=QWEN_PLACES)[0]
         for text in texts
     ]
     segments = [_segment_klein(pipe, text) for text in texts]

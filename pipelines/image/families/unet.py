@@ -17,6 +17,7 @@ from pipelines.image.families.family import (
     Views,
     segment,
 )
+from pipelines.image.offload import device_of
 from pipelines.image.recorder import AttentionRecord, RecordedRun, check_blocks, layout_of, recording
 from pipelines.image.request import SIZE_UNIT, ImageRequest, Inside
 from pipelines.image.steering import LEVERS
@@ -34,7 +35,7 @@ def encode(pipe: Any, request: ImageRequest, guided: bool) -> Conditioning:
     """Read prompt and negative prompt with the pipeline's own encoders."""
     encoded = pipe.encode_prompt(
         prompt=request.prompt,
-        device=pipe.device,
+        device=device_of(pipe),
         num_images_per_prompt=1,
         do_classifier_free_guidance=guided,
         negative_prompt=request.negative_prompt or None,
