@@ -29,6 +29,6 @@ def make_room(pipe: Any) -> None:
     """Send away the part that was called last, before another one comes that the library does not expect.
 
     The library does so at the end of each call; here runs of several visitors share a pipeline, and a prompt
-    may be read while another one's picture is under way. Called between two steps, where pictures are computed.
+    may be read while another one's picture is under way. Called where pictures are computed, between steps.
     """
     pipe.maybe_free_model_hooks()
