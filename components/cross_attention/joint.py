@@ -78,10 +78,12 @@ def joint_view(trace: Trace, frames: Frames, t: Texts) -> Markup:
 def _said(trace: Trace, t: Texts) -> str:
     """In words: where patches look, and that the text's own vectors are changed."""
     by_looker = np.nanmean(who_looks(trace).by_looker, axis=(0, 1))
-    said = t("cross_attention.joint_looks", share=percent(float(by_looker[PICTURE, WORDS]), t))
+    share = percent(float(by_looker[PICTURE, WORDS]), t)
     inside = trace.steps[0].inside
     if inside is None or inside.word_changes is None:
+        said = t("cross_attention.joint_looks_one_way", share=share)
         return f"{said} {t('cross_attention.joint_text_stays')}"
+    said = t("cross_attention.joint_looks", share=share)
     changed = float(np.nanmean(word_changes(trace).changes))
     return f"{said} {t('cross_attention.joint_text_changes', change=percent(changed, t))}"
 
