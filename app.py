@@ -69,6 +69,7 @@ from components.ui.language import load_texts
 from components.ui.scene import collect_scenes, scene_keys
 from components.video import tab as video
 from pipelines.serving import compute
+from pipelines.serving.engine import engine
 from pipelines.serving.memory import few_heaps
 
 TELLING_S = 3.0  # s at most in which visitors hear that the app ends
@@ -257,6 +258,7 @@ def main() -> gr.Blocks:
     file_types.register()
     few_heaps()  # before the threads that would each get one
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    engine()  # says at once if it cannot be had
     demo = build()
     options = launch_options()
     mcp.offer()

@@ -11,6 +11,7 @@ from torch import Tensor
 from pipelines.image.families.choice import cell_size, family_of
 from pipelines.image.load import image_pipeline
 from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.engine import whole_call
 
 SIDE = 16  # latent cells; larger latents are averaged down to this
 _PATCH = 4  # pixels that a cell becomes in a linear preview, in each direction
@@ -64,6 +65,7 @@ def _neighbourhoods(latents: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=8)
+@whole_call("image", image_pipeline)
 def linear_decoder(model: str) -> LinearDecoder:
     """A model's linear decoder, fitted by least squares on what its own decoder makes of drawn shapes.
 

@@ -135,6 +135,20 @@ _BUILT_IN = (
 )  # fmt: skip
 
 
+_taken_over: tuple[ModelEntry, ...] | None = None
+
+
+def take_over(entries: tuple[ModelEntry, ...]) -> None:
+    """Know the models that another process's catalogue has added, for which this one computes."""
+    global _taken_over
+    _taken_over = entries
+
+
+def added() -> tuple[ModelEntry, ...]:
+    """Entries beside those of the app."""
+    return _added() if _taken_over is None else _taken_over
+
+
 @lru_cache(maxsize=1)
 def _added() -> tuple[ModelEntry, ...]:
     """Entries of the TOML file named by `STEUERVEKTOR_MODELS`, if whoever started the app gave one."""
@@ -172,7 +186,7 @@ def _added() -> tuple[ModelEntry, ...]:
 
 def entries(role: str | None = None) -> tuple[ModelEntry, ...]:
     """All models, or those of one role; the classroom model comes first."""
-    return tuple(e for e in (*_BUILT_IN, *_added()) if role in (None, e.role))
+    return tuple(e for e in (*_BUILT_IN, *added()) if role in (None, e.role))
 
 
 def entry(model: str, role: str | None = None) -> ModelEntry:
