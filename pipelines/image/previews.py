@@ -65,7 +65,6 @@ def _neighbourhoods(latents: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-@whole_call("image", image_pipeline)
 def linear_decoder(model: str) -> LinearDecoder:
     """A model's linear decoder, fitted by least squares on what its own decoder makes of drawn shapes.
 
@@ -74,6 +73,11 @@ def linear_decoder(model: str) -> LinearDecoder:
     Args:
         model: catalogue id of the role "image".
     """
+    return _fitted(model)
+
+
+@whole_call("image", image_pipeline)
+def _fitted(model: str) -> LinearDecoder:
     return _fit(image_pipeline(model))
 
 

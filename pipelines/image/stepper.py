@@ -6,6 +6,7 @@ objects remember steps, so a shared one would mix visitors' pictures (diffusers 
 """
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -204,6 +205,16 @@ class Stepper:
 
 
 _stepper = Stepper()
+
+
+def _in_forked_process() -> None:
+    """The thread of the stepper, and the runs under way, stay behind."""
+    global _stepper
+    _stepper = Stepper()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_process)
 
 
 @starts_runs("image", image_pipeline)

@@ -51,6 +51,17 @@ _own: defaultdict[str, Any] = defaultdict(threading.RLock)  # one download of a 
 _building = threading.RLock()  # one build at a time: libraries build models under settings of all threads
 
 
+def _in_forked_process() -> None:
+    """Locks may be held for ever by threads that a forked process does not have."""
+    global _table, _building
+    _table, _building = threading.Lock(), threading.RLock()
+    _own.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_process)
+
+
 def load(
     e: ModelEntry,
     make: Callable[[ModelEntry, str], T],

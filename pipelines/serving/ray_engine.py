@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 256  # requests that a replica holds: as many as its stepper takes
 QUEUE_TARGET = 8  # requests a replica beyond which another one is started: half of what shares a call
+ROUTER = "ray.serve.experimental.round_robin_router.RoundRobinRouter"
 HEALTH_S = 1.0  # between two looks at a replica; calls to one that crashed fail until then (ray #47219)
 
 
@@ -93,6 +94,7 @@ def build(args: dict[str, str]) -> Any:
             are its threads, too.
     """
     from ray import serve
+    from ray.serve.config import RequestRouterConfig
 
     fewest, _, most = args.get("replicas", "1").partition("-")
     cpus = float(args.get("cpus", "1"))
@@ -109,6 +111,8 @@ def build(args: dict[str, str]) -> Any:
         Replica,
         name=args["role"],
         max_ongoing_requests=AT_ONCE,
+        # When a class presses at once, the usual router, which remembers how long queues were, overloads one.
+        request_router_config=RequestRouterConfig(request_router_class=ROUTER),
         health_check_period_s=HEALTH_S,
         health_check_timeout_s=30,
         graceful_shutdown_timeout_s=5,
@@ -122,10 +126,13 @@ def build(args: dict[str, str]) -> Any:
     return deployment.bind()
 
 
-def _secure() -> None:
-    """Whoever reaches a cluster's ports runs code there: a token is asked for, also of older settings."""
+def _settings() -> None:
+    """What Ray reads when it is imported. Whoever reaches its ports runs code there: it asks for a token."""
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A replica that computes on all cores may answer late how long its queue is; by itself Ray waits 0.1 s.
+    os.environ.setdefault("RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S", "2")
+    os.environ.setdefault("RAY_SERVE_MAX_QUEUE_LENGTH_RESPONSE_DEADLINE_S", "10")
 
 
 def connect() -> None:
@@ -133,7 +140,11 @@ def connect() -> None:
 
     What it starts by itself holds all roles, as `STEUERVEKTOR_REPLICAS` and `STEUERVEKTOR_GPUS` say.
     """
-    _secure()
+    _settings()
+    if not os.environ.get(
+        "RAY_ADDRESS"
+    ):  # read when ray is imported: all ports are those of the loopback then
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     import ray
     from ray import serve
 
@@ -147,7 +158,7 @@ def connect() -> None:
     gpus = shares("STEUERVEKTOR_GPUS", " ".join(f"{role}=0" for role in ROLES))
     # A place a replica, however many cores there are: they are shared, as threads of one process are.
     places = sum(int(count.rpartition("-")[2]) for count in replicas.values())
-    ray.init(num_cpus=places + 1, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+    ray.init(num_cpus=places + 1, include_dashboard=False, **quiet)
     serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
     for role, count in replicas.items():
         application = build({"role": role, "replicas": count, "gpus": gpus.get(role, "0")})
