@@ -67,6 +67,13 @@ def test_its_files_are_those_of_the_repository(space: Path) -> None:
         assert (space / path).read_bytes() == (ROOT / path).read_bytes(), path
 
 
+def test_its_requirements_are_the_projects_and_what_zerogpu_needs(space: Path) -> None:
+    listed = (space / "requirements.txt").read_text("utf-8")
+    for name in ("requirements.txt", "requirements-zerogpu.txt"):
+        assert (ROOT / name).read_text("utf-8") in listed
+    assert re.search(r"^spaces==\S+$", listed, re.MULTILINE)
+
+
 def test_its_front_matter_is_one_that_the_hub_reads(space: Path) -> None:
     said = front_matter((space / "README.md").read_text("utf-8"))
     assert said == front_matter((ROOT / "README.md").read_text("utf-8"))

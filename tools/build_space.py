@@ -15,10 +15,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("components", "pipelines")
-WHOLE = ("LICENSE", "requirements.txt")  # as they stand
+WHOLE = ("LICENSE",)  # as they stand
+REQUIREMENTS = ("requirements.txt", "requirements-zerogpu.txt")  # in one list: a Space reads no other
 # Files that are no text. The hub takes such files, and any of more than 10 MB, by Git LFS alone.
 BINARY = (".png", ".safetensors", ".woff2")
-MADE = {"README.md", "app.py", "assets", ".gitattributes", *PACKAGES, *WHOLE}
+MADE = {"README.md", "app.py", "assets", ".gitattributes", "requirements.txt", *PACKAGES, *WHOLE}
 ABOUT = """
 This folder was built by `make space` from the project of the same name. It starts with `python app.py` once
 `requirements.txt` is installed, here as on any machine.
@@ -102,6 +103,8 @@ def build(folder: Path) -> None:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, folder / path)
     (folder / "README.md").write_text(readme(), encoding="utf-8", newline="\n")
+    listed = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in REQUIREMENTS)
+    (folder / "requirements.txt").write_text(listed, encoding="utf-8", newline="\n")
     rules = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in BINARY)
     (folder / ".gitattributes").write_text(rules, encoding="utf-8", newline="\n")
 

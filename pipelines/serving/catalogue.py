@@ -12,10 +12,12 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 
 from pipelines.serving.errors import InputError
+from pipelines.serving.work import engine_name
 
 log = logging.getLogger(__name__)
 ASSETS = Path(__file__).parents[2] / "assets" / "models"
 ROLES = ("clip", "dino", "image", "video", "audio")
+GENERATORS = ("image", "video", "audio")
 DENOISERS = ("unet", "joint", "cross")
 TWO_BRANCHES, GUIDANCE_INPUT, NO_GUIDANCE = "branches", "input", "none"
 GUIDANCE = (TWO_BRANCHES, GUIDANCE_INPUT, NO_GUIDANCE)
@@ -214,6 +216,16 @@ def device() -> str:
         return asked
     _say_missing(asked, usual)
     return usual
+
+
+def shares_gpu(e: ModelEntry) -> bool:
+    """Whether a model computes where a GPU is lent to each run, on a Space of the kind ZeroGPU."""
+    return engine_name() == "zerogpu" and e.role in GENERATORS and e.family != "classroom"
+
+
+def device_of(e: ModelEntry) -> str:
+    """Where a model runs: as `device` says, but on the processor where a GPU is only lent to others."""
+    return "cpu" if engine_name() == "zerogpu" and not shares_gpu(e) else device()
 
 
 @cache

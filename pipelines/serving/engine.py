@@ -10,12 +10,11 @@ dataclasses of these.
 """
 
 import functools
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from pipelines.serving.ray_engine import RayEngine
-from pipelines.serving.work import Load, Work
+from pipelines.serving.work import Load, Work, engine_name
 from pipelines.serving.zerogpu_engine import ZeroGpuEngine
 
 P = ParamSpec("P")
@@ -56,12 +55,12 @@ ENGINES: dict[str, Callable[[], Engine]] = {
 
 @functools.cache
 def engine() -> Engine:
-    """The engine that `STEUERVEKTOR_ENGINE` names; without it, `local`.
+    """The engine of this process, see `engine_name`.
 
     Raises:
         SystemExit: the variable names none, or one whose package is not installed.
     """
-    name = os.environ.get("STEUERVEKTOR_ENGINE") or "local"
+    name = engine_name()
     if name not in ENGINES:
         raise SystemExit(f"STEUERVEKTOR_ENGINE is {name!r}; it can be {', '.join(ENGINES)}.")
     try:

@@ -1,12 +1,19 @@
 """What engines are handed: a function of a module of ours, by name, and whose model it needs."""
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Load: TypeAlias = Callable[[str], Any]
 ROLES = ("text", "image", "video", "audio")  # of replicas; CLIP and DINO see pictures in those of "image"
+
+
+def engine_name() -> str:
+    """What `STEUERVEKTOR_ENGINE` says; without it, "zerogpu" on a Space of that kind, else "local"."""
+    on_zerogpu = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+    return os.environ.get("STEUERVEKTOR_ENGINE") or ("zerogpu" if on_zerogpu else "local")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from pipelines.serving.steps import Begun, Message, Relay, portable
 from pipelines.serving.work import Work, behind, model_in
 
 RUN_S, CALL_S = 60, 20  # of a GPU, asked for at most: what is not used is not counted
-ON_GPU = ("image", "video", "audio")
 
 
 def begun(door: Callable[..., Any], requests: Sequence[Any]) -> Generator[Message, None, None]:
@@ -46,10 +45,9 @@ def sentence_for(error: Exception) -> Exception:
     return InputError("gpu_busy" if "queue" in title or "client" in title else "engine_stopped")
 
 
-def wants_gpu(role: str, model: str) -> bool:
-    """Whether a model is one that computes on the GPU; the classroom's, and readers of texts, do not."""
-    known = [e for e in catalogue.entries() if e.id == model]
-    return role in ON_GPU and bool(known) and known[0].role in ON_GPU and known[0].family != "classroom"
+def wants_gpu(model: str) -> bool:
+    """Whether there is such a model, and it is one that computes on a GPU that is lent to it."""
+    return any(catalogue.shares_gpu(e) for e in catalogue.entries() if e.id == model)
 
 
 class ZeroGpuEngine:
@@ -62,7 +60,7 @@ class ZeroGpuEngine:
         self._answered = spaces.GPU(duration=CALL_S)(answered)
 
     def submit(self, work: Work, requests: Sequence[Any]) -> list[Any]:
-        if not wants_gpu(work.role, model := next(filter(None, map(model_in, requests)), "")):
+        if not wants_gpu(model := next(filter(None, map(model_in, requests)), "")):
             return cast("list[Any]", work.function(requests))
         # the forked process finds it in its memory, and no time on the GPU goes into a download
         work.load(model)
@@ -79,7 +77,7 @@ class ZeroGpuEngine:
             raise sentence_for(error) from error
 
     def call(self, work: Work, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not wants_gpu(work.role, model := work.model_of(args, kwargs)):
+        if not wants_gpu(model := work.model_of(args, kwargs)):
             return work.function(*args, **kwargs)
         work.load(model)
         try:
