@@ -75,8 +75,8 @@ train: $(DONE)/app ## train all classroom models in order; each goes on from its
 export: $(DONE)/app ## write the classroom picture model as a complete diffusers folder
 	$(BIN)/python -m training.export
 
-space: $(DONE)/venv ## build the folder of a Hugging Face Space (SPACE=folder; else build/space)
-	$(BIN)/python tools/build_space.py $(SPACE)
+space: $(DONE)/venv ## build the folder of a Hugging Face Space (SPACE=folder, ZEROGPU=1)
+	$(BIN)/python tools/build_space.py $(if $(ZEROGPU),--zerogpu) $(SPACE)
 
 clean: ## forget the set-up
 	rm -rf $(VENV)

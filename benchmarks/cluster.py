@@ -141,7 +141,7 @@ def killed_in_the_middle(engine: RayEngine) -> dict[str, Any]:
 def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     """All figures, on a cluster started for them."""
     os.environ.pop("RAY_ADDRESS", None)
-    os.environ["STEUERVEKTOR_REPLICAS"] = f"{ONE}=1 {TWO}=2"
+    os.environ["STEUERVEKTOR_REPLICAS"] = f"{ONE}=1 {TWO}=2 video=0 audio=0"
     engine = RayEngine()
     requests = [replace(REQUEST, seed=seed) for seed in range(AT_ONCE)]
     for role in (ONE, TWO, TWO):  # models are loaded

@@ -72,17 +72,28 @@ def _answer(told: bytes) -> bytes:
         return pickle.dumps((False, portable(error)))
 
 
-def shares(variable: str, usual: str) -> dict[str, str]:
-    """What a variable says of each role, such as "text=1 image=2": values by role.
+REPLICAS = (
+    r"\d+(?:-[1-9]\d*)?"  # of a role: a number, or a range within which the length of the queue decides
+)
+GPUS = r"\d+(?:\.\d+)?"  # of a replica
+
+
+def shares(variable: str, usual: dict[str, str], number: str) -> dict[str, str]:
+    """What a variable says of roles, such as "text=1 image=1-4"; the others have what is usual.
+
+    Args:
+        number: pattern of what is said of a role.
 
     Raises:
-        SystemExit: it names something else.
+        SystemExit: it says something else.
     """
-    said = os.environ.get(variable) or usual
-    found = dict(re.findall(r"(\w+)=([\d.-]+)", said))
-    if not found or set(found) - set(ROLES) or re.sub(r"\w+=[\d.-]+|[\s,]", "", said):
-        raise SystemExit(f"{variable} is {said!r}; it wants numbers by role, such as 'text=1 image=2'.")
-    return found
+    said = os.environ.get(variable, "")
+    words = [re.fullmatch(rf"(\w+)=({number})", word) for word in re.split(r"[\s,]+", said) if word]
+    found = {word[1]: word[2] for word in words if word}
+    if len(found) < len(words) or set(found) - set(ROLES):
+        example = " ".join(f"{role}={count}" for role, count in usual.items())
+        raise SystemExit(f"{variable} is {said!r}; it wants numbers by role, such as {example!r}.")
+    return usual | found
 
 
 def build(args: dict[str, str]) -> Any:
@@ -154,14 +165,15 @@ def connect() -> None:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**quiet)
         return
-    replicas = shares("STEUERVEKTOR_REPLICAS", "text=1 image=2 video=1 audio=1")
-    gpus = shares("STEUERVEKTOR_GPUS", " ".join(f"{role}=0" for role in ROLES))
+    usual = {"text": "1", "image": "2", "video": "1", "audio": "1"}
+    replicas = {k: v for k, v in shares("STEUERVEKTOR_REPLICAS", usual, REPLICAS).items() if v != "0"}
+    gpus = shares("STEUERVEKTOR_GPUS", dict.fromkeys(ROLES, "0"), GPUS)
     # A place a replica, however many cores there are: they are shared, as threads of one process are.
     places = sum(int(count.rpartition("-")[2]) for count in replicas.values())
     ray.init(num_cpus=places + 1, include_dashboard=False, **quiet)
     serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
     for role, count in replicas.items():
-        application = build({"role": role, "replicas": count, "gpus": gpus.get(role, "0")})
+        application = build({"role": role, "replicas": count, "gpus": gpus[role]})
         serve.run(application, name=app_name(role), route_prefix=None)
 
 

@@ -365,6 +365,16 @@ def test_classroom_models_and_texts_stay_in_the_pages_process(forked: ForkedGpu)
     assert forked.pids == []
 
 
+@pytest.mark.usefixtures("chosen")
+def test_on_zerogpu_only_models_that_are_lent_a_gpu_are_put_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "device", lambda: "cuda")
+    monkeypatch.delenv("STEUERVEKTOR_ENGINE", raising=False)
+    ids = ("classroom-image", "classroom-clip", "clip-vit-b-32", "sd-turbo", "musicgen-small", "tiny-sd")
+    assert [catalogue.device_of(catalogue.entry(model)) for model in ids] == ["cuda"] * 6
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")  # what such a Space sets
+    assert [catalogue.device_of(catalogue.entry(model)) for model in ids] == ["cpu"] * 3 + ["cuda"] * 3
+
+
 def test_a_stop_ends_the_forked_run(forked: ForkedGpu) -> None:
     run = image.generate(replace(REQUEST, num_inference_steps=100))
     next(run)
@@ -422,7 +432,7 @@ def test_any_other_error_stays_as_it_is() -> None:
 
 # The real package, with whatever needs its servers and a GPU taken out; the fork and the queues are its own.
 REAL = """
-import os, sys
+import os
 os.environ |= {"SPACES_ZERO_GPU": "true", "STEUERVEKTOR_DEVICE": "cpu"}
 os.environ["SPACES_ZERO_DEVICE_API_URL"] = "http://127.0.0.1:9"
 import spaces
