@@ -146,15 +146,19 @@ def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     requests = [replace(REQUEST, seed=seed) for seed in range(AT_ONCE)]
     for role in (ONE, TWO, TWO):  # models are loaded
         drawn(engine, role, requests)
-    seconds = medians(
-        {"one": lambda: drawn(engine, ONE, requests), "two": lambda: drawn(engine, TWO, requests)},
-        repetitions,
-    )
+    before = {role: computed_s(role) for role in (ONE, TWO)}
+    rivals = {"one": lambda: drawn(engine, ONE, requests), "two": lambda: drawn(engine, TWO, requests)}
+    seconds = medians(rivals, repetitions)
     print(
-        f"{AT_ONCE} guided pictures, {REQUEST.num_inference_steps} steps, by workers of one thread, s:",
-        seconds,
+        f"{AT_ONCE} guided pictures, {REQUEST.num_inference_steps} steps, one thread a worker, s: {seconds}"
+    )
+    computed = {role: (computed_s(role) - before[role]) / (repetitions + 1) for role in (ONE, TWO)}
+    print(
+        "computed each time by each worker, s:", {role: s.round(1).tolist() for role, s in computed.items()}
     )
     yield row("cluster.two_to_one", seconds["one"] / seconds["two"], repetitions)
+    ratio = float(computed[ONE].max() / computed[TWO].max())
+    yield row("cluster.computed_two_to_one", ratio, repetitions)
     found = killed_in_the_middle(engine)
     yield row("cluster.lost", found["lost"], LOST)
     yield row("cluster.mixed", found["mixed"], LOST)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 SUITES = (
     "image", "guidance", "steering", "prompt_lab", "control_vector", "conditioning", "cross_attention",
     "attention", "context", "embeddings", "previews", "handed_over", "joint_attention", "video", "audio",
-    "clip_matrix",
+    "clip_matrix", "families", "tokens",
 )  # fmt: skip
 
 
