@@ -2,7 +2,6 @@
 
 import errno
 import reprlib
-from typing import Any
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -27,14 +26,6 @@ class InputError(ValueError):
         self.key = key
         self.values = values
         super().__init__(f"{key}: {short(values)}" if values else key)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """As other processes read it: exceptions are else made again from their text alone."""
-        return _input_error, (self.key, self.values)
-
-
-def _input_error(key: str, values: dict[str, object]) -> InputError:
-    return InputError(key, **values)
 
 
 def is_disk_full(error: BaseException) -> bool:
