@@ -8,7 +8,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any
@@ -147,7 +147,10 @@ def measure(repetitions: int) -> Iterator[BenchmarkRow]:
     for role in (ONE, TWO, TWO):  # models are loaded
         drawn(engine, role, requests)
     before = {role: computed_s(role) for role in (ONE, TWO)}
-    rivals = {"one": lambda: drawn(engine, ONE, requests), "two": lambda: drawn(engine, TWO, requests)}
+    rivals: dict[str, Callable[[], object]] = {
+        "one": lambda: drawn(engine, ONE, requests),
+        "two": lambda: drawn(engine, TWO, requests),
+    }
     seconds = medians(rivals, repetitions)
     print(
         f"{AT_ONCE} guided pictures, {REQUEST.num_inference_steps} steps, one thread a worker, s: {seconds}"
