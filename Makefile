@@ -19,7 +19,7 @@ CHECKED := app.py pipelines components training benchmarks
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check format bench load fuzz evaluate train export space clean
+.PHONY: help setup demo cluster test test-fast check format bench load fuzz evaluate train export space clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -28,6 +28,9 @@ setup: $(DONE)/app $(DONE)/audiocraft $(DONE)/dev ## install everything but a br
 
 demo: $(DONE)/app $(DONE)/audiocraft ## start the app (HOST, PORT; CLASS=1 lets phones in; MCP=1 offers it to MCP clients)
 	$(BIN)/python app.py
+
+cluster: $(DONE)/ray ## start the app with its models in replicas of Ray Serve on this machine
+	STEUERVEKTOR_ENGINE=ray $(BIN)/python app.py
 
 test: setup $(DONE)/chromium ## run every test, those in a browser included
 	$(BIN)/python -m pytest $(TWO)
@@ -72,8 +75,8 @@ train: $(DONE)/app ## train all classroom models in order; each goes on from its
 export: $(DONE)/app ## write the classroom picture model as a complete diffusers folder
 	$(BIN)/python -m training.export
 
-space: $(DONE)/venv ## build the folder of a Hugging Face Space (SPACE=folder; else build/space)
-	$(BIN)/python tools/build_space.py $(SPACE)
+space: $(DONE)/venv ## build the folder of a Hugging Face Space (SPACE=folder, ZEROGPU=1)
+	$(BIN)/python tools/build_space.py $(if $(ZEROGPU),--zerogpu) $(SPACE)
 
 clean: ## forget the set-up
 	rm -rf $(VENV)
@@ -89,6 +92,10 @@ $(DONE)/app: requirements.txt | $(DONE)/venv
 
 $(DONE)/audiocraft: requirements-audiocraft.txt | $(DONE)/app
 	$(BIN)/python -m pip install --no-deps -r requirements-audiocraft.txt
+	@touch $@
+
+$(DONE)/ray: requirements-ray.txt | $(DONE)/app
+	$(BIN)/python -m pip install -r requirements-ray.txt
 	@touch $@
 
 $(DONE)/dev: requirements-dev.txt requirements.txt | $(DONE)/app

@@ -69,6 +69,7 @@ from components.ui.language import load_texts
 from components.ui.scene import collect_scenes, scene_keys
 from components.video import tab as video
 from pipelines.serving import catalogue, compute
+from pipelines.serving.engine import engine
 from pipelines.serving.memory import few_heaps
 
 TELLING_S = 3.0  # s at most in which visitors hear that the app ends
@@ -265,6 +266,7 @@ def main() -> gr.Blocks:
     except catalogue.ModelsFileError as error:
         print(error, file=sys.stderr, flush=True)
         sys.exit(2)
+    engine()  # says at once if it cannot be had
     demo = build()
     options = launch_options()
     mcp.offer()

@@ -47,11 +47,21 @@ MUST = {
     "fuzz.leaked": 0.0,  # answers that hold a file of the machine, and addresses that the app fetched
     "fuzz.tracebacks": 0.0,  # in the log
     "fuzz.memory_growth": 1.05,  # resident memory over the last quarter of them / over the second
+    "cluster.two_to_one": 1.8,  # pictures in a time: of two workers of one thread / of one; at least
+    "cluster.computed_two_to_one": 1.8,  # seconds computed by one worker / by the busier of two; at least
+    "cluster.lost": 0.0,  # of twenty runs under way when a worker is killed, without all their steps
+    "cluster.mixed": 0.0,  # of these, with steps twice or in another order, or the picture of another run
+    "cluster.wrong": 0.0,  # of these, further than 1/255 from the picture drawn alone
+    "cluster.back_s": 30.0,  # until there are two workers again
     "image.first_preview_s": 0.5,  # from the click to the first estimate on the page
     "image.whole_picture_s": 2.0,  # from the click to the finished picture on the page
 }
 
-AT_LEAST = {"page.training_updates_per_s"}  # all others may have that much at most
+AT_LEAST = {
+    "page.training_updates_per_s",
+    "cluster.two_to_one",
+    "cluster.computed_two_to_one",
+}  # all others may have that much at most
 
 
 @dataclass(frozen=True)

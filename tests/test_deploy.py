@@ -4,6 +4,7 @@ import fnmatch
 import json
 import math
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import app
 from components.runs import queues
 from pipelines.image.request import ImageRequest
 from pipelines.image.stepper import MAX_RUNS
+from pipelines.serving import engine, ray_engine
+from pipelines.serving.work import ROLES
 from tools import build_space
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +81,7 @@ def test_the_image_has_the_projects_versions(instructions: list[tuple[str, str]]
     (install,) = [rest for name, rest in instructions if name == "RUN" and "pip install" in rest]
     # torch and its kin come from the list in both kinds of image, so that no version stands twice
     assert install.count("-r requirements.txt") == 2
+    assert ("ARG", "ENGINE=local") in instructions and "-r requirements-ray.txt" in install
     assert set(re.findall(r"(\w+)==", install)) == {"uv"}
     assert ("ARG", "DEVICE=cpu") in instructions and "cpu)" in install and "cuda)" in install
 
@@ -136,6 +140,79 @@ def test_the_proxy_leads_to_each_page_process_under_the_folder_that_it_knows(
     assert shares is not None
     assert {f"/{number}" for number in re.findall(r"\s(\d+);", shares[1])} == set(roots.values())
     assert sorted(compose["services"]["proxy"]["depends_on"]) == sorted(roots)
+
+
+@pytest.fixture(scope="module")
+def ray_service() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The RayService, and the service that visitors reach."""
+    service, way_in = yaml.safe_load_all((DEPLOY / "serve.yaml").read_text("utf-8"))
+    return service, way_in
+
+
+def pods(service: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Head and groups of workers by name."""
+    cluster = service["spec"]["rayClusterConfig"]
+    return {"head": cluster["headGroupSpec"]} | {
+        each["groupName"]: each for each in cluster["workerGroupSpecs"]
+    }
+
+
+def test_the_cluster_runs_the_version_that_is_listed_in_an_image_that_holds_it(
+    ray_service: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    service, _ = ray_service
+    assert (service["apiVersion"], service["kind"]) == ("ray.io/v1", "RayService")
+    listed = re.search(
+        r"^ray\[serve\]==(\S+)$", (ROOT / "requirements-ray.txt").read_text("utf-8"), re.MULTILINE
+    )
+    assert listed is not None and service["spec"]["rayClusterConfig"]["rayVersion"] == listed[1]
+    images = {pod["template"]["spec"]["containers"][0]["image"] for pod in pods(service).values()}
+    assert images == {"steuervektor:ray"}
+    assert "-t steuervektor:ray --build-arg ENGINE=ray" in (DEPLOY / "Dockerfile").read_text("utf-8")
+
+
+def test_every_role_has_an_application_that_the_code_builds(
+    ray_service: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    said = yaml.safe_load(ray_service[0]["spec"]["serveConfigV2"])
+    assert said["proxy_location"] == "Disabled", "models are not reached by HTTP"
+    assert {each["args"]["role"] for each in said["applications"]} == set(ROLES)
+    for each in said["applications"]:
+        module, _, function = each["import_path"].partition(":")
+        assert callable(vars(sys.modules[module])[function])
+        assert each["name"] == ray_engine.app_name(each["args"]["role"]) and each["route_prefix"] is None
+        fewest, most = map(int, each["args"]["replicas"].split("-"))
+        assert 1 <= fewest <= most and all(isinstance(value, str) for value in each["args"].values())
+
+
+def test_the_cluster_fits_its_nodes_and_is_shut_in(
+    ray_service: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    service, way_in = ray_service
+    cluster, found = service["spec"]["rayClusterConfig"], pods(service)
+    assert cluster["authOptions"] == {"mode": "token"} and found["head"]["serviceType"] == "ClusterIP"
+    for pod in found.values():
+        assert pod["template"]["spec"]["securityContext"]["runAsNonRoot"]
+        assert "$KUBERAY_GEN_RAY_START_CMD" in pod["template"]["spec"]["containers"][0]["args"][0]
+    # models stand where models are meant to stand, and one node of theirs holds the fewest of each
+    assert [name for name in found if found[name]["rayStartParams"].get("num-cpus") != "0"] == ["models"]
+    applications = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]
+    least = sum(int(a["args"]["replicas"].split("-")[0]) * float(a["args"]["cpus"]) for a in applications)
+    assert least <= float(found["models"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
+    page = found["page"]["template"]
+    environment = {each["name"]: each["value"] for each in page["spec"]["containers"][0]["env"]}
+    assert environment["STEUERVEKTOR_ENGINE"] in engine.ENGINES and environment["RAY_ADDRESS"] == "auto"
+    assert way_in["spec"]["selector"] == page["metadata"]["labels"] and way_in["spec"]["type"] == "ClusterIP"
+
+
+@pytest.mark.slow
+def test_ray_reads_the_applications(ray_service: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    schema = pytest.importorskip("ray.serve.schema", reason="needs requirements-ray.txt")
+    said = schema.ServeDeploySchema(**yaml.safe_load(ray_service[0]["spec"]["serveConfigV2"]))
+    for each in said.applications:
+        built = ray_engine.build(each.args)
+        assert built._bound_deployment.name == each.args["role"]
+        assert built._bound_deployment._deployment_config.autoscaling_config is not None
 
 
 def test_the_proxy_is_told_what_the_readmes_is(compose: dict[str, Any], proxy: str) -> None:

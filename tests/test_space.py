@@ -67,6 +67,34 @@ def test_its_files_are_those_of_the_repository(space: Path) -> None:
         assert (space / path).read_bytes() == (ROOT / path).read_bytes(), path
 
 
+def test_its_requirements_are_the_projects(space: Path) -> None:
+    assert (space / "requirements.txt").read_bytes() == (ROOT / "requirements.txt").read_bytes()
+
+
+def test_one_for_zerogpu_takes_other_versions_of_what_is_replaced_and_the_package_itself(
+    space: Path, tmp_path: Path
+) -> None:
+    build_space.build(tmp_path / "space", zerogpu=True)
+    usual, other = (
+        dict(
+            re.findall(r"^([^#\s=]+)==(\S+)$", (folder / "requirements.txt").read_text("utf-8"), re.MULTILINE)
+        )
+        for folder in (space, tmp_path / "space")
+    )
+    assert {name for name in other if other[name] != usual.get(name)} == {"torch", "torchvision", "spaces"}
+    assert usual.keys() < other.keys()
+    listed = (tmp_path / "space" / "requirements.txt").read_text("utf-8")
+    assert all(listed.count(f"\n{name}==") == 1 for name in other)
+    # Source: huggingface/hub-docs, docs/hub/spaces-zerogpu.md, of August 2026
+    assert (
+        other["torch"] in ("2.8.0", "2.9.1", "2.10.0", "2.11.0")
+        and other["torch"][:4] == other["torchaudio"][:4]
+    )
+    said, before = (front_matter((f / "README.md").read_text("utf-8")) for f in (tmp_path / "space", space))
+    assert said["python_version"] in ("3.12.12", "3.10.13")
+    assert said == before | {"python_version": said["python_version"]}
+
+
 def test_its_front_matter_is_one_that_the_hub_reads(space: Path) -> None:
     said = front_matter((space / "README.md").read_text("utf-8"))
     assert said == front_matter((ROOT / "README.md").read_text("utf-8"))

@@ -5,20 +5,21 @@ what lies beside them (texts, templates, styles, scripts), the assets, the requi
 front matter is the project's.
 """
 
+import argparse
 import ast
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("components", "pipelines")
-WHOLE = ("LICENSE", "requirements.txt")  # as they stand
+WHOLE = ("LICENSE",)  # as they stand
+ZEROGPU_PYTHON = "3.12.12"  # one of two that Spaces of this kind take, and the one that this project can
 # Files that are no text. The hub takes such files, and any of more than 10 MB, by Git LFS alone.
 BINARY = (".png", ".safetensors", ".woff2")
-MADE = {"README.md", "app.py", "assets", ".gitattributes", *PACKAGES, *WHOLE}
+MADE = {"README.md", "app.py", "assets", ".gitattributes", "requirements.txt", *PACKAGES, *WHOLE}
 ABOUT = """
 This folder was built by `make space` from the project of the same name. It starts with `python app.py` once
 `requirements.txt` is installed, here as on any machine.
@@ -65,7 +66,18 @@ def contents() -> list[Path]:
     return sorted(path.relative_to(ROOT) for path in files if path.is_file())
 
 
-def readme() -> str:
+def requirements(zerogpu: bool) -> str:
+    """The one list that a Space reads; of versions that ZeroGPU takes, if it shall."""
+    usual = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    if not zerogpu:
+        return usual
+    others = (ROOT / "requirements-zerogpu.txt").read_text(encoding="utf-8")
+    replaced = {line.partition("==")[0] for line in others.splitlines() if not line.startswith("#")}
+    kept = [line for line in usual.splitlines() if line.partition("==")[0] not in replaced]
+    return "\n".join([*kept, others])
+
+
+def readme(zerogpu: bool) -> str:
     """The project's README without what links to the development: front matter, beginning, licences."""
     whole = (ROOT / "README.md").read_text(encoding="utf-8")
     front = re.match(r"---\n.*?\n---\n", whole, re.DOTALL)
@@ -74,7 +86,10 @@ def readme() -> str:
     if not (front and beginning and privacy):
         raise SystemExit("README.md needs front matter, a beginning, and the section 'Privacy and licences'.")
     licences = privacy[0].replace(" (table above)", "")
-    return "\n".join([front[0], beginning[0].rstrip(), ABOUT, licences])
+    matter = front[0]
+    if zerogpu:
+        matter = re.sub(r'(?<=^python_version: ")[^"]+', ZEROGPU_PYTHON, matter, flags=re.MULTILINE)
+    return "\n".join([matter, beginning[0].rstrip(), ABOUT, licences])
 
 
 def empty(folder: Path) -> None:
@@ -91,7 +106,7 @@ def empty(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def build(folder: Path) -> None:
+def build(folder: Path, zerogpu: bool = False) -> None:
     """Write a Space into a folder that is empty or holds one already.
 
     Raises:
@@ -101,15 +116,20 @@ def build(folder: Path) -> None:
     for path in contents():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, folder / path)
-    (folder / "README.md").write_text(readme(), encoding="utf-8", newline="\n")
+    (folder / "README.md").write_text(readme(zerogpu), encoding="utf-8", newline="\n")
+    (folder / "requirements.txt").write_text(requirements(zerogpu), encoding="utf-8", newline="\n")
     rules = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in BINARY)
     (folder / ".gitattributes").write_text(rules, encoding="utf-8", newline="\n")
 
 
 def main() -> None:
     """Build it where the command line says, and say how large it is."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "space"
-    build(folder)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "space")
+    parser.add_argument("--zerogpu", action="store_true", help="for a Space without a paid plan")
+    said = parser.parse_args()
+    folder = said.folder
+    build(folder, said.zerogpu)
     files = [path for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts]
     size = sum(path.stat().st_size for path in files) / 2**20
     print(f"{folder}: {len(files)} files, {size:.0f} MiB")

@@ -16,8 +16,10 @@ from pipelines.audio.request import AudioFrame, AudioRequest, Sound
 from pipelines.serving import catalogue
 from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.engine import starts_runs, whole_call
 from pipelines.serving.errors import InputError
 from pipelines.serving.loading import load
+from pipelines.serving.steps import Closable
 
 _TURN = 0.1  # s on the compute thread before others have their turn
 _HEARD_EVERY = 25  # frames between two chunks of sound
@@ -55,7 +57,7 @@ def audiocraft_twin(model: str) -> AudiocraftModel:
     return load(e, lambda e, device: AudiocraftModel(to_audiocraft(loaded), device), part="+audiocraft")
 
 
-def generate(request: AudioRequest, given: np.ndarray | None = None) -> Generator[AudioFrame, None, None]:
+def generate(request: AudioRequest, given: np.ndarray | None = None) -> Closable:
     """Make one sound, frame by frame.
 
     Args:
@@ -73,6 +75,15 @@ def generate(request: AudioRequest, given: np.ndarray | None = None) -> Generato
     request = request.validated()
     if request.backend == "bark":
         raise InputError("audio_kind_closed", title=catalogue.entry(request.model).title)
+    return _begin_all([(request, given)])[0]
+
+
+@starts_runs("audio", audio_model)
+def _begin_all(requests: Sequence[tuple[AudioRequest, np.ndarray | None]]) -> list[Closable]:
+    return [_begin_one(request, given) for request, given in requests]
+
+
+def _begin_one(request: AudioRequest, given: np.ndarray | None) -> Generator[AudioFrame, None, None]:
     loaded = audio_model(request.model)
     twin = audiocraft_twin(request.model) if request.backend == "audiocraft" else loaded
     return _frames(request, loaded, twin, _checked(given, loaded))
@@ -102,6 +113,7 @@ def finish(request: AudioRequest, frames: Sequence[AudioFrame], given: np.ndarra
     return Sound(request, last.codes, samples, loaded.sample_rate, loaded.frame_rate, count)
 
 
+@whole_call("audio", audio_model)
 @on_compute_thread
 def hear(codes: np.ndarray, model: str) -> np.ndarray:
     """The sound of codes, or of the first codebooks alone: from coarse to fine, each adds what is missing.
@@ -120,6 +132,7 @@ def hear(codes: np.ndarray, model: str) -> np.ndarray:
         return loaded.decode(torch.from_numpy(codes).to(loaded.device)).cpu().numpy()
 
 
+@whole_call("audio", audio_model)
 @on_compute_thread
 def encode_clip(samples: np.ndarray, model: str) -> np.ndarray:
     """The codes of a clip, which a sound can go on from.

@@ -1,7 +1,7 @@
 """Speech in three levels, as AudioLM makes sound: meaning, then coarse codes, then fine ones."""
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,10 @@ from pipelines.audio.request import AudioRequest, Sound
 from pipelines.serving import catalogue
 from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.compute import on_short_lived_thread
+from pipelines.serving.engine import starts_runs
 from pipelines.serving.errors import InputError
 from pipelines.serving.loading import load, whole
+from pipelines.serving.steps import Closable
 
 _one_at_a_time = threading.Lock()  # the library draws from PyTorch's common random numbers
 LEVELS = ("semantic", "coarse", "fine")
@@ -98,7 +100,7 @@ def bark_voice(model: str) -> BarkVoice:
     return load(catalogue.entry(model, "audio"), load_bark)
 
 
-def speak(request: AudioRequest) -> Generator[BarkLevel, None, None]:
+def speak(request: AudioRequest) -> Closable:
     """Make speech, level by level.
 
     Guidance does not apply: Bark has no branch without the prompt. `seconds` bounds the first level.
@@ -107,11 +109,20 @@ def speak(request: AudioRequest) -> Generator[BarkLevel, None, None]:
         request: checked, for a model whose backend is "bark".
 
     Returns:
-        Generator of the three levels; `close()` between two of them stops the run.
+        Iterator of the three levels; `close()` between two of them stops the run.
 
     Raises:
         InputError: the model cannot be loaded, or `speech_empty`.
     """
+    return _begin_all([request])[0]
+
+
+@starts_runs("audio", bark_voice)
+def _begin_all(requests: Sequence[AudioRequest]) -> list[Closable]:
+    return [_levels(request) for request in requests]
+
+
+def _levels(request: AudioRequest) -> Generator[BarkLevel, None, None]:
     voice = bark_voice(request.model)
     semantic, frames = _semantic(voice, request)
     if not frames:

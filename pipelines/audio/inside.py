@@ -12,6 +12,7 @@ import torch
 from pipelines.audio.audio import audio_model, delayed
 from pipelines.audio.request import AudioFrame, Sound
 from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.engine import whole_call
 
 SHOWN = 8  # codes kept of each distribution
 MAX_WORDS = 16  # rows of words; the rest of a long prompt is one more
@@ -64,6 +65,7 @@ class WordLooks:
     looks: np.ndarray
 
 
+@whole_call("audio", audio_model)
 @on_compute_thread
 @torch.inference_mode()
 def look_inside(sound: Sound) -> WordLooks | None:

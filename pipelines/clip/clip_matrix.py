@@ -11,6 +11,7 @@ from scipy.special import expit, softmax
 from pipelines.clip.model import Clip, clip_model, clip_scores
 from pipelines.serving import catalogue
 from pipelines.serving.checks import has_lone_surrogate, readable
+from pipelines.serving.engine import whole_call
 from pipelines.serving.errors import InputError
 from pipelines.world.captions import caption
 from pipelines.world.layout import draw_scene, lay_out
@@ -157,6 +158,7 @@ def classify(images: Sequence[Image.Image], labels: Sequence[str], template: str
     return ZeroShot(tuple(labels), texts, _compared(images, texts, model))
 
 
+@whole_call("text", clip_model)
 def learned_logit_scale(model: str) -> float:
     """The factor that the model learned to put between cosine and logit."""
     clip: Clip = clip_model(catalogue.entry(model, "clip").id)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipelines.serving.catalogue import ModelEntry, entry
 from pipelines.serving.compute import on_compute_thread, on_text_thread
+from pipelines.serving.engine import whole_call
 from pipelines.serving.loading import load
 
 
@@ -74,6 +75,7 @@ def load_clip(e: ModelEntry, device: str) -> Clip:
     return Clip(model, tokenizer, preprocess, int(tokenizer.context_length))
 
 
+@whole_call("text", clip_model)
 def encode_texts(prompts: Sequence[str], model: str) -> np.ndarray:
     """Texts as points of CLIP's space.
 
@@ -94,6 +96,7 @@ def _encode_texts(clip: Clip, prompts: Sequence[str]) -> np.ndarray:
     return clip.model.encode_text(tokens, normalize=True).float().cpu().numpy()
 
 
+@whole_call("image", clip_model)
 def encode_images(images: Sequence[Image.Image], model: str) -> np.ndarray:
     """Pictures as points of CLIP's space.
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pipelines.serving.catalogue import ModelEntry, entry
 from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.engine import whole_call
 from pipelines.serving.errors import InputError
 from pipelines.serving.loading import load, whole
 
@@ -147,6 +148,7 @@ def eager(vision: Vision) -> Iterator[None]:
         vision.model.set_attn_implementation(before)
 
 
+@whole_call("image", vision_model)
 def read_tokens(pictures: Sequence[Image.Image], model: str) -> Tokens:
     """Show pictures to a model and note what it makes of their patches, and where its heads look.
 
@@ -168,6 +170,7 @@ def _read_tokens(vision: Vision, pictures: Sequence[Image.Image]) -> Tokens:
     return Tokens(*(x.float().cpu().numpy() for x in found))
 
 
+@whole_call("image", vision_model)
 def read_whole(pictures: Sequence[Image.Image], model: str) -> np.ndarray:
     """One feature for each picture: the class token, `[picture, dim]`.
 

@@ -15,6 +15,7 @@ from pipelines.image.recorder import layout_of
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 from pipelines.image.steering import Steering
 from pipelines.serving import catalogue
+from pipelines.serving.engine import whole_call
 from pipelines.serving.errors import InputError
 
 OnStep = Callable[[tuple[DenoiseStep, ...]], None]
@@ -133,6 +134,7 @@ def cut_blocks(request: ImageRequest, on_step: OnStep | None = None) -> Cuts:
     return finish_cuts(cuts, draw_together(list(cuts.values()), on_step))
 
 
+@whole_call("image", image_pipeline)
 def cut_requests(request: ImageRequest) -> dict[str, ImageRequest]:
     """What `cut_blocks` draws, by what is cut off; see `Cuts.names`."""
     request = request.validated()
@@ -162,6 +164,7 @@ def finish_cuts(cuts: dict[str, ImageRequest], steps: Sequence[DenoiseStep]) -> 
     )
 
 
+@whole_call("image", image_pipeline)
 def hears_text(model: str) -> bool:
     """Whether a picture model's time embedding hears the prompt, too."""
     pipe = image_pipeline(model)

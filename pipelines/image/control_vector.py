@@ -22,6 +22,7 @@ from pipelines.image.steering import Steering
 from pipelines.serving import catalogue
 from pipelines.serving.checks import MAX_CHARACTERS, MAX_SEED
 from pipelines.serving.compute import on_text_thread
+from pipelines.serving.engine import whole_call
 from pipelines.serving.errors import InputError
 from pipelines.text.tokens import TokenView, token_view
 from pipelines.world.captions import NOUN_WORDS
@@ -91,6 +92,7 @@ class ControlVector:
         return self.tokens.pooled_at
 
 
+@whole_call("image", image_pipeline)
 def control_vector(prompt: str, model: str) -> ControlVector:
     """Read a text with a picture model's own encoders.
 

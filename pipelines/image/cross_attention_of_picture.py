@@ -25,6 +25,7 @@ from pipelines.image.schedulers import make_scheduler
 from pipelines.image.steering import Steering
 from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.engine import whole_call
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece
 from pipelines.world.layout import draw_scene
@@ -48,6 +49,7 @@ class PictureMaps:
     maps: TraceMaps
 
 
+@whole_call("image", image_pipeline)
 def picture_maps(
     picture: Image.Image,
     prompt: str,

@@ -12,6 +12,7 @@ from pipelines.image.request import ImageRequest, TextRow
 from pipelines.serving import catalogue
 from pipelines.serving.checks import readable
 from pipelines.serving.compute import on_text_thread
+from pipelines.serving.engine import whole_call
 from pipelines.serving.errors import InputError
 from pipelines.text.tokens import cut_of
 
@@ -86,6 +87,7 @@ def tokens_cut(prompt: str, model: str) -> int:
     return min(segment.cut for segment in _split(prompt, e.id) if segment.tokens)
 
 
+@whole_call("image", image_pipeline)
 def handed_over(prompt: str, model: str) -> HandedOver:
     """Read a text with a picture model's own encoders, with whatever its pipeline wraps around it.
 

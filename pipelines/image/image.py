@@ -18,13 +18,15 @@ from pipelines.image.previews import SIDE, shrunk
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 from pipelines.serving import catalogue
 from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.engine import whole_call
 from pipelines.serving.errors import InputError
+from pipelines.serving.steps import Steps
 
 _CELLS_AT_ONCE = 8192  # latent cells decoded in one call: 32 classroom pictures or 2 of 512 px
 _CHUNK = "parameters"  # name of the PNG text chunk
 
 
-def generate(request: ImageRequest) -> stepper.Steps:
+def generate(request: ImageRequest) -> Steps[DenoiseStep]:
     """Draw one picture, step by step.
 
     Args:
@@ -39,6 +41,7 @@ def generate(request: ImageRequest) -> stepper.Steps:
     return stepper.submit(request)
 
 
+@whole_call("image", image_pipeline)
 def decode(latents: np.ndarray, model: str) -> list[Image.Image]:
     """Latents to pictures, exactly as the library's pipelines decode them.
 

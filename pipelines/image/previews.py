@@ -11,6 +11,7 @@ from torch import Tensor
 from pipelines.image.families.choice import cell_size, family_of
 from pipelines.image.load import image_pipeline
 from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.engine import whole_call
 
 SIDE = 16  # latent cells; larger latents are averaged down to this
 _PATCH = 4  # pixels that a cell becomes in a linear preview, in each direction
@@ -72,6 +73,11 @@ def linear_decoder(model: str) -> LinearDecoder:
     Args:
         model: catalogue id of the role "image".
     """
+    return _fitted(model)
+
+
+@whole_call("image", image_pipeline)
+def _fitted(model: str) -> LinearDecoder:
     return _fit(image_pipeline(model))
 
 

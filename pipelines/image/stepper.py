@@ -6,10 +6,10 @@ objects remember steps, so a shared one would mix visitors' pictures (diffusers 
 """
 
 import logging
-import queue
+import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pipelines.image import denoise
@@ -21,7 +21,9 @@ from pipelines.image.load import image_pipeline
 from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.image.schedulers import make_scheduler
 from pipelines.serving.compute import on_compute_thread
+from pipelines.serving.engine import starts_runs
 from pipelines.serving.errors import InputError
+from pipelines.serving.steps import Outbox, Steps
 
 log = logging.getLogger(__name__)
 
@@ -35,52 +37,12 @@ class _Ticket:
     def __init__(self, request: ImageRequest, pipe: Any) -> None:
         self.request = request
         self.pipe = pipe
-        self.closed = threading.Event()
         self.ended = False
-        # A step, or an error, or None at the end. It holds a run's steps at most, so an iterator
-        # that is read slowly delays nobody.
-        self.outbox: queue.SimpleQueue[DenoiseStep | Exception | None] = queue.SimpleQueue()
+        self.outbox: Outbox[DenoiseStep] = Outbox()
 
-
-class Steps(Iterator[DenoiseStep]):
-    """The steps of one run, for the visitor who asked; closing or dropping it stops the run."""
-
-    def __init__(self, ticket: _Ticket) -> None:
-        self._ticket = ticket
-
-    def __next__(self) -> DenoiseStep:
-        if self._ticket.closed.is_set():
-            raise StopIteration
-        item = self._ticket.outbox.get()
-        if isinstance(item, DenoiseStep):
-            return item
-        self._ticket.closed.set()
-        if item is None:
-            raise StopIteration
-        raise item
-
-    def arrivals(self) -> Iterator[list[DenoiseStep]]:
-        """The same steps in lists: whatever has come since one last looked, at least one.
-
-        Who needs longer to show a step than the engine to take it thus falls no further behind.
-        """
-        for step in self:
-            steps = [step]
-            while not self._ticket.outbox.empty():
-                item = self._ticket.outbox.get()
-                if not isinstance(item, DenoiseStep):
-                    self._ticket.outbox.put(item)  # the ending, which nothing follows
-                    break
-                steps.append(item)
-            yield steps
-
-    def close(self) -> None:
-        """Stop the run at the next tick; nobody else's."""
-        self._ticket.closed.set()
-        self._ticket.outbox.put(None)  # wakes a thread that waits for the next step
-
-    def __del__(self) -> None:
-        self.close()
+    @property
+    def closed(self) -> bool:
+        return self.outbox.closed.is_set()
 
 
 class Stepper:
@@ -110,7 +72,7 @@ class Stepper:
         self._active: deque[tuple[_Ticket, DenoiseRun]] = deque()
         self._group: list[tuple[_Ticket, DenoiseRun]] = []
 
-    def submit(self, requests: Sequence[ImageRequest]) -> list[Steps]:
+    def submit(self, requests: Sequence[ImageRequest]) -> list[Steps[DenoiseStep]]:
         """Queue runs that start together at the next tick.
 
         Args:
@@ -132,7 +94,7 @@ class Stepper:
                 self._thread = threading.Thread(target=self._work, name="stepper", daemon=True)
                 self._thread.start()
             self._changed.notify()
-        return [Steps(ticket) for ticket in tickets]
+        return [Steps(ticket.outbox) for ticket in tickets]
 
     def queue_length(self) -> int:
         """Runs accepted and not yet finished."""
@@ -181,7 +143,7 @@ class Stepper:
         readings = PromptCache()
         started = []
         for ticket in self._admitting:
-            if ticket.closed.is_set():
+            if ticket.closed:
                 self._retire(ticket, None)
                 continue
             try:
@@ -198,7 +160,7 @@ class Stepper:
 
     def _drop_closed(self) -> None:
         for ticket, run in list(self._active):
-            if ticket.closed.is_set():
+            if ticket.closed:
                 self._active.remove((ticket, run))
                 self._retire(ticket, None)
 
@@ -245,20 +207,31 @@ class Stepper:
 _stepper = Stepper()
 
 
-def submit(request: ImageRequest) -> Steps:
+def _in_forked_process() -> None:
+    """The thread of the stepper, and the runs under way, stay behind."""
+    global _stepper
+    _stepper = Stepper()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_process)
+
+
+@starts_runs("image", image_pipeline)
+def submit_all(requests: Sequence[ImageRequest]) -> list[Steps[DenoiseStep]]:
+    """Run several requests of one visitor as one batch; see `Stepper.submit`."""
+    return _stepper.submit(requests)
+
+
+def submit(request: ImageRequest) -> Steps[DenoiseStep]:
     """Run one request beside all others; see `Stepper.submit`.
 
     Returns:
         Iterator of steps, as they happen; `close()` stops the run at the next tick.
     """
-    return _stepper.submit([request])[0]
-
-
-def submit_all(requests: Sequence[ImageRequest]) -> list[Steps]:
-    """Run several requests of one visitor as one batch; see `Stepper.submit`."""
-    return _stepper.submit(requests)
+    return submit_all([request])[0]
 
 
 def queue_length() -> int:
-    """Runs accepted and not yet finished."""
+    """Runs accepted and not yet finished in this process."""
     return _stepper.queue_length()

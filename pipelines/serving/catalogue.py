@@ -14,10 +14,12 @@ from huggingface_hub import try_to_load_from_cache
 from pydantic import BaseModel, Field, ValidationError
 
 from pipelines.serving.errors import InputError
+from pipelines.serving.work import engine_name
 
 log = logging.getLogger(__name__)
 ASSETS = Path(__file__).parents[2] / "assets" / "models"
 ROLES = ("clip", "dino", "image", "video", "audio")
+GENERATORS = ("image", "video", "audio")
 DENOISERS = ("unet", "joint", "cross")
 TWO_BRANCHES, GUIDANCE_INPUT, NO_GUIDANCE = "branches", "input", "none"
 GUIDANCE = (TWO_BRANCHES, GUIDANCE_INPUT, NO_GUIDANCE)
@@ -208,6 +210,20 @@ def _read_rows(path: str) -> list[dict[str, Any]]:
     return [row.model_dump(exclude_none=True) for row in read.model]
 
 
+_taken_over: tuple[ModelEntry, ...] | None = None
+
+
+def take_over(entries: tuple[ModelEntry, ...]) -> None:
+    """Know the models that another process's catalogue has added, for which this one computes."""
+    global _taken_over
+    _taken_over = entries
+
+
+def added() -> tuple[ModelEntry, ...]:
+    """Entries beside those of the app."""
+    return _added() if _taken_over is None else _taken_over
+
+
 @lru_cache(maxsize=1)
 def _added() -> tuple[ModelEntry, ...]:
     """Entries of the TOML file named by `STEUERVEKTOR_MODELS`, if whoever started the app gave one."""
@@ -245,7 +261,7 @@ def _added() -> tuple[ModelEntry, ...]:
 
 def entries(role: str | None = None) -> tuple[ModelEntry, ...]:
     """All models, or those of one role; the classroom model comes first."""
-    return tuple(e for e in (*_BUILT_IN, *_added()) if role in (None, e.role))
+    return tuple(e for e in (*_BUILT_IN, *added()) if role in (None, e.role))
 
 
 def entry(model: str, role: str | None = None) -> ModelEntry:
@@ -273,6 +289,16 @@ def device() -> str:
         return asked
     _say_missing(asked, usual)
     return usual
+
+
+def shares_gpu(e: ModelEntry) -> bool:
+    """Whether a model computes where a GPU is lent to each run, on a Space of the kind ZeroGPU."""
+    return engine_name() == "zerogpu" and e.role in GENERATORS and e.family != "classroom"
+
+
+def device_of(e: ModelEntry) -> str:
+    """Where a model runs: as `device` says, but on the processor where a GPU is only lent to others."""
+    return "cpu" if engine_name() == "zerogpu" and not shares_gpu(e) else device()
 
 
 @cache

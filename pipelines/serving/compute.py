@@ -15,6 +15,7 @@ import functools
 import itertools
 import logging
 import math
+import os
 import queue
 import threading
 import time
@@ -81,6 +82,10 @@ class _Worker:
         self._under_way: Future[Any] | None = None
         self._last = ""  # once there is no later work, the key of what is said to whoever wants some
         self._starting = threading.Lock()  # held while work is put in line, so that none is after the last
+
+    def begin_anew(self) -> None:
+        """Forget a thread that a forked process does not have, and locks that may be held for ever."""
+        self.__init__(self._name, self._cores)  # type: ignore[misc]
 
     def is_here(self) -> bool:
         return threading.current_thread() is self._thread
@@ -151,6 +156,17 @@ class _Worker:
 
 _compute = _Worker("compute", torch.get_num_threads())
 _texts = _Worker("texts", 1)
+
+
+def _in_forked_process() -> None:
+    global _bearing
+    _bearing = threading.Lock()
+    for worker in (_compute, _texts):
+        worker.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_process)
 
 
 @atexit.register

@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from pipelines.serving.catalogue import ModelEntry, device
+from pipelines.serving.catalogue import ModelEntry, device, device_of
 from pipelines.serving.compute import on_short_lived_thread
 from pipelines.serving.errors import InputError, is_disk_full, is_out_of_memory
 
@@ -49,6 +49,17 @@ _failed: dict[str, tuple[float, InputError]] = {}
 _table = threading.Lock()  # guards the three above; held for moments only
 _own: defaultdict[str, Any] = defaultdict(threading.RLock)  # one download of a model at a time
 _building = threading.RLock()  # one build at a time: libraries build models under settings of all threads
+
+
+def _in_forked_process() -> None:
+    """Locks may be held for ever by threads that a forked process does not have."""
+    global _table, _building
+    _table, _building = threading.Lock(), threading.RLock()
+    _own.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_forked_process)
 
 
 def load(
@@ -87,7 +98,7 @@ def load(
             if download is not None and e.family == "hub":
                 download(e)
             with _building:
-                made = on_short_lived_thread(make)(e, device())
+                made = on_short_lived_thread(make)(e, device_of(e))
         except InputError:
             raise
         except Exception as error:

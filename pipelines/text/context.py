@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pipelines.clip.model import Clip, clip_model
 from pipelines.serving import catalogue
 from pipelines.serving.compute import on_text_thread
+from pipelines.serving.engine import whole_call
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece
 from pipelines.text.self_attention import TextRecord, blocks_of, is_causal, recorded, run_causal
@@ -162,6 +163,7 @@ def _run(clip: Clip, transformer: nn.Module, views: Sequence[TokenView]) -> list
     return found
 
 
+@whole_call("text", clip_model)
 def look_up(prompt: str, model: str) -> LookUp:
     """What a text transformer starts from: for every token its row of the table, whatever stands around it.
 
@@ -198,6 +200,7 @@ def _usual_length(model: str) -> float:
     return float(_table(model).float().norm(dim=-1).median())
 
 
+@whole_call("text", clip_model)
 def read_contexts(prompts: Sequence[str], model: str) -> list[Context]:
     """Send prompts through a CLIP's text transformer and keep what happens inside.
 

@@ -10,6 +10,8 @@ from diffusers import WanPipeline
 from PIL import Image
 
 from pipelines.serving.compute import FILM_S, due_later, on_compute_thread
+from pipelines.serving.engine import starts_runs, whole_call
+from pipelines.serving.steps import Closable
 from pipelines.video import animatediff, wan
 from pipelines.video.load import video_pipeline
 from pipelines.video.request import VideoRequest, VideoStep, VideoTrace
@@ -58,7 +60,7 @@ def _begin(loaded: Any, request: VideoRequest) -> VideoRun:
     return engine_of(loaded).start(loaded, request)
 
 
-def generate(request: VideoRequest) -> VideoSteps:
+def generate(request: VideoRequest) -> Closable:
     """Draw a film step by step.
 
     Args:
@@ -67,9 +69,15 @@ def generate(request: VideoRequest) -> VideoSteps:
     Raises:
         InputError: a value cannot be used, or the model cannot be loaded.
     """
-    return VideoSteps(request.validated())
+    return _begin_all([request.validated()])[0]
 
 
+@starts_runs("video", video_pipeline)
+def _begin_all(requests: Sequence[VideoRequest]) -> list[Closable]:
+    return [VideoSteps(request) for request in requests]
+
+
+@whole_call("video", video_pipeline)
 def decode(latents: np.ndarray, model: str) -> list[Image.Image]:
     """Latents to pictures, exactly as the library's pipelines decode them.
 
@@ -85,6 +93,7 @@ def _decode(loaded: Any, latents: np.ndarray) -> list[Image.Image]:
     return engine_of(loaded).decode(loaded, latents)
 
 
+@whole_call("video", video_pipeline)
 def preview(latents: np.ndarray, model: str) -> list[Image.Image]:
     """Like `decode`, but quick enough for every step; one small picture for each frame of the latents."""
     return _preview(video_pipeline(model), latents)

@@ -20,6 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from pipelines.clip.convert import clip_tokenizer
 from pipelines.serving import catalogue, loading
+from pipelines.serving.work import engine_name
 from tests.pipelines.tiny_transformers import in_catalogue, write_transformers
 
 WIDTH = 32
@@ -153,6 +154,13 @@ def write_catalogue(path: Path, rows: dict[str, tuple[str, Path | str, bool]]) -
     ]
     path.write_text("\n".join(entries))
     return path
+
+
+@pytest.fixture(autouse=True)
+def _where_models_compute(request: pytest.FixtureRequest) -> None:
+    """Tests hold for every engine (`STEUERVEKTOR_ENGINE`), but for those that say otherwise."""
+    if request.node.get_closest_marker("in_process") and engine_name() != "local":
+        pytest.skip("reaches into models of this process")
 
 
 @pytest.fixture(scope="session")

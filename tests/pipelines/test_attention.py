@@ -54,6 +54,7 @@ def spied(request: ImageRequest) -> tuple[list[image.DenoiseStep], dict[str, lis
 
 
 @pytest.mark.parametrize("request_", [ROOM, TINY, WIDE, TURBO], ids=["classroom", "sd", "wide", "turbo"])
+@pytest.mark.in_process
 def test_maps_are_the_attention_of_the_model(request_):
     steps, seen = spied(request_.validated())
     end = len(image_pipeline(request_.model).tokenizer(request_.prompt).input_ids) - 1
@@ -130,6 +131,7 @@ def inside_of(request: ImageRequest) -> image.Trace:
     return next(iter(image.generate(replace(request, look_inside=True)))).inside
 
 
+@pytest.mark.in_process
 def test_effects_are_what_the_branches_show():
     """The text's effect on the last block, measured from outside."""
     unet = image_pipeline("tiny-sd").unet

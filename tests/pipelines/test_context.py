@@ -203,6 +203,7 @@ def test_a_hub_layout_of_other_dimensions_is_read_by_the_same_code(both_ways):
     np.testing.assert_allclose(found.attention, attention[:, :, :4, :4], atol=2e-6)
 
 
+@pytest.mark.in_process
 def test_a_tower_of_another_build_says_so(both_ways, monkeypatch):
     loaded = clip_model(MODEL)
     odd = open_clip.CustomTextCLIP(

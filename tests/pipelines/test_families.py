@@ -300,6 +300,7 @@ def test_latents_go_back_and_forth_and_have_a_linear_preview(model: str) -> None
 
 
 @pytest.mark.parametrize("request_", [SD3, BASE, SANA, SPRINT, PRX], ids=lambda r: r.model)
+@pytest.mark.in_process
 def test_in_half_precision_too_they_draw_what_the_library_draws(
     request_: ImageRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def rows_of(values: Tensor, tokens: tuple[int, int], together: Any) -> Tensor:
 
 
 @pytest.mark.parametrize("kernel", ["with sums", "without"])
+@pytest.mark.in_process
 def test_shares_and_maps_are_those_of_the_plain_softmax(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if kernel == "without":  # as on other devices, where sums are taken row by row
         monkeypatch.setattr(transformer_recorder, "_with_sums", lambda *_: (None, None))
@@ -175,6 +176,7 @@ def test_both_kinds_of_klein_blocks_are_held_against_the_plain_softmax() -> None
     ("model", "blocks", "part", "words", "padded_left"),
     [("tiny-sana", "transformer_blocks", "attn2", 300, False), ("tiny-prx", "blocks", "attention", 64, True)],
 )
+@pytest.mark.in_process
 def test_text_that_does_not_look_is_looked_at(
     model: str, blocks: str, part: str, words: int, padded_left: bool
 ) -> None:
@@ -222,6 +224,7 @@ def test_rows_say_what_they_are() -> None:
     assert inside.rows[-1] == TextRow("tokenizer_3", "", "padding")
 
 
+@pytest.mark.in_process
 def test_effects_and_changes_are_what_the_blocks_show() -> None:
     transformer = image_pipeline("tiny-sd3").transformer
     kept: list[tuple[Any, Any]] = []
@@ -249,6 +252,7 @@ def test_effects_and_changes_are_what_the_blocks_show() -> None:
     assert (step.inside.attention_effect > 0).all() and block.use_dual_attention
 
 
+@pytest.mark.in_process
 def test_the_effect_of_attention_is_what_a_model_without_it_lacks() -> None:
     """Attention whose output is nothing adds nothing; with a gate of one, it adds what it gives."""
     block = image_pipeline("tiny-sd3").transformer.transformer_blocks[1]
@@ -359,6 +363,7 @@ class Largest(TorchDispatchMode):
         ("tiny-prx", "blocks.1.modulation.lin"), ("tiny-sana", "time_embed.linear"),
     ],
 )  # fmt: skip
+@pytest.mark.in_process
 def test_modulation_is_what_the_layer_gives(model: str, where: str) -> None:
     transformer, given = image_pipeline(model).transformer, []
     hook = transformer.get_submodule(where).register_forward_hook(lambda _, __, out: given.append(out))

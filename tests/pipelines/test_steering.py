@@ -117,6 +117,7 @@ def test_a_hidden_place_is_as_good_as_not_there():
         assert np.allclose(found, estimate[0].numpy(), atol=1e-3)
 
 
+@pytest.mark.in_process
 def test_blocks_off_is_a_model_without_their_cross_attention():
     pipe = image_pipeline("classroom-image")
     layers = [m for n, m in pipe.unet.named_modules() if n.startswith("mid_block") and n.endswith(".attn2")]
@@ -136,6 +137,7 @@ def test_blocks_off_is_a_model_without_their_cross_attention():
     assert np.abs(found - latents(A)).max() > 1e-3
 
 
+@pytest.mark.in_process
 def test_a_deaf_time_embedding_hears_the_empty_prompt():
     unet = image_pipeline("classroom-image").unet
     hook = unet.add_embedding.register_forward_hook(lambda _, __, out: out[:1].expand_as(out))

@@ -89,6 +89,7 @@ def fed_to_clip() -> Iterator[list[torch.Tensor]]:
 
 
 @pytest.mark.parametrize("prompt", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.in_process
 def test_the_ids_are_those_that_the_clip_model_is_fed(prompt, fed_to_clip):
     fed_to_clip.clear()
     clip.encode_texts([prompt], CLIP)

@@ -1,0 +1,76 @@
+"""The ray engine: wrong settings are refused, and a real cluster draws what this process draws."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.serving import ray_engine
+from pipelines.serving.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+# Whole pictures, strips, films, sounds and texts, all by way of the engine.
+SUITES = (
+    "image", "guidance", "steering", "prompt_lab", "control_vector", "conditioning", "cross_attention",
+    "attention", "context", "embeddings", "previews", "handed_over", "joint_attention", "video", "audio",
+    "clip_matrix", "families", "tokens",
+)  # fmt: skip
+
+
+USUAL = {"text": "1", "image": "2"}
+
+
+@pytest.mark.parametrize(
+    ("said", "number", "found"),
+    [
+        ("", ray_engine.REPLICAS, USUAL),
+        ("image=1-4", ray_engine.REPLICAS, USUAL | {"image": "1-4"}),
+        ("image=0, video=1", ray_engine.REPLICAS, USUAL | {"image": "0", "video": "1"}),
+        ("image=0.5", ray_engine.GPUS, USUAL | {"image": "0.5"}),
+    ],
+)
+def test_shares_are_read_by_role(
+    said: str, number: str, found: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARES", said)
+    assert ray_engine.shares("SHARES", USUAL, number) == found
+
+
+@pytest.mark.parametrize("said", ["images=2", "image", "image=two", "2", "image=2; text=1", "image=0.5"])
+def test_shares_that_cannot_be_read_are_told(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHARES", said)
+    with pytest.raises(SystemExit, match=r"SHARES is .*text=1 image=2"):
+        ray_engine.shares("SHARES", USUAL, ray_engine.REPLICAS)
+
+
+def test_only_what_is_no_fault_of_the_work_is_asked_for_again() -> None:
+    exceptions = pytest.importorskip("ray.exceptions", reason="needs requirements-ray.txt")
+    lost = (
+        exceptions.ActorDiedError(),
+        exceptions.ActorUnavailableError("gone", None),
+        exceptions.WorkerCrashedError(),
+    )
+    kept = (
+        exceptions.TaskCancelledError(),
+        exceptions.RayTaskError("f", "", ValueError()),
+        InputError("queue_full"),
+    )
+    assert list(map(ray_engine.is_lost, lost)) == [True] * 3
+    assert list(map(ray_engine.is_lost, kept)) == [False] * 3
+
+
+@pytest.mark.slow
+def test_the_suites_of_pictures_and_texts_pass_in_a_cluster() -> None:
+    """The same tests, in a process of their own, whose models compute in four others."""
+    pytest.importorskip("ray", reason="needs requirements-ray.txt")
+    environment = os.environ | {
+        "STEUERVEKTOR_ENGINE": "ray",
+        "STEUERVEKTOR_REPLICAS": "text=1 image=1 video=1 audio=1",
+        "OMP_NUM_THREADS": "1",  # as replicas have: sums are then in the same order
+    }
+    suites = [f"tests/pipelines/test_{name}.py" for name in SUITES]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *suites]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout[-5000:]
