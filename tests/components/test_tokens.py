@@ -83,8 +83,8 @@ def test_letters_of_several_bytes_stand_above_them():
 @pytest.mark.parametrize(
     ("language", "sentence"),
     [
-        ("en", "has 92 tokens, start and end included; this encoder reads 77. The last 15 are cut off"),
-        ("de", "mit Start und Ende 92 Tokens; dieser Encoder liest 77. Die letzten 15 werden abgeschnitten"),
+        ("en", "has 92 tokens, special tokens included; this encoder reads 77. The last 15 are cut off"),
+        ("de", "92 Tokens, besondere mitgezählt; dieser Encoder liest 77. Die letzten 15 werden abgeschnitten"),
     ],
 )  # fmt: skip
 def test_a_sentence_says_how_many_are_cut(language, sentence):
