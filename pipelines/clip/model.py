@@ -25,7 +25,7 @@ class Clip:
         model: open_clip model in eval mode.
         tokenize: `(texts) -> [batch, context_length]` token ids.
         preprocess: `(picture) -> [3, y, x]` normalised pixels.
-        context_length: places for tokens, start and end included.
+        context_length: places for tokens, special tokens included.
     """
 
     model: open_clip.CLIP

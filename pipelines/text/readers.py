@@ -69,7 +69,7 @@ class Reader:
         name: library and class of the tokenizer.
         kind: "bpe" where merges can be shown, "bytes" or "other".
         vocabulary: number of entries.
-        places: how many tokens the model reads, start and end included; 0 where none is set.
+        places: how many tokens the model reads, special tokens included; 0 where none is set.
         start: id and spelling of the token put before the text, or None.
         end: id and spelling of the token put after the text, or None.
         special: ids that mark start, end or padding, and that a visitor may have typed.

@@ -32,8 +32,8 @@ class TokenView:
         kept: `[piece]` bool, False for the pieces that the model never sees.
         words: the words of `pieces`.
         ids: `[places]` exactly what the model is fed, padding included.
-        places: how many tokens the model reads, start and end included.
-        needed: how many the prompt would need, start and end included.
+        places: how many tokens the model reads, special tokens included.
+        needed: how many the prompt would need, special tokens included.
     """
 
     model: str
