@@ -14,9 +14,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the hub's client is imported: no test goes online
+# Processes that run tests side by side share the cores, or their threads wait for one another. Said before
+# what is imported below: there the thread that computes learns how many cores it has.
+if side_by_side := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(side_by_side))))
 
 import pytest
-import torch
 from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -103,12 +106,6 @@ def start_app(
     with (folder / "out").open("wb") as out, (folder / "app.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=out, stderr=log)
     return App(f"http://127.0.0.1:{port}", folder, process)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Share the cores among the processes that run tests side by side."""
-    if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(workers)))
 
 
 def _asks_for_browser_tests(config: pytest.Config) -> bool:
