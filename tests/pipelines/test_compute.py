@@ -115,6 +115,11 @@ def test_texts_use_one_core_and_the_compute_thread_all() -> None:
     assert on_compute_thread(torch.get_num_threads)() == compute._compute._cores
 
 
+def test_processes_that_run_tests_side_by_side_leave_each_other_cores() -> None:
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    assert compute._compute._cores * processes <= max(processes, os.cpu_count() or 1)
+
+
 def test_the_texts_thread_never_waits_for_the_compute_thread_which_may_wait_for_it() -> None:
     assert on_compute_thread(on_text_thread(lambda: threading.current_thread().name))() == "texts"
     with pytest.raises(RuntimeError, match="must not wait"):
