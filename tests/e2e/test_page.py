@@ -406,7 +406,7 @@ def test_typing_asks_for_what_is_seen_and_then_nothing_more(page: Opener, open_t
 
 def test_what_ran_when_the_connection_broke_is_begun_anew(page: Opener) -> None:
     """As on a phone that was locked in the middle of seven pictures."""
-    opened = page("/?tab=conditioning&seed=77&num_inference_steps=40", closed=True)
+    opened = page("/?tab=conditioning&seed=77&num_inference_steps=16", closed=True)
     expect(opened.locator("#conditioning-one img").first).to_be_visible()
     opened.evaluate("window.before = true")
     opened.locator("#conditioning-switch").click()
