@@ -29,10 +29,8 @@ AT_ONCE = 16  # runs that one worker, or two, are given to measure them
 LOST = 20  # runs under way when a worker is killed
 KILL_AFTER = 100  # of their 400 steps
 PATIENCE_S = 120.0
-ONE, TWO = (
-    "text",
-    "image",
-)  # roles: a replica computes whatever it is asked, so the one of texts is the single worker
+# Roles: a replica computes whatever it is asked, so the one of texts is the single worker.
+ONE, TWO = "text", "image"
 CROWD = [
     replace(REQUEST, prompt=f"A small {thing} on a {place}.", seed=seed, guidance_scale=scale)
     for seed, (thing, place, scale) in enumerate(

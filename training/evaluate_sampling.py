@@ -10,7 +10,7 @@ import json
 
 from training.drawing import Sampling, drawn_with
 from training.evaluate import PARTS
-from training.evaluation_rows import EvaluationRow, read
+from training.evaluation_rows import AT_MOST, EvaluationRow, read
 
 WAYS = {
     "ddim20": Sampling(),
@@ -22,13 +22,12 @@ WAYS = {
     "late": Sampling(guided=(0.1, 1.0)),
 }
 PICTURES = ("geneval", "own", "unseen", "negative", "lecture")
-_FEWER_IS_BETTER = {"image.negative_ratio"}
 
 
 def held_against(row: EvaluationRow, before: dict) -> dict:
     """A row beside the same one of the app's own way, and whether it stays within or above its interval."""
     low, high = before["ci95"]
-    ok = row.value <= high if row.id in _FEWER_IS_BETTER else row.value >= low
+    ok = row.value <= high if row.id in AT_MOST else row.value >= low
     return {"value": row.value, "before": before["value"], "ci95_before": before["ci95"], "ok": ok}
 
 

@@ -137,9 +137,8 @@ def _transformer(model: Any) -> nn.Module | None:
 
 
 def _packed(record: TextRecord, view: TokenView) -> Context:
-    attention = torch.cat(record.attention)[
-        ..., : view.used, : view.used
-    ]  # a batch of one: layers take its place
+    # a batch of one: layers take its place
+    attention = torch.cat(record.attention)[..., : view.used, : view.used]
     states = torch.cat(record.states)[:, : view.used]
     return Context(view, attention.float().cpu().numpy(), states.float().cpu().numpy(), is_causal(attention))
 
