@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from pipelines.serving import catalogue
 from pipelines.serving import measured as figures
@@ -39,6 +40,26 @@ def test_hashes_are_those_of_the_files(evaluation):
         f"{name}.safetensors": hashlib.sha256(name.encode()).hexdigest()
         for name in ("clip/a", "image/unet/b", "scorers/c")
     }
+
+
+def test_the_text_tower_has_a_hash_of_its_own(evaluation):
+    path = evaluation / "models" / "clip" / "open_clip_model.safetensors"
+
+    def hashes(**tensors: float) -> dict[str, str]:
+        names = ["token_embedding.weight", "positional_embedding", "transformer.a", "ln_final.weight",
+                 "visual.transformer.a", "text_projection", "logit_scale"]  # fmt: skip
+        values = {name: np.float32([tensors.get(name, 0)]) for name in names}
+        save_file(values, path, metadata={"format": "pt"})
+        figures._hash.cache_clear(), figures._hash_of_text_tower.cache_clear()
+        return figures.weight_hashes()
+
+    before = hashes()
+    for name in ("token_embedding.weight", "positional_embedding", "transformer.a", "ln_final.weight"):
+        assert hashes(**{name: 1})[figures.TEXT_TOWER] != before[figures.TEXT_TOWER]
+    for name in ("visual.transformer.a", "text_projection", "logit_scale"):
+        after = hashes(**{name: 1})
+        assert after[figures.TEXT_TOWER] == before[figures.TEXT_TOWER]
+        assert after["clip/open_clip_model.safetensors"] != before["clip/open_clip_model.safetensors"]
 
 
 def test_a_figure_is_read_with_its_sample_size_and_interval(evaluation):

@@ -209,9 +209,11 @@ def test_what_counted_is_judged_again_with_every_row(weights: dict[str, str]) ->
 
 
 def test_a_figure_speaks_of_all_weights_that_made_it() -> None:
-    then = {"clip/x": "1", "image/vae/y": "2", "scorers/z": "3"}
+    then = {"clip/x": "1", measured.TEXT_TOWER: "4", "image/vae/y": "2", "scorers/z": "3"}
     assert still_true("clip.five_by_five", then, then | {"image/vae/y": "other"})
-    assert not still_true("image.single", then, then | {"clip/x": "other"})
+    assert still_true("image.single", then, then | {"clip/x": "its pictures' tower learned on"})
+    assert not still_true("image.single", then, then | {measured.TEXT_TOWER: "other"})
+    assert not still_true("image.word_style", then, then | {"clip/x": "other"})
     assert not still_true("scorers.single", then, {"clip/x": "1"})
 
 
