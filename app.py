@@ -4,6 +4,7 @@ Builds the same page once per language ("/" English, "/de" German), wires what c
 launches. `HOST`, `PORT`, `CLASS=1`, `MCP=1` and `STEUERVEKTOR_EXAMPLES=0` are read from the environment.
 """
 
+# ruff: noqa: E402 - what libraries read when they are imported is set before
 import atexit
 import os
 import signal
@@ -36,6 +37,10 @@ from typing import Any, NoReturn
 import gradio as gr
 import segno
 from starlette.middleware import Middleware
+
+from pipelines.serving.memory import few_heaps, without_triton
+
+without_triton()  # before diffusers is imported
 
 from components import warm_up as examples
 from components.audio import tab as audio
@@ -70,7 +75,6 @@ from components.ui.scene import collect_scenes, scene_keys
 from components.video import tab as video
 from pipelines.serving import catalogue, compute
 from pipelines.serving.engine import engine
-from pipelines.serving.memory import few_heaps
 
 TELLING_S = 3.0  # s at most in which visitors hear that the app ends
 HOUR, DAY = 3600, 24 * 3600  # s; files are looked for hourly and kept for a day, which outlasts a visit

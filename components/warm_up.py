@@ -16,6 +16,7 @@ from pipelines.clip import embeddings
 from pipelines.image.previews import linear_decoder
 from pipelines.serving import catalogue
 from pipelines.serving.compute import low_priority, wait_until_quiet
+from pipelines.serving.memory import give_back
 
 log = logging.getLogger(__name__)
 WARM_UP: tuple[Callable[[], object], ...] = (
@@ -47,6 +48,7 @@ def warm_up() -> threading.Thread:
                     compute()
                 except Exception as error:
                     log.warning("a first example could not be computed: %s", error, exc_info=error)
+        give_back()
 
     thread = threading.Thread(target=work, name="examples", daemon=True)
     thread.start()

@@ -29,12 +29,14 @@ class Shares:
         pairs: any two things in a relation, 0..1.
         coloured: of those pairs, how many have a colour on both things, 0..1.
         films: single frames of films, whose captions name a motion, 0..1.
+        wide: one thing in a wide shot, 0..1; no thing is smaller.
     """
 
     lecture: float = 0.0
     pairs: float = 0.0
     coloured: float = 0.0
     films: float = 0.0
+    wide: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,16 @@ def _draw(rng: np.random.Generator, unseen: bool, shares: Shares) -> Scene:
     kind = rng.random()
     if kind < shares.lecture:
         return _as_in_the_lecture(rng, unseen)
-    if kind >= shares.lecture + shares.pairs:
+    if kind >= shares.lecture + shares.pairs + shares.wide:
         return draw_scene(rng, unseen=unseen)
+    wide = kind >= shares.lecture + shares.pairs
     coloured = rng.random() < shares.coloured
     while True:
         scene = draw_scene(rng, unseen=unseen)
-        if scene.relation is not None and (not coloured or all(t.colour for t in scene.things)):
+        if wide:
+            if scene.composition == "wide shot":
+                return scene
+        elif scene.relation is not None and (not coloured or all(t.colour for t in scene.things)):
             return scene
 
 

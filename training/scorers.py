@@ -152,7 +152,8 @@ class Truth:
         looks: index by name of `LOOKS`.
         first, second: nouns to judge geometry of; `second` is -1 without a pair.
         relation: index of `RELATIONS`, -1 without one.
-        size: index of `SIZE_CLASSES` of the first thing, -1 where several copies stand.
+        size: index of `SIZE_CLASSES` of the first thing, -1 where several copies stand and where the frame
+            decides how large a thing is.
     """
 
     nouns: np.ndarray
@@ -176,6 +177,7 @@ def truth_of(scene: Scene, masks: np.ndarray) -> Truth:
         colours[cells] = COLOUR_CLASSES.index(thing.colour)
         counts[NOUNS.index(thing.noun)] += 1
     pair = len({t.noun for t in scene.things}) == 2
+    sized = (pair or len(scene.things) == 1) and scene.composition not in ("wide shot", "close-up")
     return Truth(
         nouns,
         colours,
@@ -184,7 +186,7 @@ def truth_of(scene: Scene, masks: np.ndarray) -> Truth:
         NOUNS.index(scene.things[0].noun),
         NOUNS.index(scene.things[1].noun) if pair else -1,
         RELATIONS.index(scene.relation) if scene.relation is not None else -1,
-        SIZE_CLASSES.index(scene.things[0].size) if pair or len(scene.things) == 1 else -1,
+        SIZE_CLASSES.index(scene.things[0].size) if sized else -1,
     )
 
 

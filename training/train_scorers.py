@@ -21,7 +21,7 @@ from training.pool import Pool, Shares
 from training.scorers import FOLDER, Scorer, Seen, Truth, noun_maps, truth_of
 
 NAME = "scorers"
-SHARES = Shares(pairs=0.4)  # things in relations are small, and the hardest to see
+SHARES = Shares(pairs=0.3, wide=0.25)  # there things are small, and the hardest to see
 THINGS = 3.0  # how much more a cell that shows a thing counts than one of the background
 EDGES = ("fine.0", "dense", "count.6", "look_heads", "geometry.7")  # what touches pixels or answers
 

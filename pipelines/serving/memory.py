@@ -1,6 +1,10 @@
-"""Memory that is free but still the process's: glibc keeps it for later in a heap of each thread."""
+"""Memory that nobody needs: what glibc keeps for later in a heap of each thread, and compilers for GPUs."""
 
 import ctypes
+import logging
+import sys
+
+import torch
 
 _M_ARENA_MAX = -8  # malloc.h of glibc
 
@@ -21,6 +25,16 @@ def give_back() -> bool:
     """Return free memory to the machine; whether there was any, and a C library that can."""
     glibc = _glibc()
     return glibc is not None and bool(glibc.malloc_trim(0))
+
+
+def without_triton() -> None:
+    """Let `import triton` fail as if it were not installed, unless a GPU is there to compile for.
+
+    PyTorch's compiler, which diffusers imports, imports it wherever it is found: 80 MB.
+    """
+    if not torch.cuda.is_available() and "triton" not in sys.modules:
+        sys.modules["triton"] = None  # type: ignore[assignment]  # the language's own way to halt an import
+        logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)  # says that it is not there
 
 
 def _glibc() -> ctypes.CDLL | None:

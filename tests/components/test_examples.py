@@ -55,9 +55,10 @@ def test_one_example_that_fails_leaves_the_others_and_says_why(monkeypatch, capl
         raise InputError("model_needs_network", title="SD") from OSError("no route to host")
 
     monkeypatch.setattr(examples, "WARM_UP", (fails, lambda: 1 / 0, lambda: drawn.append(True)))
+    monkeypatch.setattr(examples, "give_back", lambda: drawn.append("memory"))
     with caplog.at_level(logging.WARNING):
         examples.warm_up().join()
-    assert drawn == [True]
+    assert drawn == [True, "memory"]
     assert "model_needs_network" in caplog.text and "no route to host" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 

@@ -1,5 +1,6 @@
 """Models compute on two threads, whoever asks."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from pipelines.serving.compute import (
     one_core,
 )
 from pipelines.serving.errors import InputError
+from pipelines.serving.memory import without_triton
 
 
 @on_compute_thread
@@ -224,20 +226,45 @@ def test_one_core_is_given_back_even_after_an_error() -> None:
     assert (inside, after) == (1, 3)
 
 
-def test_openmp_is_told_how_long_to_turn_before_pytorch_loads_it() -> None:
-    watched = """
+WATCHED = """
 import os, sys
 class Watch:
     def find_spec(self, name, *_):
-        if name == "torch":
-            print("told", os.environ.get("GOMP_SPINCOUNT"), flush=True)
+        if name == {name!r}:
+            print("told", {told}, flush=True)
             os._exit(0)
 sys.meta_path.insert(0, Watch())
 import app
 """
-    env = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
-    run = subprocess.run([sys.executable, "-c", watched], env=env, capture_output=True, text=True, check=True)
-    assert run.stdout.split()[:2] == ["told", "10000"]
+
+
+def told_before(name: str, told: str) -> str:
+    """What an expression says when the app is about to import a library."""
+    env = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+    program = WATCHED.format(name=name, told=told)
+    run = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    return run.stdout.split("told", 1)[1].strip()
+
+
+def test_openmp_is_told_how_long_to_turn_before_pytorch_loads_it() -> None:
+    assert told_before("torch", "os.environ.get('GOMP_SPINCOUNT')") == "10000"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU needs its compiler")
+def test_a_compiler_for_gpus_is_halted_before_pytorchs_own_looks_for_it() -> None:
+    assert told_before("torch._dynamo", "sys.modules.get('triton', 'may be imported')") == "None"
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_only_a_gpu_has_its_compiler_imported(monkeypatch: pytest.MonkeyPatch, gpu: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setitem(sys.modules, "triton", sys)  # put back afterwards, or taken away
+    del sys.modules["triton"]
+    without_triton()
+    assert ("triton" in sys.modules) is not gpu
+    if not gpu:
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("triton")
 
 
 def test_a_process_that_ends_in_the_midst_of_work_ends_in_order() -> None:

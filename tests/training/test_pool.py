@@ -67,3 +67,11 @@ def test_frames_of_films_come_as_often_as_asked_and_are_told_as_such() -> None:
     said = pool.captions(moving)
     assert 0.8 < np.mean([parse_motion(text) is not None for text in said]) < 1
     assert all(film_holds(t, Film(e.scene, e.motion)) for t, e in zip(said, moving, strict=True))
+
+
+def test_wide_shots_come_as_often_as_asked() -> None:
+    rng = np.random.default_rng(0)
+    examples = [draw_example(rng, shares=Shares(pairs=0.25, wide=0.5)) for _ in range(200)]
+    wide = sum(e.scene.composition == "wide shot" for e in examples)
+    assert 90 < wide < 130
+    assert sum(e.scene.relation is not None for e in examples) > 50

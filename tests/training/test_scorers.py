@@ -34,6 +34,12 @@ def test_copies_count_and_have_no_relation() -> None:
     assert (truth.relation, truth.size, truth.second) == (-1, -1, -1)
 
 
+def test_where_the_frame_decides_how_large_a_thing_is_its_size_is_no_label() -> None:
+    masks = np.zeros((1, 64, 64), bool)
+    for composition, size in ((None, 0), ("centered", 0), ("wide shot", -1), ("close-up", -1)):
+        assert truth_of(Scene((Thing("cat"),), composition=composition), masks).size == size
+
+
 def test_pictures_of_any_size_are_judged_alike() -> None:
     torch.manual_seed(0)
     scorer = Scorer().eval()
