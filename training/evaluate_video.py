@@ -1,7 +1,8 @@
 """What the classroom's films reach: the motion that was asked for, and whether they stay in one piece.
 
-Consistency stands beside the dynamic degree, because a still picture is perfectly consistent; and beside
-clips that the world draws itself of the same things in the same motions.
+Consistency stands beside the dynamic degree, because a still picture is perfectly consistent; beside the change
+of pixels, because DINO calls the same thing in another place and light equal; and beside clips that the world
+draws itself of the same things in the same motions.
 
 Source: Huang et al. 2023 (VBench), arXiv:2311.17982: formula of background consistency, here on DINO's
 features; dynamic degree, here with block matching instead of RAFT.
@@ -179,7 +180,7 @@ def motion_rows(
 def consistency_rows(
     found: Sequence[VideoMeasures], true: Sequence[VideoMeasures], apart: Sequence[VideoMeasures]
 ) -> list[EvaluationRow]:
-    """Consistency of a model's films against the world's own, and the dynamic degree of each.
+    """Consistency of a model's films against the world's own; change and dynamic degree of each.
 
     Args:
         found: a model's films.
@@ -190,5 +191,6 @@ def consistency_rows(
     rows = [mean_row("video.consistency_gap", gaps, -0.03)]
     for name, group in (("", found), ("_real", true), ("_without_attention", apart)):
         rows.append(mean_row(f"video.consistency{name}", [m.consistency for m in group], None))
+        rows.append(mean_row(f"video.change{name}", [m.change for m in group], None))
         rows.append(share_row(f"video.dynamic_degree{name}", [m.moves for m in group], None))
     return rows

@@ -110,7 +110,8 @@ def test_rows_count_hits_and_hold_consistency_against_the_worlds_own() -> None:
     assert rows["video.motion_seen"].n + rows["video.motion_unseen"].n == 18
 
     def film(consistency: float, speed: float) -> VideoMeasures:
-        return VideoMeasures(np.eye(2), consistency, np.full(15, speed, np.float32), 0.0, "classroom-dino")
+        motion = np.full(15, speed, np.float32)
+        return VideoMeasures(np.eye(2), consistency, motion, 10 * speed, "classroom-dino")
 
     rows = {
         row.id: row
@@ -122,3 +123,5 @@ def test_rows_count_hits_and_hold_consistency_against_the_worlds_own() -> None:
     assert rows["video.consistency_gap"].ok
     assert rows["video.dynamic_degree"].value == 0.5 and rows["video.dynamic_degree_real"].value == 1.0
     assert rows["video.consistency_without_attention"].value == pytest.approx(0.2)
+    changes = [rows[f"video.change{name}"].value for name in ("", "_real", "_without_attention")]
+    assert changes == [10, 25, 90]
