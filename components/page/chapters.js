@@ -1,15 +1,14 @@
 // Chapters as menus, in one row with the tabs of the one that is open (`header.html` has both and the rules).
 (function () {
   "use strict";
-  const tabOf = (stem) => document.getElementById(`tab-${stem}-button`);
-  const openTab = () => document.querySelector('#tabs [role="tab"][aria-selected="true"]');
+  const tabs = () => window.steuervektor.tabs;
   const all = () => document.querySelectorAll("#sv-chapters > button");
 
   const mark = (element, here) => (here ? element.setAttribute("aria-current", "true") : element.removeAttribute("aria-current"));
 
   // Which chapter is open, for those who do not see it; on a phone the row scrolls, and the open tab stays in sight.
   function follow() {
-    const tab = openTab(), row = tab?.closest(".tab-wrapper"), stem = tab?.id.replace(/^tab-|-button$/g, "");
+    const tab = tabs().open(), row = tab?.closest(".tab-wrapper"), stem = tabs().stem(tab);
     if (!row) return;
     const chapters = document.getElementById("sv-chapters");
     if (chapters && chapters.parentElement !== row) row.prepend(chapters);
@@ -43,7 +42,7 @@
     const item = target instanceof Element && target.closest(".sv-chapter-menu [data-opens]");
     if (!item) return;
     item.closest(".sv-chapter-menu").hidePopover();
-    const tab = tabOf(item.dataset.opens);
+    const tab = tabs().button(item.dataset.opens);
     tab.click();
     tab.focus({ preventScroll: true });
   });

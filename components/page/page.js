@@ -244,6 +244,12 @@
   // Until the server has read the address, the bar still shows its defaults: they must not go into it.
   let restored = false;
   window.steuervektor = {
+    /** The tabs' buttons, which Gradio names after their stems. */
+    tabs: {
+      button: (stem) => document.getElementById(`tab-${stem}-button`),
+      stem: (button) => button?.id.replace(/^tab-|-button$/g, "") ?? null,
+      open: () => document.querySelector('#tabs [role="tab"][aria-selected="true"]'),
+    },
     /** The page has come as the address asks, but for models and tabs' own controls, which the server reads. */
     opened(values) {
       const comes = [...query].some(([name, text]) => name.includes(".") || (name in values && String(values[name]) !== text));
@@ -332,11 +338,7 @@
     },
   };
 
-  const openTabButton = () => document.querySelector('#tabs [role="tab"][aria-selected="true"]');
-  function openTab() {
-    const tab = openTabButton();
-    return tab ? tab.id.replace(/^tab-|-button$/g, "") : null;
-  }
+  const { tabs } = window.steuervektor, openTab = () => tabs.stem(tabs.open());
   // Each tab that is opened is a place in the history; the bar says the same in all of them.
   function enterTab(stem) {
     if (stem === openTab()) return;
@@ -348,7 +350,7 @@
   addEventListener("popstate", () => {
     const first = document.querySelector('#tabs [role="tab"]');
     const stem = new URLSearchParams(location.search).get("tab");
-    const tab = document.getElementById(`tab-${stem}-button`) || first;
+    const tab = tabs.button(stem) || first;
     keep("tab", stem);
     publishNow();
     returning = true;
@@ -372,7 +374,7 @@
   }
   // The skip link leads past the tabs, too, into the one that is open.
   function enterOpenTab() {
-    const panel = document.querySelector(`#${openTabButton()?.id.replace(/-button$/, "")}`);
+    const panel = document.querySelector(`#${tabs.open()?.id.replace(/-button$/, "")}`);
     panel?.setAttribute("tabindex", "-1");
     panel?.focus();
     panel?.scrollIntoView({ block: "start" });
@@ -394,6 +396,6 @@
     const more = target && target.closest(".sv-more-button");
     if (more) more.setAttribute("aria-expanded", String(more.getAttribute("aria-expanded") !== "true"));
     const tab = target && target.closest('#tabs [role="tab"]');
-    if (tab && !returning) enterTab(tab.id.replace(/^tab-|-button$/g, "")); // at once: the tab's calls carry the address
+    if (tab && !returning) enterTab(tabs.stem(tab)); // at once: the tab's calls carry the address
   }, true);
 })();

@@ -21,7 +21,7 @@
     for (const name of ["stage", "embed", "hide", "__theme"]) asked.delete(name);
     asked.set("lang", chosen.get("language"));
     asked.set("v", window.svLinkVersion);
-    if (!asked.has("tab") && !asked.has("scene")) asked.set("tab", document.querySelector('#tabs [role="tab"][aria-selected="true"]')?.id.replace(/^tab-|-button$/g, ""));
+    if (!asked.has("tab") && !asked.has("scene")) asked.set("tab", window.steuervektor.tabs.stem(window.steuervektor.tabs.open()));
     if (chosen.get("opens") === "stage") asked.set("stage", "1");
     if (chosen.getAll("hide").length) asked.set("hide", chosen.getAll("hide").join(","));
     if (kind === "embed") asked.set("embed", "1");

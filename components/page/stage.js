@@ -26,7 +26,7 @@
     if (performance.now() < until) requestAnimationFrame(() => whenThere(id, then, until));
   }
   function openTab(stem) {
-    const tab = document.getElementById(`tab-${stem}-button`);
+    const tab = page().tabs.button(stem);
     if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
   }
   function expand(element, open = true) {
@@ -167,7 +167,7 @@
     if (onStage()) return;
     root.dataset.stage = "";
     page().address({ stage: 1 });
-    const tab = document.querySelector('#tabs [role="tab"][aria-selected="true"]')?.id.replace(/^tab-|-button$/g, "");
+    const tab = page().tabs.stem(page().tabs.open());
     const there = staged().filter((one) => one.key.startsWith(tab + "."));
     show((there.find((one) => one.key === current) || there[0] || staged()[0])?.key);
   }
@@ -311,7 +311,7 @@
       full();
     }
     const tab = target?.closest('#tabs [role="tab"]');
-    const stem = tab?.id.replace(/^tab-|-button$/g, "");
+    const stem = page().tabs.stem(tab);
     if (tab && current && !current.startsWith(stem + ".")) {
       current = null;
       page().address({ scene: null });

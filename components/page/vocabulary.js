@@ -142,7 +142,7 @@
 
   const fields = () => [...document.querySelectorAll('[class*="sv-reads-"] textarea, [class*="sv-reads-"] input[type="text"]')];
   const blockOf = (field) => field.closest('[class*="sv-reads-"]');
-  const openTab = () => document.querySelector('#tabs [role="tab"][aria-selected="true"]')?.id.replace(/^tab-|-button$/g, "");
+  const { tabs: page } = window.steuervektor, openTab = () => page.stem(page.open());
   function roleOf(field) {
     const own = /sv-reads-(\w+)/.exec(blockOf(field).className)[1];
     return own === BAR ? tabs[openTab()] ?? "image" : own;
