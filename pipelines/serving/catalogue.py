@@ -296,7 +296,7 @@ def shares_gpu(e: ModelEntry) -> bool:
     return engine_name() == "zerogpu" and e.role in GENERATORS and e.family != "classroom"
 
 
-def device_of(e: ModelEntry) -> str:
+def entry_device(e: ModelEntry) -> str:
     """Where a model runs: as `device` says, but on the processor where a GPU is only lent to others."""
     return "cpu" if engine_name() == "zerogpu" and not shares_gpu(e) else device()
 

@@ -74,6 +74,10 @@ class _Worker:
 
     def __init__(self, name: str, cores: int) -> None:
         self._name, self._cores = name, cores
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """No thread yet and no lock held, as in a forked process, which has no threads of the first."""
         self._line: queue.PriorityQueue[tuple[float, int, Future[Any], Callable[[], Any] | None]] = (
             queue.PriorityQueue()
         )
@@ -82,10 +86,6 @@ class _Worker:
         self._under_way: Future[Any] | None = None
         self._last = ""  # once there is no later work, the key of what is said to whoever wants some
         self._starting = threading.Lock()  # held while work is put in line, so that none is after the last
-
-    def begin_anew(self) -> None:
-        """Forget a thread that a forked process does not have, and locks that may be held for ever."""
-        self.__init__(self._name, self._cores)  # type: ignore[misc]
 
     def is_here(self) -> bool:
         return threading.current_thread() is self._thread

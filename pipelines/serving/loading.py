@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from pipelines.serving.catalogue import ModelEntry, device, device_of
+from pipelines.serving.catalogue import ModelEntry, device, entry_device
 from pipelines.serving.compute import on_short_lived_thread
 from pipelines.serving.errors import InputError, is_disk_full, is_out_of_memory
 
@@ -98,7 +98,7 @@ def load(
             if download is not None and e.family == "hub":
                 download(e)
             with _building:
-                made = on_short_lived_thread(make)(e, device_of(e))
+                made = on_short_lived_thread(make)(e, entry_device(e))
         except InputError:
             raise
         except Exception as error:

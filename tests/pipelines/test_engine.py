@@ -375,9 +375,9 @@ def test_on_zerogpu_only_models_that_are_lent_a_gpu_are_put_on_one(monkeypatch: 
     monkeypatch.setattr(catalogue, "device", lambda: "cuda")
     monkeypatch.delenv("STEUERVEKTOR_ENGINE", raising=False)
     ids = ("classroom-image", "classroom-clip", "clip-vit-b-32", "sd-turbo", "musicgen-small", "tiny-sd")
-    assert [catalogue.device_of(catalogue.entry(model)) for model in ids] == ["cuda"] * 6
+    assert [catalogue.entry_device(catalogue.entry(model)) for model in ids] == ["cuda"] * 6
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")  # what such a Space sets
-    assert [catalogue.device_of(catalogue.entry(model)) for model in ids] == ["cpu"] * 3 + ["cuda"] * 3
+    assert [catalogue.entry_device(catalogue.entry(model)) for model in ids] == ["cpu"] * 3 + ["cuda"] * 3
 
 
 def test_a_stop_ends_the_forked_run(forked: ForkedGpu) -> None:
