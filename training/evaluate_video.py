@@ -1,8 +1,8 @@
 """What the classroom's films reach: the motion that was asked for, and whether they stay in one piece.
 
-Consistency stands beside the dynamic degree, because a still picture is perfectly consistent; beside the change
-of pixels, because DINO calls the same thing in another place and light equal; and beside clips that the world
-draws itself of the same things in the same motions.
+Consistency stands beside the dynamic degree, because a still picture is perfectly consistent; beside the
+change of pixels, because DINO calls the same thing in another place and light equal; and beside clips that
+the world draws itself of the same things in the same motions.
 
 Source: Huang et al. 2023 (VBench), arXiv:2311.17982: formula of background consistency, here on DINO's
 features; dynamic degree, here with block matching instead of RAFT.

@@ -1,8 +1,9 @@
 """Train the classroom CLIP on freshly drawn scenes and their captions.
 
-The loss is CLIP's (Radford et al. 2021, arXiv:2103.00020, section 2.3) with two additions that see nothing
+The loss is CLIP's (Radford et al. 2021, arXiv:2103.00020, section 2.3) with additions that see nothing
 but captions, too. Each picture has a wrong caption of its own, in which the things are exchanged or one is
-another thing (hard negatives: Yuksekgonul et al. 2023, arXiv:2210.01936, section 4). And pictures are told
+another thing (hard negatives: Yuksekgonul et al. 2023, arXiv:2210.01936, section 4), and which has to stand
+at a distance from the right one (Zhang et al. 2024, arXiv:2306.08832, section 3.1). And pictures are told
 apart by the names of their things alone, which several share (Yang et al. 2022, arXiv:2204.03610).
 
 Run: `python -m training.train_clip --minutes 25` (CPU or CUDA; resumes from its checkpoint).
@@ -16,7 +17,7 @@ import open_clip
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, relu
 
 from pipelines.clip.contrastive import (
     CONFIG,
@@ -41,11 +42,14 @@ from training.common import (
     train,
 )
 from training.muon import Muon
-from training.pool import Example, Pool, to_tensor
+from training.pool import Example, Pool, Shares, to_tensor
 
 NAME = "clip"
 FOLDER = MODELS / "clip"
 WEIGHTS = "open_clip_model.safetensors"
+SHARES = Shares(pairs=0.3)  # who stands where is the hardest to see
+# A wrong caption may be as alike as this; beyond it, each square of what is too much costs `PUSH`.
+ALIKE, PUSH = 0.85, 50.0
 # Tables and the layers that touch pixels or the joint space: not hidden, so not for Muon.
 EDGES = ("token_embedding", "positional_embedding", "text_projection", "visual.conv1", "visual.proj",
          "visual.positional_embedding")  # fmt: skip
@@ -110,13 +114,16 @@ def loss_of(
             said[row, NOUNS.index(thing.noun)] = 1
     by_name = logits[:, 2 * count :]
     naming = cross_entropy(by_name, said / said.sum(1, keepdim=True).clamp(min=1))
+    alike = (texts[:count].float() * texts[count : 2 * count].float()).sum(1)
+    pushed = PUSH * relu(alike - ALIKE).square().mean()
     metrics = {
+        "alike": alike.detach().mean(),
         "in_batch": (logits[:, :count].argmax(1) == own).float().mean(),
         "told_from_wrong": (logits[own, own] > logits[own, own + count]).float().mean(),
         "named": said[own, by_name.argmax(1)].mean(),
         "scale": model.logit_scale.exp().detach(),
     }
-    return contrast + naming, metrics
+    return contrast + naming + pushed, metrics
 
 
 @torch.no_grad()
@@ -167,7 +174,7 @@ def main() -> None:
         for part in (model.transformer, model.token_embedding, model.ln_final):
             part.requires_grad_(False)
         model.positional_embedding.requires_grad_(False)
-    pool = Pool(args)
+    pool = Pool(args, SHARES)
     names = tokenize([f"a {noun}" for noun in NOUNS])
 
     def compute() -> tuple[Tensor, dict[str, Tensor]]:
