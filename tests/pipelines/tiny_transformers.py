@@ -1,6 +1,6 @@
 """Transformers of today with random weights: the published folder layouts, but tiny."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -238,12 +238,13 @@ TRANSFORMERS = {  # id: builder, and what the catalogue has to know
 }
 
 
-def write_transformers(folder: Path) -> Path:
-    """All of them in a folder, and the TOML file that adds them to the catalogue."""
+def write_transformers(folder: Path, names: Sequence[str] = tuple(TRANSFORMERS)) -> Path:
+    """Some of them in a folder, and the TOML file that adds them to the catalogue."""
     common = '[[model]]\nrole = "image"\nlicence = "none"\n'
     rows = [
         f'{common}id = "{name}"\nsource = "{build(folder / name)}"\n{more}'
         for name, (build, more) in TRANSFORMERS.items()
+        if name in names
     ]
     (folder / "models.toml").write_text("\n".join(rows))
     return folder / "models.toml"
