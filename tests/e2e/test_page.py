@@ -73,6 +73,12 @@ def test_every_tab_is_offline_accessible_in_its_language_and_fits_a_phone(
     expect(opened.locator("#guidance-scale input[type=range]")).to_be_visible()
     expect(opened.locator("#image-model")).to_be_visible()
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    assert opened.locator(".reset-button:visible").count() > 1
+    cut = opened.locator(".reset-button:visible").evaluate_all("""all => all.filter(button => {
+        const own = button.getBoundingClientRect(), frame = button.parentElement.getBoundingClientRect();
+        return own.height < 40 || own.bottom > frame.bottom;
+    }).length""")
+    assert cut == 0, "a finger finds them, and sees all of them"
     labels = opened.locator("[aria-label]").evaluate_all("all => all.map(e => e.getAttribute('aria-label'))")
     words = zip(t.many("common.gradio_words"), other.many("common.gradio_words"), strict=True)
     assert any(label.startswith(t("common.gradio_words.1")) for label in labels)
