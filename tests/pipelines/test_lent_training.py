@@ -14,6 +14,7 @@ from pipelines.clip.contrastive import ContrastiveLearner, Recipe
 from pipelines.clip.contrastive_pairs import first_pairs
 from pipelines.dino.training import DinoLearner, Settings, neighbour_share
 from pipelines.serving import engine, steps
+from pipelines.serving.compute import one_core
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import STRETCH, Learner, Trainings
 from pipelines.serving.steps import Relay
@@ -130,27 +131,32 @@ def test_from_any_earlier_step_the_future_is_the_same_to_the_bit(
     assert same(table.records(key), weights(0, 80))
 
 
-def test_a_change_counts_from_the_next_step_though_others_are_computed_already(
-    request: pytest.FixtureRequest,
-) -> None:
-    def visit(table: Trainings, key: str) -> None:
-        run = table.run(key)
-        take(run, 5)
-        table.change(key, Settings(sharpening=False))
-        take(run, 3)
-        table.change(key, Settings(momentum=0.5))
-        take(run, 3)
-        run = table.run(key, 9)  # the way there has three settings
-        table.change(key, Settings(centering=False))
-        take(run, 3)
-
-    here = recorded(DinoLearner(0, Settings()), visit)
-    distant: Distant = request.getfixturevalue("distant")
+def test_a_change_counts_from_the_next_step_though_others_are_computed_already(distant: Distant) -> None:
+    first, second, third, fourth = Settings(), Settings(sharpening=False), Settings(0.5), Settings(0.9, False)
     distant.dies_after = [(), (BEGUN + 2,), (), (BEGUN + 1,)]
-    there = recorded(DinoLearner(0, Settings()), visit)
-    assert_same(there, here)
-    assert [record.settings.sharpening for record in there] == [True] * 6 + [False] * 3 + [True] * 4
-    assert [record.settings.centering for record in there] == [True] * 10 + [False] * 3
+    table = Trainings(most_saved=4)
+    key = table.begin(DinoLearner(0, first))
+    run = table.run(key)
+    take(run, 5)
+    for settings in (second, third):
+        table.change(key, settings)
+        take(run, 3)
+    run = table.run(key, 6)  # to which two of them lead, and the third one does not count any more
+    table.change(key, fourth)
+    take(run, 4)
+    assert_same(table.records(key), plain(DinoLearner(0, first), [first] * 5 + [second] + [fourth] * 4))
+
+
+@one_core()
+def plain(learner: DinoLearner, taken: Sequence[Settings]) -> list[Any]:
+    """The records of a plain loop, with the settings of each step."""
+    learner.build()
+    found = [learner.measure()]
+    for step, settings in enumerate(taken):
+        learner.change(settings, step)
+        learner.update(step)
+        found.append(learner.measure())
+    return found
 
 
 def test_a_pause_stops_the_other_process_and_waits_for_no_step_of_it(
@@ -177,18 +183,18 @@ def test_a_pause_stops_the_other_process_and_waits_for_no_step_of_it(
 def test_no_more_is_computed_than_is_wanted_or_was_lost(
     distant: Distant, counted: Callable[[], Small]
 ) -> None:
-    table = Trainings()
+    table = Trainings(most_saved=1)
     key = table.begin(counted())
-    for _ in range(3):
+    for _ in range(6):
         assert len(list(table.run(key, most=1))) == 1
-    assert TAKEN == [0, 1, 2], "weights came back with the last step that was wanted"
+    assert TAKEN == [*range(6)], "weights came back with the last step that was wanted"
     distant.dies_after = [(), (BEGUN + 11,)]
     TAKEN.clear()
     assert len(list(table.run(key, most=2 * STRETCH))) == 2 * STRETCH
-    first, second = range(3, 3 + STRETCH), range(3 + STRETCH, 3 + 2 * STRETCH)
+    first, second = range(6, 6 + STRETCH), range(6 + STRETCH, 6 + 2 * STRETCH)
     assert TAKEN[:STRETCH] == [*first], "the first stretch was not asked for again"
     assert len(TAKEN) <= 2 * STRETCH + 12 and TAKEN[-STRETCH:] == [*second]
-    assert same(table.records(key), weights(0, 3 + 2 * STRETCH))
+    assert same(table.records(key), weights(0, 6 + 2 * STRETCH))
 
 
 def test_when_no_process_comes_back_the_visitor_is_told_and_can_go_on_later(
