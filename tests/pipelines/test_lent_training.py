@@ -187,7 +187,7 @@ def test_no_more_is_computed_than_is_wanted_or_was_lost(
     key = table.begin(counted())
     for _ in range(6):
         assert len(list(table.run(key, most=1))) == 1
-    assert TAKEN == [*range(6)], "weights came back with the last step that was wanted"
+    assert [*range(6)] == TAKEN, "weights came back with the last step that was wanted"
     distant.dies_after = [(), (BEGUN + 11,)]
     TAKEN.clear()
     assert len(list(table.run(key, most=2 * STRETCH))) == 2 * STRETCH
