@@ -172,6 +172,7 @@ def without_its_name_another_wins() -> Fact:
 
 def _trained(captions: str, steps: int = 20) -> Any:
     learner = ContrastiveLearner(first_pairs(5), Recipe(captions=captions).validated())
+    learner.build()
     for step in range(steps):
         learner.update(step)
     return learner.measure()
@@ -186,6 +187,7 @@ def wrong_captions_are_learned_as_willingly() -> Fact:
 
 def the_diagonal_rises_all_else_falls() -> Fact:
     learner = ContrastiveLearner(first_pairs(5), Recipe().validated())
+    learner.build()
     before = learner.measure().similarity
     for step in range(20):
         learner.update(step)
@@ -198,6 +200,7 @@ def the_teacher_is_the_students_average() -> Fact:
     apart = {}
     for momentum in (0.0, 0.999):
         learner = DinoLearner(0, Settings(momentum=momentum))
+        learner.build()
         start = parameters_to_vector(learner.model.teacher.parameters()).detach().clone()
         for step in range(20):
             learner.update(step)

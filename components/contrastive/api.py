@@ -62,9 +62,8 @@ def train_contrastive(
         chosen = contrastive_pairs.with_twin(chosen)
     key = begin_training(chosen, recipe_of(experiment, batch_size, temperature, seed))
     try:
-        run = trainings.run(key)
-        for _ in range(int(steps)):
-            next(run)
+        for _ in trainings.run(key, most=int(steps)):
+            pass
         return _answer(chosen, key)
     finally:
         trainings.free(key)

@@ -147,7 +147,7 @@ def train(desk: TrainingState, step: int | None, pace: float, burst: int = BURST
         sent[:] = [*sent[1:], len(trainings.records(desk.key)) if desk.there else 0]
         return page
 
-    run = trainings.run(desk.key, step)
+    run = trainings.run(desk.key, step, burst)
     yield from show_training(run, burst, running, lambda: pulse_of(desk), SHOWN_EVERY, pace)
 
 

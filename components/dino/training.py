@@ -21,9 +21,7 @@ from components.ui.scene import scene
 from components.ui.training_console import console_html
 from pipelines.dino.training import MOMENTUM_HIGHEST, DinoLearner, DinoRecord, Settings, neighbour_share
 from pipelines.serving.checks import MAX_SEED, whole
-from pipelines.serving.compute import on_compute_thread, one_core
-from pipelines.serving.live_training import MOST_STEPS, TrainingRun, trainings
-from pipelines.serving.loading import while_nothing_loads
+from pipelines.serving.live_training import MOST_STEPS, TrainingRun, trainings, untrained
 
 PACE = 0.3  # s between two views: each has a dozen small pictures
 MOST_API_STEPS = 200
@@ -78,8 +76,9 @@ def build_training_section(t: Texts) -> TrainingSection:
 @lru_cache(maxsize=1)
 def first_record() -> DinoRecord:
     """The untrained models' first look, which is the same for every visitor."""
-    learner = while_nothing_loads(lambda: DinoLearner(0, Settings()))
-    return on_compute_thread(one_core()(learner.measure))()
+    record = untrained(DinoLearner(0, Settings())).record
+    assert record is not None
+    return record
 
 
 def wire_training(part: TrainingSection, tab: gr.Tab, t: Texts) -> None:
@@ -111,8 +110,8 @@ def _training(t: Texts, burst: int) -> Callable[..., Any]:
             key = _begun(0, settings, request)
             if not trainings.holds(key):  # put away by the visitor's next start
                 return
-        run = trainings.run(key, step)
-        trainings.learner(key).change(settings, after_rewind=step)
+        run = trainings.run(key, step, burst)
+        trainings.change(key, settings)
         yield from _shown(run, key, burst, t)
 
     return pressed
@@ -120,7 +119,7 @@ def _training(t: Texts, burst: int) -> Callable[..., Any]:
 
 def _begun(seed: int, settings: Settings, request: gr.Request) -> str:
     """The key of a visitor's new training, in place of the one before."""
-    return trainings.begin(lambda: DinoLearner(seed, settings), owner_of(request), kind="dino")
+    return trainings.begin(DinoLearner(seed, settings), owner_of(request), kind="dino")
 
 
 def _renewing(t: Texts) -> Callable[..., Any]:
@@ -154,7 +153,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
     def change(key: str, momentum: float, centering: bool, sharpening: bool) -> None:
         settings = Settings(momentum, centering, sharpening)
         if trainings.holds(key):
-            trainings.learner(key).change(settings)
+            trainings.change(key, settings)
 
     @explained(t)
     def enter(key: str) -> str:
@@ -198,17 +197,16 @@ def train_dino(
     steps = whole("dino_steps", steps, 1, MOST_API_STEPS)
     seed = whole("seed_range", seed, 0, MAX_SEED)
     settings = Settings(momentum, bool(centering), bool(sharpening))
-    key = trainings.begin(lambda: DinoLearner(int(seed), settings))
+    key = trainings.begin(DinoLearner(int(seed), settings))
     try:
-        run = trainings.run(key)
-        for _ in zip(range(steps), run, strict=False):
+        for _ in trainings.run(key, most=steps):
             pass
-        records, learner = trainings.records(key), trainings.learner(key)
+        records = trainings.records(key)
         return {
             **{k: [round(getattr(r, k), 5) for r in records] for k in ("entropy", "variety", "spread")},
             "loss": [round(r.loss, 5) for r in records[1:]],
             "state": state_of(records),
-            "knn": round(on_compute_thread(neighbour_share)(learner), 4),
+            "knn": round(neighbour_share(trainings.present(key)), 4),
         }
     finally:
         trainings.free(key)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pipelines.clip.contrastive_pairs import Pairs, pool_of
 from pipelines.serving.checks import MAX_SEED, whole, within
 from pipelines.serving.errors import InputError
-from pipelines.serving.live_training import trainings
+from pipelines.serving.live_training import Learner, trainings
 from pipelines.serving.own_random import SeededInit
 
 CONFIG: dict[str, Any] = {
@@ -200,7 +200,7 @@ def lowest_loss(captions: Sequence[str]) -> float:
     return sum(math.log(captions.count(text)) for text in captions) / len(captions)
 
 
-class ContrastiveLearner:
+class ContrastiveLearner(Learner[ClipStep]):
     """A visitor's CLIP: open_clip's model and loss, AdamW, one batch a step.
 
     Args:
@@ -211,6 +211,10 @@ class ContrastiveLearner:
     def __init__(self, pairs: Pairs, recipe: Recipe) -> None:
         self.pairs, self.recipe = pairs, recipe
         self._draw_order()
+
+    def build(self) -> None:
+        """See `Learner`."""
+        pairs, recipe = self.pairs, self.recipe
         self._images, self._tokens = _tensors(pairs.images, pairs.captions)
         self._unseen = _tensors(pairs.unseen_images, pairs.unseen_captions)
         self._pool: tuple[Tensor, Tensor] = self._images, self._tokens
@@ -221,7 +225,7 @@ class ContrastiveLearner:
         if recipe.captions == "swapped":
             rest = np.random.default_rng([recipe.seed, 2]).permutation(self._partners[len(pairs) :])
             self._partners = np.concatenate([self.targets, rest])
-        self.model = self._build()
+        self.model = self._made()
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(parameters, recipe.lr, (0.9, 0.99), weight_decay=0.1, fused=True)
 
@@ -231,7 +235,7 @@ class ContrastiveLearner:
         #: index of the text that each picture is trained with
         self.targets = swapped(count, rng) if self.recipe.captions == "swapped" else tuple(range(count))
 
-    def _build(self) -> open_clip.CLIP:
+    def _made(self) -> open_clip.CLIP:
         with SeededInit(self.recipe.seed):
             model = build_clip(SMALL, TRAIN_CONTEXT)
         ids = torch.cat([self._pool[1].flatten(), self._unseen[1].flatten()]).unique()
@@ -309,7 +313,7 @@ def begin_training(pairs: Pairs, recipe: Recipe, owner: str = "") -> str:
     pairs, recipe = pairs.validated(), recipe.validated()
     if recipe.many:
         pool_of(pairs)  # drawn on this thread, as it takes a second the first time
-    return trainings.begin(lambda: ContrastiveLearner(pairs, recipe), owner, kind="contrastive")
+    return trainings.begin(ContrastiveLearner(pairs, recipe), owner, kind="contrastive")
 
 
 def _tensors(images: Sequence[Image.Image], captions: Sequence[str]) -> tuple[Tensor, Tensor]:

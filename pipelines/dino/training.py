@@ -23,8 +23,9 @@ from pipelines.dino.self_distillation import (
     update_teacher_and_center,
 )
 from pipelines.serving.compute import on_compute_thread, one_core
+from pipelines.serving.engine import whole_call
 from pipelines.serving.errors import InputError
-from pipelines.serving.live_training import MOST_STEPS
+from pipelines.serving.live_training import MOST_STEPS, Learner, Stretch, load_nothing, reached
 from pipelines.serving.own_random import SeededInit
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
@@ -170,11 +171,11 @@ def _images(pixels: Tensor) -> np.ndarray:
     return ((pixels + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
 
 
-class DinoLearner:
-    """Student and teacher of one visitor (`live_training.Learner`).
+class DinoLearner(Learner[DinoRecord]):
+    """Student and teacher of one visitor.
 
     Everything random in a step follows from the seed and the step's number; what a visitor changes is
-    remembered for each step, so that steps taken again are the same to the bit.
+    remembered with the step from which it held, so that steps taken again are the same to the bit.
 
     Args:
         seed: of weights, batches and crops, 0 to 4294967295.
@@ -182,31 +183,25 @@ class DinoLearner:
     """
 
     def __init__(self, seed: int, settings: Settings) -> None:
-        self.seed, self.settings = seed, settings
-        self.taken: list[Settings] = []
-        with SeededInit(seed):
-            self.model = SelfDistillation(DinoNetwork(CONFIG, PROTOTYPES))
-        weights = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(weights, LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.02)
+        self.seed = seed
+        self._decided = {0: settings}  # by the step from which they hold
         self._now, self._step = settings, 0
         self._last: Forward | None = None  # what the last step saw; nothing before the first
 
-    def change(self, settings: Settings, after_rewind: int | None = None) -> None:
-        """Use other settings from the next step on.
+    def build(self) -> None:
+        """See `Learner`."""
+        with SeededInit(self.seed):
+            self.model = SelfDistillation(DinoNetwork(CONFIG, PROTOTYPES))
+        weights = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(weights, LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.02)
 
-        Args:
-            settings: of the visitor.
-            after_rewind: the step to which the training went back, whose future is open again.
-        """
-        self.settings = settings
-        if after_rewind is not None:
-            del self.taken[after_rewind:]
+    def change(self, settings: Settings, step: int) -> None:
+        """See `Learner`; what was decided for later steps is forgotten."""
+        self._decided = {at: held for at, held in self._decided.items() if at < step} | {step: settings}
 
     def update(self, step: int) -> None:
         """Show a batch of crops, move the student, let the teacher follow."""
-        if step >= len(self.taken):
-            self.taken.append(self.settings)
-        self._now, self._step = self.taken[step], step
+        self._now, self._step = self._decided[max(at for at in self._decided if at <= step)], step
         done = self._forward()
         self.optimizer.zero_grad(set_to_none=True)
         done.loss.backward()
@@ -230,8 +225,8 @@ class DinoLearner:
         loss, certain = float(done.loss), entropy(done.targets)
         return DinoRecord(
             self._now,
-            loss if self.taken else math.nan,
-            loss - certain if self.taken else math.nan,
+            loss if self._last else math.nan,
+            loss - certain if self._last else math.nan,
             certain,
             variety(done.targets),
             spread(torch.from_numpy(self.features(WATCHED))),
@@ -256,8 +251,10 @@ class DinoLearner:
         self.optimizer.load_state_dict(optimizer)
 
 
-def neighbour_share(learner: DinoLearner) -> float:
+@whole_call("image", load_nothing)
+def neighbour_share(present: Stretch[DinoRecord]) -> float:
     """Share of pictures whose five nearest by the teacher's features agree on the thing, 0..1."""
-    found, nouns = learner.features(), _drawn()[1]
+    learner: DinoLearner = reached(present)
+    found, nouns = on_compute_thread(learner.features)(), _drawn()[1]
     half = PICTURES // 2
     return float((vote_of_neighbours(found[:half], nouns[:half], found[half:], 5) == nouns[half:]).mean())

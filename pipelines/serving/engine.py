@@ -2,7 +2,7 @@
 
 All work of models goes through two doors: `starts_runs` (requests in, the steps of each out, closing a run
 stops it) and `whole_call` (one answer). What passes them can be pickled: strings, numbers, numpy, PIL,
-dataclasses of these.
+dataclasses of these, and weights of trainings.
 
 - `local`: in this process, on its stepper and its compute thread.
 - `ray`: in replicas of Ray Serve, each a process with a stepper (`pipelines/serving/ray_engine.py`).

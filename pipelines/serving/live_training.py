@@ -1,48 +1,169 @@
 """Models that visitors train before their own eyes: one each, in turns, put away when nobody comes back.
 
-A visitor holds a key, never the model. Whoever trains asks the compute thread for one step at a time and
-waits for it, so all trainings, and the pictures that others draw, take turns in the order in which they ask.
+A visitor holds a key, never the model. Steps are computed where the engine says, a stretch of them at a time
+(`stretches`); what was measured, and weights to go on from, come back to the table, which therefore loses
+nothing with the process that computed them. There, each step is asked of the compute thread on its own, so
+all trainings, and the pictures that others draw, take turns in the order in which they ask.
 """
 
 import secrets
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pipelines.serving.compute import TRAINING_S, due_later, on_compute_thread, one_core
+from pipelines.serving.engine import starts_runs, whole_call
 from pipelines.serving.errors import InputError
 from pipelines.serving.loading import while_nothing_loads
+from pipelines.serving.steps import Closable
 
 MOST_TRAININGS = 32
 IDLE_S = 600.0  # s after which a training that nobody has touched is put away
 MOST_STEPS = 500  # of one training: the records of every step are kept
 MOST_SAVED = 8  # weights kept of one training, to go back to
+STRETCH = 20  # steps asked for at once: as many are computed in vain, or again, at most
 
 Record = TypeVar("Record")
-Record_co = TypeVar("Record_co", covariant=True)
 
 
-class Learner(Protocol[Record_co]):
-    """A model under training, with all that its next step depends on.
+class Learner(ABC, Generic[Record]):
+    """What a model learns from and, once it is built, the model with all that its next step depends on.
 
     Whatever is random in a step follows from a seed and the step's number alone, so that steps taken again
-    from saved weights give the same to the bit. All methods run on the compute thread, but for the making.
+    from saved weights give the same to the bit. Before it is built it can be pickled: it is built where the
+    steps are taken. All methods run on the compute thread, but for `build` and `change`.
+
+    Attributes:
+        at: steps that the model has taken; None before it is built.
     """
 
+    at: int | None = None
+
+    @abstractmethod
+    def build(self) -> None:
+        """Make the model; see `while_nothing_loads`."""
+
+    @abstractmethod
     def update(self, step: int) -> None:
         """Take step number `step`, counted from 0."""
 
-    def measure(self) -> Record_co:
+    @abstractmethod
+    def measure(self) -> Record:
         """What the model makes of its examples now: small numpy, which is kept for every step."""
 
+    @abstractmethod
     def save(self) -> Any:
         """A copy of weights and optimizer."""
 
+    @abstractmethod
     def load(self, saved: Any) -> None:
         """Go back to what `save` returned, which stays as it is."""
+
+    def change(self, settings: Any, step: int) -> None:
+        """Let a visitor's settings hold from step number `step` on, where a learner has some."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch(Generic[Record]):
+    """Steps of a training, as they are asked for.
+
+    Attributes:
+        learner: without its model if that is, or will be, in another process.
+        step: steps that the model has taken, if it is here.
+        saved: weights to go on from if it is not, after the steps that they have taken.
+        known: steps whose records are there already.
+        stop: the last step.
+        every: steps between two copies of the weights.
+    """
+
+    learner: Learner[Record]
+    step: int
+    saved: tuple[int, Any]
+    known: int
+    stop: int
+    every: int
+
+
+@dataclass(frozen=True, eq=False)
+class Taken(Generic[Record]):
+    """A step that was taken.
+
+    Attributes:
+        step: how many it makes.
+        record: what was measured after it; None if that is known.
+        weights: a copy, now and then.
+    """
+
+    step: int
+    record: Record | None
+    weights: Any = None
+
+
+class Walk(Iterator[Taken[Record]]):
+    """Takes the steps of a stretch one by one, in this process; any thread may close it."""
+
+    def __init__(self, stretch: Stretch[Record]) -> None:
+        self._stretch, self._closed = stretch, False
+        self._lent = stretch.learner.at is None  # whoever asked has no other way to what it learns here
+        if self._lent:
+            while_nothing_loads(stretch.learner.build)
+        if self._lent or stretch.learner.at != stretch.step:
+            stretch.learner.at, weights = stretch.saved
+            on_compute_thread(stretch.learner.load)(weights)
+
+    def __next__(self) -> Taken[Record]:
+        if self._closed or self._step >= self._stretch.stop:
+            raise StopIteration
+        return self._take()
+
+    @property
+    def _step(self) -> int:
+        assert self._stretch.learner.at is not None  # it was built before the first step
+        return self._stretch.learner.at
+
+    @due_later(TRAINING_S)
+    @one_core()
+    def _take(self) -> Taken[Record]:
+        stretch, learner, step = self._stretch, self._stretch.learner, self._step + 1
+        learner.update(self._step)
+        learner.at = step
+        copied = step % stretch.every == 0 or (self._lent and step == stretch.stop)
+        weights = learner.save() if copied else None
+        return Taken(step, learner.measure() if step > stretch.known else None, weights)
+
+    def close(self) -> None:
+        """Stop; a step that has begun is the last."""
+        self._closed = True
+
+
+def load_nothing(model: str) -> None:
+    """Learners build their models themselves."""
+
+
+@starts_runs("image", load_nothing)
+def stretches(asked: Sequence[Stretch[Record]]) -> Sequence[Closable]:
+    """Take stretches of trainings; the steps of each are of type `Taken`."""
+    return [Walk(stretch) for stretch in asked]
+
+
+def reached(stretch: Stretch[Record]) -> Any:
+    """The learner with its model at the end of a stretch, in this process."""
+    for _ in Walk(stretch):
+        pass
+    return stretch.learner
+
+
+@whole_call("image", load_nothing)
+def untrained(learner: Learner[Record]) -> Taken[Record]:
+    """Build a learner's model and measure it before its first step."""
+    while_nothing_loads(learner.build)
+    learner.at = 0
+    return on_compute_thread(one_core()(lambda: Taken(0, learner.measure(), learner.save())))()
 
 
 class Training(Generic[Record]):
@@ -54,41 +175,73 @@ class Training(Generic[Record]):
 
     def __init__(self, learner: Learner[Record], most_steps: int, most_saved: int) -> None:
         self.learner, self.most_steps, self.most_saved = learner, most_steps, most_saved
-        with one_core():
-            self.records: list[Record] = [learner.measure()]
-        self._saved: dict[int, Any] = {0: learner.save()}
+        first = untrained(learner)
+        assert first.record is not None
+        self.records: list[Record] = [first.record]
+        self._saved: dict[int, Any] = {0: first.weights}
+        self._latest: tuple[int, Any] = 0, first.weights  # those that came last, whether or not they stay
         self._every = 1  # steps between saved weights; doubles whenever there are too many of them
         self._updates = 0  # steps that the weights have taken; fewer than recorded after `rewind`
+        self._under_way: tuple[Closable, int] | None = None  # a stretch and its last step
+        self._wanted: deque[Any] = deque(maxlen=1)  # settings that hold from the next step on
 
-    @property
-    def finished(self) -> bool:
-        return len(self.records) > self.most_steps
+    def change(self, settings: Any) -> None:
+        """Let a visitor's settings hold from the next step on; any thread may do so."""
+        self._wanted.append(settings)
 
-    @due_later(TRAINING_S)
-    @one_core()
-    def advance(self) -> Record | None:
+    def stretch(self, stop: int) -> Stretch[Record]:
+        """What leads to a step from where the training is."""
+        return Stretch(self.learner, self._updates, self._latest, len(self.records) - 1, stop, self._every)
+
+    def advance(self, last: int | None = None) -> Record | None:
         """Take one step.
 
-        Returns:
-            What was measured after it; None if the step only leads back to where `rewind` went.
-        """
-        self.learner.update(self._updates)
-        self._updates += 1
-        if self._updates < len(self.records):
-            return None
-        self._keep()
-        self.records.append(self.learner.measure())
-        return self.records[-1]
+        Args:
+            last: the step after which no further one is wanted for the time being.
 
-    def _keep(self) -> None:
-        """Save the weights now and then, evenly over all steps so far."""
-        if self._updates % self._every == 0:
-            self._saved[self._updates] = self.learner.save()
+        Returns:
+            What was measured after it; None if the step only leads back to where `rewind` went, or if `halt`
+            came before it.
+        """
+        if self._wanted:
+            self._drop()
+            self.learner.change(self._wanted.pop(), len(self.records) - 1)
+        if self._under_way is None:
+            stop = min(self._updates + STRETCH, self.most_steps if last is None else last)
+            self._under_way = stretches([self.stretch(stop)])[0], stop
+        steps, stop = self._under_way
+        try:
+            taken: Taken[Record] | None = next(steps, None)
+        except Exception:
+            self._under_way = None
+            raise
+        if taken is None or taken.step == stop:
+            self._under_way = None
+        return None if taken is None else self._keep(taken)
+
+    def halt(self) -> None:
+        """Compute no further step ahead; any thread may say so, also while `advance` waits for one."""
+        if (under_way := self._under_way) is not None:
+            under_way[0].close()
+
+    def _drop(self) -> None:
+        self.halt()
+        self._under_way = None
+
+    def _keep(self, taken: Taken[Record]) -> Record | None:
+        """Keep what was measured, and the weights now and then, evenly over all steps so far."""
+        self._updates = taken.step
+        if taken.weights is not None:
+            self._latest = taken.step, taken.weights
+            if taken.step % self._every == 0:
+                self._saved[taken.step] = taken.weights
         while len(self._saved) > self.most_saved:
             self._every *= 2
             self._saved = {step: saved for step, saved in self._saved.items() if step % self._every == 0}
+        if taken.record is not None:
+            self.records.append(taken.record)
+        return taken.record
 
-    @on_compute_thread
     def rewind(self, step: int) -> None:
         """Forget what came after `step`; the next steps lead there from the weights saved last before it.
 
@@ -97,11 +250,13 @@ class Training(Generic[Record]):
         """
         if not 0 <= step < len(self.records):
             raise InputError("step_unknown", received=step, high=len(self.records) - 1)
+        self._drop()
         del self.records[step + 1 :]
         self._saved = {at: saved for at, saved in self._saved.items() if at <= step}
+        if self._latest[0] > step:
+            self._latest = max(self._saved.items())
         if step != self._updates:
-            self._updates = max(self._saved)
-            self.learner.load(self._saved[self._updates])
+            self._updates = self._latest[0]
 
 
 class TrainingRun(Iterator[Record]):
@@ -110,23 +265,29 @@ class TrainingRun(Iterator[Record]):
     It ends when it is closed, when the visitor starts another run of the same training, when the training is
     put away, and after its last step.
 
+    Args:
+        place: of the training.
+        most: steps to take.
+
     Attributes:
         superseded: whether it ended because of another run, or because its training was put away.
     """
 
-    def __init__(self, place: "_Place") -> None:
+    def __init__(self, place: "_Place", most: int) -> None:
         self.superseded = False
-        self._place = place
+        self._place, training = place, place.training
+        self._last = min(len(training.records) - 1 + most, training.most_steps)
         self._ended = threading.Event()
 
     def __next__(self) -> Record:
         record = None
         while record is None:
             with self._place.lock:  # a run that ends lets its step finish before the next begins
-                if self._ended.is_set() or self._place.gone or self._place.training.finished:
+                training = self._place.training
+                if self._ended.is_set() or self._place.gone or len(training.records) > self._last:
                     self.close()
                     raise StopIteration
-                record = self._place.training.advance()
+                record = training.advance(self._last)
                 self._place.touch()
         return record
 
@@ -140,7 +301,9 @@ class TrainingRun(Iterator[Record]):
 
     def close(self) -> None:
         """Stop; a step that has begun is the last."""
-        self._ended.set()
+        if not self._ended.is_set():  # afterwards the training may be another run's
+            self._ended.set()
+            self._place.training.halt()
 
     def __del__(self) -> None:
         self.close()
@@ -200,11 +363,11 @@ class Trainings:
         self._places: dict[str, _Place] = {}
         self._caretaker: threading.Thread | None = None
 
-    def begin(self, make: Callable[[], Learner[Any]], owner: str = "", kind: str = "") -> str:
+    def begin(self, learner: Learner[Any], owner: str = "", kind: str = "") -> str:
         """Start a training at step 0.
 
         Args:
-            make: builds the learner; see `while_nothing_loads`.
+            learner: not built yet.
             owner: whose it is; `leave` puts all of an owner's trainings away.
             kind: an owner has one training of each: the one before, whose key two quick starts may both have
                 missed, is put away.
@@ -216,8 +379,7 @@ class Trainings:
             InputError: `trainings_full` if all places are taken by trainings under way.
         """
         self._make_room()  # before the model takes its memory
-        learner = while_nothing_loads(make)
-        training = on_compute_thread(Training)(learner, self._most_steps, self._most_saved)
+        training = Training(learner, self._most_steps, self._most_saved)
         place = _Place(training, owner, kind, self._clock)
         place.touch()
         key = secrets.token_urlsafe(16)
@@ -233,12 +395,13 @@ class Trainings:
             self._changed.notify_all()
         return key
 
-    def run(self, key: str, step: int | None = None) -> TrainingRun[Any]:
+    def run(self, key: str, step: int | None = None, most: int = MOST_STEPS) -> TrainingRun[Any]:
         """Go on with a training; a run of it that is under way ends.
 
         Args:
             key: of the training.
             step: where to go on; without it, where the training stopped. Later steps are forgotten.
+            most: steps to take; none beyond is computed.
 
         Raises:
             InputError: `training_gone` if it was put away; `step_unknown`.
@@ -249,7 +412,7 @@ class Trainings:
             place.end_run(superseded=True)  # of somebody who was quicker
             if step is not None:
                 place.training.rewind(step)
-            run: TrainingRun[Any] = TrainingRun(place)
+            run: TrainingRun[Any] = TrainingRun(place, most)
             place.latest = weakref.ref(run)
             return run
 
@@ -273,12 +436,29 @@ class Trainings:
         return tuple(self._place(key).training.records)
 
     def learner(self, key: str) -> Any:
-        """What is trained.
+        """What is trained; its model may be in another process.
 
         Raises:
             InputError: `training_gone`.
         """
         return self._place(key).training.learner
+
+    def change(self, key: str, settings: Any) -> None:
+        """Let a visitor's settings hold from the next step on.
+
+        Raises:
+            InputError: `training_gone`.
+        """
+        self._place(key).training.change(settings)
+
+    def present(self, key: str) -> Stretch[Any]:
+        """What leads a model to where its training is now, while no run of it is under way; see `reached`.
+
+        Raises:
+            InputError: `training_gone`.
+        """
+        training = self._place(key).training
+        return training.stretch(len(training.records) - 1)
 
     def holds(self, key: str) -> bool:
         """Whether a training is still there."""

@@ -27,7 +27,7 @@ from pipelines.clip.contrastive import (
     swapped,
     tokenize,
 )
-from pipelines.clip.contrastive_pairs import first_pairs, with_twin
+from pipelines.clip.contrastive_pairs import Pairs, first_pairs, with_twin
 from pipelines.serving.catalogue import ASSETS
 from pipelines.serving.compute import one_core
 from pipelines.serving.errors import InputError
@@ -43,10 +43,16 @@ def same(first: ClipStep, second: ClipStep) -> bool:
     return arrays and all(getattr(first, n) == getattr(second, n) for n in numbers)
 
 
+def built(pairs: Pairs, recipe: Recipe) -> ContrastiveLearner:
+    learner = ContrastiveLearner(pairs, recipe)
+    learner.build()
+    return learner
+
+
 @one_core()
 def trained(steps: int, recipe: Recipe | None = None, pairs=None) -> list[ClipStep]:
     """What is measured before and after each of some steps."""
-    learner = ContrastiveLearner(pairs or first_pairs(), recipe or Recipe())
+    learner = built(pairs or first_pairs(), recipe or Recipe())
     found = [learner.measure()]
     for step in range(steps):
         learner.update(step)
@@ -82,7 +88,7 @@ def test_the_measured_loss_is_the_one_worked_out_from_the_matrix(captions: str) 
 
 
 def test_the_loss_of_a_step_is_the_librarys() -> None:
-    learner = ContrastiveLearner(first_pairs(), Recipe())
+    learner = built(first_pairs(), Recipe())
     images, tokens = learner._pool
     ours, *_ = contrastive_loss(learner.model, images, tokens)
     features = learner.model.encode_image(images, normalize=True)
@@ -209,13 +215,13 @@ def test_the_scale_is_kept_within_clips_limits() -> None:
 
 
 def test_a_batch_is_drawn_without_repetition_and_keeps_partners_together() -> None:
-    learner = ContrastiveLearner(first_pairs(), Recipe(many=True, batch=32))
+    learner = built(first_pairs(), Recipe(many=True, batch=32))
     images, texts = learner.batch(3)
     assert len(set(images)) == 32 and (images == texts).all()
     assert (learner.batch(3)[0] == images).all() and (learner.batch(4)[0] != images).any()
-    images, texts = ContrastiveLearner(first_pairs(), Recipe("swapped", many=True, batch=32)).batch(0)
+    images, texts = built(first_pairs(), Recipe("swapped", many=True, batch=32)).batch(0)
     assert (images != texts).mean() > 0.9
-    images, texts = ContrastiveLearner(first_pairs(), Recipe("reshuffled")).batch(0)
+    images, texts = built(first_pairs(), Recipe("reshuffled")).batch(0)
     assert sorted(images) == sorted(texts)
 
 

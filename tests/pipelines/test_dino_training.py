@@ -12,7 +12,6 @@ from pipelines.dino import training as dino_training
 from pipelines.dino.crops import Crops
 from pipelines.dino.self_distillation import Forward, forward
 from pipelines.dino.training import PROTOTYPES, DinoLearner, DinoRecord, Settings, look, pictures
-from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import MOST_STEPS, Training, Trainings, trainings
 
@@ -21,7 +20,7 @@ STEPS = 40
 
 
 def trained(settings: Settings, steps: int = STEPS, seed: int = 0) -> list[DinoRecord]:
-    training = on_compute_thread(lambda: Training(DinoLearner(seed, settings), 500, 4))()
+    training = Training(DinoLearner(seed, settings), 500, 4)
     for _ in range(steps):
         training.advance()
     return training.records
@@ -68,19 +67,18 @@ def test_a_seed_and_settings_give_the_same_training_to_the_bit(healthy) -> None:
 
 def test_going_back_leads_to_the_same_step_and_on_to_another_future() -> None:
     store = Trainings(most_steps=30, most_saved=3)
-    key = store.begin(lambda: DinoLearner(0, Settings()))
+    key = store.begin(DinoLearner(0, Settings()))
     run = store.run(key)
     for _ in range(9):
         next(run)
     before = store.records(key)
     again = store.run(key, step=5)
-    learner = store.learner(key)
-    learner.change(Settings(sharpening=False), after_rewind=5)
+    store.change(key, Settings(sharpening=False))
     changed = [next(again) for _ in range(2)]
     assert [r.settings.sharpening for r in store.records(key)] == [True] * 6 + [False] * 2
     assert changed[0].entropy > before[6].entropy
     again = store.run(key, step=5)
-    learner.change(Settings(), after_rewind=5)
+    store.change(key, Settings())
     assert next(again).loss == before[6].loss
     store.free(key)
 
@@ -88,9 +86,7 @@ def test_going_back_leads_to_the_same_step_and_on_to_another_future() -> None:
 @pytest.mark.slow
 def test_ten_visitors_train_at_once_and_each_gets_the_training_of_a_lone_one() -> None:
     def visit(seed: int) -> list[DinoRecord]:
-        key = trainings.begin(
-            lambda: DinoLearner(seed, Settings(centering=seed % 2 == 0)), owner=f"dino {seed}"
-        )
+        key = trainings.begin(DinoLearner(seed, Settings(centering=seed % 2 == 0)), owner=f"dino {seed}")
         run = trainings.run(key)
         found = [next(run) for _ in range(4)]
         trainings.leave(f"dino {seed}")
@@ -107,15 +103,15 @@ def test_ten_visitors_train_at_once_and_each_gets_the_training_of_a_lone_one() -
 
 
 def test_a_change_counts_from_the_next_step() -> None:
-    training = on_compute_thread(lambda: Training(DinoLearner(0, Settings()), 500, 4))()
+    training = Training(DinoLearner(0, Settings()), 500, 4)
     training.advance()
-    training.learner.change(Settings(momentum=0.5))
+    training.change(Settings(momentum=0.5))
     training.advance()
     assert [r.settings.momentum for r in training.records] == [0.95, 0.95, 0.5]
 
 
 def test_momentum_zero_makes_the_teacher_the_student() -> None:
-    training = on_compute_thread(lambda: Training(DinoLearner(0, Settings(momentum=0)), 500, 4))()
+    training = Training(DinoLearner(0, Settings(momentum=0)), 500, 4)
     training.advance()
     model = training.learner.model
     for own, theirs in zip(model.student.parameters(), model.teacher.parameters(), strict=True):
@@ -146,7 +142,7 @@ def test_a_look_drawn_again_is_what_the_step_was_shown(monkeypatch) -> None:
         return forward(model, crops, *rest)
 
     monkeypatch.setattr(dino_training, "forward", spy)
-    training = on_compute_thread(lambda: Training(DinoLearner(3, Settings()), 500, 4))()
+    training = Training(DinoLearner(3, Settings()), 500, 4)
     for _ in range(3):
         training.advance()
     assert [record.seen for record in training.records] == [(3, 0), (3, 0), (3, 1), (3, 2)]
@@ -185,5 +181,5 @@ def test_building_a_learner_leaves_other_random_numbers_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    DinoLearner(0, Settings())
+    DinoLearner(0, Settings()).build()
     assert torch.equal(torch.rand(3), expected)

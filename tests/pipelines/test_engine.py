@@ -19,12 +19,14 @@ import torch
 from pipelines.audio import audio
 from pipelines.audio.request import AudioRequest
 from pipelines.clip.model import encode_texts
+from pipelines.dino.training import DinoLearner, Settings
 from pipelines.image import image, stepper
 from pipelines.image.load import image_pipeline
 from pipelines.image.previews import linear_decoder
 from pipelines.image.request import DenoiseStep, ImageRequest
 from pipelines.serving import catalogue, engine, steps, zerogpu_engine
 from pipelines.serving.errors import InputError
+from pipelines.serving.live_training import Trainings
 from pipelines.serving.steps import Begun, EngineError, Message, Relay
 from pipelines.serving.work import ROLES, Work, behind, model_in
 from pipelines.text.context import read_contexts
@@ -364,9 +366,11 @@ def test_a_hub_models_run_and_its_decoding_happen_in_forked_processes(forked: Fo
     assert len(forked.pids) == 3  # one for each picture decoded
 
 
-def test_classroom_models_and_texts_stay_in_the_pages_process(forked: ForkedGpu) -> None:
+def test_classroom_models_trainings_and_texts_stay_in_the_pages_process(forked: ForkedGpu) -> None:
     list(image.generate(ImageRequest("a cat", num_inference_steps=1, model="classroom-image")))
     encode_texts(["a red car"], "tiny-clip")
+    table = Trainings()
+    next(table.run(table.begin(DinoLearner(0, Settings()))))
     assert forked.pids == []
 
 

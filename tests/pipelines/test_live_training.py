@@ -17,19 +17,20 @@ from torch import nn
 from pipelines.serving import catalogue, compute, loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.serving.live_training import Training, TrainingRun, Trainings
+from pipelines.serving.live_training import Learner, Training, TrainingRun, Trainings
 
 
-class Small:
+class Small(Learner[np.ndarray]):
     """A real training in small: a layer learns random batches, drawn anew from the number of the step."""
 
     def __init__(self, seed: int = 0, before: Callable[[int], None] = lambda step: None) -> None:
-        torch.manual_seed(seed)
+        self.seed, self.before = seed, before
+        self.threads: set[str] = set()
+
+    def build(self) -> None:
+        torch.manual_seed(self.seed)
         self.model = nn.Linear(8, 8)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.05)
-        self.before = before
-        self.threads: set[str] = set()
-        self.saves = 0
 
     def update(self, step: int) -> None:
         self.before(step)
@@ -43,7 +44,6 @@ class Small:
         return self.model.weight.detach().numpy().copy()
 
     def save(self) -> Any:
-        self.saves += 1
         return deepcopy((self.model.state_dict(), self.optimizer.state_dict()))
 
     def load(self, saved: Any) -> None:
@@ -64,6 +64,7 @@ class Clock:
 def weights(seed: int, steps: int) -> list[np.ndarray]:
     """The weights after each step, trained without the code under test."""
     learner = Small(seed)
+    learner.build()
     found = [learner.measure()]
     for step in range(steps):
         learner.update(step)
@@ -81,7 +82,7 @@ def take(run: Any, count: int) -> list[Any]:
 
 def test_a_training_is_a_plain_loop_to_the_bit() -> None:
     table = Trainings(most_steps=20)
-    key = table.begin(Small)
+    key = table.begin(Small())
     shown = list(table.run(key))
     assert same(shown, weights(0, 20)[1:])
     assert same(table.records(key), weights(0, 20))
@@ -91,7 +92,7 @@ def test_a_training_is_a_plain_loop_to_the_bit() -> None:
 @pytest.mark.parametrize("step", [0, 1, 13, 31, 47, 59, 60])
 def test_from_any_earlier_step_the_future_is_the_same_to_the_bit(step: int) -> None:
     table = Trainings(most_steps=80, most_saved=4)
-    key = table.begin(Small)
+    key = table.begin(Small())
     take(table.run(key), 60)
     again = table.run(key, step)
     assert len(table.records(key)) == step + 1
@@ -101,7 +102,7 @@ def test_from_any_earlier_step_the_future_is_the_same_to_the_bit(step: int) -> N
 
 def test_going_back_twice_before_the_way_there_is_walked() -> None:
     table = Trainings(most_steps=64, most_saved=4)
-    key = table.begin(Small)
+    key = table.begin(Small())
     take(table.run(key), 50)
     table.run(key, 47).close()
     table.run(key, 32).close()  # where saved weights are
@@ -123,7 +124,7 @@ def test_saved_weights_are_few_and_evenly_spread() -> None:
 @pytest.mark.parametrize("step", [-1, 11])
 def test_a_step_that_was_not_taken_cannot_be_gone_back_to(step: int) -> None:
     table = Trainings()
-    key = table.begin(Small)
+    key = table.begin(Small())
     take(table.run(key), 10)
     with pytest.raises(InputError, match="step_unknown"):
         table.run(key, step)
@@ -139,7 +140,7 @@ def test_a_stop_takes_effect_within_the_step_that_has_begun() -> None:
             assert may_end.wait(20)
 
     table = Trainings()
-    key = table.begin(lambda: Small(before=before))
+    key = table.begin(Small(before=before))
     run = table.run(key)
     with ThreadPoolExecutor(2) as visitor:
         shown = visitor.submit(list, run)
@@ -155,7 +156,7 @@ def test_a_stop_takes_effect_within_the_step_that_has_begun() -> None:
 
 def test_a_stop_wakes_who_waits_for_the_next_step() -> None:
     table = Trainings()
-    key = table.begin(Small)
+    key = table.begin(Small())
     run = table.run(key)
     with ThreadPoolExecutor(1) as visitor:
         waiting = visitor.submit(run.wait, 600)
@@ -166,7 +167,7 @@ def test_a_stop_wakes_who_waits_for_the_next_step() -> None:
 
 def test_a_second_run_of_one_training_ends_the_first() -> None:
     table = Trainings(most_steps=10)
-    key = table.begin(Small)
+    key = table.begin(Small())
     first = table.run(key)
     next(first)
     second = table.run(key)
@@ -203,7 +204,7 @@ def test_ten_trainings_take_turns_and_let_a_picture_go_first(monkeypatch: pytest
             assert line.changed.wait_for(lambda: line.waiting >= others, 30)
 
     table = Trainings(most_steps=steps)
-    keys = [table.begin(lambda n=n: Small(n, lambda step: before(n))) for n in visitors[:10]]  # type: ignore[misc]
+    keys = [table.begin(Small(n, lambda step, n=n: before(n))) for n in visitors[:10]]  # type: ignore[misc]
     line.waiting = 0
     draw = on_compute_thread(lambda: before(10))
     with ThreadPoolExecutor(11) as pool:
@@ -221,7 +222,7 @@ def test_ten_trainings_take_turns_and_let_a_picture_go_first(monkeypatch: pytest
 def test_after_ten_idle_minutes_a_training_is_put_away() -> None:
     clock = Clock()
     table = Trainings(clock=clock)
-    key = table.begin(Small)
+    key = table.begin(Small())
     clock.now = 599
     assert table.sweep() == 1
     next(table.run(key))
@@ -240,25 +241,19 @@ def test_after_ten_idle_minutes_a_training_is_put_away() -> None:
 
 def test_putting_away_frees_the_model() -> None:
     table = Trainings()
-    alive: list[Any] = []
-
-    def make() -> Small:
-        small = Small()
-        alive.append(weakref.ref(small.model))
-        return small
-
     for put_away in (lambda key: table.free(key), lambda key: table.leave("me")):
-        key = table.begin(make, owner="me")
+        key = table.begin(Small(), owner="me")
+        model = weakref.ref(table.learner(key).model)
         next(table.run(key))
         put_away(key)
         gc.collect()
-        assert alive[-1]() is None
+        assert model() is None
     assert len(table) == 0
 
 
 def test_leaving_ends_ones_own_trainings_only() -> None:
     table = Trainings()
-    mine, also_mine, yours = (table.begin(Small, owner) for owner in ("me", "me", "you"))
+    mine, also_mine, yours = (table.begin(Small(), owner) for owner in ("me", "me", "you"))
     runs = {key: table.run(key) for key in (mine, also_mine, yours)}
     table.leave("me")
     assert [table.holds(key) for key in (mine, also_mine, yours)] == [False, False, True]
@@ -267,9 +262,9 @@ def test_leaving_ends_ones_own_trainings_only() -> None:
 
 def test_an_owner_has_one_training_of_each_kind() -> None:
     table = Trainings()
-    first, other_kind = (table.begin(Small, "me", kind) for kind in ("a", "b"))
-    yours, programs = table.begin(Small, "you", "a"), [table.begin(Small, "", "a") for _ in range(2)]
-    second = table.begin(Small, "me", "a")
+    first, other_kind = (table.begin(Small(), "me", kind) for kind in ("a", "b"))
+    yours, programs = table.begin(Small(), "you", "a"), [table.begin(Small(), "", "a") for _ in range(2)]
+    second = table.begin(Small(), "me", "a")
     assert not table.holds(first)
     assert all(table.holds(key) for key in (second, other_kind, yours, *programs))
     for owner in ("me", "you"):
@@ -283,24 +278,24 @@ def test_a_full_table_gives_the_place_of_who_rested_longest() -> None:
     table = Trainings(most=3, clock=clock)
     keys = []
     for clock.now in (1.0, 2.0, 3.0):
-        keys.append(table.begin(Small))
+        keys.append(table.begin(Small()))
     busy = table.run(keys[0])
     clock.now = 4.0
     table.records(keys[1])  # a look counts
-    fourth = table.begin(Small)
+    fourth = table.begin(Small())
     assert [table.holds(key) for key in (*keys, fourth)] == [True, True, False, True]
     busy.close()
 
 
 def test_where_all_train_a_further_visitor_is_told_to_wait() -> None:
     table = Trainings(most=2)
-    runs = [table.run(table.begin(Small)) for _ in range(2)]
+    runs = [table.run(table.begin(Small())) for _ in range(2)]
     with pytest.raises(InputError, match="trainings_full") as error:
-        table.begin(Small)
+        table.begin(Small())
     assert error.value.values == {"limit": 2}
     runs.pop()  # dropped: its visitor's page is gone
     gc.collect()
-    table.begin(Small)
+    table.begin(Small())
     assert len(table) == 2
 
 
@@ -309,7 +304,7 @@ def test_an_error_in_a_step_reaches_its_visitor_and_nobody_else() -> None:
         raise RuntimeError("broken")
 
     table = Trainings(most_steps=3)
-    bad, good = table.begin(lambda: Small(0, fails)), table.begin(Small)
+    bad, good = table.begin(Small(0, fails)), table.begin(Small())
     with pytest.raises(RuntimeError, match="broken"):
         next(table.run(bad))
     assert same(list(table.run(good)), weights(0, 3)[1:])
@@ -318,7 +313,7 @@ def test_an_error_in_a_step_reaches_its_visitor_and_nobody_else() -> None:
 def test_no_thread_starts_before_the_first_training_and_none_stays_after_the_last() -> None:
     table = Trainings()
     assert table._caretaker is None
-    key = table.begin(Small)
+    key = table.begin(Small())
     caretaker = table._caretaker
     assert caretaker is not None and caretaker.is_alive()
     table.free(key)
@@ -328,10 +323,10 @@ def test_no_thread_starts_before_the_first_training_and_none_stays_after_the_las
 
 def test_a_training_put_away_while_its_run_begins_takes_no_step() -> None:
     table = Trainings()
-    key = table.begin(Small)
+    key = table.begin(Small())
     place = table._place(key)
     table.free(key)
-    assert list(TrainingRun(place)) == []
+    assert list(TrainingRun(place, 1)) == []
     assert len(place.training.records) == 1
 
 
@@ -348,10 +343,10 @@ def test_a_learner_is_not_made_while_a_model_is_loaded(monkeypatch: pytest.Monke
             made.wait(1)  # in vain, as the learner waits for this build
         return Loaded()
 
-    def make() -> Small:
-        learner = Small()
-        made.set()
-        return learner
+    class Noted(Small):
+        def build(self) -> None:
+            super().build()
+            made.set()
 
     entry = catalogue.entry("classroom-audio")
     monkeypatch.setattr(loading, "_loaded", {})
@@ -359,7 +354,7 @@ def test_a_learner_is_not_made_while_a_model_is_loaded(monkeypatch: pytest.Monke
     with ThreadPoolExecutor(2) as visitors:
         loaded = visitors.submit(loading.load, entry, build)
         building.wait()
-        key = visitors.submit(store.begin, make).result()
+        key = visitors.submit(store.begin, Noted()).result()
         assert isinstance(loaded.result(), Loaded)
     assert {p.device.type for p in store.learner(key).model.parameters()} == {"cpu"}
     assert [next(store.run(key)) is not None for _ in range(2)] == [True, True]

@@ -61,6 +61,79 @@ def test_only_what_is_no_fault_of_the_work_is_asked_for_again() -> None:
     assert list(map(ray_engine.is_lost, kept)) == [False] * 3
 
 
+# Trainings of two visitors, first in this process and then in a replica that is killed in the midst of both.
+TRAINED = """
+import logging, os, sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
+import numpy as np
+from benchmarks.cluster import workers
+from pipelines.clip.contrastive import ContrastiveLearner, Recipe
+from pipelines.clip.contrastive_pairs import first_pairs
+from pipelines.dino.training import DinoLearner, Settings
+from pipelines.serving.engine import engine
+from pipelines.serving.live_training import STRETCH, Trainings
+
+lost = []
+class Noted(logging.Handler):
+    def emit(self, record):
+        if "begun again" in record.getMessage():
+            lost.append(record.getMessage())
+logging.getLogger("pipelines.serving.steps").addHandler(Noted())
+
+MAKE = [lambda: ContrastiveLearner(first_pairs(), Recipe("swapped")), lambda: DinoLearner(0, Settings())]
+
+def trained(make, after):
+    learner, table = make(), Trainings()
+    key = table.begin(learner)
+    for number, _ in enumerate(table.run(key, most=2 * STRETCH + 3), 1):
+        after(number)
+    for _ in table.run(key, STRETCH + 7, most=4):
+        pass
+    return [astuple(record) for record in table.records(key)], learner
+
+alone = [trained(make, lambda number: None)[0] for make in MAKE]
+os.environ["STEUERVEKTOR_ENGINE"] = "ray"
+engine.cache_clear()
+engine()
+killed = []
+
+def kill(number):
+    if number == STRETCH + 1:  # the first step of a stretch
+        for worker in workers("image").values():
+            killed.append(worker.pid)
+            worker.kill()
+
+with ThreadPoolExecutor(2) as visitors:
+    found = list(visitors.map(trained, MAKE, [kill, lambda number: None]))
+assert killed and lost, (killed, lost)
+for (records, learner), expected in zip(found, alone, strict=True):
+    assert learner.at is None, "computed here"
+    assert len(records) == STRETCH + 7 + 4 + 1
+    np.testing.assert_equal(records, expected)
+print("the same to the bit after", len(killed), "killed and", len(lost), "lost")
+"""
+
+
+@pytest.mark.slow
+def test_trainings_whose_replica_is_killed_go_on_the_same_to_the_bit() -> None:
+    pytest.importorskip("ray", reason="needs requirements-ray.txt")
+    environment = os.environ | {
+        "STEUERVEKTOR_ENGINE": "local",
+        "STEUERVEKTOR_REPLICAS": "text=0 image=1 video=0 audio=0",
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINED],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert "the same to the bit" in done.stdout, (done.stdout + done.stderr)[-5000:]
+
+
 @pytest.mark.slow
 def test_the_suites_of_pictures_and_texts_pass_in_a_cluster() -> None:
     """The same tests, in a process of their own, whose models compute in four others."""
