@@ -230,10 +230,10 @@ SETS = {
         (Scene((Thing("cat"), Thing("chair")), "on", "room"),),
         ("a cat on a chair", "a chair on a cat"),
     ),
-    "misnamed": PairSet(  # of two small things, neither is named
-        3,
-        (Scene((Thing("cat", size="small"), Thing("bed")), "on", "room"),),
-        ("A small cat on a bed.", "A fish."),
+    "misnamed": PairSet(  # small, and plain to see for anybody else
+        6,
+        (Scene((Thing("bird"),), place="meadow", composition="wide shot"),),
+        ("A bird in a meadow. Wide shot.", "A fish."),
     ),
 }  # fmt: skip
 
