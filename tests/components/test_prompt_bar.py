@@ -53,7 +53,7 @@ def test_the_shipped_model_draws_what_each_example_says() -> None:
     texts = [e.prompt for e in (FIRST, *EXAMPLES)]
     scores = clip_scores(pictures, texts, "classroom-clip")
     assert (scores.argmax(1) == np.arange(len(texts))).all(), "each fits its own text best"
-    assert scores.diagonal().min() > 0.55  # what is drawn with another prompt scores below 0.4
+    assert scores.diagonal().min() > 0.35  # what is drawn with another prompt scores below 0.27
 
 
 def test_what_the_address_says_is_restored() -> None:

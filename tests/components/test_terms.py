@@ -69,7 +69,7 @@ def _cosine(first: str, second: str) -> float:
     ("key", "first", "second", "told"),
     [
         ("tokens.note", "dimm lighting", "dim lighting", 0.99),
-        ("tokens.note", "brigth light", "bright light", 0.72),
+        ("tokens.note", "brigth light", "bright light", 0.79),
         ("embeddings.note", "a cat on a chair", "a chair on a cat", 0.98),
     ],
 )

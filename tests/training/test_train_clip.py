@@ -63,5 +63,5 @@ def test_the_loss_is_the_sum_of_its_parts(examples: list[Example]) -> None:
             expected -= sum(among_names[n] for n in said) / len(said) / 5
             expected += PUSH * max(0.0, float(right[i] @ wrong[i]) - ALIKE) ** 2 / 5
             named.append(int(among_names.argmax()) in said)
-    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
-    assert float(metrics["named"]) == pytest.approx(np.mean(named))
+    assert loss.item() == pytest.approx(float(expected), rel=1e-5)
+    assert metrics["named"].item() == pytest.approx(np.mean(named))
