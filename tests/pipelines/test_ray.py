@@ -115,35 +115,32 @@ print("the same to the bit after", len(killed), "killed and", len(lost), "lost")
 """
 
 
-@pytest.mark.slow
-def test_trainings_whose_replica_is_killed_go_on_the_same_to_the_bit() -> None:
+def in_a_process(
+    arguments: list[str], engine: str, replicas: str, timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    """Python with these arguments, as a cluster's page process would run."""
     pytest.importorskip("ray", reason="needs requirements-ray.txt")
     environment = os.environ | {
-        "STEUERVEKTOR_ENGINE": "local",
-        "STEUERVEKTOR_REPLICAS": "text=0 image=1 video=0 audio=0",
-        "OMP_NUM_THREADS": "1",
+        "STEUERVEKTOR_ENGINE": engine,
+        "STEUERVEKTOR_REPLICAS": replicas,
+        "OMP_NUM_THREADS": "1",  # as replicas have: sums are then in the same order
     }
-    done = subprocess.run(
-        [sys.executable, "-c", TRAINED],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s
     )
+
+
+@pytest.mark.slow
+def test_trainings_whose_replica_is_killed_go_on_the_same_to_the_bit() -> None:
+    done = in_a_process(["-c", TRAINED], "local", "text=0 image=1 video=0 audio=0", 600)
     assert "the same to the bit" in done.stdout, (done.stdout + done.stderr)[-5000:]
 
 
 @pytest.mark.slow
 def test_the_suites_of_pictures_and_texts_pass_in_a_cluster() -> None:
     """The same tests, in a process of their own, whose models compute in four others."""
-    pytest.importorskip("ray", reason="needs requirements-ray.txt")
-    environment = os.environ | {
-        "STEUERVEKTOR_ENGINE": "ray",
-        "STEUERVEKTOR_REPLICAS": "text=1 image=1 video=1 audio=1",
-        "OMP_NUM_THREADS": "1",  # as replicas have: sums are then in the same order
-    }
     suites = [f"tests/pipelines/test_{name}.py" for name in SUITES]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *suites]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200)
+    arguments = ["-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *suites]
+    done = in_a_process(arguments, "ray", "text=1 image=1 video=1 audio=1", 1200)
     assert done.returncode == 0, done.stdout[-5000:]
