@@ -190,6 +190,7 @@
     drawn = key;
     const focused = document.activeElement?.dataset?.act;
     for (const id of ["sv-question", "sv-answer"]) document.getElementById(id)?.remove();
+    document.documentElement.toggleAttribute("data-answer", !!now?.revealed);
     if (!now) return;
     document.body.append(now.revealed ? answer(now) : slide(now));
     if (focused) document.querySelector(`:is(#sv-question, #sv-answer) [data-act="${focused}"]`)?.focus();

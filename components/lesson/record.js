@@ -52,9 +52,9 @@
     }
     return inner;
   }
-  // All rules of the page, without the stage's own for one scene, and with the fonts in them.
+  // All rules of the page, with the fonts in them.
   async function rules() {
-    const found = [...document.styleSheets].filter((sheet) => sheet.ownerNode?.id !== "sv-stage-rule").flatMap((sheet) => {
+    const found = [...document.styleSheets].flatMap((sheet) => {
       try { return [...sheet.cssRules]; } catch { return []; } // of another origin
     });
     const texts = found.map(async (rule) => {
@@ -124,10 +124,7 @@
         await window.svClassroom.enter(step.door, step.run);
         const scene = await stage().there(step.scene);
         await done(scene);
-        const body = within(scene, await copyOf(scene)), shown = body.querySelector(`#${scene.id}`);
-        const style = getComputedStyle(scene);
-        for (const name of ["zoom", "--sv-stage-height", "--sv-stage-zoom"]) shown.style.setProperty(name, style.getPropertyValue(name));
-        parts.push({ title: stage().all().find((one) => one.key === step.scene).title, body });
+        parts.push({ title: stage().all().find((one) => one.key === step.scene).title, body: within(scene, await copyOf(scene)) });
         window.steuervektor.tell(say(words.record_step, { NUMBER: place + 1, COUNT: found.steps.length }));
       }
       save(await write(found.title, parts, true), "lesson-recorded.html");

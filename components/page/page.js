@@ -148,6 +148,14 @@
     }
   };
 
+  // Gradio may draw the header a frame after what stands below it, which would jump; the rules hide that until then.
+  const drawn = new MutationObserver(() => {
+    if (!document.querySelector("#sv-header .sv-brand")) return;
+    document.documentElement.dataset.header = "";
+    drawn.disconnect();
+  });
+  drawn.observe(document.documentElement, { subtree: true, childList: true });
+
   // Over HTTP/1.1 all tabs of a browser share six connections to a server, and each holds two as long as it is open.
   // A tab that still waits for its first values then asks which others there are, and says so.
   const PATIENCE = 8000; // ms

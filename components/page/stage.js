@@ -4,8 +4,6 @@
   const words = window.svStage;
   const root = document.documentElement;
   const page = () => window.steuervektor;
-  const rule = document.createElement("style");
-  rule.id = "sv-stage-rule";
   const { make, say } = window.svClass;
 
   let known = null;
@@ -65,14 +63,26 @@
     black = make("button", { id: "sv-stage-black", type: "button", "aria-label": words.key_black, hidden: "" });
     black.addEventListener("click", () => { black.hidden = true; });
     panel = make("section", { id: "sv-stage-panel", hidden: "", tabindex: "0" });
-    document.body.append(rule, bar, black, panel);
+    document.body.append(bar, black, panel);
     root.style.setProperty("--sv-covered", JSON.stringify(words.covered));
   }
-  // As large as the window allows: what is too high at one size is laid out again at another.
+  // As large as the window allows: what is too high at one size is laid out again at another. Written on the scene
+  // alone: a rule for all scenes would have the whole page styled anew at each size that is tried.
+  let shown = null;
   function write(scene) {
-    rule.textContent = `html[data-stage] .sv-scene:not(#${scene.id}) { display: none !important; }
-      html[data-stage] #${scene.id} { zoom: ${zoom}; --sv-stage-height: ${squeeze * room(scene) / zoom}px; --sv-stage-zoom: ${zoom}; }`;
+    if (shown !== scene) takeOff();
+    shown = scene;
+    scene.dataset.shown = "";
+    scene.style.setProperty("--sv-stage-height", `${squeeze * room(scene) / zoom}px`);
+    scene.style.setProperty("--sv-stage-zoom", zoom);
+    scene.style.zoom = zoom;
     root.toggleAttribute("data-shrunk", zoom < 1);
+  }
+  function takeOff() {
+    if (!shown) return;
+    delete shown.dataset.shown;
+    for (const name of ["--sv-stage-height", "--sv-stage-zoom", "zoom"]) shown.style.removeProperty(name);
+    shown = null;
   }
   const covered = () => (document.getElementById("sv-answer")?.offsetHeight ?? -8) + 8; // by a question's answer
   const room = (scene) => innerHeight - BAR - covered() - (scene.offsetParent ? scene.getBoundingClientRect().top : 70) - 4;
@@ -101,12 +111,16 @@
     }
   }
   let fitting = 0, waiting = 0, fitted = 0; // into how many px
+  const ENOUGH = 0.02; // share of the space that may stay empty
+  const fills = (height, space) => height <= space && height > (1 - ENOUGH) * space;
   function largestFit(scene, space) {
     let low = SMALLEST, high = largest();
-    if (heightAt(scene, high) <= space) return high;
-    for (let i = 0; i < 6 && high - low > 0.02; i++) {
+    let height = heightAt(scene, high);
+    if (height <= space) return high;
+    for (let i = 0; i < 6 && high - low > 0.02 && !fills(height, space); i++) {
       const middle = (low + high) / 2;
-      if (heightAt(scene, middle) <= space) low = middle; else high = middle;
+      height = heightAt(scene, middle);
+      if (height <= space) low = middle; else high = middle;
     }
     return low;
   }
@@ -115,13 +129,14 @@
     const space = fitted = room(scene);
     fitFigures(scene, space);
     const before = zoom;
-    let low = SMALLEST;
-    for (squeeze of [1, 0.85, 0.7, 0.55]) {
-      low = largestFit(scene, space);
-      if (heightAt(scene, low) <= space) break;
+    if (!fills(heightAt(scene, before), space)) {
+      for (squeeze of [1, 0.85, 0.7, 0.55]) {
+        const size = largestFit(scene, space);
+        // a run that adds a line must not make the picture jump
+        if (Math.abs(size - before) < 0.03 && heightAt(scene, before) <= space) break;
+        if (heightAt(scene, size) <= space) break;
+      }
     }
-    // a run that adds a line must not make the picture jump
-    heightAt(scene, Math.abs(low - before) < 0.03 && heightAt(scene, before) <= space ? before : low);
     scene.dataset.fits = String(heightAt(scene, zoom) <= space + 1);
     if (zoom !== before) window.dispatchEvent(new Event("resize"));
   }
@@ -175,7 +190,7 @@
     delete root.dataset.stage;
     delete root.dataset.covered;
     page().address({ stage: null });
-    rule.textContent = "";
+    takeOff();
     watched?.disconnect();
     clearInterval(waiting);
     freeFigures();
