@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -10,6 +11,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 import app
+from components import page
 from components.page.address import as_asked
 from components.page.document import MOST_DOCUMENTS, Document, dress, view_files, view_rules, view_scripts
 from components.ui.layout import live_html, view_class
@@ -37,7 +39,7 @@ def test_every_view_finds_its_rules_and_its_script_in_the_document() -> None:
     assert len(views) > 40
     for view in views:
         for name in (c for c in view.elem_classes if c.startswith("sv-view-")):
-            assert f".{name}," in rules or name in unruled, name
+            assert f".{name}:" in rules or name in unruled, name
         if view.js_on_load:
             called = re.match(r'svViews\["([\w/]+)"\]\(', view.js_on_load)
             assert called is not None
@@ -48,6 +50,17 @@ def test_no_place_carries_what_the_document_has() -> None:
     for view in live_views():
         assert not view.css_template
         assert len(view.js_on_load or "") < 100
+
+
+def test_no_rule_asks_the_whole_page_at_each_change() -> None:
+    """`:has()` at the root is looked for everywhere whenever anything changes: a step of the stage took thrice as long."""
+    rules = [path.read_text("utf-8") for path in Path(page.__file__).parents[1].rglob("*.css")]
+    assert len(rules) > 10
+    for text in rules:
+        assert not re.search(r"(?<![\w.#-])(?:html|body|:root)[^\s,{]*:has\(", text)
+    # a rule is looked up by its last simple selector, which must be a class for that
+    for key in view_files(".css"):
+        assert re.search(rf"\.{view_class(key)}(:not\(#_\))? \{{", view_rules()), key
 
 
 def test_the_document_has_everything_once() -> None:

@@ -92,6 +92,7 @@ def test_a_journey_is_saved_as_a_file_that_opens_without_the_app(
         expect(found.locator("h1")).to_contain_text("A red car <b> on the beach.")
         expect(found.locator(".sv-recorded")).to_contain_text("Aufgezeichnet am")
         expect(found.locator(".station")).to_have_count(10)
+        expect(found.locator(".station").first).to_be_visible()
         assert found.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth)")
         seconds = found.evaluate(
             """new Promise((done) => { const sound = document.querySelector('audio'); sound.preload = 'auto';
