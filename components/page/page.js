@@ -9,9 +9,17 @@
 
   // Behind a proxy the server knows neither its host nor its folder, unless it is told; the browser knows both.
   const root = location.origin + location.pathname.replace(GERMAN, "").replace(/\/$/, "");
+  // Svelte wraps every plain list and object of the configuration to notice changes, which there are none of, and Gradio
+  // looks for each component in each event, twice: a third of the time until one can type. Other lists it leaves as they are.
+  class Unchanging extends Array {}
   let config;
   Object.defineProperty(window, "gradio_config", {
-    get: () => config, set: (given) => { config = { ...given, root }; }, configurable: true,
+    get: () => config,
+    set: (given) => {
+      const [components, dependencies] = [given.components, given.dependencies].map((list) => Unchanging.from(list));
+      config = { ...given, root, components, dependencies };
+    },
+    configurable: true,
   });
 
   // German browsers that land on "/" without having chosen a language go to the German page.
