@@ -156,11 +156,13 @@
     }
   };
 
-  // Gradio may draw the header a frame after what stands below it, which would jump; the rules hide that until then.
+  // Gradio may draw the header and the bar a frame after what stands below them, which would jump; the rules hide that
+  // until then. It may also draw all of it twice, so this is watched until the page has come.
+  const SEEN = ["#sv-header .sv-brand", "#prompt textarea", "#words-known", "#prompt-examples button", '#tabs [role="tabpanel"] .sv-head'];
   const drawn = new MutationObserver(() => {
-    if (!document.querySelector("#sv-header .sv-brand")) return;
-    document.documentElement.dataset.header = "";
-    drawn.disconnect();
+    const { dataset } = document.documentElement;
+    document.documentElement.toggleAttribute("data-header", SEEN.every((part) => document.querySelector(part)));
+    if ("restored" in dataset && "header" in dataset) drawn.disconnect();
   });
   drawn.observe(document.documentElement, { subtree: true, childList: true });
 
