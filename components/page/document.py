@@ -51,8 +51,8 @@ def view_files(suffix: str) -> dict[str, str]:
 def view_rules() -> str:
     """The rules of all views (`layout.live_html`), each within the places of its own kind.
 
-    `:not(#_)` gives them the weight of an id, so that they win against Gradio's. (`:is(…, #_)` would, too, but
-    a browser finds a rule by the last simple selector, and would ask such a one of every element.)
+    `:not(#_)` gives them the weight of an id, so that they win against Gradio's. `:is(…, #_)` would, too, but
+    browsers look rules up by a class, an id or a tag, and would ask such a one of every element.
     """
     return "".join(f".{view_class(key)}:not(#_) {{{rules}}}" for key, rules in view_files(".css").items())
 

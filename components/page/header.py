@@ -30,6 +30,4 @@ def build_header(t: Texts, chapters: Sequence[tuple[str, Sequence[str]]]) -> gr.
 
 def build_footer(scenes: Sequence[Scene], t: Texts) -> gr.HTML:
     """What the page is made of, the way in for programs, and the page's scenes as data for `stage.js`."""
-    return gr.HTML(
-        _html.footer(t) + scene_register(scenes), elem_classes="sv-end", apply_default_css=False
-    )
+    return gr.HTML(_html.footer(t) + scene_register(scenes), elem_classes="sv-end", apply_default_css=False)

@@ -287,9 +287,9 @@
       dispatchEvent(new Event("sv-remember"));
     },
     // The tabs' own controls stand in the address where they differ from their defaults.
-    rememberControls(named, values) {
+    rememberControl(name, usual, value) {
       if (!restored) return;
-      named.forEach(([name, usual], i) => keep(name, String(values[i]) === String(usual) ? null : values[i]));
+      keep(name, String(value) === String(usual) ? null : value);
       publish();
     },
     // What the address says besides the bar; `null` takes it out.

@@ -53,12 +53,12 @@ def test_no_place_carries_what_the_document_has() -> None:
 
 
 def test_no_rule_asks_the_whole_page_at_each_change() -> None:
-    """`:has()` at the root is looked for everywhere whenever anything changes: a step of the stage took thrice as long."""
+    """`:has()` at the root is looked for everywhere whenever anything changes: scenes took thrice as long."""
     rules = [path.read_text("utf-8") for path in Path(page.__file__).parents[1].rglob("*.css")]
     assert len(rules) > 10
     for text in rules:
         assert not re.search(r"(?<![\w.#-])(?:html|body|:root)[^\s,{]*:has\(", text)
-    # a rule is looked up by its last simple selector, which must be a class for that
+    # what begins with `:is()` of several is asked of every element
     for key in view_files(".css"):
         assert re.search(rf"\.{view_class(key)}(:not\(#_\))? \{{", view_rules()), key
 
