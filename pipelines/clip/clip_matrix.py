@@ -231,7 +231,7 @@ SETS = {
         ("a cat on a chair", "a chair on a cat"),
     ),
     "misnamed": PairSet(  # small, and plain to see for anybody else
-        6,
+        4,
         (Scene((Thing("bird"),), place="meadow", composition="wide shot"),),
         ("A bird in a meadow. Wide shot.", "A fish."),
     ),

@@ -69,8 +69,8 @@ def _cosine(first: str, second: str) -> float:
     ("key", "first", "second", "told"),
     [
         ("tokens.note", "dimm lighting", "dim lighting", 0.99),
-        ("tokens.note", "brigth light", "bright light", 0.79),
-        ("embeddings.note", "a cat on a chair", "a chair on a cat", 0.98),
+        ("tokens.note", "brigth light", "bright light", 0.76),
+        ("embeddings.note", "a cat on a chair", "a chair on a cat", 0.97),
     ],
 )
 def test_cosines_in_the_notes_are_those_of_the_shipped_model(
