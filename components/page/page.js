@@ -160,11 +160,11 @@
   // until then. It may also draw all of it twice, so this is watched until the page has come.
   const SEEN = ["#sv-header .sv-brand", "#prompt textarea", "#words-known", "#prompt-examples button", '#tabs [role="tabpanel"] .sv-head'];
   const drawn = new MutationObserver(() => {
-    const { dataset } = document.documentElement;
-    document.documentElement.toggleAttribute("data-header", SEEN.every((part) => document.querySelector(part)));
-    if ("restored" in dataset && "header" in dataset) drawn.disconnect();
+    const { dataset } = document.documentElement, come = "restored" in dataset;
+    document.documentElement.toggleAttribute("data-header", come || SEEN.every((part) => document.querySelector(part)));
+    if (come) drawn.disconnect();
   });
-  drawn.observe(document.documentElement, { subtree: true, childList: true });
+  drawn.observe(document.documentElement, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-restored"] });
 
   // Over HTTP/1.1 all tabs of a browser share six connections to a server, and each holds two as long as it is open.
   // A tab that still waits for its first values then asks which others there are, and says so.
