@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from components.ui.language import load_texts
@@ -51,10 +52,9 @@ def ending_of(told: Iterator[dict[str, Any]]) -> dict[str, Any]:
     return next(each for each in told if each["msg"] == "process_completed")
 
 
-def children(app: App) -> list[str]:
+def children(app: App) -> list[psutil.Process]:
     assert app.process
-    tasks = Path(f"/proc/{app.process.pid}/task")
-    return [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+    return psutil.Process(app.process.pid).children()
 
 
 @pytest.mark.slow
