@@ -30,10 +30,10 @@ def _tell(what: str) -> str:
     return f"({_NAMES}) => {{ window.steuervektor?.{what}({{ {_NAMES} }}); }}"
 
 
-def _tell_control(name: str, control: gr.components.Component) -> str:
-    """A script that hands a kept control's value to `page.js`, with its default."""
-    told = f"{json.dumps(name)}, {json.dumps(control.value)}, value"
-    return f"(value) => {{ window.steuervektor?.rememberControl({told}); }}"
+def _told_controls(kept: Mapping[str, gr.components.Component]) -> str:
+    """A script that hands the kept controls to `page.js`: those at their defaults as nothing."""
+    names = json.dumps([[name, control.value] for name, control in kept.items()])
+    return f"(...values) => {{ window.steuervektor?.rememberControls({names}, values); }}"
 
 
 def value_of(control: gr.components.Component, text: str, choices: Sequence[Any] | None = None) -> Any:
@@ -231,8 +231,8 @@ def wire_address(page: gr.Blocks, bar: PromptBar, t: Texts) -> None:
         [component.change for component in bar.values],
         fn=None, inputs=bar.values, js=_tell("remember"), api_visibility="private",
     )  # fmt: skip
-    # One event each: before an event, Gradio's page walks its tree once for each input and each trigger.
-    for name, control in bar.kept.items():
-        control.change(
-            fn=None, inputs=control, js=_tell_control(name, control), api_visibility="private"
-        )  # fmt: skip
+    controls = list(bar.kept.values())
+    gr.on(
+        [control.change for control in controls],
+        fn=None, inputs=controls, js=_told_controls(bar.kept), api_visibility="private",
+    )  # fmt: skip

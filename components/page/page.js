@@ -10,7 +10,7 @@
   // Behind a proxy the server knows neither its host nor its folder, unless it is told; the browser knows both.
   const root = location.origin + location.pathname.replace(GERMAN, "").replace(/\/$/, "");
   // Svelte wraps every plain list and object of the configuration to notice changes, which there are none of, and Gradio
-  // looks for each component in each event, twice: a third of the time until one can type. Other lists it leaves as they are.
+  // looks for each component in each event, twice: a fifth of the time until a page has come. Other lists it leaves as they are.
   class Unchanging extends Array {}
   let config;
   Object.defineProperty(window, "gradio_config", {
@@ -287,9 +287,9 @@
       dispatchEvent(new Event("sv-remember"));
     },
     // The tabs' own controls stand in the address where they differ from their defaults.
-    rememberControl(name, usual, value) {
+    rememberControls(named, values) {
       if (!restored) return;
-      keep(name, String(value) === String(usual) ? null : value);
+      named.forEach(([name, usual], i) => keep(name, String(values[i]) === String(usual) ? null : values[i]));
       publish();
     },
     // What the address says besides the bar; `null` takes it out.

@@ -160,7 +160,7 @@
   }
   function enter(scene) {
     furnish();
-    zoom = 1;
+    zoom = squeeze = 1; // what the last scene needed is nothing to this one
     write(scene);
     scrollTo(0, 0);
     watched?.disconnect();

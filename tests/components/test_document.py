@@ -60,7 +60,7 @@ def test_no_rule_asks_the_whole_page_at_each_change() -> None:
         assert not re.search(r"(?<![\w.#-])(?:html|body|:root)[^\s,{]*:has\(", text)
     # what begins with `:is()` of several is asked of every element
     for key in view_files(".css"):
-        assert re.search(rf"\.{view_class(key)}(:not\(#_\))? \{{", view_rules()), key
+        assert f".{view_class(key)}:not(#_) {{" in view_rules(), key
 
 
 def test_the_document_has_everything_once() -> None:
