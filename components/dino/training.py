@@ -21,7 +21,8 @@ from components.ui.scene import scene
 from components.ui.training_console import console_html
 from pipelines.dino.training import MOMENTUM_HIGHEST, DinoLearner, DinoRecord, Settings, neighbour_share
 from pipelines.serving.checks import MAX_SEED, whole
-from pipelines.serving.live_training import MOST_STEPS, TrainingRun, trainings, untrained
+from pipelines.serving.live_training import MOST_STEPS, TrainingRun, trainings
+from pipelines.serving.training_steps import untrained
 
 PACE = 0.3  # s between two views: each has a dozen small pictures
 MOST_API_STEPS = 200

@@ -267,6 +267,8 @@
       button: (stem) => document.getElementById(`tab-${stem}-button`),
       stem: (button) => button?.id.replace(/^tab-|-button$/g, "") ?? null,
       open: () => document.querySelector('#tabs [role="tab"][aria-selected="true"]'),
+      /** Stem of the open one; null before there is one. */
+      current: () => window.steuervektor.tabs.stem(window.steuervektor.tabs.open()),
     },
     /** The page has come as the address asks, but for models and tabs' own controls, which the server reads. */
     opened(values) {
@@ -356,10 +358,10 @@
     },
   };
 
-  const { tabs } = window.steuervektor, openTab = () => tabs.stem(tabs.open());
+  const { tabs } = window.steuervektor;
   // Each tab that is opened is a place in the history; the bar says the same in all of them.
   function enterTab(stem) {
-    if (stem === openTab()) return;
+    if (stem === tabs.current()) return;
     publishNow();
     keep("tab", stem);
     history.pushState(history.state, "", here());
@@ -378,7 +380,7 @@
   function switchLanguage(link) {
     const other = link.dataset.language;
     try { localStorage.setItem("sv-language", other); } catch { /* the address says it as well */ }
-    keep("tab", openTab());
+    keep("tab", tabs.current());
     query.delete("lang");
     publishNow(); // whoever comes back finds the page as it is now
     const there = new URLSearchParams(query);

@@ -21,7 +21,7 @@
     for (const name of ["stage", "embed", "hide", "__theme"]) asked.delete(name);
     asked.set("lang", chosen.get("language"));
     asked.set("v", window.svLinkVersion);
-    if (!asked.has("tab") && !asked.has("scene")) asked.set("tab", window.steuervektor.tabs.stem(window.steuervektor.tabs.open()));
+    if (!asked.has("tab") && !asked.has("scene")) asked.set("tab", window.steuervektor.tabs.current());
     if (chosen.get("opens") === "stage") asked.set("stage", "1");
     if (chosen.getAll("hide").length) asked.set("hide", chosen.getAll("hide").join(","));
     if (kind === "embed") asked.set("embed", "1");

@@ -182,7 +182,7 @@
     if (onStage()) return;
     root.dataset.stage = "";
     page().address({ stage: 1 });
-    const tab = page().tabs.stem(page().tabs.open());
+    const tab = page().tabs.current();
     const there = staged().filter((one) => one.key.startsWith(tab + "."));
     show((there.find((one) => one.key === current) || there[0] || staged()[0])?.key);
   }

@@ -142,7 +142,7 @@
 
   const fields = () => [...document.querySelectorAll('[class*="sv-reads-"] textarea, [class*="sv-reads-"] input[type="text"]')];
   const blockOf = (field) => field.closest('[class*="sv-reads-"]');
-  const openTab = () => window.steuervektor.tabs.stem(window.steuervektor.tabs.open());
+  const openTab = () => window.steuervektor.tabs.current();
   function roleOf(field) {
     const own = /sv-reads-(\w+)/.exec(blockOf(field).className)[1];
     return own === BAR ? tabs[openTab()] ?? "image" : own;

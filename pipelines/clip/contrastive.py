@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from pipelines.clip.contrastive_pairs import Pairs, pool_of
 from pipelines.serving.checks import MAX_SEED, whole, within
 from pipelines.serving.errors import InputError
-from pipelines.serving.live_training import Learner, trainings
+from pipelines.serving.live_training import trainings
 from pipelines.serving.own_random import SeededInit
+from pipelines.serving.training_steps import Learner
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 128,

@@ -25,8 +25,9 @@ from pipelines.dino.self_distillation import (
 from pipelines.serving.compute import on_compute_thread, one_core
 from pipelines.serving.engine import whole_call
 from pipelines.serving.errors import InputError
-from pipelines.serving.live_training import MOST_STEPS, Learner, Stretch, load_nothing, reached
+from pipelines.serving.live_training import MOST_STEPS
 from pipelines.serving.own_random import SeededInit
+from pipelines.serving.training_steps import Learner, Stretch, load_nothing, reached
 from pipelines.world.layout import draw_scene
 from pipelines.world.render import render
 from pipelines.world.scene import NOUNS

@@ -166,27 +166,40 @@ class _Row(BaseModel, extra="forbid"):
     licence: str
     family: str | None = None
     title: str | None = None
-    parameters: Annotated[int, Field(ge=0)] = 0
-    download_mb: Annotated[int, Field(ge=0)] = 0
-    distilled: bool = False
-    backends: list[str] | None = None
-    base: str = ""
+    parameters: Annotated[int, Field(ge=0)] | None = None
+    download_mb: Annotated[int, Field(ge=0)] | None = None
+    distilled: bool | None = None
+    backends: tuple[str, ...] | None = None
+    base: str | None = None
     frame: FrameRule | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
     guidance_scale: Annotated[float, Field(ge=0)] | None = None
-    denoiser: Literal["unet", "joint", "cross"] = "unet"
-    guidance: Literal["branches", "input", "none"] = "branches"
-    encoder: str = "CLIP"
-    places: Annotated[int, Field(ge=0)] = 0
-    largest_part: Annotated[int, Field(ge=0)] = 0
+    denoiser: Literal["unet", "joint", "cross"] | None = None
+    guidance: Literal["branches", "input", "none"] | None = None
+    encoder: str | None = None
+    places: Annotated[int, Field(ge=0)] | None = None
+    largest_part: Annotated[int, Field(ge=0)] | None = None
+
+    def entry(self) -> ModelEntry:
+        """What it says, and where it says nothing, what is usual for its kind of model."""
+        usual: dict[str, Any] = {
+            "family": "local" if Path(self.source).is_dir() else "hub", "title": self.id, "parameters": 0,
+        }  # fmt: skip
+        if self.role == "audio":
+            usual["backends"] = ("transformers",)
+        if self.role == "video":
+            usual["frame"] = FrameRule(16, 32)
+        if self.distilled:
+            usual |= {"steps": 4, "guidance_scale": 1.0}
+        return ModelEntry(**usual | {name: said for name, said in self if said is not None})
 
 
 class _ModelsFile(BaseModel, extra="forbid"):
     model: Annotated[list[_Row], Field(min_length=1)]
 
 
-def _read_rows(path: str) -> list[dict[str, Any]]:
-    """The rows of the file, checked, with what each says.
+def _read_rows(path: str) -> list[_Row]:
+    """The rows of the file, checked.
 
     Raises:
         ModelsFileError: see `check_added`.
@@ -207,7 +220,7 @@ def _read_rows(path: str) -> list[dict[str, Any]]:
         raise ModelsFileError(f"{wanted}; in {path!r}, {place}: {first['msg']}. {then}") from error
     except ValueError as error:  # no TOML, or no UTF-8
         raise ModelsFileError(f"{wanted}; {path!r} is no TOML: {error}. {then}") from error
-    return [row.model_dump(exclude_none=True) for row in read.model]
+    return read.model
 
 
 _taken_over: tuple[ModelEntry, ...] | None = None
@@ -230,33 +243,7 @@ def _added() -> tuple[ModelEntry, ...]:
     path = os.environ.get("STEUERVEKTOR_MODELS")
     if not path:
         return ()
-    rows = _read_rows(path)
-    return tuple(
-        ModelEntry(
-            id=row["id"],
-            role=row["role"],
-            family=row.get("family", "local" if Path(row["source"]).is_dir() else "hub"),
-            title=row.get("title", row["id"]),
-            source=row["source"],
-            licence=row["licence"],
-            parameters=row.get("parameters", 0),
-            download_mb=row.get("download_mb", 0),
-            distilled=row.get("distilled", False),
-            backends=tuple(row.get("backends", ("transformers",) if row["role"] == "audio" else ())),
-            base=row.get("base", ""),
-            frame=FrameRule(**row.get("frame", {"count": 16, "most": 32}))
-            if row["role"] == "video"
-            else None,
-            steps=row.get("steps", 4 if row.get("distilled") else 20),
-            guidance_scale=row.get("guidance_scale", 1.0 if row.get("distilled") else 5.0),
-            denoiser=row.get("denoiser", "unet"),
-            guidance=row.get("guidance", TWO_BRANCHES),
-            encoder=row.get("encoder", "CLIP"),
-            places=row.get("places", 0),
-            largest_part=row.get("largest_part", 0),
-        )
-        for row in rows
-    )
+    return tuple(row.entry() for row in _read_rows(path))
 
 
 def entries(role: str | None = None) -> tuple[ModelEntry, ...]:

@@ -16,8 +16,9 @@ from pipelines.dino.training import DinoLearner, Settings, neighbour_share
 from pipelines.serving import engine, steps
 from pipelines.serving.compute import one_core
 from pipelines.serving.errors import InputError
-from pipelines.serving.live_training import STRETCH, Learner, Trainings
+from pipelines.serving.live_training import STRETCH, Trainings
 from pipelines.serving.steps import Relay
+from pipelines.serving.training_steps import Learner
 from pipelines.serving.work import Work
 from tests.pipelines.test_engine import PATIENCE_S, Elsewhere, is_lost, passed
 from tests.pipelines.test_live_training import Small, same, take, weights

@@ -17,7 +17,8 @@ from torch import nn
 from pipelines.serving import catalogue, compute, loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.serving.live_training import Learner, Training, TrainingRun, Trainings
+from pipelines.serving.live_training import Training, TrainingRun, Trainings
+from pipelines.serving.training_steps import Learner
 
 
 class Small(Learner[np.ndarray]):
