@@ -55,7 +55,7 @@ from components.embeddings import tab as embeddings
 from components.guidance import tab as guidance
 from components.image import tab as image
 from components.journey import tab as journey
-from components.lesson.network import bound_host, own_addresses
+from components.lesson.network import bound_host, own_addresses, shown_on_this_machine
 from components.lesson.server import Lessons
 from components.lesson.store import classes_file
 from components.page import api, file_types, mcp, theme
@@ -77,6 +77,7 @@ from pipelines.serving import catalogue, compute
 from pipelines.serving.engine import engine
 
 TELLING_S = 3.0  # s at most in which visitors hear that the app ends
+QUEUE_LOOK_S = 0.01  # s between two looks for events: an event waits half of it on average
 HOUR, DAY = 3600, 24 * 3600  # s; files are looked for hourly and kept for a day, which outlasts a visit
 # After the journey, the order of the tabs is that in which a prompt travels, and so that of a lecture.
 CHAPTERS = (
@@ -162,6 +163,14 @@ def quieten(demo: gr.Blocks) -> None:
             event.show_progress_on = []
 
 
+def look_less_often(demo: gr.Blocks) -> None:
+    """Let the queue look for events every `QUEUE_LOOK_S` while it has none to start, not every millisecond.
+
+    Gradio's takes a twelfth of a core for that, with nobody there, and the interpreter from whoever computes.
+    """
+    demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = QUEUE_LOOK_S
+
+
 def build() -> gr.Blocks:
     """The app: two pages, and the endpoints for programs once."""
     with GuardedBlocks(
@@ -180,7 +189,9 @@ def build() -> gr.Blocks:
     live.wire_leaving(demo)
     quieten(demo)
     open_light_sessions()
-    return demo.queue(max_size=256, default_concurrency_limit=4, status_update_rate=1)
+    demo.queue(max_size=256, default_concurrency_limit=4, status_update_rate=1)
+    look_less_often(demo)
+    return demo
 
 
 def launch_options() -> dict[str, Any]:
@@ -271,6 +282,8 @@ def main() -> gr.Blocks:
         print(error, file=sys.stderr, flush=True)
         sys.exit(2)
     engine()  # says at once if it cannot be had
+    if shown_on_this_machine():
+        compute.expect_browser()
     demo = build()
     options = launch_options()
     mcp.offer()

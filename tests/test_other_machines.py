@@ -17,6 +17,7 @@ import torch
 from starlette.responses import FileResponse
 
 import app
+from components.lesson.network import shown_on_this_machine
 from components.page import file_types
 from pipelines.serving import catalogue, measured
 from pipelines.serving.loading import machine_bytes
@@ -99,6 +100,25 @@ def test_the_app_hears_the_signals_that_there_are(signals: None, monkeypatch: py
     with pytest.raises(SystemExit) as ended:
         signal.raise_signal(signal.SIGTERM)
     assert ended.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "here"),
+    [
+        ({}, True),
+        ({"HOST": "0.0.0.0"}, False),
+        ({"CLASS": "1"}, True),
+        ({"GRADIO_SERVER_NAME": "0.0.0.0"}, False),
+    ],
+)
+def test_a_browser_is_expected_at_home_and_before_a_class_but_not_on_a_server(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], here: bool
+) -> None:
+    for name in ("HOST", "CLASS", "GRADIO_SERVER_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert shown_on_this_machine() is here
 
 
 def test_a_terminal_without_the_signs_of_a_qr_code_stops_no_start(monkeypatch: pytest.MonkeyPatch) -> None:

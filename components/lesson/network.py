@@ -19,6 +19,11 @@ def bound_host() -> str:
     return os.environ.get("HOST") or os.environ.get("GRADIO_SERVER_NAME") or usual
 
 
+def shown_on_this_machine() -> bool:
+    """Whether somebody looks at the page on the machine that computes it: at home, or before a class."""
+    return bound_host() in LOOPBACK or os.environ.get("CLASS") == "1"
+
+
 def own_addresses() -> list[str]:
     """IPv4 addresses of this machine in its networks, that of the way out first; asks nobody."""
     found: list[str] = []

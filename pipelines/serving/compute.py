@@ -40,6 +40,7 @@ FILM_S, TRAINING_S = 0.4, 1.0
 END_S = 5.0  # for all work under way when the process ends
 
 _here = threading.local()
+_browser_expected = False
 _last_asked = 0.0  # when a visitor's work was last handed over or done, on the clock of `time.monotonic`
 
 
@@ -251,8 +252,32 @@ def one_core() -> Iterator[None]:
     For models so small that sharing an operation costs more than it gains; and sums are then in the same
     order on every machine, however many cores it has.
     """
+    with _cores(1):
+        yield
+
+
+def expect_browser() -> None:
+    """Say that a browser on this machine shows what is computed here; see `beside_browser`."""
+    global _browser_expected
+    _browser_expected = True
+
+
+@contextmanager
+def beside_browser() -> Iterator[None]:
+    """Let operations of this thread leave a core to a browser, if one is expected on this machine.
+
+    For what it shows step by step, where operations are so small that all cores do them hardly sooner than
+    all but one: whoever shares an operation waits for the thread whose core the browser has.
+    """
+    all_cores = torch.get_num_threads()
+    with _cores(max(1, all_cores - 1) if _browser_expected else all_cores):
+        yield
+
+
+@contextmanager
+def _cores(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

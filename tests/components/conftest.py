@@ -3,11 +3,19 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+import app
 from tests.pipelines.tiny_transformers import in_catalogue, write_transformers
+
+
+@pytest.fixture(scope="session")
+def demo() -> gr.Blocks:
+    """The whole app, built and not launched, for tests that only look at it."""
+    return app.build()
 
 
 @pytest.fixture(scope="session")

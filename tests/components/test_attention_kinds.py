@@ -2,9 +2,9 @@
 
 import re
 
+import gradio as gr
 import pytest
 
-import app
 from components.ui.attention import TABS
 from components.ui.language import load_texts
 from components.ui.templates import templates
@@ -22,8 +22,8 @@ def test_the_row_of_the_tab_is_marked_and_no_other(stem: str, language: str) -> 
     assert all(t(f"attention.{tab}.asks") in row for tab, row in zip(TABS, rows, strict=True))
 
 
-def test_each_of_the_five_tabs_has_it_last() -> None:
-    blocks = app.build().blocks.values()
+def test_each_of_the_five_tabs_has_it_last(demo: gr.Blocks) -> None:
+    blocks = demo.blocks.values()
     for stem in TABS:
         tabs = [block for block in blocks if getattr(block, "elem_id", None) == f"tab-{stem}"]
         assert len(tabs) == 2, "one per language"

@@ -10,7 +10,6 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-import app
 from components import page
 from components.page.address import as_asked
 from components.page.document import MOST_DOCUMENTS, Document, dress, view_files, view_rules, view_scripts
@@ -19,25 +18,28 @@ from components.ui.layout import live_html, view_class
 SKELETON = '<html lang="en"><head><meta charset="utf-8"></head><body></body></html>'
 
 
-def test_between_tabs_there_is_nothing() -> None:
+def test_between_tabs_there_is_nothing(demo: gr.Blocks) -> None:
     """Gradio counts whatever stands there as a tab, a state, too, and then shows the last one twice."""
-    tabs = [b for b in app.build().blocks.values() if isinstance(b, gr.Tabs)]
+    tabs = [b for b in demo.blocks.values() if isinstance(b, gr.Tabs)]
     assert len(tabs) == 2
     assert {type(child) for tab in tabs for child in tab.children} == {gr.Tab}
 
 
-def live_views() -> list[gr.HTML]:
+@pytest.fixture(scope="module")
+def live_views(demo: gr.Blocks) -> list[gr.HTML]:
     """Every place of the page that has rules or a script of its own."""
-    blocks = app.build().blocks.values()
-    return [b for b in blocks if isinstance(b, gr.HTML) and any("sv-view-" in c for c in b.elem_classes)]
+    return [
+        b
+        for b in demo.blocks.values()
+        if isinstance(b, gr.HTML) and any("sv-view-" in c for c in b.elem_classes)
+    ]
 
 
-def test_every_view_finds_its_rules_and_its_script_in_the_document() -> None:
+def test_every_view_finds_its_rules_and_its_script_in_the_document(live_views: list[gr.HTML]) -> None:
     rules, scripts = view_rules(), view_scripts()
     unruled = {view_class(key) for key in view_files(".js").keys() - view_files(".css").keys()}
-    views = live_views()
-    assert len(views) > 40
-    for view in views:
+    assert len(live_views) > 40
+    for view in live_views:
         for name in (c for c in view.elem_classes if c.startswith("sv-view-")):
             assert f".{name}:" in rules or name in unruled, name
         if view.js_on_load:
@@ -46,8 +48,8 @@ def test_every_view_finds_its_rules_and_its_script_in_the_document() -> None:
             assert f'"{called[1]}": function' in scripts
 
 
-def test_no_place_carries_what_the_document_has() -> None:
-    for view in live_views():
+def test_no_place_carries_what_the_document_has(live_views: list[gr.HTML]) -> None:
+    for view in live_views:
         assert not view.css_template
         assert len(view.js_on_load or "") < 100
 
@@ -150,8 +152,8 @@ def test_a_head_request_is_answered_without_the_page() -> None:
     assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
 
 
-def test_only_what_shows_its_progress_reports_it() -> None:
-    quiet = [event for event in app.build().fns.values() if event.show_progress == "hidden"]
+def test_only_what_shows_its_progress_reports_it(demo: gr.Blocks) -> None:
+    quiet = [event for event in demo.fns.values() if event.show_progress == "hidden"]
     assert len(quiet) > 300 and all(event.show_progress_on == [] for event in quiet)
 
 

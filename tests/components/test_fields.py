@@ -5,7 +5,6 @@ import math
 import gradio as gr
 import pytest
 
-import app
 from components.ui.fields import filled, slider, told
 from pipelines.serving.errors import InputError
 
@@ -17,8 +16,8 @@ def test_a_slider_gives_the_nearest_number_it_has(typed: object, read: float) ->
     assert slider(0, 20, value=5, step=0.5).preprocess(typed) == read  # type: ignore[arg-type]
 
 
-def test_every_slider_of_the_page_is_one_of_these() -> None:
-    sliders = [block for block in app.build().blocks.values() if isinstance(block, gr.Slider)]
+def test_every_slider_of_the_page_is_one_of_these(demo: gr.Blocks) -> None:
+    sliders = [block for block in demo.blocks.values() if isinstance(block, gr.Slider)]
     assert len(sliders) > 20
     for block in sliders:
         assert block.preprocess(None) == block.value, block.elem_id  # type: ignore[arg-type]

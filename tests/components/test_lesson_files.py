@@ -3,6 +3,7 @@
 import re
 from urllib.parse import parse_qs
 
+import gradio as gr
 import pytest
 
 import app
@@ -121,7 +122,7 @@ def test_what_is_wrong_with_a_lesson_is_said_with_its_line(old: str, new: str, l
 
 @pytest.fixture(scope="module")
 def scenes() -> tuple[str, ...]:
-    app.build()
+    app.build()  # anew: tests of scenes leave theirs behind
     return scene_keys()
 
 
@@ -155,10 +156,9 @@ def test_the_shipped_lessons_take_the_time_that_they_name(scenes: tuple[str, ...
             assert set(step.texts) == set(LANGUAGES) and all(text["talk"] for text in step.texts.values())
 
 
-def test_files_name_only_controls_that_addresses_hold(scenes: tuple[str, ...]) -> None:
+def test_files_name_only_controls_that_addresses_hold(scenes: tuple[str, ...], demo: gr.Blocks) -> None:
     """What an address does not know, a lesson would set in vain."""
     kept = {"prompt", "prompt_b", "negative_prompt", "seed", "guidance_scale", "num_inference_steps", "scene"}
-    demo = app.build()
     told = next(str(f.js) for f in demo.fns.values() if f.js and "rememberControls" in str(f.js))
     kept |= set(re.findall(r'\["([a-z_]+\.[a-z_]+)"', told))
     doors = [q.door for item in shipped_items(scenes) for q in item.question.values()]

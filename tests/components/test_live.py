@@ -1,14 +1,16 @@
 """Whoever leaves the page takes their trainings along."""
 
+import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import gradio as gr
 import httpx
 import pytest
 
-import app
 from components.runs import training as live
 from components.runs.training import owner_of, wire_leaving
 
@@ -55,10 +57,10 @@ def test_a_call_without_a_page_owns_nothing() -> None:
 ALSO_WRITTEN = {"cv-tokens", "lab-builder", "journey-reading", "dino-training", "video-cost"}
 
 
-def test_what_follows_typing_is_written_by_one_event_or_in_one_line() -> None:
+def test_what_follows_typing_is_written_by_one_event_or_in_one_line(demo: gr.Blocks) -> None:
     """Else an older answer can come after a newer one, and stay: events of two queues overtake each other."""
     writers: dict[gr.blocks.Block, list[gr.blocks.BlockFunction]] = defaultdict(list)
-    for event in app.build().fns.values():
+    for event in demo.fns.values():
         for output in event.outputs if event.fn is not None else ():
             writers[output].append(event)
     followed = set()
@@ -79,13 +81,35 @@ def test_what_follows_typing_is_written_by_one_event_or_in_one_line() -> None:
     } <= followed
 
 
-def test_no_two_functions_wait_for_their_turn_at_one_event() -> None:
+def test_no_two_functions_wait_for_their_turn_at_one_event(demo: gr.Blocks) -> None:
     """When one is through, Gradio's page tells all that listen to it anew: two call each other for ever."""
     waiting: dict[tuple[int | None, str], list[str]] = defaultdict(list)
-    for event in app.build().fns.values():
+    for event in demo.fns.values():
         if event.fn is not None and event.trigger_mode == "always_last":
             for target in event.targets:
                 if target[0] is not None:  # what comes after another event is told alone
                     waiting[target].append(event.name)
     assert len(waiting) > 40
     assert {target: names for target, names in waiting.items() if len(names) > 1} == {}
+
+
+def test_a_queue_with_nothing_to_start_looks_a_hundred_times_a_second_at_most(
+    demo: gr.Blocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradio's looks a thousand times, which takes a twelfth of a core though nobody is there."""
+    loop, pauses = asyncio.new_event_loop(), []
+    call_later = loop.call_later
+
+    def note(seconds: float, *rest: Any, **options: Any) -> asyncio.TimerHandle:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            looking.cancel()
+        return call_later(seconds, *rest, **options)
+
+    loop.call_later = note  # type: ignore[method-assign]
+    monkeypatch.setattr(demo._queue, "stopped", False)  # as it will be again
+    looking = loop.create_task(demo._queue.start_processing())
+    with suppress(asyncio.CancelledError):
+        loop.run_until_complete(looking)
+    loop.close()
+    assert len(pauses) == 3 and min(pauses) >= 0.01

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import CHAPTERS, build
+from app import CHAPTERS
 from components.page.address import restored_controls, value_of
 from components.page.prompt_bar import Dependent
 from components.page.qr import MAX_LINK, qr_svg
@@ -19,9 +19,9 @@ SKIP = gr.skip()
 
 
 @pytest.fixture(scope="module")
-def columns() -> list[gr.Column]:
+def columns(demo: gr.Blocks) -> list[gr.Column]:
     """All scenes of both pages, in the order in which they stand there."""
-    return [b for b in build().blocks.values() if isinstance(b, gr.Column) and "sv-scene" in b.elem_classes]
+    return [b for b in demo.blocks.values() if isinstance(b, gr.Column) and "sv-scene" in b.elem_classes]
 
 
 def test_every_tab_begins_with_one_open_scene_in_both_languages(columns):

@@ -132,9 +132,9 @@ def test_what_a_page_shows_is_not_kept_a_second_time(house: House) -> None:
     assert alive() == 1
 
 
+@pytest.mark.usefixtures("demo")
 def test_opening_a_session_does_not_describe_the_whole_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 1,300 parts of the page, that took a fifth of a second in which nobody else was answered."""
-    app.build()
     assert state_holder.SessionState is LightSession
     with gr.Blocks(analytics_enabled=False) as page:
         prompt = gr.Textbox("a cat")

@@ -7,7 +7,6 @@ import gradio as gr
 import pytest
 from markupsafe import Markup
 
-import app
 from components.context.view import view_html
 from components.page.document import dress
 from components.page.prompt_bar import EXAMPLES
@@ -109,8 +108,8 @@ def test_the_browser_is_told_all_of_it_once_and_it_ends_no_script() -> None:
         assert len(told.encode()) < 20_000
 
 
-def test_every_field_for_prompts_says_who_reads_it() -> None:
-    fields = [b for b in app.build().blocks.values() if isinstance(b, gr.Textbox)]
+def test_every_field_for_prompts_says_who_reads_it(demo: gr.Blocks) -> None:
+    fields = [b for b in demo.blocks.values() if isinstance(b, gr.Textbox)]
     said = {b.elem_id: c for b in fields for c in b.elem_classes or () if c.startswith("sv-reads-")}
     assert {said[name] for name in ("prompt", "prompt-b", "negative-prompt")} == {reads()}
     assert said["video-prompt"] == said["video-later"] == reads("video")
@@ -119,8 +118,8 @@ def test_every_field_for_prompts_says_who_reads_it() -> None:
     assert {*TAB_ROLES.values()} <= KINDS_READ.keys()
 
 
-def test_what_the_page_itself_writes_is_known() -> None:
-    for component in app.build().blocks.values():
+def test_what_the_page_itself_writes_is_known(demo: gr.Blocks) -> None:
+    for component in demo.blocks.values():
         if not isinstance(component, gr.Textbox) or component.elem_id == "away-text":
             continue
         for mark in component.elem_classes or ():

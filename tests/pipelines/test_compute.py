@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 
 import pytest
 import torch
@@ -19,7 +19,9 @@ from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
 from pipelines.serving import compute
 from pipelines.serving.compute import (
+    beside_browser,
     due_later,
+    expect_browser,
     low_priority,
     on_compute_thread,
     on_short_lived_thread,
@@ -209,21 +211,30 @@ def test_every_model_computes_on_one_of_the_two_threads() -> None:
     assert seen == {part: {"texts" if part in texts else name()} for part in parts}
 
 
-def test_one_core_is_given_back_even_after_an_error() -> None:
-    @on_compute_thread
-    def cores() -> tuple[int, int]:
-        before = torch.get_num_threads()
-        torch.set_num_threads(3)
-        try:
-            with suppress(ValueError), one_core():
-                inside = torch.get_num_threads()
-                raise ValueError
-            return inside, torch.get_num_threads()
-        finally:
-            torch.set_num_threads(before)
+@on_compute_thread
+def cores_within(limit: Callable[[], AbstractContextManager[None]], before: int) -> tuple[int, int]:
+    """How many cores operations use within and afterwards, an error in between."""
+    own = torch.get_num_threads()
+    torch.set_num_threads(before)
+    try:
+        with suppress(ValueError), limit():
+            inside = torch.get_num_threads()
+            raise ValueError
+        return inside, torch.get_num_threads()
+    finally:
+        torch.set_num_threads(own)
 
-    inside, after = cores()
-    assert (inside, after) == (1, 3)
+
+def test_one_core_is_given_back_even_after_an_error() -> None:
+    assert cores_within(one_core, 3) == (1, 3)
+
+
+def test_a_browser_is_left_a_core_if_one_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "_browser_expected", False)
+    assert cores_within(beside_browser, 3) == (3, 3)
+    expect_browser()
+    assert cores_within(beside_browser, 3) == (2, 3)
+    assert cores_within(beside_browser, 1) == (1, 1)
 
 
 WATCHED = """

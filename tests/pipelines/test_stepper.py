@@ -16,10 +16,13 @@ import pytest
 import torch
 
 from pipelines.image import image
+from pipelines.image.families import unet
 from pipelines.image.load import image_pipeline
 from pipelines.image.request import SCHEDULERS, DenoiseStep, ImageRequest
 from pipelines.image.schedulers import make_scheduler
 from pipelines.image.stepper import Stepper
+from pipelines.serving import compute
+from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -147,6 +150,34 @@ def test_runs_of_one_kind_share_a_call_and_other_kinds_do_not():
         for run in Stepper().submit(requests):
             assert len(tuple(run)) == 4
     assert seen == [6, 4] * 4  # with and without the prompt
+
+
+@pytest.fixture
+def three_cores() -> Iterator[None]:
+    """The compute thread's operations use three, as on a larger machine than where tests run."""
+    before = on_compute_thread(torch.get_num_threads)()
+    on_compute_thread(torch.set_num_threads)(3)
+    yield
+    on_compute_thread(torch.set_num_threads)(before)
+
+
+@pytest.mark.usefixtures("three_cores")
+def test_one_small_picture_leaves_a_core_to_the_browser_and_several_take_all(monkeypatch):
+    """Whoever shares so little waits for the thread whose core the browser has."""
+    monkeypatch.setattr(compute, "_browser_expected", True)
+    used: list[int] = []
+    hook = image_pipeline("tiny-sd").unet.register_forward_pre_hook(
+        lambda *_: used.append(torch.get_num_threads())
+    )
+    try:
+        for count in (1, 2):
+            requests = [replace(REQUEST, seed=seed, num_inference_steps=1) for seed in range(count)]
+            assert [len(tuple(run)) for run in Stepper().submit(requests)] == [1] * count
+        monkeypatch.setattr(unet, "WIDE", 1)  # as wide as Stable Diffusion's
+        tuple(Stepper().submit(requests[:1])[0])
+    finally:
+        hook.remove()
+    assert used == [2, 3, 3]
 
 
 def test_turns_are_fair_when_more_runs_than_fit_a_batch():

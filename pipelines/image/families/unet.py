@@ -22,6 +22,9 @@ from pipelines.image.recorder import AttentionRecord, RecordedRun, check_blocks,
 from pipelines.image.request import SIZE_UNIT, ImageRequest, Inside
 from pipelines.image.steering import LEVERS
 from pipelines.serving import catalogue
+from pipelines.serving.compute import beside_browser
+
+WIDE = 320  # channels at which one picture keeps all cores busy: those of Stable Diffusion's first block
 
 
 def size_of(pipe: Any) -> tuple[int, int]:
@@ -78,7 +81,8 @@ def predict(runs: Sequence[DenoiseRun]) -> tuple[Tensor, list[Inside | None]]:
     added = {name: torch.cat([c.added[name] for c in conditionings]) for name in conditionings[0].added}
     states = torch.cat([c.states for c in conditionings])
     unet = runs[0].pipe.unet
-    with _recording(runs) as record:
+    alone = len(runs) == 1 and max(unet.config.block_out_channels) < WIDE
+    with beside_browser() if alone else nullcontext(), _recording(runs) as record:
         mask = record.encoder_mask(states.shape[1]) if record else None
         out = unet(
             torch.cat(noisy).repeat_interleave(branches, dim=0),
