@@ -25,13 +25,15 @@ _HEARTBEAT = re.compile(r"/gradio_api/heartbeat/([^/]+)$")
 
 
 class LightSession(state_holder.SessionState):
-    """A session without its own copy of what all parts of the page are, which only links to a state need.
+    """A session without its own description of the parts of the page, which only links to a state need.
 
-    Making that copy took a fifth of a second of the event loop for each page and each call of a program.
+    That took a fifth of a second of the event loop for each page and each call of a program, and kept what
+    a page shows a second time.
     """
 
     def __init__(self, blocks: Any) -> None:
         super().__init__(SimpleNamespace(default_config=blocks.default_config, blocks={}))  # type: ignore[arg-type]
+        self.blocks_config.config_for_block = lambda *_: {}  # type: ignore[method-assign]
 
 
 def open_light_sessions() -> None:
@@ -71,7 +73,6 @@ class Visits:
         gradio = scope["app"]
         if self._caretaker is None or self._caretaker.done():
             self._caretaker = asyncio.create_task(self._care(gradio))
-        self._strip(gradio)
         if len(gradio.state_holder.session_data) > self.many:
             self.sweep(gradio)
         if (beat := _HEARTBEAT.search(scope["path"])) is None:
@@ -102,7 +103,6 @@ class Visits:
         Returns:
             How many ended.
         """
-        self._strip(gradio)
         holder, queue, now = gradio.state_holder, gradio.get_blocks()._queue, self.clock()
         at_work = {event.session_hash for event in queue.event_ids_to_events.values()}
         sessions = {*holder.session_data, *queue.pending_messages_per_session}
@@ -119,12 +119,6 @@ class Visits:
             else:
                 self._last[session] = (now if in_use or used != before else when, used)
         return len(sessions) - len(self._last)
-
-    @staticmethod
-    def _strip(gradio: Any) -> None:
-        """Drop the copies of all pages: Gradio needs them for links to a state, which are not offered."""
-        for held in gradio.state_holder.session_data.values():
-            held.config_values.clear()
 
 
 def _forget(session: str, holder: Any, queue: Any) -> None:
