@@ -81,7 +81,8 @@ def _said(trace: Trace, t: Texts) -> str:
     share = percent(float(by_looker[PICTURE, WORDS]), t)
     inside = trace.steps[0].inside
     if inside is None or inside.word_changes is None:
-        said = t("cross_attention.joint_looks_one_way", share=share)
+        alone = by_looker[PICTURE, WORDS] > 0.9999  # SANA's layers have no patches among their keys
+        said = t(f"cross_attention.joint_looks_{'text_alone' if alone else 'one_way'}", share=share)
         return f"{said} {t('cross_attention.joint_text_stays')}"
     said = t("cross_attention.joint_looks", share=share)
     changed = float(np.nanmean(word_changes(trace).changes))
