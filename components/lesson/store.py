@@ -50,9 +50,9 @@ CREATE INDEX IF NOT EXISTS wishes ON wish (class);
 
 
 def classes_file() -> Path:
-    """Where classes are kept: in `STEUERVEKTOR_DATA`, else beside the app, else where temporary files lie.
+    """Where classes are kept: `STEUERVEKTOR_DATA`, or beside the app, or `sv-classes` among temporary files.
 
-    In the last case, which is that of an app that may write nowhere else, a restart forgets them.
+    Where none of these can be written, in the app's own temporary folder, and a restart forgets them.
     """
     beside = Path(__file__).parents[2] / "data"
     wanted = os.environ.get("STEUERVEKTOR_DATA")

@@ -18,7 +18,7 @@ class InputError(ValueError):
     """An input that a visitor can mend.
 
     Args:
-        key: name of the message in the texts of `components/texts/*/errors.toml`.
+        key: name of the message in the texts of `components/ui/texts/errors.*.toml`.
         values: what the message says was required and what came.
     """
 
