@@ -136,7 +136,7 @@ def test_every_name_has_one_import_path() -> None:
     defined: dict[str, set[str]] = {}
     for path in MODULES:
         body = tree_of(path).body
-        names = {n.name for n in body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+        names = {n.name for n in body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
         stores = (x for n in body if isinstance(n, ast.Assign | ast.AnnAssign) for x in ast.walk(n))
         names |= {x.id for x in stores if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store)}
         defined[name_of(path)] = names

@@ -132,6 +132,8 @@ def pair_run(request: AudioRequest, prompt_b: str, slot: RunSlot, t: Texts) -> I
     other_seed = replace(request, seed=(request.seed + 1) % (MAX_SEED + 1))
     requests = [request, replace(request, prompt=prompt_b).validated(), other_seed]
 
+    idle = feed_html([wait_message(player, "") for player in PLAYERS])
+
     def running(live: LiveSounds) -> tuple[Any, ...]:
         if not live.sounds[0].frames:
             waiting = feed_html([wait_message(player, t("audio.reading")) for player in PLAYERS])
@@ -141,7 +143,7 @@ def pair_run(request: AudioRequest, prompt_b: str, slot: RunSlot, t: Texts) -> I
 
     def finished(live: LiveSounds) -> tuple[Any, ...]:
         if not live.whole:
-            return gr.skip(), gr.update(interactive=False), verdict_html(t("audio.pair.stopped"))
+            return idle, gr.update(interactive=False), verdict_html(t("audio.pair.stopped"))
         made = [sound.made() for sound in live.sounds]
         messages = [
             made_message(one, player, t, text=t("audio.pair.of", prompt=isolated(one.sound.request.prompt),
@@ -151,7 +153,7 @@ def pair_run(request: AudioRequest, prompt_b: str, slot: RunSlot, t: Texts) -> I
         return feed_html(messages), gr.update(interactive=False), verdict_html(_verdict(made, t))
 
     def restored() -> tuple[Any, ...]:
-        return gr.skip(), gr.update(interactive=False), verdict_html(t("audio.pair.before"))
+        return idle, gr.update(interactive=False), verdict_html(t("audio.pair.before"))
 
     live = LiveSounds([LiveAudio(each, None, "audio-pair", False) for each in requests])
     views = Views(running, finished, restored)

@@ -218,7 +218,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         yield from open_tab(
             trace, lambda: request_like(None, *values), slot, t, enough=_looked_inside,
             waiting=lambda reel: _unchanged(_progress(reel, t), stoppable=True),
-            show=lambda shown: _effects(shown, t),
+            show=lambda shown: _effects(shown, t), restored=lambda: _unchanged("", stoppable=False),
             # the same picture once more, to the bit, this time with a look inside
             run=lambda request, _: effects_run(request, slot, t),
         )  # fmt: skip
@@ -229,6 +229,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         request = request_like(trace, *values)
         e = catalogue.entry(request.model)
         if e.is_transformer:  # said in the place of the pictures, before anything is loaded
+            slot.silence("cuts")
             yield note(t("errors.blocks_off_closed", title=e.title)), None, gr.update(interactive=False)
             return
         yield from cuts_run(request, kept, slot, t)
@@ -361,7 +362,7 @@ def switch_run(request: ImageRequest, slot: RunSlot, t: Texts) -> Iterator[Any]:
     views = RunViews(
         running=lambda reel: (switch_one(request, reel.guided[-1] if reel.guided else "", reel, t),),
         finished=lambda trace: (switch_one(request, encode(trace.image), None, t) + drawn_from(request),),
-        restored=lambda: (gr.skip(),),
+        restored=lambda: ("",),
     )
     for shown in show_run(request, slot, views, place="switch-one"):
         yield shown[0]

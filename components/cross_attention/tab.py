@@ -79,6 +79,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
         yield from open_tab(
             trace, lambda: request_like(None, *values), slot, t, enough=_looked_inside,
             waiting=lambda reel: _running(reel, t), show=lambda shown: _show(shown, slot, t),
+            restored=lambda: _restore(None, slot, t),
             # the same picture once more, to the bit, this time with a look inside
             run=lambda request, before: look_run(request, before, slot, t),
         )  # fmt: skip

@@ -88,8 +88,8 @@ function figure(className, text) {
 
 async function draw() {
   if (!data) return;
-  const drawn = data, pixels = await pixelsOf(group().atlas);
-  if (drawn !== data) return;
+  const drawn = data, { atlas } = group(), pixels = await pixelsOf(atlas);
+  if (drawn !== data || atlas !== group().atlas) return; // another choice was made meanwhile
   const row = branch().rows[at.row], last = data.pictures.length - 1;
   const step = at.mean ? null : at.step;
   const picture = data.pictures[step === null ? last : step];

@@ -132,6 +132,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
         request = request_like(trace, *values)
         e = catalogue.entry(request.model)
         if e.guidance == catalogue.NO_GUIDANCE:
+            slot.silence("sweep")
             said = note(t("guidance.sweep_none", title=e.title))
             yield "", gr.update(visible=False), said, None, gr.skip()
         else:

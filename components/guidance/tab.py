@@ -147,7 +147,7 @@ def _dial_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
         yield from open_tab(
             trace, lambda: request_like(None, *values), slot, t,
             waiting=lambda reel: _turning(reel, None, t), show=lambda shown: _show(shown, None, slot, t),
-            run=lambda request, _: turn(request, None, slot, t),
+            restored=lambda: _restore(None, slot, t), run=lambda request, _: turn(request, None, slot, t),
         )  # fmt: skip
 
     return rerun, enter
@@ -206,6 +206,7 @@ def _away_handler(t: Texts) -> Callable[..., Any]:
         *values, trace, slot, away, kept = inputs
         request = replace(request_like(trace, *values), negative_prompt=away or "").validated()
         if said := refusal(request, t):
+            slot.silence("away")
             yield note(said), None, gr.skip()
             return
         yield from compare_without_and_with(request, kept, slot, t)

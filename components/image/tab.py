@@ -96,7 +96,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
         yield from open_tab(
             before, lambda: request_of(*values), slot, t,
-            waiting=lambda reel: _running(reel, t), show=show,
+            waiting=lambda reel: _running(reel, t), show=show, restored=lambda: _restore(None, slot, t),
             run=lambda request, _: draw_run(request, None, slot, t),
         )  # fmt: skip
 

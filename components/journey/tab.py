@@ -132,6 +132,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], ...]:
         yield from open_tab(
             trace, lambda: request_like(None, *values), slot, t,
             waiting=lambda reel: _running(reel.request, reel, t), show=lambda shown: _show(shown, slot, t),
+            restored=lambda: _restore(None, slot, t),
             run=lambda request, _: journey_run(request, None, slot, t),
         )  # fmt: skip
 

@@ -59,8 +59,7 @@ def fill_when_seen(bar: PromptBar, rows: Sequence[TimeRow]) -> Callable[[Any], N
         if opens_elsewhere(request) or (asked is not None and asked == filled):
             return (gr.skip(),) * (1 + len(rows))
         for row, slot in zip(rows, slots, strict=True):
-            with slot.turn(str(row.place.elem_id)):
-                pass  # what still runs there is of another picture, and falls silent
+            slot.silence(str(row.place.elem_id))  # what still runs there is of another picture
         # told apart: emptied twice, a place asks twice, for the first run has fallen silent
         return asked, *(row.view(secrets.token_hex(4)) for row in rows)
 

@@ -8,6 +8,7 @@
   const root = () => window.steuervektor.root + "/";
   const stage = () => window.svScenes;
   let data = null;
+  const PRESS = 500; // ms that a press may take
   const loaded = () => data ??= call(`${root()}lesson/data?lang=${lang}`).catch((error) => { data = null; throw error; });
 
   // The class -------------------------------------------------------------------------------------------
@@ -18,8 +19,10 @@
   async function act(name, values = {}) {
     try {
       await call(`${root()}class/${name}?lang=${lang}`, { body: values, secret: room.secret });
+      return true;
     } catch (error) {
       window.steuervektor.tell(error.status ? error.message : words.offline);
+      return false;
     }
   }
   function attend() {
@@ -28,11 +31,11 @@
     following = follow((since, signal) => call(`${root()}class/lead?lang=${lang}&since=${encodeURIComponent(since)}`, { secret: room.secret, signal }),
       (answer) => {
         state = answer;
-        const go = answer.lead.go || "";
-        if (obeyed !== null && go !== obeyed) obey(go);
-        obeyed = go;
+        const go = answer.lead.go || "", isNew = obeyed !== null && go !== obeyed;
+        obeyed = go; // once, whatever comes of it
         told();
         draw();
+        if (isNew) obey(go);
       },
       (error, over) => {
         html.toggleAttribute("data-class-lost", !!error);
@@ -117,7 +120,7 @@
         make("figure", {}, qr(joinAddress(), 240))),
       make("details", {}, make("summary", {}, words.class_remote), make("p", {}, words.class_remote_hint), make("div", { class: "sv-share-body" }, make("textarea", { readonly: true, rows: 2, "aria-label": words.class_remote }, remote), make("figure", {}, secretQr(remote)))),
       make("p", { class: "sv-share-actions" }, button("class_csv", () => record("csv")), button("class_qti", () => record("zip")),
-        button("class_end", async () => { await act("remove"); forget(); fill(); }), close));
+        button("class_end", async () => { if (await act("remove")) { forget(); fill(); } }), close));
   }
   function badge() {
     document.getElementById("sv-badge")?.remove();
@@ -126,9 +129,9 @@
       make("span", {}, short(joinAddress()), make("b", {}, room.code)), qr(joinAddress(), 66)));
   }
   function showJoin() {
-    if (!room) return;
     const there = document.getElementById("sv-join");
     if (there) return there.remove();
+    if (!room) return;
     document.body.append(make("button", { id: "sv-join", type: "button", click: showJoin }, qr(joinAddress(), 420), make("span", {}, short(joinAddress())), make("b", {}, room.code)));
     document.getElementById("sv-join").focus();
   }
@@ -182,8 +185,14 @@
     else local.mine = local.mine === place ? null : place;
     draw();
   }
-  let drawn = "";
+  let drawn = "", pressed = -Infinity, later = 0;
+  // What is replaced between press and release, as with each vote that comes in, never hears of its click.
+  addEventListener("pointerdown", ({ target }) => { if (target instanceof Element && target.closest("#sv-question, #sv-answer")) pressed = performance.now(); }, true);
+  addEventListener("click", () => { pressed = -Infinity; }, true);
   function draw() {
+    const wait = pressed + PRESS - performance.now();
+    clearTimeout(later);
+    if (wait > 0) return void (later = setTimeout(draw, wait));
     const now = stage().onStage() && poll()?.scene === stage().current() ? poll() : null;
     const key = JSON.stringify([now, stage().onStage(), !!room]);
     if (key === drawn) return;
@@ -233,7 +242,7 @@
   async function startLesson(name, step = 0, given = null, resumed = false) {
     let found;
     try { found = given || (await loaded()).lessons[name]; } catch { return window.steuervektor.tell(words.offline); }
-    if (!found) return;
+    if (!found?.steps.length) return window.steuervektor.address({ lesson: null, step: null });
     lesson = { ...found, name, step: Math.min(Math.max(0, step), found.steps.length - 1) };
     window.steuervektor.address({ lesson: name });
     if (!stage().onStage()) stage().enter();
@@ -301,6 +310,7 @@
       draw();
     },
     left() {
+      document.getElementById("sv-join")?.remove();
       if (lesson) endLesson();
       draw();
     },

@@ -15,6 +15,8 @@ from components.ui.language import LANGUAGES
 FOLDER = Path(__file__).parents[2] / "assets" / "lessons"
 MOST_TEXT = 1200  # characters of one text
 MOST_PARTS = 200  # items of a file, steps of a lesson
+MOST_CHARACTERS = 200_000  # of a file; the shipped questions are a quarter of that
+MOST_DOTS = 200  # in a line: a key of thousands of parts takes tomllib minutes
 MOST_MINUTES = 600
 MOST_OPTIONS = 5
 LESSON_WORDS = ("title", "aim", "before", "homework")
@@ -160,8 +162,15 @@ class FileError(Exception):
 
 
 def _parsed(text: str) -> dict[str, Any]:
+    if len(text) > MOST_CHARACTERS:
+        raise FileError(1, "file_size", most=MOST_CHARACTERS, length=len(text))
+    for number, written in enumerate(text.splitlines(), 1):
+        if written.count(".") > MOST_DOTS:
+            raise FileError(number, "file_dots", most=MOST_DOTS)
     try:
         return tomllib.loads(text)
+    except RecursionError as error:
+        raise FileError(1, "file_deep") from error
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"at line (\d+)", str(error))
         line = int(found[1]) if found else text.count("\n") + 1
@@ -180,9 +189,9 @@ _KINDS: Mapping[Any, str] = {
 class _Part:
     """One table of a file: its values, checked as they are taken, and the lines where they stand."""
 
-    def __init__(self, values: Any, name: str, number: int, text: str) -> None:
-        lines = text.splitlines()
-        heads = [i for i, line in enumerate(lines) if line.strip() == f"[[{name}]]"]
+    def __init__(
+        self, values: Any, name: str, number: int, lines: Sequence[str], heads: Sequence[int]
+    ) -> None:
         self.first = heads[number] if number < len(heads) else 0
         self.lines = lines[self.first : heads[number + 1] if number + 1 < len(heads) else len(lines)]
         self.name, self.values = name, values
@@ -252,7 +261,9 @@ def _parts(text: str, name: str) -> list[_Part]:
         raise FileError(1, "file_none", name=name)
     if len(found) > MOST_PARTS:
         raise FileError(1, "file_many", most=MOST_PARTS)
-    return [_Part(values, name, number, text) for number, values in enumerate(found)]
+    lines = text.splitlines()
+    heads = [i for i, line in enumerate(lines) if line.strip() == f"[[{name}]]"]
+    return [_Part(values, name, number, lines, heads) for number, values in enumerate(found)]
 
 
 def _question(part: _Part, language: str, door: str) -> Question:
@@ -312,7 +323,7 @@ def read_lesson(text: str, scenes: Collection[str], items: Collection[str]) -> L
     Raises:
         FileError: something is wrong with it.
     """
-    whole = _Part(_parsed(text), "", 0, text)
+    whole = _Part(_parsed(text), "", 0, text.splitlines(), ())
     languages = whole.languages()
     texts = {language: _words(whole, language, LESSON_WORDS) for language in languages}
     for language in languages:

@@ -7,14 +7,20 @@ window.svLead = function (place, words, secret, base) {
   const line = make("p", { role: "status", class: "status" });
   const body = make("div", {});
   place.replaceChildren(line, body);
+  const PRESS = 500; // ms that a press may take: what is replaced meanwhile never hears of its click
+  let pressed = -Infinity, later = 0;
+  body.addEventListener("pointerdown", () => { pressed = performance.now(); }, true);
+  body.addEventListener("click", () => { pressed = -Infinity; }, true);
   let state = null, drawn = "", duel = []; // ids of the prompts that are to be drawn side by side
 
   async function act(name, values = {}) {
     try {
       await call(`${base}class/${name}?lang=${lang}`, { body: values, secret });
       line.textContent = "";
+      return true;
     } catch (error) {
       line.textContent = error.status ? error.message : words.offline;
+      return false;
     }
   }
   const phase = (values) => act("phase", { poll: state.poll.id, round: state.poll.round, open: false, revealed: false, ...values });
@@ -59,8 +65,10 @@ window.svLead = function (place, words, secret, base) {
   }
   async function fight() {
     line.textContent = words.battle_drawing;
-    await act("battle", { wishes: duel, seed: Math.floor(Math.random() * 1e6), scene: state.lead.scene || "image.steps" });
+    if (!await act("battle", { wishes: duel, seed: Math.floor(Math.random() * 1e6), scene: state.lead.scene || "image.steps" })) return;
     duel = [];
+    drawn = "";
+    draw();
   }
   function moves(poll) {
     if (!poll.moves || poll.question.scale) return null;
@@ -69,6 +77,9 @@ window.svLead = function (place, words, secret, base) {
     return all ? make("p", {}, say(words.moved, { MOVED: all - same, ALL: all })) : null;
   }
   function draw() {
+    const wait = pressed + PRESS - performance.now();
+    clearTimeout(later);
+    if (wait > 0) return void (later = setTimeout(draw, wait));
     const key = JSON.stringify(state);
     if (key === drawn) return;
     drawn = key;

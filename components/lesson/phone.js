@@ -86,6 +86,7 @@
   }
 
   // What is seen ----------------------------------------------------------------------------------------
+  const own = wish(); // made once: whatever comes meanwhile, what a pupil writes stays as it is
   function enter(message) {
     const field = make("input", { id: "code", name: "code", autocomplete: "off", autocapitalize: "characters", spellcheck: "false",
       maxlength: "12", required: true, value: code, "aria-describedby": "why" });
@@ -96,13 +97,13 @@
   }
   function draw() {
     if (!state) return;
-    const key = JSON.stringify([state, waiting]);
+    const { version, ...seen } = state; // which grows with what no phone shows, too
+    const key = JSON.stringify([seen, waiting]);
     if (key === drawn) return; // what did not change keeps its focus
     drawn = key;
     const at = document.activeElement?.id;
-    const typed = document.getElementById("wish")?.value;
     main.replaceChildren(make("p", { class: "room" }, say(words.room, { CODE: state.code })),
-      ...state.picked.map((text) => make("blockquote", { translate: "no" }, text)), ...(state.poll ? asked(state.poll) : [make("p", { class: "wait" }, words.waiting)]), wish(typed));
+      ...state.picked.map((text) => make("blockquote", { translate: "no" }, text)), ...(state.poll ? asked(state.poll) : [make("p", { class: "wait" }, words.waiting)]), own);
     if (at) document.getElementById(at)?.focus();
   }
   function asked(poll) {
@@ -142,9 +143,8 @@
     show();
     return [field, shown, make("button", { id: "send", type: "button", class: "go", click: () => answer(number()) }, words.send)];
   }
-  function wish(typed) {
+  function wish() {
     const text = make("textarea", { id: "wish", translate: "no", maxlength: 300, rows: 2, "aria-label": words.wish });
-    text.value = typed || "";
     const done = make("p", { role: "status" });
     const post = (kind) => async () => {
       if (!text.value.trim()) return;
@@ -156,7 +156,7 @@
         done.textContent = error.status ? error.message : words.wish_lost;
       }
     };
-    return make("details", typed ? { open: true } : {}, make("summary", {}, words.wish), text,
+    return make("details", {}, make("summary", {}, words.wish), text,
       make("button", { type: "button", click: post("question") }, words.send_question), make("button", { type: "button", click: post("prompt") }, words.send_prompt), done);
   }
 

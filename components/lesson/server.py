@@ -4,7 +4,6 @@ None of it goes through Gradio: its queue and its page would be too slow for 300
 """
 
 import asyncio
-import json
 import logging
 import sqlite3
 import time
@@ -20,6 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from components.lesson.asked import Rate, language_of, number_of, secret_of, sent_by, text_of, whole_of
 from components.lesson.battle import battle
 from components.lesson.export import as_csv, as_qti
 from components.lesson.health import health, seconds_of_a_picture
@@ -35,9 +35,9 @@ from components.lesson.items import (
 from components.lesson.network import reachable
 from components.lesson.store import ClassError, ClassState, Store
 from components.lesson.view import HERE, for_lead, for_phone, item_json, lesson_json, light_page
-from components.page.qr import qr_svg
+from components.page.qr import drawn_qr
 from components.ui.errors import message
-from components.ui.language import LANGUAGES, Texts, load_texts
+from components.ui.language import Texts, load_texts
 from pipelines.serving.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ MOST_PHONE = 16_384  # bytes that a phone may send
 MOST_LEAD = 524_288  # bytes that a lecturer may send: pictures to choose from are among them
 MOST_WISH = 300  # characters of a pupil's text
 MOST_CLASSES = 60  # that may begin within an hour
+MOST_CLASSES_OF_ONE = 40  # of them from one address
 MOST_WRONG = 30  # wrong codes of one address within a minute
 MOST_WRONG_ALL = 600  # wrong codes of all within a minute
 PUPIL = range(16, 65)  # characters of a phone's token
@@ -59,31 +60,6 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
 }
-
-
-class Rate:
-    """How often something happened within a span of time, by key.
-
-    Args:
-        span_s: s.
-        clock: s that pass.
-    """
-
-    def __init__(self, span_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.span_s, self.clock = span_s, clock
-        self._since, self._counts = clock(), Counter[str]()
-
-    def count(self, key: str = "") -> int:
-        self._turn()
-        return self._counts[key]
-
-    def add(self, key: str = "") -> None:
-        self._turn()
-        self._counts[key] += 1
-
-    def _turn(self) -> None:
-        if self.clock() - self._since >= self.span_s:
-            self._since, self._counts = self.clock(), Counter()
 
 
 class Lessons:
@@ -103,7 +79,7 @@ class Lessons:
         self._changed: dict[tuple[str, int], asyncio.Event] = {}
         self._votes: Counter[int] = Counter()
         self._wrong, self._begun = Rate(60), Rate(3600)
-        self._drawing = asyncio.Lock()
+        self._drawing, self._measuring, self._checking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._known: set[tuple[str, int]] = set()  # phones that have been in a class
         lead = ("ask", "battle", "phase", "away", "hands", "tell", "pick", "remove")
         self._inner = Starlette(
@@ -146,7 +122,7 @@ class Lessons:
         """A route out of a handler: its dictionary as JSON, its errors as sentences."""
 
         async def route(request: Request) -> Response:
-            t = load_texts(_language(request))
+            t = load_texts(language_of(request))
             try:
                 answer = await handler(request)
             except ClassError as error:
@@ -179,11 +155,15 @@ class Lessons:
 
         return await asyncio.get_running_loop().run_in_executor(self._desk, do)
 
-    async def _drawn(self, work: Callable[..., Result], *values: Any) -> Result:
-        """What draws for a class, one at a time."""
-        if self._drawing.locked():
+    async def _alone(self, lock: asyncio.Lock, work: Callable[..., Result], *values: Any) -> Result:
+        """What takes its time, one of its kind at once, and not on the event loop.
+
+        Raises:
+            ClassError: another is under way.
+        """
+        if lock.locked():
             raise ClassError("class_busy", 429)
-        async with self._drawing:
+        async with lock:
             return await asyncio.to_thread(work, *values)
 
     def _ring(self, class_id: int, phones: bool = True) -> None:
@@ -204,25 +184,11 @@ class Lessons:
             except TimeoutError:
                 return
 
-    async def _sent(self, request: Request, most: int) -> dict[str, Any]:
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > most:
-                raise ClassError("class_too_long", 413)
-        try:
-            found = json.loads(body)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict) or "application/json" not in request.headers.get("content-type", ""):
-            raise ClassError("class_bad_request", 400)
-        return found
-
     # Phones ------------------------------------------------------------------------------------------
 
     async def _page(self, request: Request) -> Response:
         name = PAGES[request.url.path.removeprefix(request.scope.get("root_path", ""))]
-        return HTMLResponse(light_page(name, _language(request)), headers=HEADERS)
+        return HTMLResponse(light_page(name, language_of(request)), headers=HEADERS)
 
     async def _joined(self, request: Request, code: str, pupil: str) -> ClassState:
         """The class of a code, unless whoever asks has guessed too often."""
@@ -233,8 +199,9 @@ class Lessons:
         try:
             state = await self._at_desk(lambda store: store.joined(code))
         except ClassError:
+            if self._wrong.count(where) < MOST_WRONG:  # what is refused anyway uses up nobody else's
+                self._wrong.add()
             self._wrong.add(where)
-            self._wrong.add()
             raise ClassError("class_slow", 429) if too_often else ClassError("class_unknown", 404) from None
         if (pupil, state.id) not in self._known:
             if too_often:
@@ -259,24 +226,24 @@ class Lessons:
         return await self._at_desk(lambda store: for_phone(store, state, pupil))
 
     async def _vote(self, request: Request) -> dict[str, Any]:
-        sent = await self._sent(request, MOST_PHONE)
-        pupil = _text(sent, "pupil")
-        state = await self._joined(request, _text(sent, "code"), pupil)
-        poll, round, choice = _whole(sent, "poll"), _whole(sent, "round"), _number(sent, "choice")
+        sent = await sent_by(request, MOST_PHONE)
+        pupil = text_of(sent, "pupil")
+        state = await self._joined(request, text_of(sent, "code"), pupil)
+        poll, round, choice = whole_of(sent, "poll"), whole_of(sent, "round"), number_of(sent, "choice")
         await self._at_desk(lambda store: store.vote(state.id, poll, round, pupil, choice))
         self._votes[state.id] += 1
         self._ring(state.id, phones=False)
         return {"poll": poll, "round": round, "choice": choice}
 
     async def _wish(self, request: Request) -> dict[str, Any]:
-        sent = await self._sent(request, MOST_PHONE)
-        pupil, text, kind = _text(sent, "pupil"), _text(sent, "text"), _text(sent, "kind")
+        sent = await sent_by(request, MOST_PHONE)
+        pupil, text, kind = text_of(sent, "pupil"), text_of(sent, "text"), text_of(sent, "kind")
         text = " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
         if not text or kind not in ("question", "prompt"):
             raise ClassError("class_bad_request", 400)
         if len(text) > MOST_WISH:
             raise ClassError("class_wish_long", 413, most=MOST_WISH, length=len(text))
-        state = await self._joined(request, _text(sent, "code"), pupil)
+        state = await self._joined(request, text_of(sent, "code"), pupil)
         await self._at_desk(lambda store: store.wish(state.id, pupil, kind, text))
         self._votes[state.id] += 1
         self._ring(state.id, phones=False)
@@ -285,17 +252,17 @@ class Lessons:
     # Lecturers ---------------------------------------------------------------------------------------
 
     async def _open(self, request: Request) -> dict[str, Any]:
-        await self._sent(request, MOST_PHONE)
-        if self._begun.count() >= MOST_CLASSES:
+        await sent_by(request, MOST_PHONE)
+        where = request.client.host if request.client else ""
+        if self._begun.count() >= MOST_CLASSES or self._begun.count(f"of {where}") >= MOST_CLASSES_OF_ONE:
             raise ClassError("class_many", 429)
         self._begun.add()
+        self._begun.add(f"of {where}")
         code, secret = await self._at_desk(lambda store: (store.remove_old(), store.open_class())[1])
         return {"code": code, "secret": secret, **reachable(request)}
 
     async def _led(self, request: Request) -> ClassState:
-        kind, _, secret = request.headers.get("authorization", "").partition(" ")
-        if kind != "Bearer" or not secret:
-            raise ClassError("class_secret", 403)
+        secret = secret_of(request)
         return await self._at_desk(lambda store: store.led(secret))
 
     async def _lead(self, request: Request) -> dict[str, Any]:
@@ -315,10 +282,15 @@ class Lessons:
     async def _steered(
         self, request: Request, act: Callable[[Store, ClassState, dict[str, Any]], Any]
     ) -> dict[str, Any]:
-        sent = await self._sent(request, MOST_LEAD)
-        state = await self._led(request)
-        await self._at_desk(lambda store: act(store, state, sent))
-        self._ring(state.id)
+        sent = await sent_by(request, MOST_LEAD)
+        secret = secret_of(request)
+
+        def do(store: Store) -> int:
+            state = store.led(secret)  # as it is now: two windows of a lecturer may tell something at once
+            act(store, state, sent)
+            return state.id
+
+        self._ring(await self._at_desk(do))
         return {"done": True}
 
     async def _ask(self, request: Request) -> dict[str, Any]:
@@ -327,37 +299,48 @@ class Lessons:
                 question = question_from_json(sent.get("question"))
             except (ValueError, TypeError, OverflowError):
                 raise ClassError("class_bad_request", 400) from None
-            store.ask(state.id, _text(sent, "scene"), question)
+            store.ask(state.id, text_of(sent, "scene"), question)
 
         return await self._steered(request, act)
 
     async def _battle(self, request: Request) -> dict[str, Any]:
-        sent = await self._sent(request, MOST_PHONE)
-        state, t = await self._led(request), load_texts(_language(request))
+        sent = await sent_by(request, MOST_PHONE)
+        state, t = await self._led(request), load_texts(language_of(request))
         wishes = {wish.id: wish.text for wish in await self._at_desk(lambda store: store.wishes(state.id))}
         chosen = sent.get("wishes")
         if not isinstance(chosen, list) or not all(type(number) is int for number in chosen):
             raise ClassError("class_bad_request", 400)
         if len(chosen) != 2 or len(set(chosen) & wishes.keys()) != 2:
             raise ClassError("class_bad_request", 400)
-        prompts, seed = [wishes[number] for number in chosen], _whole(sent, "seed")
+        prompts, seed = [wishes[number] for number in chosen], whole_of(sent, "seed")
         try:
-            question = await self._drawn(battle, prompts, seed, t)
+            question = await self._alone(self._drawing, battle, prompts, seed, t)
         except InputError as error:
             raise ClassError("class_input", 422, reason=message(error, t)) from error
-        scene = _text(sent, "scene")
-        await self._at_desk(lambda store: store.ask(state.id, scene, question))
+        scene = text_of(sent, "scene")
+
+        def ask(store: Store) -> None:
+            now = store.joined(state.code).poll
+            if (now and now.id) != (state.poll and state.poll.id):
+                raise ClassError("class_moved_on", 409)  # it took long, and the class is asked something else
+            store.ask(state.id, scene, question)
+
+        await self._at_desk(ask)
         self._ring(state.id)
         return {"done": True}
 
     async def _phase(self, request: Request) -> dict[str, Any]:
         def act(store: Store, state: ClassState, sent: dict[str, Any]) -> None:
-            round = _whole(sent, "round")
+            round = whole_of(sent, "round")
             if round not in (1, 2):
                 raise ClassError("class_bad_request", 400)
             store.set_phase(
-                state.id, _whole(sent, "poll"), round, sent.get("open") is True, sent.get("revealed") is True
-            )
+                state.id,
+                whole_of(sent, "poll"),
+                round,
+                sent.get("open") is True,
+                sent.get("revealed") is True,
+            )  # fmt: skip
 
         return await self._steered(request, act)
 
@@ -366,10 +349,10 @@ class Lessons:
 
     async def _hands(self, request: Request) -> dict[str, Any]:
         def act(store: Store, state: ClassState, sent: dict[str, Any]) -> None:
-            if state.poll is None or state.poll.id != _whole(sent, "poll"):
+            if state.poll is None or state.poll.id != whole_of(sent, "poll"):
                 raise ClassError("class_moved_on", 409)
             store.count_hands(
-                state.id, state.poll, _whole(sent, "choice"), 1 if _whole(sent, "by") > 0 else -1
+                state.id, state.poll, whole_of(sent, "choice"), 1 if whole_of(sent, "by") > 0 else -1
             )
 
         return await self._steered(request, act)
@@ -387,7 +370,7 @@ class Lessons:
 
     async def _pick(self, request: Request) -> dict[str, Any]:
         def act(store: Store, state: ClassState, sent: dict[str, Any]) -> None:
-            store.pick(state.id, _whole(sent, "wish"), sent.get("picked") is True)
+            store.pick(state.id, whole_of(sent, "wish"), sent.get("picked") is True)
 
         return await self._steered(request, act)
 
@@ -395,10 +378,10 @@ class Lessons:
         return await self._steered(request, lambda store, state, sent: store.remove(state.id))
 
     async def _qr(self, request: Request) -> Response:
-        sent = await self._sent(request, MOST_PHONE)
+        sent = await sent_by(request, MOST_PHONE)
         await self._led(request)
         try:
-            return Response(qr_svg(_text(sent, "text")), media_type="image/svg+xml")
+            return Response(await drawn_qr(text_of(sent, "text")), media_type="image/svg+xml")
         except ValueError as error:
             raise ClassError("class_bad_request", 400) from error
 
@@ -420,13 +403,13 @@ class Lessons:
         return {**await asyncio.to_thread(health), **reachable(request)}
 
     async def _picture(self, request: Request) -> dict[str, Any]:
-        await self._sent(request, MOST_PHONE)
-        return {"seconds": round(await self._drawn(seconds_of_a_picture), 2)}
+        await sent_by(request, MOST_PHONE)
+        return {"seconds": round(await self._alone(self._measuring, seconds_of_a_picture), 2)}
 
     # Lessons and questions ---------------------------------------------------------------------------
 
     async def _data(self, request: Request) -> dict[str, Any]:
-        scenes, language = tuple(self.scenes()), _language(request)
+        scenes, language = tuple(self.scenes()), language_of(request)
         lessons = shipped_lessons(scenes)
         return {
             "items": [item_json(item, language) for item in shipped_items(scenes)],
@@ -446,13 +429,17 @@ class Lessons:
 
     async def _check(self, request: Request) -> dict[str, Any]:
         """A file of questions or a lesson, as data or as what is wrong with it."""
-        sent = await self._sent(request, MOST_LEAD)
-        text, language, scenes = _text(sent, "text"), _language(request), tuple(self.scenes())
-        try:
+        sent = await sent_by(request, MOST_LEAD)
+        text, language, scenes = text_of(sent, "text"), language_of(request), tuple(self.scenes())
+
+        def read() -> dict[str, Any]:
             if sent.get("kind") == "quiz":
                 return {"items": [item_json(item, language) for item in read_items(text, scenes)]}
             ids = [item.id for item in shipped_items(scenes)]
             return {"lesson": lesson_json(read_lesson(text, scenes, ids), language)}
+
+        try:
+            return await self._alone(self._checking, read)
         except FileError as error:
             t, values = load_texts(language), dict(error.values)
             if "kind" in values:
@@ -461,41 +448,6 @@ class Lessons:
             return {"line": error.line, "error": t("lesson.file.at", line=error.line, reason=reason)}
 
 
-def _language(request: Request) -> str:
-    """That which the address asks for, else the first of the browser's that there is."""
-    asked = request.query_params.get("lang", "")
-    if asked in LANGUAGES:
-        return asked
-    for part in request.headers.get("accept-language", "").split(","):
-        if (found := part.strip()[:2].lower()) in LANGUAGES:
-            return found
-    return "en"
-
-
 def _refused(key: str, status: int, t: Texts, **values: object) -> JSONResponse:
     answer = {"error": key, "message": t(f"lesson.errors.{key.removeprefix('class_')}", **values)}
     return JSONResponse(answer, status, headers=HEADERS)
-
-
-def _text(sent: dict[str, Any], name: str) -> str:
-    value = sent.get(name)
-    if not isinstance(value, str):
-        raise ClassError("class_bad_request", 400)
-    return value
-
-
-def _number(sent: dict[str, Any], name: str) -> float:
-    value = sent.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ClassError("class_bad_request", 400)
-    try:
-        return float(value)
-    except OverflowError:
-        raise ClassError("class_bad_request", 400) from None
-
-
-def _whole(sent: dict[str, Any], name: str) -> int:
-    value = _number(sent, name)
-    if not abs(value) < 2**53 or value != int(value):
-        raise ClassError("class_bad_request", 400)
-    return int(value)

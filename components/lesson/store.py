@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from components.lesson.items import Question, question_from_json
+from pipelines.serving.temporary import own_folder
 
 log = logging.getLogger(__name__)
 CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ23456789"  # no vowels, so no words, and no 0, 1, I or O to mix up
 CODE_LENGTH = 5  # 28 ** 5 = 17 million codes
 KEPT_DAYS = 30
 MOST_WISHES = 20  # texts of one phone
+MOST_WISHES_OF_CLASS = 2000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS class (
   id INTEGER PRIMARY KEY, code TEXT UNIQUE, secret TEXT UNIQUE NOT NULL, used REAL NOT NULL,
@@ -52,7 +54,7 @@ CREATE INDEX IF NOT EXISTS wishes ON wish (class);
 def classes_file() -> Path:
     """Where classes are kept: `STEUERVEKTOR_DATA`, or beside the app, or `sv-classes` among temporary files.
 
-    Where none of these can be written, in the app's own temporary folder, and a restart forgets them.
+    Where none of these can be written, in a folder that ends with the app, and a restart forgets them.
     """
     beside = Path(__file__).parents[2] / "data"
     wanted = os.environ.get("STEUERVEKTOR_DATA")
@@ -65,7 +67,7 @@ def classes_file() -> Path:
             log.warning("classes cannot be kept in %s (%s)", folder, error.strerror)
             continue
         return folder / "classes.sqlite"
-    return Path(os.environ["GRADIO_TEMP_DIR"]) / "classes.sqlite"
+    return Path(own_folder(swept=False)) / "classes.sqlite"  # not where Gradio serves what lies there
 
 
 class ClassError(Exception):
@@ -389,6 +391,9 @@ class Store:
             query = "SELECT count(*) FROM wish WHERE class = ? AND pupil = ?"
             if db.execute(query, (class_id, _hash(pupil))).fetchone()[0] >= MOST_WISHES:
                 raise ClassError("class_wishes", 429, most=MOST_WISHES)
+            whole = db.execute("SELECT count(*) FROM wish WHERE class = ?", (class_id,)).fetchone()[0]
+            if whole >= MOST_WISHES_OF_CLASS:  # one phone may call itself many
+                raise ClassError("class_wishes_of_class", 429, most=MOST_WISHES_OF_CLASS)
             row = (class_id, _hash(pupil), kind, text)
             db.execute("INSERT INTO wish (class, pupil, kind, text) VALUES (?, ?, ?, ?)", row)
 

@@ -77,9 +77,16 @@ window.svClass = (function () {
     element.append(...children.filter((child) => child !== null && child !== undefined));
     return element;
   }
-  const shelf = { // a browser may forbid storage; then the page alone remembers
-    get(name) { try { return JSON.parse(localStorage.getItem("steuervektor." + name)); } catch { return null; } },
-    set(name, value) { try { value === null ? localStorage.removeItem("steuervektor." + name) : localStorage.setItem("steuervektor." + name, JSON.stringify(value)); } catch { /* see above */ } },
+  const kept = new Map(); // what a browser that forbids storage did not take: the page alone remembers it
+  const shelf = {
+    get(name) {
+      if (kept.has(name)) return kept.get(name);
+      try { return JSON.parse(localStorage.getItem("steuervektor." + name)); } catch { return null; }
+    },
+    set(name, value) {
+      kept.delete(name);
+      try { value === null ? localStorage.removeItem("steuervektor." + name) : localStorage.setItem("steuervektor." + name, JSON.stringify(value)); } catch { kept.set(name, value); }
+    },
   };
   function save(blob, name) {
     const link = make("a", { href: URL.createObjectURL(blob), download: name });

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from html import escape
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
@@ -199,7 +200,9 @@ def wire_address(page: gr.Blocks, bar: PromptBar, t: Texts) -> None:
         query = {name: str(value) for name, value in request.query_params.items()}
         controls, refused = restored_controls(bar.kept, query, t, bar.dependent)
         if refused:
-            gr.Warning(t("common.link.refused", list="; ".join(refused)))
+            gr.Warning(
+                escape(t("common.link.refused", list="; ".join(refused)), quote=False)
+            )  # shown as HTML
         if query.get("v", str(VERSION)) != str(VERSION):
             gr.Warning(t("common.link.other_version"))
         values = values_from_query(query)

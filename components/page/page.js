@@ -170,15 +170,16 @@
   // A tab that still waits for its first values then asks which others there are, and says so.
   const PATIENCE = 8000; // ms
   const CROWD = 3; // other tabs that hold all of the six
-  const tabsOfBrowser = new BroadcastChannel("steuervektor");
+  let tabsOfBrowser = null; // refused where cookies are; then nobody counts the tabs
+  try { tabsOfBrowser = new BroadcastChannel("steuervektor"); } catch { /* see above */ }
   let waiting = false, others = 0;
-  tabsOfBrowser.addEventListener("message", ({ data }) => {
+  tabsOfBrowser?.addEventListener("message", ({ data }) => {
     if (data === "who is there?") tabsOfBrowser.postMessage("a tab");
     else if (waiting && ++others === CROWD) alarm(window.svHints.crowded, "sv-lost sv-crowded");
   });
   setTimeout(() => {
     waiting = !("restored" in document.documentElement.dataset);
-    if (waiting) tabsOfBrowser.postMessage("who is there?");
+    if (waiting) tabsOfBrowser?.postMessage("who is there?");
   }, PATIENCE);
   function served() {
     waiting = false;
@@ -327,7 +328,7 @@
       message.className = "sv-lost";
       message.setAttribute("role", "alert");
       message.textContent = text;
-      document.body.append(message);
+      (document.querySelector("dialog[open]") ?? document.body).append(message); // a dialog covers what is outside
       message.addEventListener("click", () => message.remove());
       setTimeout(() => message.remove(), 12000);
     },

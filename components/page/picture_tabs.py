@@ -84,6 +84,7 @@ def open_tab(
     *,
     waiting: Callable[[Frames], tuple[Any, ...]],
     show: Callable[[Trace], tuple[Any, ...]],
+    restored: Callable[[], tuple[Any, ...]],
     run: Callable[[ImageRequest, Trace | None], Iterator[Any]],
     enough: Callable[[Trace], bool] = lambda trace: True,
 ) -> Iterator[Any]:
@@ -94,6 +95,7 @@ def open_tab(
         request_of: what the bar asks for.
         waiting: values of the tab's outputs while what another tab draws is waited for.
         show: values for a trace.
+        restored: values without one, should nothing come of what was waited for.
         run: draws the request; told the trace at hand, if there is one that is not enough.
         enough: whether a trace holds what this tab shows.
 
@@ -101,12 +103,13 @@ def open_tab(
         Values for the tab's outputs; `gr.skip()` where a model waits for a click.
     """
     request = trace.request if trace is not None else request_of()
-    if slot.busy:
+    waited = slot.busy
+    if waited:
         yield waiting(Frames(request))
     trace = trace_at_hand(trace, request, slot)
     if trace is not None and enough(trace):
         yield show(trace)
     elif trace is None and waits_for_click(request.model, t):
-        yield gr.skip()
+        yield restored() if waited else gr.skip()
     else:
         yield from run(trace.request if trace is not None else request, trace)

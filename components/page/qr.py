@@ -1,6 +1,9 @@
 """Links as QR codes, for the phones in a room."""
 
+import asyncio
 import io
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from urllib.parse import parse_qs
 
 import segno
@@ -10,6 +13,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 MAX_LINK = 2000  # characters; a phone's camera still reads it from a projector
 
 
+_pen = ThreadPoolExecutor(1, thread_name_prefix="qr")  # a long link takes a tenth of a second
+
+
+@lru_cache(maxsize=64)
 def qr_svg(text: str) -> bytes:
     """A link as the SVG of a QR code (ISO/IEC 18004), error correction at least "L".
 
@@ -25,6 +32,11 @@ def qr_svg(text: str) -> bytes:
     return out.getvalue()
 
 
+async def drawn_qr(text: str) -> bytes:
+    """See `qr_svg`; the event loop goes on meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(_pen, qr_svg, text)
+
+
 class QrCodes:
     """ASGI middleware that answers `/qr?text=` and `/de/qr?text=`; everything else passes."""
 
@@ -38,7 +50,7 @@ class QrCodes:
             return
         text = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("text", [""])[0]
         try:
-            answer: Response = Response(qr_svg(text), media_type="image/svg+xml")
+            answer: Response = Response(await drawn_qr(text), media_type="image/svg+xml")
         except ValueError as error:
             answer = PlainTextResponse(str(error), status_code=422)
         await answer(scope, receive, send)

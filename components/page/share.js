@@ -57,8 +57,9 @@
     if (!copy) return;
     const field = document.getElementById(copy.dataset.copy);
     field.select();
-    try { await navigator.clipboard.writeText(field.value); } catch { document.execCommand("copy"); } // without https there is no clipboard
-    const usual = copy.textContent;
+    // without https there is no clipboard; where this fails, too, the text is selected for Ctrl+C
+    try { await navigator.clipboard.writeText(field.value); } catch { if (!document.execCommand("copy")) return; }
+    const usual = copy.dataset.usual ??= copy.textContent;
     copy.textContent = copy.dataset.done;
     setTimeout(() => { copy.textContent = usual; }, 2000);
   });

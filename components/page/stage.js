@@ -174,7 +174,8 @@
     }, 700);
     refit(scene);
     const all = staged(), at = all.findIndex((one) => one.key === current);
-    bar.querySelector(".place").textContent = `${all[at].title} · ${say(words.place, { NUMBER: at + 1, COUNT: all.length })}`;
+    bar.querySelector(".place").textContent = all[at] ? `${all[at].title} · ${say(words.place, { NUMBER: at + 1, COUNT: all.length })}`
+      : scenes().find((one) => one.key === current).title; // one that is read at a desk
     classroom()?.entered();
     tellSpeaker();
   }
@@ -206,7 +207,7 @@
   function step(by) {
     const all = staged(), to = all.findIndex((one) => one.key === current) + by;
     if (!all[to]) return;
-    panel.hidden = true;
+    if (panel) panel.hidden = true;
     show(all[to].key);
   }
   function toggle(kind) {
@@ -234,7 +235,8 @@
   let speaker = null, lead = null, spoke = -Infinity;
   function speak() {
     spoke = performance.now(); // browsers leave the full screen when a second window opens; the stage stays
-    speaker = speaker && !speaker.closed ? speaker : window.open("", "sv-speaker", "popup,width=900,height=700");
+    if (speaker && !speaker.closed) return speaker.focus(); // its clock goes on
+    speaker = window.open("", "sv-speaker", "popup,width=900,height=700");
     if (!speaker) {
       panel.dataset.kind = "blocked";
       panel.replaceChildren(words.blocked);
@@ -263,7 +265,11 @@
   }
   function tellSpeaker() {
     const main = speaker && !speaker.closed && speaker.document.getElementById("now");
-    if (!main) return;
+    if (!main) {
+      lead?.end(); // its window is closed
+      lead = null;
+      return;
+    }
     const all = staged(), at = all.findIndex((one) => one.key === current);
     if (at < 0) return;
     const claim = document.querySelector(`#${all[at].id} > .sv-scene-head p`)?.textContent || "";
@@ -291,7 +297,8 @@
       return full();
     }
     const by = { PageDown: 1, PageUp: -1 }[key] ?? (typing(event.target) || moves(event.target) ? undefined : { ArrowRight: 1, ArrowLeft: -1 }[key]);
-    const act = key === "Escape" ? leave : by ? () => move(by) : typing(event.target) ? undefined : ACTS[key] || classroom()?.keys[key];
+    const join = document.getElementById("sv-join"); // before the stage itself
+    const act = key === "Escape" ? () => (join ? join.remove() : leave()) : by ? () => move(by) : typing(event.target) ? undefined : ACTS[key] || classroom()?.keys[key];
     if (!act) return;
     event.preventDefault();
     act();
@@ -300,10 +307,16 @@
   document.addEventListener("fullscreenchange", () => { if (!document.fullscreenElement && onStage() && wasFull && performance.now() - spoke > 2000) leave(); wasFull = !!document.fullscreenElement; });
   let wasFull = false;
   let touch = null;
-  addEventListener("touchstart", (event) => { touch = onStage() && !moves(event.target) ? event.changedTouches[0] : null; }, { passive: true });
+  const scrolls = (at) => at instanceof Element && at !== root
+    && ((at.scrollWidth > at.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(at).overflowX)) || scrolls(at.parentElement));
+  addEventListener("touchstart", (event) => { // two fingers enlarge; one scrolls an enlarged page, and what is wider than its place
+    const one = event.touches.length === 1 && (window.visualViewport?.scale ?? 1) < 1.01;
+    touch = onStage() && one && !moves(event.target) && !scrolls(event.target) ? event.changedTouches[0] : null;
+  }, { passive: true });
   addEventListener("touchend", (event) => {
     if (!touch) return;
     const x = event.changedTouches[0].clientX - touch.clientX, y = event.changedTouches[0].clientY - touch.clientY;
+    touch = null;
     if (Math.abs(x) > 80 && Math.abs(x) > 2 * Math.abs(y)) move(x < 0 ? 1 : -1);
   }, { passive: true });
   addEventListener("resize", () => {

@@ -41,7 +41,7 @@
   });
   document.addEventListener("click", ({ target }) => {
     const term = target instanceof Element && target.closest(".sv-term");
-    if (!term) return;
+    if (!term || window.svScenes.onStage()) return; // the glossary is read at a desk
     window.svScenes.show("quiz.glossary", false);
     window.svScenes.there("quiz.glossary").then(() => {
       const entry = document.getElementById(`term-${term.dataset.term}`);

@@ -42,9 +42,9 @@
 
   // What is near to a word ----------------------------------------------------------------------------
 
-  const related = {};
+  const related = Object.create(null); // prompts may hold any word, "constructor" too
   for (const [to, words] of Object.entries(near)) for (const from of words.split(" ")) (related[from] ??= []).push(to);
-  const english = Object.assign({}, ...Object.entries(adjectives).map(([stem, to]) =>
+  const english = Object.assign(Object.create(null), ...Object.entries(adjectives).map(([stem, to]) =>
     Object.fromEntries(endings.map((ending) => [stem + ending, to]))), german);
   const findGerman = finder(Object.keys(english));
 

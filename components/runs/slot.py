@@ -157,6 +157,15 @@ class RunSlot:
             before.close()
         return run
 
+    def silence(self, place: str) -> None:
+        """Let a run of a part of the page end and write nothing more: something else is shown there now."""
+        with _handover:
+            run = self._latest.pop(place, None)
+            if run is not None:
+                run.superseded = run.silenced = True
+        if run is not None:
+            run.close()
+
     def stop(self) -> None:
         """End the run under way within one step."""
         if (run := self.current) is not None:

@@ -105,7 +105,7 @@ def sent_once(handler: Callable[..., Iterator[tuple[Any, ...]]]) -> Callable[...
             for last in running:
                 yield last
         if last:
-            yield (gr.skip(),) * len(last)
+            yield (gr.skip(),) * len(last) if isinstance(last, tuple) else gr.skip()  # one for all outputs
 
     return wrapped
 

@@ -5,6 +5,7 @@
 const { asked, askedNumber } = window.steuervektor;
 const state = { word: asked("tokens.word"), step: askedNumber("tokens.merge", 0, 200, null), timer: 0 };
 const reading = document.getElementById("tokens-view"); // the strip, of which this takes the words apart
+let drawnOf = ""; // word and data of the parts on the page
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 function el(tag, name, text, attributes = {}) {
@@ -184,6 +185,15 @@ function chosenWord(data) {
   return data.words.find((word) => word.text === state.word) ?? data.words[data.start];
 }
 
+/** Another step of the same word: a slider that is being dragged stays, and so does how far the grid is scrolled. */
+function renewStep(host, bar, [, next, scroller]) {
+  const slider = bar.querySelector("input"), now = next.querySelector("input");
+  for (const name of [".tk-play", ".tk-back", ".tk-next", ".tk-progress"]) bar.querySelector(name).replaceWith(next.querySelector(name));
+  if (slider.value !== now.value) slider.value = now.value;
+  slider.setAttribute("aria-valuetext", now.getAttribute("aria-valuetext"));
+  host.querySelector(".tk-scroll").replaceChildren(...scroller.children);
+}
+
 function draw() {
   const host = element.querySelector(".tk-merges");
   if (!host) return stop();
@@ -207,7 +217,10 @@ function draw() {
   const path = focused && `.${focused.className.trim().split(/\s+/).join(".")}`;
   const again = focused && (focused.type === "range" ? "input" : path);
   const index = focused && [...host.querySelectorAll(again)].indexOf(focused);
-  host.replaceChildren(...parts);
+  const bar = host.querySelector(".tk-controls"), of = `${word.text}\n${host.dataset.merges}`;
+  if (bar && word.drawn && of === drawnOf) renewStep(host, bar, parts);
+  else host.replaceChildren(...parts);
+  drawnOf = of;
   // A redrawn control keeps the keyboard's focus; one that is now disabled hands it to the slider.
   if (focused) {
     const same = host.querySelectorAll(again)[index];

@@ -208,6 +208,7 @@ def pair_run(
         raise InputError("film_missing")
     request = other_request(result.trace.request, lever, motion, later, frame)
     if (ready := example_video(request)) is not None:
+        slot.silence("film-pair")
         pair = Pair(lever, result, ready)
         yield pair_view(pair, t), gr.update(interactive=False), pair
         return

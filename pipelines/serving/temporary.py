@@ -14,13 +14,17 @@ from pipelines.serving.errors import InputError, is_disk_full
 _MADE: list[str] = []
 
 
-def own_folder() -> str:
+def own_folder(swept: bool = True) -> str:
     """Make a folder that only this user can read and that is removed when this process ends; its path.
 
     Gradio's own stands under one name for all users of a machine, and outlives the app.
+
+    Args:
+        swept: whether old files in it are removed before, see `keep_removing`.
     """
     folder = tempfile.mkdtemp(prefix="steuervektor-")  # mode 0700
-    _MADE.append(folder)
+    if swept:
+        _MADE.append(folder)
     atexit.register(_remove, folder, os.getpid())
     return folder
 

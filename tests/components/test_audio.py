@@ -252,7 +252,17 @@ def test_a_stopped_comparison_says_so() -> None:
     run = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "b", slot, DE)
     next(run), next(run)
     slot.stop()
-    assert DE("audio.pair.stopped") in unescape(list(run)[-1][2])
+    feed, _, verdict = list(run)[-1]
+    assert DE("audio.pair.stopped") in unescape(verdict)
+    assert [told["text"] for told in messages(feed)] == [""] * 3, "the players would wait for ever"
+
+
+def test_a_comparison_that_never_begins_leaves_no_player_waiting() -> None:
+    slot = RunSlot()
+    run = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "b", slot, DE)
+    assert [told["text"] for told in messages(next(run)[0])] == [DE("audio.reading")] * 3
+    slot.stop()
+    assert [told["text"] for told in messages(list(run)[-1][0])] == [""] * 3
 
 
 def test_a_comparison_that_another_overtakes_writes_nothing_more() -> None:

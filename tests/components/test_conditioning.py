@@ -163,3 +163,14 @@ def test_endpoints_return_pictures_and_numbers():
     cuts = cut_blocks("a cat", num_inference_steps=1)
     assert cuts["cuts"][0] == "none"
     assert len(cuts["images"]) == len(cuts["changes"]) == len(cuts["clip_scores"]) == 8
+
+
+def test_a_picture_with_two_prompts_that_never_begins_leaves_nothing_running() -> None:
+    slot = RunSlot()
+    request = ImageRequest(
+        "a cat", num_inference_steps=2, steering=Steering("a dog", switch_at=1)
+    ).validated()
+    run = switch_run(request, slot, T)
+    assert 'data-state="running"' in next(run)
+    slot.stop()
+    assert list(run)[-1] == ""

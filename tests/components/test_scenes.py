@@ -1,6 +1,7 @@
 """Scenes and links: their order, what an address may ask for, and QR codes."""
 
 import re
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import gradio as gr
@@ -128,3 +129,12 @@ def test_a_link_becomes_a_qr_code_that_grows_with_it():
     for refused in ("javascript:alert(1)", "", "https://example.org/" + "x" * MAX_LINK):
         with pytest.raises(ValueError, match="web address"):
             qr_svg(refused)
+
+
+def test_what_a_link_asks_in_vain_is_repeated_as_text(demo, monkeypatch):
+    """Gradio shows a warning as HTML."""
+    told = []
+    monkeypatch.setattr(gr, "Warning", told.append)
+    restore = next(event.fn for event in demo.fns.values() if event.name == "restore")
+    restore(SimpleNamespace(query_params={"image.scheduler": "<a href=//elsewhere>here</a>"}))
+    assert len(told) == 1 and "&lt;a href=//elsewhere&gt;here&lt;/a&gt;" in told[0] and "<" not in told[0]

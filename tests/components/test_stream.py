@@ -6,10 +6,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import gradio as gr
 import pytest
 
 from components.runs.slot import RunSlot
-from components.runs.stream import WHEN_DUE, Views, stream
+from components.runs.stream import WHEN_DUE, Views, sent_once, stream
 
 
 @dataclass
@@ -200,3 +201,24 @@ def test_a_generator_that_another_thread_runs_is_left_alone():
     go_on.set()
     thread.join(5)
     assert shown == [("running",)]
+
+
+def test_the_end_of_a_handler_changes_none_of_its_outputs_however_many_they_are():
+    @sent_once
+    def handler(*values):
+        yield from values
+
+    assert list(handler(("a", "b"))) == [("a", "b"), (gr.skip(), gr.skip())]
+    assert list(handler(gr.skip())) == [gr.skip(), gr.skip()]  # one for all of them
+    assert list(handler()) == []
+
+
+def test_a_part_that_shows_something_else_silences_its_run_and_no_other():
+    slot, source = RunSlot(), Source()
+    here = numbers(slot, source=source)
+    next(here)
+    slot.silence("there")
+    assert next(here) == ("running", 0)
+    slot.silence("here")
+    assert list(here) == [] and source.closed
+    assert next(numbers(slot)) == ("running",)

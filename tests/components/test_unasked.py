@@ -49,7 +49,7 @@ def test_a_picture_tab_that_is_opened_draws_nothing_with_a_model_of_the_hub() ->
         return list(
             open_tab(
                 None, lambda: request, RunSlot(), T, waiting=lambda _: ("waits",), show=lambda _: ("shown",),
-                run=lambda asked, _: iter([ran.append(asked)]),
+                restored=lambda: ("nothing",), run=lambda asked, _: iter([ran.append(asked)]),
             )
         )  # fmt: skip
 
@@ -67,7 +67,24 @@ def test_no_tab_with_a_run_of_its_own_begins_one() -> None:
     audio = audio_tab._handlers(T)[1](
         "a dog", 1, 3.0, 1.0, 250, 4.0, of_hub("audio"), "transformers", None, slot
     )
-    for entered in (image, video, audio):
-        sent = [value for values in entered for value in (values if isinstance(values, tuple) else [values])]
+    for entered, outputs in ((image, 4), (video, None), (audio, None)):
+        whole = list(entered)
+        sent = [value for values in whole for value in (values if isinstance(values, tuple) else [values])]
         assert sent and all(value == SKIPPED for value in sent)
+        if outputs:  # Gradio takes one value for all outputs, or one for each
+            assert all(values == SKIPPED or len(values) == outputs for values in whole)
     assert not slot.busy
+
+
+@pytest.mark.usefixtures("told")
+def test_a_tab_that_waited_for_a_run_of_which_nothing_came_shows_that_nothing_is_there() -> None:
+    slot = RunSlot()
+    run = slot.begin("cuts")
+    request = ImageRequest("a dog", num_inference_steps=1, model=of_hub("image"))
+    opened = open_tab(
+        None, lambda: request, slot, T, waiting=lambda _: ("waits",), show=lambda _: ("shown",),
+        restored=lambda: ("nothing",), run=lambda *_: iter([("ran",)]),
+    )  # fmt: skip
+    assert next(opened) == ("waits",)
+    run.finish()
+    assert list(opened) == [("nothing",)]

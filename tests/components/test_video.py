@@ -219,6 +219,18 @@ def test_what_changes_nothing_is_refused(lever, motion, later, frame, key) -> No
     assert refused.value.key == key
 
 
+def test_a_film_that_is_there_already_silences_the_one_under_way(
+    shot: VideoResult, apart: VideoResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = RunSlot()
+    drawing = pair_run("word", "walks left", "", 2, shot, slot, None, EN)
+    next(drawing)
+    monkeypatch.setattr(video_pair, "example_video", lambda request: apart)
+    ((_, _, pair),) = pair_run("off", "", "", 2, shot, slot, None, EN)
+    assert pair.other is apart
+    assert list(drawing) == [], "it would write over the pair that was asked for"
+
+
 def test_a_pair_starts_from_the_same_noise_and_says_what_the_world_itself_reaches(shot: VideoResult) -> None:
     slot = RunSlot()
     *_, (page, _, pair) = pair_run("off", "", "", 2, shot, slot, None, EN)

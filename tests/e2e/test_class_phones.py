@@ -213,6 +213,20 @@ def test_a_number_on_a_scale_and_a_pupils_own_text(hall: Hall, phone: BrowserCon
     expect(opened.locator("main")).to_contain_text("94 %")
 
 
+def test_what_a_pupil_writes_stays_while_the_lecturer_goes_on(hall: Hall, phone: BrowserContext) -> None:
+    hall.ask()
+    opened = hall.phone(phone)
+    opened.locator("summary").click()
+    opened.locator("#wish").fill("a red")
+    opened.evaluate("window.field = document.getElementById('wish')")
+    with opened.expect_response(lambda answer: "/class/state" in answer.url):
+        hall.lead("tell", scene="image.steps", title="Another")
+    hall.phase()  # what a phone does show
+    expect(opened.locator(".status")).to_have_text(EN("lesson.phone.closed"))
+    expect(opened.locator("#wish")).to_have_value("a red")
+    assert opened.evaluate("window.field === document.getElementById('wish')")
+
+
 def test_the_lecturers_phone_leads(hall: Hall, phone: BrowserContext) -> None:
     hall.ask()
     opened = phone.new_page()

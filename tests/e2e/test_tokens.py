@@ -68,6 +68,24 @@ def test_every_merge_can_be_stepped_through_with_the_keyboard(page):
     expect(view.locator(".tk-back")).to_be_focused()
 
 
+def test_the_slider_can_be_dragged_and_a_long_word_stays_where_it_is_scrolled(page):
+    opened = page("/?tab=tokens", width=390, height=844)
+    _type(opened, "Donaudampfschiff")
+    expect(opened.locator(f"{TAB} .tk-letter")).to_have_count(16)
+    grid = opened.locator(f"{TAB} .tk-scroll")
+    opened.wait_for_function("grid => grid.scrollWidth > grid.clientWidth + 40", arg=grid.element_handle())
+    slider = opened.locator(f"{TAB} .tk-controls input")
+    opened.evaluate("([grid, slider]) => { grid.scrollLeft = 30; window.held = slider; }",
+                    [grid.element_handle(), slider.element_handle()])  # fmt: skip
+    for step in (3, 2):
+        slider.evaluate(
+            "(held, step) => { held.value = step; held.dispatchEvent(new Event('input')); }", step
+        )
+        expect(opened.locator(f"{TAB} .tk-progress")).to_contain_text(f"Step {step} of")
+    assert opened.evaluate("window.held.isConnected") and slider.input_value() == "2"
+    assert grid.evaluate("grid => grid.scrollLeft") == 30
+
+
 def test_playing_runs_from_the_bytes_to_the_tokens(kept):
     opened = kept("/?tab=tokens")
     _type(opened, "Dimm")

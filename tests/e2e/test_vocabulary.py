@@ -22,6 +22,12 @@ def _prompt(page: Page, text: str) -> None:
     expect(page.locator("#prompt textarea")).to_have_value(text)
 
 
+def test_a_word_that_scripts_know_is_a_word_like_any_other(kept) -> None:
+    opened = kept("/?tab=tokens")
+    _type(opened, "a red constructor")
+    expect(opened.locator(WORDS)).to_have_text(["constructor"])
+
+
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_unread_words_are_named_and_a_click_writes_known_ones(kept, language: str) -> None:
     t = load_texts(language)
