@@ -17,8 +17,10 @@ SECRET = "JSON.parse(localStorage.getItem('steuervektor.class')).secret"
 
 def heard(opened: Page, act: Callable[[], Any]) -> None:
     """Do what a class hears of, and wait until the page has heard it."""
-    with opened.expect_response(lambda answer: "/class/lead" in answer.url):
+    with opened.expect_response(lambda answer: "/class/lead" in answer.url) as waiting:
         act()
+    waiting.value.finished()
+    opened.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def test_a_tap_on_the_remote_is_obeyed_once_also_before_the_stage_opens(page: Opener, server: str) -> None:
