@@ -202,8 +202,18 @@
     document.documentElement.toggleAttribute("data-answer", !!now?.revealed);
     if (!now) return;
     document.body.append(now.revealed ? answer(now) : slide(now));
+    fit();
     if (focused) document.querySelector(`:is(#sv-question, #sv-answer) [data-act="${focused}"]`)?.focus();
   }
+  // A slide stands on the screen whole: long questions are written smaller.
+  function fit() {
+    const shown = document.getElementById("sv-question");
+    for (let share = 1; shown && share > 0.6; share -= 0.05) {
+      shown.style.setProperty("--fit", share.toFixed(2));
+      if (shown.scrollHeight <= shown.clientHeight) return;
+    }
+  }
+  addEventListener("resize", fit);
   function slide(now) {
     const { question } = now;
     const hands = room && state.poll.hands;

@@ -309,3 +309,21 @@ def test_a_lesson_of_ones_own_is_made_saved_opened_and_held(page: Opener) -> Non
     go_to_tab(opened, "quiz")
     mine.locator("[data-mine-file]").set_input_files(mine_file)
     expect(mine.locator("[data-wrong]")).to_contain_text("bad.toml: Line ")
+
+
+UNFIT = """async () => {
+  const unfit = [];
+  for (const { id, question } of (await svClassroom.data()).items) {
+    await svClassroom.question(question);
+    const slide = document.getElementById("sv-question"), text = slide.querySelector("h2");
+    if (text.textContent !== question.text || slide.scrollHeight > slide.clientHeight) unfit.push(id);
+    if (parseFloat(getComputedStyle(text).fontSize) < 28) unfit.push(`${id} is too small`);
+  }
+  return unfit;
+}"""
+
+
+@pytest.mark.parametrize("path", ["/", "/de"], ids=["en", "de"])
+def test_every_question_stands_on_the_projector_whole(page: Opener, path: str) -> None:
+    opened = staged(page, f"{path}?stage=1&scene=conditioning.switch")
+    assert opened.evaluate(UNFIT) == []
