@@ -106,7 +106,7 @@ window.svClass = (function () {
         return `${+(low + place * step).toPrecision(4)}–${+(low + (place + 1) * step).toPrecision(4)} ${question.unit}`.trim();
       })
       : question.options;
-    const table = make("ul", { class: "bars" });
+    const table = make("ul", { class: "bars", "data-rounds": counts.length });
     names.forEach((name, place) => {
       const right = poll.revealed && !question.scale && question.answer === place;
       const lines = counts.map((round, number) => {

@@ -82,6 +82,7 @@ def test_a_class_votes_talks_and_votes_again(page: Opener, browser: Browser, ser
         expect(status).to_have_text(EN("lesson.stage.voted").replace("COUNT", "1"))
         opened.keyboard.press("ArrowRight")
         expect(slide.locator(".bars li").nth(1).locator(".bar")).to_have_count(2)
+        assert slide.evaluate("slide => slide.scrollHeight <= slide.clientHeight"), "both votes on one screen"
         opened.keyboard.press("ArrowRight")
         expect(opened.locator("#sv-answer")).to_contain_text("B · On the left.")
         expect(phone.locator(".status")).to_have_text(EN("lesson.phone.was_right"))
