@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from components.lesson.store import ClassError
 from components.ui.language import LANGUAGES
+from pipelines.serving.checks import has_lone_surrogate
 
 
 class Rate:
@@ -53,7 +54,8 @@ async def sent_by(request: Request, most: int) -> dict[str, Any]:
             raise ClassError("class_too_long", 413)
     try:
         found = json.loads(body)
-        json.dumps(found, ensure_ascii=False).encode()  # half a sign can be kept, but not be told again
+        if has_lone_surrogate(json.dumps(found, ensure_ascii=False)):  # can be kept, but not be told again
+            found = None
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or "application/json" not in request.headers.get("content-type", ""):

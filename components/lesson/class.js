@@ -3,12 +3,11 @@
 (function () {
   "use strict";
   const words = window.svLesson;
-  const { call, follow, make, say, letter, bars, shelf, save } = window.svClass;
+  const { call, follow, make, say, letter, bars, shelf, save, betweenClicks } = window.svClass;
   const html = document.documentElement, lang = html.lang;
   const root = () => window.steuervektor.root + "/";
   const stage = () => window.svScenes;
   let data = null;
-  const PRESS = 500; // ms that a press may take
   const loaded = () => data ??= call(`${root()}lesson/data?lang=${lang}`).catch((error) => { data = null; throw error; });
 
   // The class -------------------------------------------------------------------------------------------
@@ -185,14 +184,8 @@
     else local.mine = local.mine === place ? null : place;
     draw();
   }
-  let drawn = "", pressed = -Infinity, later = 0;
-  // What is replaced between press and release, as with each vote that comes in, never hears of its click.
-  addEventListener("pointerdown", ({ target }) => { if (target instanceof Element && target.closest("#sv-question, #sv-answer")) pressed = performance.now(); }, true);
-  addEventListener("click", () => { pressed = -Infinity; }, true);
-  function draw() {
-    const wait = pressed + PRESS - performance.now();
-    clearTimeout(later);
-    if (wait > 0) return void (later = setTimeout(draw, wait));
+  let drawn = "";
+  const draw = betweenClicks(window, (at) => at instanceof Element && at.closest("#sv-question, #sv-answer"), () => {
     const now = stage().onStage() && poll()?.scene === stage().current() ? poll() : null;
     const key = JSON.stringify([now, stage().onStage(), !!room]);
     if (key === drawn) return;
@@ -204,7 +197,7 @@
     document.body.append(now.revealed ? answer(now) : slide(now));
     fit();
     if (focused) document.querySelector(`:is(#sv-question, #sv-answer) [data-act="${focused}"]`)?.focus();
-  }
+  });
   // A slide stands on the screen whole: long questions are written smaller.
   function fit() {
     const shown = document.getElementById("sv-question");

@@ -2,15 +2,11 @@
 // hands counted in, and what pupils sent.
 window.svLead = function (place, words, secret, base) {
   "use strict";
-  const { call, follow, make, say, bars } = window.svClass;
+  const { call, follow, make, say, bars, betweenClicks } = window.svClass;
   const lang = document.documentElement.lang;
   const line = make("p", { role: "status", class: "status" });
   const body = make("div", {});
   place.replaceChildren(line, body);
-  const PRESS = 500; // ms that a press may take: what is replaced meanwhile never hears of its click
-  let pressed = -Infinity, later = 0;
-  body.addEventListener("pointerdown", () => { pressed = performance.now(); }, true);
-  body.addEventListener("click", () => { pressed = -Infinity; }, true);
   let state = null, drawn = "", duel = []; // ids of the prompts that are to be drawn side by side
 
   async function act(name, values = {}) {
@@ -76,10 +72,7 @@ window.svLead = function (place, words, secret, base) {
     const same = poll.moves.reduce((sum, row, place) => sum + row[place], 0);
     return all ? make("p", {}, say(words.moved, { MOVED: all - same, ALL: all })) : null;
   }
-  function draw() {
-    const wait = pressed + PRESS - performance.now();
-    clearTimeout(later);
-    if (wait > 0) return void (later = setTimeout(draw, wait));
+  const draw = betweenClicks(body, () => true, () => {
     const key = JSON.stringify(state);
     if (key === drawn) return;
     drawn = key;
@@ -94,7 +87,7 @@ window.svLead = function (place, words, secret, base) {
       make("div", { class: "row" }, ...acts(poll)),
       ...wishes());
     if (focused) body.querySelector(`[data-act="${focused}"]`)?.focus();
-  }
+  });
   const following = follow((since, signal) => call(`${base}class/lead?lang=${lang}&since=${encodeURIComponent(since)}`, { secret, signal }),
     (answer) => { state = answer; draw(); },
     (error, over) => { line.textContent = !error ? "" : over ? error.message : words.offline; if (over) body.replaceChildren(); });

@@ -340,7 +340,7 @@ class Lessons:
                 round,
                 sent.get("open") is True,
                 sent.get("revealed") is True,
-            )  # fmt: skip
+            )
 
         return await self._steered(request, act)
 

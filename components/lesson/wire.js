@@ -93,6 +93,20 @@ window.svClass = (function () {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
+  // Draws, but not between press and release within a part: what is replaced meanwhile, as with each vote that comes
+  // in, never hears of its click. Whoever holds for longer is not waited for.
+  const PRESS = 500; // ms
+  function betweenClicks(root, within, draw) {
+    let pressed = -Infinity, later = 0;
+    root.addEventListener("pointerdown", ({ target }) => { if (within(target)) pressed = performance.now(); }, true);
+    root.addEventListener("click", () => { pressed = -Infinity; }, true);
+    return function again() {
+      clearTimeout(later);
+      const wait = pressed + PRESS - performance.now();
+      if (wait > 0) later = setTimeout(again, wait);
+      else draw();
+    };
+  }
   const say = (text, values = {}) => Object.entries(values).reduce((said, [name, value]) => said.replace(name, value), text);
   const letter = (place) => String.fromCharCode(65 + place);
 
@@ -120,5 +134,5 @@ window.svClass = (function () {
     });
     return table;
   }
-  return { call, follow, make, say, letter, bars, shelf, save };
+  return { call, follow, make, say, letter, bars, shelf, save, betweenClicks };
 })();

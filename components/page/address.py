@@ -200,9 +200,8 @@ def wire_address(page: gr.Blocks, bar: PromptBar, t: Texts) -> None:
         query = {name: str(value) for name, value in request.query_params.items()}
         controls, refused = restored_controls(bar.kept, query, t, bar.dependent)
         if refused:
-            gr.Warning(
-                escape(t("common.link.refused", list="; ".join(refused)), quote=False)
-            )  # shown as HTML
+            told = t("common.link.refused", list="; ".join(refused))
+            gr.Warning(escape(told, quote=False))  # Gradio shows it as HTML
         if query.get("v", str(VERSION)) != str(VERSION):
             gr.Warning(t("common.link.other_version"))
         values = values_from_query(query)

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from components.ui.language import load_texts
-from tests.e2e.test_class import SCENE, STATE, open_class, staged
+from tests.e2e.test_class import STATE, open_class, staged
 
 EN = load_texts("en")
 Opener = Callable[..., Page]
@@ -165,9 +164,8 @@ def test_a_link_is_copied_twice_and_its_button_says_what_it_does(page: Opener) -
     expect(copy).to_have_text(usual)
 
 
-@pytest.mark.parametrize("path", [SCENE])
-def test_a_term_on_the_stage_leads_nowhere(page: Opener, path: str) -> None:
-    opened = staged(page, path)
+def test_a_term_on_the_stage_leads_nowhere(page: Opener) -> None:
+    opened = staged(page)
     opened.evaluate("""() => { const term = document.createElement("button");
         term.className = "sv-term"; term.dataset.term = "token";
         document.querySelector(".sv-scene[data-shown]").append(term); term.click(); }""")
