@@ -12,10 +12,11 @@ from components.runs.slot import RunSlot
 from components.runs.stream import Views, stream
 from components.ui.language import Texts
 from pipelines.image import image
+from pipelines.image.previews import linear_decoder
 from pipelines.image.request import DenoiseStep, ImageRequest
 
 OnStep = Callable[[Sequence[DenoiseStep]], None]
-PACE = 0.3  # s between two views of a batch: each decodes all of its pictures
+PACE = 0.3  # s between two views of a batch: each sends all of its pictures
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,11 @@ class LiveBatch:
         return False
 
     def sources(self) -> tuple[str, ...]:
-        """What the model takes the finished pictures to be by now, as addresses; none at first."""
-        return estimates(self.steps, self.model) if self.steps else ()
+        """What the model takes the pictures to be by now, as addresses of previews; none at first."""
+        if not self.steps:
+            return ()
+        previews = linear_decoder(self.model).pictures(_estimated(self.steps))
+        return tuple(encode(picture) for picture in previews)
 
     def done(self) -> int:
         """Steps taken."""
@@ -86,8 +90,11 @@ def show_batch(
 
 def estimates(steps: Sequence[DenoiseStep], model: str) -> tuple[str, ...]:
     """What the model takes the finished pictures to be at a step, as addresses."""
-    latents = np.stack([step.denoised_guided for step in steps])
-    return tuple(encode(picture) for picture in image.preview(latents, model))
+    return tuple(encode(picture) for picture in image.preview(_estimated(steps), model))
+
+
+def _estimated(steps: Sequence[DenoiseStep]) -> np.ndarray:
+    return np.stack([step.denoised_guided for step in steps])
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
+from secrets import token_hex
 
 import numpy as np
 from PIL import Image
@@ -66,18 +68,29 @@ class VideoResult:
 
     Attributes:
         trace: of the run.
-        sheets: address of a sheet for every step.
+        sheets: address of a sheet for every step, as it was shown while the film was drawn; of the last step
+            the decoder's own.
         measures: how it holds together and moves.
+        run: what the page calls it.
     """
 
     trace: VideoTrace
     sheets: tuple[str, ...]
     measures: VideoMeasures
+    run: str = field(default_factory=partial(token_hex, 8))
 
     @property
     def count(self) -> int:
         """Frames that the page shows: those of the latents."""
         return len(self.trace.steps[0].latents)
+
+    @cached_property
+    def exact_sheets(self) -> tuple[str, ...]:
+        """The decoder's own sheet of every step, for whoever begins to scrub through them."""
+        steps, model = self.trace.steps, self.trace.request.model
+        # a call for each step, so that others wait for one at most
+        decoded = (video.decode(step.denoised, model) for step in steps[:-1])
+        return *(video_sheet(frames, self.count) for frames in decoded), self.sheets[-1]
 
 
 @dataclass
@@ -95,7 +108,7 @@ class LiveVideo:
     sheets: list[str] = field(default_factory=list)
 
     def add(self, step: VideoStep) -> bool:
-        """Decode and encode a step's estimate, which need not be shown at once."""
+        """Note a step and its preview, which need not be shown at once."""
         pictures = video.preview(step.denoised, self.request.model)
         self.steps.append(step)
         self.sheets.append(video_sheet(pictures, len(step.denoised)))

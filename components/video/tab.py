@@ -12,6 +12,7 @@ from pydantic import Field, Strict
 from components.page.prompt_bar import FIRST, BarValues, PromptBar
 from components.page.vocabulary import reads, watch
 from components.runs.arguments import GuidanceScale, LaterTexts, Steps, VideoModel
+from components.runs.exact import exact_rows_on_demand
 from components.runs.files import FILM_TYPES, save_video, written
 from components.runs.queues import FILM, endpoint
 from components.runs.slot import RunSlot
@@ -168,6 +169,7 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, first_pair: Any, pai
     p.prompt.submit(draw, **again)
     p.from_bar.click(from_bar, [bar.prompt, p.motion], [p.prompt, p.motion], **quiet).then(draw, **again)
     p.stop.click(lambda slot: slot.stop(), p.slot, **quiet)
+    exact_rows_on_demand(p.view, p.result, "video-exact", _exact, FILM)
     p.model.change(_chosen(t), [p.model, p.steps], [p.cost, p.frames], trigger_mode="multiple", **quiet)
     adopted = tab.select(adopt, [bar.prompt, p.prompt, p.motion, p.result], [p.prompt, p.motion], **quiet)
     entered = adopted.then(enter, inputs, p.outputs, **FILM)
@@ -175,6 +177,10 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, first_pair: Any, pai
         first_pair, [pair.lever, pair.motion, pair.later, pair.frame, p.result, p.slot, pair.pair],
         [pair.view, pair.stop, pair.pair], **FILM,
     )  # fmt: skip
+
+
+def _exact(result: VideoResult | None) -> tuple[str, dict[str, list[str]]] | None:
+    return None if result is None else (result.run, {"main": list(result.exact_sheets)})
 
 
 def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -1,5 +1,5 @@
 // Films of the video tab: all frames of a step lie side by side in one picture (a sheet), of which every
-// place shows one piece. Playing, scrubbing and picking up tokens ask the server for nothing.
+// place shows one piece. Playing and picking up tokens ask the server for nothing, scrubbing through steps once.
 
 const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 let shown = null; // the data that is drawn at the moment, as text
@@ -10,6 +10,7 @@ let playing = !still;
 let timer = null;
 let values, features, looks; // rows of bytes, one a token
 let picked = null; // [frame, row, column]
+let exact = null; // the decoder's own sheets of a run, or that they have been asked for; see `exact.py`
 
 const all = (selector) => element.querySelectorAll(selector);
 const filled = (text, words) => text.replace(/\{(\w+)\}/g, (_, key) => words[key]);
@@ -23,12 +24,26 @@ const rowsOf = async (source) => {
 
 // Pieces -------------------------------------------------------------------------------------------
 
+const sheetsOf = (name) => (exact?.run === data.run && exact?.rows?.[name]) || data.films[name];
+
 const paintSheets = () => {
   for (const place of all("[data-film]")) {
-    const sheets = data.films[place.dataset.film];
+    const sheets = sheetsOf(place.dataset.film);
     if (sheets) place.style.setProperty("--sheet", `url("${sheets[Math.min(step, sheets.length - 1)]}")`);
   }
 };
+
+// Steps are shown through a linear map until somebody looks back on them.
+const sharpen = () => {
+  if (!data.run || exact?.run === data.run) return;
+  exact = { run: data.run };
+  trigger("select");
+};
+window.addEventListener("sv-exact", ({ detail }) => {
+  if (!data || exact?.run !== detail.run) return;
+  exact = detail;
+  paintSheets();
+});
 
 // A film and what is inside it are two places of the page with the same sliders.
 const tell = () => {
@@ -142,7 +157,7 @@ element.addEventListener("input", (event) => {
   const kind = event.target.dataset && event.target.dataset.slide;
   if (!kind || !data) return;
   if (kind === "frame") { pause(); frame = +event.target.value - 1; paintFrame(); }
-  else { step = +event.target.value - 1; paintStep(); }
+  else { sharpen(); step = +event.target.value - 1; paintStep(); }
   tell();
 });
 

@@ -85,6 +85,7 @@ def finished_view(result: VideoResult, remark: str, t: Texts) -> str:
         "step": len(trace.steps) - 1,
         "times": [t("video.noise_level", timestep=step.timestep) for step in trace.steps],
         "link": "main",
+        "run": result.run,
     }
     state, rows = "done" if trace.whole else "stopped", facts(trace.request, t)
     return HTML.film(state, last, rows, aspect(last), data, t, measured(result.measures, t), remark)

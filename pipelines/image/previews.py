@@ -1,11 +1,13 @@
 """Previews of runs: large latents are made small, and a linear map stands in for the decoder."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from pipelines.image.families.choice import cell_size, family_of
@@ -57,6 +59,10 @@ class LinearDecoder:
         )
         return pixels.clip(0, 255).round().astype(np.uint8)
 
+    def pictures(self, latents: np.ndarray) -> list[Image.Image]:
+        """`decode` as pictures, one for each of the latents."""
+        return [Image.fromarray(pixels) for pixels in self.decode(latents)]
+
 
 def _neighbourhoods(latents: Tensor) -> Tensor:
     """`[picture, cell, 9 * channel + 1]` what a linear decoder reads."""
@@ -78,18 +84,28 @@ def linear_decoder(model: str) -> LinearDecoder:
 
 @whole_call("image", image_pipeline)
 def _fitted(model: str) -> LinearDecoder:
-    return _fit(image_pipeline(model))
+    pipe = image_pipeline(model)
+    family = family_of(pipe)
+    return fit(partial(family.to_latents, pipe), partial(family.decode, pipe), cell_size(pipe))
 
 
 @on_compute_thread
 @torch.inference_mode()
-def _fit(pipe: object) -> LinearDecoder:
-    family, factor = family_of(pipe), cell_size(pipe)
+def fit(
+    to_latents: Callable[[Tensor], Tensor], decode: Callable[[Tensor], Tensor], factor: int
+) -> LinearDecoder:
+    """The linear decoder of an autoencoder, see `linear_decoder`.
+
+    Args:
+        to_latents: `[picture, 3, y, x]` pixels, -1..1, to `[picture, channel, y, x]` latents.
+        decode: the way back.
+        factor: pixels that a latent cell becomes, in each direction.
+    """
     pixels = torch.from_numpy(_shapes(SIDE * factor)).permute(0, 3, 1, 2)
-    clean = family.to_latents(pipe, pixels).float().cpu()
+    clean = to_latents(pixels).float().cpu()
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     latents = torch.cat([(1 - share) ** 0.5 * clean + share**0.5 * noise for share in _NOISES])
-    pictures = torch.cat([family.decode(pipe, part).float().cpu() for part in latents.split(_PICTURES)])
+    pictures = torch.cat([decode(part).float().cpu() for part in latents.split(_PICTURES)])
     patch = min(_PATCH, factor)
     small = F.interpolate(pictures.clamp(-1, 1), size=(SIDE * patch, SIDE * patch), mode="area")
     target = F.unfold(small, kernel_size=patch, stride=patch).transpose(1, 2)  # colour, y, x

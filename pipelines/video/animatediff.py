@@ -3,7 +3,9 @@
 Source: Guo et al. 2023 (AnimateDiff), arXiv:2307.04725.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,8 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
 
+from pipelines.image.autoencoder import to_latents, to_pixels
 from pipelines.image.denoise import classifier_free_guidance
-from pipelines.image.previews import shrunk
 from pipelines.image.schedulers import (
     denoising_factors,
     make_scheduler,
@@ -122,6 +124,6 @@ def decode(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
     return list(pipe.video_processor.postprocess_video(video=video, output_type="pil")[0])
 
 
-def preview(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
-    """Pictures from latents that were averaged down, where decoding them in full would take long."""
-    return decode(pipe, shrunk(latents) if pipe.device.type == "cpu" else latents)
+def autoencoder(pipe: Any) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor], int]:
+    """What `pipelines.image.previews.fit` asks for: each frame is a picture of its own."""
+    return partial(to_latents, pipe), partial(to_pixels, pipe), pipe.vae_scale_factor

@@ -6,6 +6,7 @@ transformer cuts those into patches of 2 × 2 cells.
 Source: Wan Team 2025, arXiv:2503.20314, section 4.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,6 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines.image.denoise import classifier_free_guidance
-from pipelines.image.previews import shrunk
 from pipelines.image.schedulers import nearest_step
 from pipelines.serving.errors import InputError
 from pipelines.video.request import FEATURE_TIMESTEP, VideoRequest, VideoStep
@@ -113,18 +113,32 @@ def decode(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
     return list(pipe.video_processor.postprocess_video(_pixels(pipe, film), output_type="pil")[0])
 
 
-@torch.inference_mode()
-def preview(pipe: Any, latents: np.ndarray) -> list[Image.Image]:
-    """One small picture for each frame of latents, each decoded as if it were a film of its own."""
-    shots = _pixels(pipe, torch.from_numpy(shrunk(latents))[:, :, None])
-    return [pictures[0] for pictures in pipe.video_processor.postprocess_video(shots, output_type="pil")]
+def autoencoder(pipe: Any) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor], int]:
+    """What `pipelines.image.previews.fit` asks for: each frame of latents as a film of its own."""
+
+    def to_latents(pixels: Tensor) -> Tensor:
+        found = pipe.vae.encode(pixels[:, :, None].to(pipe.vae.device, pipe.vae.dtype)).latent_dist.mode()
+        mean, inverse = _scaling(pipe, found)
+        latents: Tensor = (found - mean) * inverse
+        return latents[:, :, 0]
+
+    def to_pixels(latents: Tensor) -> Tensor:
+        return _pixels(pipe, latents[:, :, None])[:, :, 0]
+
+    return to_latents, to_pixels, pipe.vae_scale_factor_spatial
 
 
 def _pixels(pipe: Any, latents: Tensor) -> Tensor:
     """`[film, channel, frame, y, x]` latents to pixels, as the library's pipeline decodes them."""
-    latents, config = latents.to(pipe.vae.device, pipe.vae.dtype), pipe.vae.config
-    shape = (1, config.z_dim, 1, 1, 1)
-    mean = torch.tensor(config.latents_mean, dtype=torch.float32).view(shape).to(latents)
-    inverse = 1.0 / torch.tensor(config.latents_std, dtype=torch.float32).view(shape).to(latents)
+    latents = latents.to(pipe.vae.device, pipe.vae.dtype)
+    mean, inverse = _scaling(pipe, latents)
     pixels: Tensor = pipe.vae.decode(latents / inverse + mean, return_dict=False)[0]
     return pixels
+
+
+def _scaling(pipe: Any, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of the autoencoder's latents and one over their deviation, each `[1, channel, 1, 1, 1]`."""
+    config, shape = pipe.vae.config, (1, pipe.vae.config.z_dim, 1, 1, 1)
+    mean = torch.tensor(config.latents_mean, dtype=torch.float32).view(shape).to(like)
+    inverse = 1.0 / torch.tensor(config.latents_std, dtype=torch.float32).view(shape).to(like)
+    return mean, inverse

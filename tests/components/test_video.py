@@ -77,6 +77,18 @@ def test_every_step_has_a_sheet_with_all_frames_in_order(shot: VideoResult) -> N
     assert "&lt;b&gt;jumps" in finished_view(shot, "", DE) and "<b>jumps" not in finished_view(shot, "", DE)
 
 
+def test_whoever_looks_back_gets_the_decoders_own_sheets(shot: VideoResult) -> None:
+    told = tab._exact(shot)
+    assert told is not None and told[0] == shot.run == data_of(finished_view(shot, "", EN))["run"]
+    sheets = told[1]["main"]
+    for step, sheet, preview in zip(shot.trace.steps, sheets, shot.sheets, strict=True):
+        decoded = np.concatenate(video.decode(step.denoised, REQUEST.model), axis=1).astype(int)
+        assert np.abs(decoded - pixels(sheet)).mean() < 6, "WebP"
+        # through the linear map: near, but for the last one not the same
+        assert (sheet == preview) == step.last and np.abs(decoded - pixels(preview)).mean() < 40
+    assert tab._exact(None) is None
+
+
 def test_a_sheet_of_many_frames_shows_some_from_the_first_to_the_last() -> None:
     frames = [Image.new("RGB", (8, 8), (10 * i, 0, 0)) for i in range(9)]
     found = pixels(video_sheet(frames, 3))[4, [4, 12, 20], 0].astype(int)

@@ -59,7 +59,7 @@ def test_the_same_result_put_in_anew_is_painted_again(kept: Opener) -> None:
     assert "url(" in sheet(opened, "#video-view [data-player]")
 
 
-def test_playing_and_scrubbing_in_both_directions_ask_the_server_for_nothing(page: Opener) -> None:
+def test_playing_asks_the_server_for_nothing_and_scrubbing_through_steps_once(page: Opener) -> None:
     opened = ready(page("/?tab=video"))
     opened.locator("#video-pair .film-view[data-state=done]").wait_for(timeout=WAIT)
     asked: list[str] = []
@@ -77,15 +77,24 @@ def test_playing_and_scrubbing_in_both_directions_ask_the_server_for_nothing(pag
             "data-tile", str(frame - 1)
         )
         frames.press("ArrowRight")
+    assert not asked
     steps = opened.locator("#video-view [data-slide=step]")
     steps.press("Home")
+    preview = sheet(opened, "#video-view .strip")
+    opened.wait_for_function(
+        "before => getComputedStyle(document.querySelector('#video-view .strip'))"
+        ".getPropertyValue('--sheet') !== before",
+        arg=preview,
+    )  # the decoder's own
     for step in range(1, 13):
         expect(opened.locator("#video-view .count")).to_have_text(f"{step} / 12")
         seen.add((sheet(opened, "#video-view .strip"), sheet(opened, "#video-inside .tiles"),
                   sheet(opened, "#video-inside .maps")))  # fmt: skip
         steps.press("ArrowRight")
     assert len(seen) == 12 and all("data:image" in s for s in next(iter(seen)))
-    assert not asked
+    steps.press("Home")
+    assert sheet(opened, "#video-view .strip") != preview
+    assert len(asked) == 1
 
 
 def test_a_token_is_picked_up_by_click_and_moved_by_keys(kept: Opener) -> None:

@@ -21,7 +21,7 @@ from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 from pipelines.serving import catalogue, loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.video import video
+from pipelines.video import video, wan
 from pipelines.video.cost import video_cost
 from pipelines.video.latent_tokens import video_tokens
 from pipelines.video.load import video_pipeline
@@ -165,10 +165,26 @@ def test_patches_are_tokens_in_the_same_view(films: Path) -> None:
     np.testing.assert_allclose(tokens.values[1, 2, 1], latents[1, :, 4:6, 2:4].mean((1, 2)), atol=1e-6)
     assert trace.steps[0].inside.blocks == ("blocks.0", "blocks.1")
     previews = video.preview(trace.steps[1].denoised, "tiny-wan")
-    assert len(previews) == 3
+    assert [picture.size for picture in previews] == [(16, 32)] * 3, "four pixels a cell"
     apart = video.run(replace(PATCHED, motion=False))
     assert apart.steps[0].inside is None
     assert not np.allclose(apart.steps[-1].latents, latents)
+
+
+def test_pixels_become_the_latents_that_the_library_decodes(films: Path) -> None:
+    pipe = video_pipeline("tiny-wan")
+    to_latents, to_pixels, factor = wan.autoencoder(pipe)
+    pixels = torch.rand((2, 3, 32, 16), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.inference_mode():
+        own = pipe.vae.encode(pixels[:, :, None]).latent_dist.mode()
+        latents = to_latents(pixels)
+        again, expected = to_pixels(latents), pipe.vae.decode(own, return_dict=False)[0][:, :, 0]
+    assert latents.shape == (2, 16, 32 // factor, 16 // factor)
+    np.testing.assert_allclose(again.numpy(), expected.numpy(), atol=1e-4)
+    mean, deviation = (
+        torch.tensor(pipe.vae.config[k]).view(16, 1, 1) for k in ("latents_mean", "latents_std")
+    )
+    np.testing.assert_allclose((latents[0] * deviation + mean).numpy(), own[0, :, 0].numpy(), atol=1e-4)
 
 
 def test_numbers_of_frames_are_those_that_the_latents_can_hold(films: Path) -> None:

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from components.runs.batch import LiveBatch, estimates
+from components.runs.frames import encode
 from pipelines.image import image
 from pipelines.image.previews import linear_decoder, shrunk
 from pipelines.image.request import SCHEDULERS, ImageRequest, Trace
+from pipelines.video import video
+from pipelines.video.request import VideoRequest
 
 MODEL = "classroom-image"
 
@@ -29,6 +33,28 @@ def test_the_linear_decoder_comes_near_to_the_decoder(trace: Trace, kind: str) -
     assert found.shape == exact.shape and found.dtype == np.uint8
     mean_colour = np.broadcast_to(exact.mean((1, 2), keepdims=True), exact.shape)
     assert _decibels(found, exact) > max(17, _decibels(mean_colour, exact) + 0.7)
+
+
+def test_a_films_preview_comes_near_to_its_frames() -> None:
+    request = VideoRequest("A blue bird walks right in the snow.", seed=3, num_inference_steps=4,
+                           num_frames=4, model="classroom-video")  # fmt: skip
+    latents = video.run(request).steps[-1].denoised
+    found, exact = (
+        np.stack([np.asarray(frame) for frame in make(latents, request.model)])
+        for make in (video.preview, video.decode)
+    )
+    mean_colour = np.broadcast_to(exact.mean((1, 2), keepdims=True), exact.shape)
+    assert _decibels(found, exact) > max(17, _decibels(mean_colour, exact) + 0.7)
+
+
+def test_a_batch_under_way_is_seen_through_the_linear_decoder(trace: Trace) -> None:
+    live = LiveBatch([trace.request] * 2, None)
+    assert live.sources() == () and live.done() == 0
+    live.add([trace.steps[-1], trace.steps[4]])
+    shown = np.stack([trace.steps[i].denoised_guided for i in (-1, 4)])
+    expected = linear_decoder(MODEL).pictures(shown)
+    assert live.sources() == tuple(map(encode, expected)) and live.done() == 8
+    assert estimates(live.steps, MODEL) == tuple(map(encode, image.decode(shown, MODEL))) != live.sources()
 
 
 def test_the_linear_decoder_is_linear_but_for_its_constant() -> None:
