@@ -32,6 +32,7 @@ E2E = Path(__file__).parent / "e2e"
 STARTING_S = 300
 # Generous, because a busy machine is slow: what waits, waits for a state and goes on when it is reached.
 PATIENCE_MS = 60_000
+WAIT = 600_000  # ms, for what is drawn: all tests share an app, which draws what others ask for, too
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -150,6 +151,26 @@ def violations(page: Page, within: str = "html", exclude: str = "", contrast: bo
     context = {"include": [[within]]} | ({"exclude": [[exclude]]} if exclude else {})
     found = Axe().run(page, context=context, options=options).response["violations"]
     return [f"{v['id']}: {node['html'][:120]}" for v in found for node in v["nodes"]]
+
+
+def stand_over_their_points(page: Page, pictures: str, points: str, count: int) -> None:
+    """Wait until so many pictures stand over as many points of a plot, each over its own.
+
+    A plot takes up a new width a moment after the page does.
+
+    Args:
+        pictures: selector of all of them.
+        points: selector of all of them.
+    """
+    page.wait_for_function(
+        """([pictures, points, count]) => {
+            const [one, other] = [pictures, points].map((selector) => [...document.querySelectorAll(selector)]
+                .map((part) => part.getBoundingClientRect()).map((box) => box.x + box.width / 2));
+            return one.length === count && other.length === count
+                && one.every((centre, at) => Math.abs(centre - other[at]) < 4);
+        }""",
+        arg=[pictures, points, count],
+    )
 
 
 @pytest.fixture(scope="session")

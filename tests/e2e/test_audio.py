@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from components.ui.language import load_texts
 from pipelines.audio import files as sounds
+from tests.conftest import WAIT
 
 EN, DE = load_texts("en"), load_texts("de")
 Opener = Callable[..., Page]
@@ -39,7 +40,7 @@ REFUSE = "window.AudioContext = window.webkitAudioContext = undefined;"
 
 def player(page: Page, state: str = "done", name: str = "audio-player"):
     found = page.locator(f"#{name} .player")
-    expect(found).to_have_attribute("data-state", state, timeout=120_000)
+    expect(found).to_have_attribute("data-state", state, timeout=WAIT)
     return found
 
 
@@ -178,7 +179,7 @@ def test_clips_good_and_bad(kept: Opener, tmp_path) -> None:
     expect(opened.locator("#audio-clip-status")).to_contain_text("1,0 s")
     opened.locator("#audio-go-on").click()
     expect(opened.locator("#audio-player [data-status]")).to_contain_text(
-        "1,0 s sind die Vorgabe", timeout=120_000
+        "1,0 s sind die Vorgabe", timeout=WAIT
     )
     assert opened.locator("#audio-player [data-time]").inner_text().endswith("5,0 s")
 
@@ -220,7 +221,7 @@ def test_the_journey_ends_with_the_same_prompt_as_sound(page: Opener) -> None:
     opened = page("/?num_inference_steps=2&prompt=birdsong")
     opened.locator("#journey-audio").scroll_into_view_if_needed()
     station = opened.locator("#journey-audio [data-state=done] .station")
-    expect(station).to_contain_text("“birdsong” as 4.0 s", timeout=120_000)
+    expect(station).to_contain_text("“birdsong” as 4.0 s", timeout=WAIT)
     station.click()
     expect(opened.locator("#tab-audio-button")).to_have_attribute("aria-selected", "true")
     player(opened)

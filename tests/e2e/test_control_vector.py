@@ -10,8 +10,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from components.ui.language import load_texts
+from tests.conftest import WAIT, stand_over_their_points
 
-WAIT = 120_000  # ms; a guard, not a measure: the machine may be busy with a training
 EN, DE = load_texts("en"), load_texts("de")
 QUICK = "num_inference_steps=2"
 
@@ -64,12 +64,8 @@ def test_from_a_to_b_with_every_picture_over_its_point(page: Callable[..., Page]
     opened.locator("#cv-blend-figure .scatterlayer .trace").nth(1).locator(".point").nth(6).wait_for(
         timeout=WAIT
     )
-    centres = """selector => [...document.querySelectorAll(selector)].map(e => e.getBoundingClientRect())
-        .map(box => box.x + box.width / 2)"""
-    pictures = opened.evaluate(centres, "#cv-blend-view .lever-row img")
-    points = opened.evaluate(centres, "#cv-blend-figure .scatterlayer .trace:first-child .point")
-    assert len(pictures) == len(points) == 7
-    assert max(abs(a - b) for a, b in zip(pictures, points, strict=True)) < 4
+    points = "#cv-blend-figure .scatterlayer .trace:first-child .point"
+    stand_over_their_points(opened, "#cv-blend-view .lever-row img", points, 7)
 
     lead = view.locator("[data-lead]")
     view.locator("[data-station='6']").click()

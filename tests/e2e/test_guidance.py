@@ -8,8 +8,8 @@ from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
 from components.ui.language import load_texts
+from tests.conftest import WAIT, stand_over_their_points
 
-WAIT = 120_000  # ms; a guard, not a measure: the machine may be busy with a training
 EN = load_texts("en")
 QUICK = "/?tab=guidance&num_inference_steps=2"
 
@@ -38,14 +38,9 @@ def test_tab_is_filled_without_a_click(
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_picture_of_the_sweep_stands_over_its_point(kept: Callable[..., Page], width: int) -> None:
     opened = kept(QUICK, width=width)
-    opened.locator("#guidance-sweep .scatterlayer .point").nth(7).wait_for(timeout=WAIT)
-    centres = """selector => [...document.querySelectorAll(selector)].map(e => e.getBoundingClientRect())
-        .map(box => box.x + box.width / 2)"""
-    pictures = opened.evaluate(centres, "#guidance-sweep figure img")
-    points = opened.evaluate(centres, "#guidance-sweep .scatterlayer .point")
-    assert len(pictures) == len(points) == 8
-    for picture, point in zip(pictures, points, strict=True):
-        assert abs(picture - point) < 4
+    points = "#guidance-sweep .scatterlayer .point"
+    opened.locator(points).nth(7).wait_for(timeout=WAIT)
+    stand_over_their_points(opened, "#guidance-sweep figure img", points, 8)
 
 
 def test_dial_draws_again_and_the_image_tab_shows_the_same_run(

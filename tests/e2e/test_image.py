@@ -22,8 +22,8 @@ from pipelines.image.guidance import guidance_difference
 from pipelines.image.image import read_parameters
 from pipelines.image.previews import linear_decoder
 from pipelines.image.request import ImageRequest
+from tests.conftest import WAIT
 
-WAIT = 120_000  # ms; a guard, not a measure: the machine may be busy with a training
 EN, DE = load_texts("en"), load_texts("de")
 
 

@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.browser import go_to_tab
 from components.ui.language import load_texts
+from tests.conftest import WAIT
 
-WAIT = 120_000  # ms; a guard, not a measure
 QUICK = "/?num_inference_steps=3"
 Opener = Callable[..., Page]
 

@@ -14,11 +14,11 @@ from playwright.sync_api import Page, expect
 
 from pipelines.image import image
 from pipelines.image.request import ImageRequest
+from tests.conftest import WAIT
 from training.evaluate import parse_all
 from training.evaluation_prompts import LECTURE
 from training.scorers import load_scorer, look_at
 
-WAIT = 120_000  # ms; a guard, not a measure
 SEEDS = range(8)
 MOST = 6  # pictures that must be right
 

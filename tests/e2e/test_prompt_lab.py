@@ -9,8 +9,8 @@ from playwright.sync_api import Page, expect
 
 from components.page.prompt_bar import FIRST, LECTURE
 from components.ui.language import load_texts
+from tests.conftest import WAIT
 
-WAIT = 120_000  # ms; a guard, not a measure: the machine may be busy with a training
 EN, DE = load_texts("en"), load_texts("de")
 QUICK = "/?tab=prompt_lab&num_inference_steps=2"
 Opener = Callable[..., Page]

@@ -10,8 +10,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from components.ui.language import load_texts
+from tests.conftest import WAIT
 
-WAIT = 120_000  # ms; a guard, not a measure
 EN = load_texts("en")
 QUICK = "/?num_inference_steps=3&prompt=A%20small%20cat%20on%20a%20bed."
 Opener, TabOpener = Callable[..., Page], Callable[[Page, str], None]

@@ -14,8 +14,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from components.ui.language import load_texts
+from tests.conftest import WAIT
 
-WAIT = 600_000  # ms; a guard, not a measure: the machine may be busy with a training
 EN, DE = load_texts("en"), load_texts("de")
 Opener = Callable[..., Page]
 
