@@ -11,6 +11,7 @@ function ask() {
   const row = element.querySelector("[data-asks]");
   if (!row) return;
   delete row.dataset.asks;
+  row.dataset.asked = "";
   trigger("submit");
 }
 const saved = () => "journeySaved" in document.documentElement.dataset; // asked for before there was a picture

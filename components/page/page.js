@@ -94,14 +94,18 @@
   const ask = window.fetch.bind(window);
   let leaving = false, checking = false, beat = null;
   // What ran when the connection broke, as on a phone that was locked, is begun anew: the same seed, the same result.
+  // A page that is loaded again does by itself what it had done by itself; the last button is pressed for the visitor.
+  const STOP = "button.stop:not([disabled])";
+  const ROW = ':is(#journey-video, #journey-audio) [data-state="waiting"]:is([data-asked], :has(.reel, .heat))';
   let pressed = null; // the button that began the last run
   addEventListener("click", ({ target }) => {
     const button = target instanceof Element && target.closest(".sv-scene button[id]:not(.stop)");
     if (button?.id) pressed = button;
   }, true);
-  const unfinished = () => pressed?.isConnected && pressed.closest(".sv-scene").querySelector("button.stop:not([disabled])");
+  const unfinished = () => document.querySelector(`${STOP}, ${ROW}`);
   function again() {
-    try { if (unfinished()) sessionStorage.setItem("sv-again", pressed.id); } catch { /* then it is begun by hand */ }
+    const runs = pressed?.isConnected && pressed.closest(".sv-scene").querySelector(STOP);
+    try { if (runs) sessionStorage.setItem("sv-again", pressed.id); } catch { /* then it is begun by hand */ }
     location.reload();
   }
   function beginAgain() {
@@ -113,7 +117,7 @@
     // What the tab computes by itself when it opens comes first: it would take the place of the run.
     const look = (until, quiet = 0) => {
       const button = document.getElementById(id);
-      const busy = !button || button.disabled || button.closest('[role="tabpanel"]').querySelector("button.stop:not([disabled])");
+      const busy = !button || button.disabled || button.closest('[role="tabpanel"]').querySelector(STOP);
       if (!busy && quiet === 3) return button.click();
       if (performance.now() < until) setTimeout(look, 500, until, busy ? 0 : quiet + 1);
     };

@@ -93,6 +93,29 @@ def test_what_ran_when_the_connection_broke_is_begun_anew(page: Opener) -> None:
     expect(opened.locator("#conditioning-scores .js-plotly-plot")).to_be_visible()
 
 
+def test_a_film_nobody_pressed_a_button_for_is_begun_anew_too(page: Opener) -> None:
+    """As where a laptop went over to another network while the journey drew its film: it stood there for ever."""
+    opened = page("/?num_inference_steps=2&prompt=a+green+boat&seed=5")
+    opened.locator("#journey-video").scroll_into_view_if_needed()
+    opened.locator("#journey-video [data-state=waiting] .reel").wait_for()
+    opened.evaluate("window.before = true")
+    opened.route("**/gradio_api/nothing", lambda route: route.abort())  # the server itself answers
+    opened.evaluate("fetch(location.origin + '/gradio_api/nothing').catch(() => 0)")
+    opened.wait_for_function("!window.before")
+
+
+def test_a_page_at_rest_outlives_a_break_of_its_connection(page: Opener) -> None:
+    opened = page("/?tab=tokens")
+    opened.locator("#tokens-view .tk-sentence").wait_for()
+    opened.evaluate("window.before = true")
+    opened.route("**/gradio_api/nothing", lambda route: route.abort())
+    with opened.expect_response("**/gradio_api/app_id"):
+        opened.evaluate("fetch(location.origin + '/gradio_api/nothing').catch(() => 0)")
+    with opened.expect_response("**/gradio_api/app_id"):
+        opened.evaluate("fetch(location.origin + '/gradio_api/nothing').catch(() => 0)")
+    assert opened.evaluate("window.before") is True
+
+
 def test_a_tab_for_which_the_browser_has_no_connection_left_says_so_and_goes_on(
     browser: Browser, server: str
 ) -> None:
