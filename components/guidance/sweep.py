@@ -134,7 +134,7 @@ def _handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
         if e.guidance == catalogue.NO_GUIDANCE:
             slot.silence("sweep")
             said = note(t("guidance.sweep_none", title=e.title))
-            yield "", gr.update(visible=False), said, None, gr.skip()
+            yield "", gr.update(visible=False), said, None, gr.update(interactive=False)
         else:
             yield from sweep_run(request, kept, slot, t)
 

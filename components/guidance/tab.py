@@ -207,7 +207,7 @@ def _away_handler(t: Texts) -> Callable[..., Any]:
         request = replace(request_like(trace, *values), negative_prompt=away or "").validated()
         if said := refusal(request, t):
             slot.silence("away")
-            yield note(said), None, gr.skip()
+            yield note(said), None, gr.update(interactive=False)
             return
         yield from compare_without_and_with(request, kept, slot, t)
 

@@ -226,13 +226,15 @@ function choose(place) {
 function renew() {
   const next = props.value;
   if (!next?.html) { data = null; return; }
-  const same = data && data.run === next.run;
+  const same = data && data.run === next.run, settled = same && !running();
   if (!same) { pause(); painted = {}; asked = false; }
-  data = { ...next, weights: same ? data.weights : undefined };
+  const exact = { ...next.exact };
+  for (const row in same ? data.exact : {}) exact[row] = { ...data.exact[row], ...exact[row] }; // asked for once
+  data = { ...next, exact, weights: same ? data.weights : undefined };
   only(".trace").dataset.state = data.state;
   strip();
   const usual = data.start ?? data.first;
-  if (running() || !firstView) { show(usual); return; }
+  if (running() || !firstView) { show(settled ? at : usual); return; } // its tab was left, and opened again
   firstView = false;
   show(window.steuervektor.askedNumber(name, data.first, done(), usual));
   if (at !== usual) sharpen();

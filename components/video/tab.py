@@ -134,6 +134,7 @@ def build_video_tab(bar: PromptBar, t: Texts) -> None:
     """
     with tab_frame(t, "video") as tab:
         parts = _layout(t)
+        exact_rows_on_demand(parts.view, parts.result, "video-exact", _exact, FILM)
         pair = build_pair(t)
     bar.keep("video", prompt=parts.prompt, steps=parts.steps, frames=parts.frames, lever=pair.lever,
              other=pair.motion, later=pair.later, frame=pair.frame)  # fmt: skip
@@ -169,7 +170,6 @@ def _wire(bar: PromptBar, t: Texts, tab: gr.Tab, p: _Parts, first_pair: Any, pai
     p.prompt.submit(draw, **again)
     p.from_bar.click(from_bar, [bar.prompt, p.motion], [p.prompt, p.motion], **quiet).then(draw, **again)
     p.stop.click(lambda slot: slot.stop(), p.slot, **quiet)
-    exact_rows_on_demand(p.view, p.result, "video-exact", _exact, FILM)
     p.model.change(_chosen(t), [p.model, p.steps], [p.cost, p.frames], trigger_mode="multiple", **quiet)
     adopted = tab.select(adopt, [bar.prompt, p.prompt, p.motion, p.result], [p.prompt, p.motion], **quiet)
     entered = adopted.then(enter, inputs, p.outputs, **FILM)

@@ -18,7 +18,7 @@ from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.engine import starts_runs, whole_call
 from pipelines.serving.errors import InputError
-from pipelines.serving.loading import load
+from pipelines.serving.loading import check_memory, load
 from pipelines.serving.steps import Closable
 
 _TURN = 0.1  # s on the compute thread before others have their turn
@@ -44,6 +44,7 @@ def _make(e: ModelEntry, device: str) -> Any:
 
 
 def _download(e: ModelEntry) -> None:
+    check_memory(e)
     kinds = ["*.json", "*.txt", "*.model", "*.safetensors"]
     snapshot_download(e.source, allow_patterns=kinds if "transformers" in e.backends else None)
 

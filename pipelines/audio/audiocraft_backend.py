@@ -122,23 +122,29 @@ class AudiocraftRun:
 
     What the decoder remembers is held here between the steps: audiocraft keeps it inside the model, where
     the next visitor's run would find it.
+
+    Args:
+        whole: audiocraft's model. On a GPU it holds its transformer alone in half precision, and so is called
+            within its own autocast only.
+        prompt: what shall be heard.
     """
 
     @torch.inference_mode()
-    def __init__(self, lm: Any, prompt: str) -> None:
+    def __init__(self, whole: Any, prompt: str) -> None:
         from audiocraft.modules.conditioners import ClassifierFreeGuidanceDropout, ConditioningAttributes
 
-        self.lm = lm
+        self.lm, self.autocast = whole.lm, whole.autocast
         with_it = [ConditioningAttributes(text={"description": prompt})]
         without = ClassifierFreeGuidanceDropout(p=1.0)(with_it)
         provider = self.lm.condition_provider
-        self.conditions = provider(provider.tokenize(with_it + without))
+        with self.autocast:
+            self.conditions = provider(provider.tokenize(with_it + without))
         self.state: dict[str, Tensor] = {}
 
     @torch.inference_mode()
     def step(self, codes: Tensor) -> Tensor:
         """See `CodeRun.step`."""
-        with self.lm.streaming():
+        with self.autocast, self.lm.streaming():
             self.lm.set_streaming_state(self.state)
             logits = self.lm(codes.expand(2, -1, -1), [], self.conditions)
             self.state = self.lm.get_streaming_state()
@@ -189,7 +195,7 @@ class AudiocraftModel:
 
     def begin(self, prompt: str) -> AudiocraftRun:
         """Read a prompt and get ready for the first step."""
-        return AudiocraftRun(self.whole.lm, prompt)
+        return AudiocraftRun(self.whole, prompt)
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:

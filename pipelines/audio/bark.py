@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import snapshot_download
 from torch import Tensor
 
 from pipelines.audio.request import AudioRequest, Sound
@@ -17,7 +18,7 @@ from pipelines.serving.catalogue import ModelEntry
 from pipelines.serving.compute import on_short_lived_thread
 from pipelines.serving.engine import starts_runs
 from pipelines.serving.errors import InputError
-from pipelines.serving.loading import load, whole
+from pipelines.serving.loading import check_memory, load, whole
 from pipelines.serving.steps import Closable
 
 _one_at_a_time = threading.Lock()  # the library draws from PyTorch's common random numbers
@@ -97,7 +98,12 @@ class BarkLevel:
 
 def bark_voice(model: str) -> BarkVoice:
     """The loaded voice of a catalogue id whose backend is "bark"; see `loading.load`."""
-    return load(catalogue.entry(model, "audio"), load_bark)
+    return load(catalogue.entry(model, "audio"), load_bark, _download)
+
+
+def _download(e: ModelEntry) -> None:
+    check_memory(e)
+    snapshot_download(e.source)
 
 
 def speak(request: AudioRequest) -> Closable:

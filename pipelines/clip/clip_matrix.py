@@ -165,9 +165,11 @@ def learned_logit_scale(model: str) -> float:
     return clip.logit_scale
 
 
+@whole_call("text", clip_model)
 def learned_logit_bias(model: str) -> float | None:
     """What the model learned to add to the logit; None for one that was trained with a softmax."""
-    return clip_model(catalogue.entry(model, "clip").id).logit_bias
+    clip: Clip = clip_model(catalogue.entry(model, "clip").id)
+    return clip.logit_bias
 
 
 def learned_temperature(model: str) -> float:

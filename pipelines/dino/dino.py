@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipelines.clip.model import encode_images
 from pipelines.dino.components import foreground_scores, principal_components
-from pipelines.dino.model import read_tokens, read_whole, square, vision_model
+from pipelines.dino.model import read_tokens, read_whole, square
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.world.layout import draw_scene
@@ -108,7 +108,7 @@ def look_at(pictures: Sequence[Image.Image], model: str) -> Patches:
         explained,
         foreground_scores(read.patches),
         read.attention.reshape(*read.attention.shape[:3], grid, grid),
-        vision_model(model).registers,
+        read.registers,
         read.on_registers,
         unit[0] @ unit.reshape(-1, unit.shape[-1]).T,
     )

@@ -81,11 +81,13 @@ class Tokens:
         attention: `[picture, layer, head, grid * grid]` how the class token spreads its attention over the
             patches; what is missing to a sum of 1 stays on itself and on the registers.
         on_registers: `[picture, layer, head]` what of it goes to all registers together; 0 without any.
+        registers: number of registers of the model.
     """
 
     patches: np.ndarray
     attention: np.ndarray
     on_registers: np.ndarray
+    registers: int
 
 
 def vision_model(model: str) -> Vision:
@@ -167,7 +169,8 @@ def _read_tokens(vision: Vision, pictures: Sequence[Image.Image]) -> Tokens:
         out = vision(pixels, output_attentions=True)
     looks, first = torch.stack(out.attentions, 1)[..., 0, :], 1 + vision.registers
     found = out.last_hidden_state[:, first:], looks[..., first:], looks[..., 1:first].sum(-1)
-    return Tokens(*(x.float().cpu().numpy() for x in found))
+    patches, attention, on_registers = (x.float().cpu().numpy() for x in found)
+    return Tokens(patches, attention, on_registers, vision.registers)
 
 
 @whole_call("image", vision_model)

@@ -12,8 +12,9 @@ from pipelines.image.offload import device_of
 
 def to_pixels(pipe: Any, latents: Tensor) -> Tensor:
     """`[picture, channel, y, x]` latents at unit deviation to `[picture, 3, y, x]` pixels, -1..1."""
+    latents = latents.to(device_of(pipe), pipe.vae.dtype)
     factor, shift = _scaling(pipe, latents)
-    return pipe.vae.decode(latents.to(device_of(pipe), pipe.vae.dtype) / factor + shift, return_dict=False)[0]
+    return pipe.vae.decode(latents / factor + shift, return_dict=False)[0]
 
 
 def to_latents(pipe: Any, pixels: Tensor) -> Tensor:
@@ -60,12 +61,15 @@ def pixels_of(picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.asarray(picture, np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
 
 
-def _scaling(pipe: Any, like: Tensor) -> tuple[Tensor, Tensor]:
-    """What the pipeline multiplies the autoencoder's latents by, and subtracts from them first."""
+def _scaling(pipe: Any, like: Tensor) -> tuple[Any, Any]:
+    """What the pipeline multiplies the autoencoder's latents by, and subtracts from them first.
+
+    Numbers, as in the library, which are not rounded to half precision; `[1, channel, 1, 1]` where an
+    autoencoder says a mean and a deviation for each channel.
+    """
     config = pipe.vae.config
     mean, deviation = config.get("latents_mean"), config.get("latents_std")
-    factor = like.new_tensor(config.scaling_factor)
     if mean is None or deviation is None:
-        return factor, like.new_tensor(config.get("shift_factor") or 0.0)
+        return config.scaling_factor, config.get("shift_factor") or 0.0
     shift, spread = (like.new_tensor(v).view(1, -1, 1, 1) for v in (mean, deviation))
-    return factor / spread, shift
+    return config.scaling_factor / spread, shift

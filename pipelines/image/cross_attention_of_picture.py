@@ -6,7 +6,7 @@ that no run has made.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from pipelines.image.cross_attention import TraceMaps, grouped, read_pieces
 from pipelines.image.encoding import encode
 from pipelines.image.families.choice import family_of
 from pipelines.image.families.family import title_of
+from pipelines.image.families.unet import size_of
 from pipelines.image.load import image_pipeline
 from pipelines.image.recorder import RecordedRun, layout_of, recording
 from pipelines.image.request import ImageRequest, Inside
@@ -76,6 +77,7 @@ def picture_maps(
     if family_of(pipe).denoiser != "unet":
         raise InputError("picture_maps_closed", title=title_of(request))
     prepared = picture.convert("RGB").resize(_size_for(pipe, picture), Image.Resampling.LANCZOS)
+    request = replace(request, height=prepared.height, width=prepared.width)  # SDXL is told what it sees
     insides = _look(pipe, request, prepared, tuple(timesteps))
     maps = grouped(insides, read_pieces(request.prompt, request.model))
     return PictureMaps(prepared, tuple(timesteps), maps)
@@ -83,7 +85,7 @@ def picture_maps(
 
 def _size_for(pipe: Any, picture: Image.Image) -> tuple[int, int]:
     """Width and height in px: the picture's proportions, the model's area, whole cells at every level."""
-    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    side = math.sqrt(math.prod(size_of(pipe)))
     unit = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.block_out_channels) - 1)
     ratio = min(max(picture.width / picture.height, 0.25), 4.0)
     width, height = side * math.sqrt(ratio), side / math.sqrt(ratio)
@@ -95,7 +97,7 @@ def _size_for(pipe: Any, picture: Image.Image) -> tuple[int, int]:
 def _look(
     pipe: Any, request: ImageRequest, picture: Image.Image, timesteps: tuple[int, ...]
 ) -> list[Inside | None]:
-    clean = to_latents(pipe, pixels_of(picture))
+    clean = to_latents(pipe, pixels_of(picture)).to(pipe.unet.dtype)  # SDXL's autoencoder is held in float32
     noise = torch.randn(
         clean.shape, generator=torch.Generator().manual_seed(request.seed), dtype=torch.float32
     ).to(clean)

@@ -75,12 +75,25 @@ class PromptCache:
         if levers.pooled_only:
             first = _pooled_everywhere(first)
         if not levers.text_in_time:
-            first = _pooled_of_the_empty(first)
+            first = _with_prompt(first, first.states[-1], **self._pooled_of_empty(pipe, request, first))
         check_places(levers.places_hidden, first.states.shape[1])
         return first, first if levers.switch_at is None else self._second(pipe, request)
 
     def _second(self, pipe: Any, request: ImageRequest) -> Conditioning:
         return self._plain(pipe, replace(request, prompt=request.steering.prompt_b))
+
+    def _pooled_of_empty(self, pipe: Any, request: ImageRequest, read: Conditioning) -> dict[str, Tensor]:
+        """Pooled vectors as they are without the prompt, `[dim]` each; none where there are none.
+
+        SDXL hands its pooled vector to the time embedding, SD 3 to the modulation.
+        """
+        names = read.added.keys() & POOLED
+        if read.branches == 2:
+            return {name: read.added[name][0] for name in names}
+        if not names or pipe.config.get("force_zeros_for_empty_prompt"):
+            return {name: torch.zeros_like(read.added[name][-1]) for name in names}
+        empty = self._plain(pipe, replace(request, prompt=""))
+        return {name: empty.added[name][-1] for name in names}
 
     def _plain(self, pipe: Any, request: ImageRequest) -> Conditioning:
         key = (request.model, request.prompt, request.negative_prompt, request.height, request.width,
@@ -138,12 +151,3 @@ def _pooled_everywhere(read: Conditioning) -> Conditioning:
     """The end token's vector, which has read the whole sentence, at every place."""
     states = read.states[-1]
     return _with_prompt(read, states[read.pools[-1]].expand_as(states))
-
-
-def _pooled_of_the_empty(read: Conditioning) -> Conditioning:
-    """SDXL hands its pooled vector to the time embedding, SD 3 to the modulation: here, the empty one."""
-    swapped = {}
-    for name in read.added.keys() & POOLED:
-        pooled = read.added[name]
-        swapped[name] = pooled[0] if read.branches == 2 else torch.zeros_like(pooled[0])
-    return _with_prompt(read, read.states[-1], **swapped) if swapped else read

@@ -167,11 +167,13 @@ def read_parameters(png: bytes) -> dict[str, Any]:
     Only the header is read, so a picture of any size is safe.
 
     Raises:
-        InputError: `parameters_missing` if the file is no PNG of this app.
+        InputError: `parameters_missing` if the file is no PNG of this app, and what
+            `ImageRequest.validated` raises, as for a model that is not in the catalogue here.
     """
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
             found = json.loads(picture.info[_CHUNK])
-        return ImageRequest(**found).validated().parameters()
+        request = ImageRequest(**found)
     except Exception as error:  # Pillow and json raise many kinds for a broken file
         raise InputError("parameters_missing") from error
+    return request.validated().parameters()

@@ -27,11 +27,12 @@ def shrunk(latents: np.ndarray, noisy: bool = False) -> np.ndarray:
     Args:
         noisy: cells are picked, not averaged: the mean of noise is no noise.
     """
-    side = max(latents.shape[-2:])
+    height, width = latents.shape[-2:]
+    side = max(height, width)
     if side <= SIDE:
         return latents
-    mode = "nearest" if noisy else "area"
-    return F.interpolate(torch.tensor(latents), scale_factor=SIDE / side, mode=mode).numpy()
+    size = max(1, height * SIDE // side), max(1, width * SIDE // side)
+    return F.interpolate(torch.tensor(latents), size, mode="nearest" if noisy else "area").numpy()
 
 
 @dataclass(frozen=True, eq=False)

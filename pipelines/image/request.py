@@ -28,7 +28,8 @@ class ImageRequest:
         negative_prompt: what guidance moves away from; empty means the empty prompt.
         seed: 0..2**32-1, decides the noise that the run starts from.
         guidance_scale: 0..20; 0 ignores the prompt, 1 is the plain conditional model. Models from which
-            guidance was distilled away take up to 1, those that are told the scale take any.
+            guidance was distilled away draw with the prompt alone up to 1, those that are told the scale
+            take any.
         num_inference_steps: 1..100.
         scheduler: one of `SCHEDULERS`, as far as the model takes it (`pipelines.image.schedulers`).
         model: catalogue id of the role "image"; empty means the preselected one.

@@ -141,11 +141,11 @@ def noise_levels(scheduler: SchedulerMixin) -> list[NoiseLevel]:
         products = scheduler.alphas_cumprod[scheduler.timesteps.cpu()].double().tolist()
         return [NoiseLevel(product**0.5, (1 - product) ** 0.5, 1.0) for product in (*products, 1.0)]
     if isinstance(scheduler, SCMScheduler):
-        angles, scale = scheduler.timesteps.double().tolist(), 1 / scheduler.config.sigma_data
+        angles, scale = scheduler.timesteps.cpu().double().tolist(), 1 / scheduler.config.sigma_data
         return [NoiseLevel(math.cos(angle), math.sin(angle), scale) for angle in angles]
     if is_flow(scheduler):
-        return [_straight(sigma) for sigma in scheduler.sigmas.double().tolist()]
-    alphas = [(1 + sigma**2) ** -0.5 for sigma in scheduler.sigmas.double().tolist()]
+        return [_straight(sigma) for sigma in scheduler.sigmas.cpu().double().tolist()]
+    alphas = [(1 + sigma**2) ** -0.5 for sigma in scheduler.sigmas.cpu().double().tolist()]
     grows = isinstance(scheduler, EulerDiscreteScheduler)
     return [NoiseLevel(alpha, (1 - alpha**2) ** 0.5, alpha if grows else 1.0) for alpha in alphas]
 

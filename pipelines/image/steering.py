@@ -62,7 +62,8 @@ class Steering:
         """
         if not 0 <= _finite(self.blend) <= 1:
             raise InputError("blend_range", received=self.blend)
-        if self.switch_at is not None and not 0 <= _finite(self.switch_at) <= steps:
+        at = 0.0 if self.switch_at is None else _finite(self.switch_at)
+        if not (0 <= at <= steps and at == int(at)):
             raise InputError("switch_range", steps=steps, received=self.switch_at)
         if (self.blend or self.switch_at is not None) and not self.prompt_b.strip():
             raise InputError("prompt_b_empty")

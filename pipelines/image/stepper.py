@@ -229,7 +229,7 @@ def submit(request: ImageRequest) -> Steps[DenoiseStep]:
     Returns:
         Iterator of steps, as they happen; `close()` stops the run at the next tick.
     """
-    return submit_all([request])[0]
+    return submit_all([request.validated()])[0]
 
 
 def queue_length() -> int:

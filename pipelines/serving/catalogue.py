@@ -298,7 +298,11 @@ def on_disk(e: ModelEntry) -> bool:
     """Whether a model can be loaded without a download; asks the disk, never the network."""
     if e.family != "hub":
         return Path(e.source).is_dir()
-    return any(isinstance(try_to_load_from_cache(e.source, file), str) for file in _WEIGHTS[e.role])
+    parts = [(e.source, e.role), *([(e.base, "image")] if e.base else [])]
+    return all(
+        any(isinstance(try_to_load_from_cache(source, file), str) for file in _WEIGHTS[role])
+        for source, role in parts
+    )
 
 
 def default_id(role: str) -> str:

@@ -237,16 +237,16 @@ class Trainings:
         Raises:
             InputError: `trainings_full` if all places are taken by trainings under way.
         """
+        with self._changed:
+            self._free_of(owner, kind)
         self._make_room()  # before the model takes its memory
         training = Training(learner, self._most_steps, self._most_saved)
         place = _Place(training, owner, kind, self._clock)
         place.touch()
         key = secrets.token_urlsafe(16)
         with self._changed:
-            for before, held in list(self._places.items()):
-                if owner and kind and (held.owner, held.kind) == (owner, kind):
-                    self._free(before)
-            self._make_room()  # others may have begun meanwhile
+            self._free_of(owner, kind)  # others may have begun meanwhile, the same owner included
+            self._make_room()
             self._places[key] = place
             if self._caretaker is None:
                 self._caretaker = threading.Thread(target=self._work, name="caretaker", daemon=True)
@@ -365,6 +365,12 @@ class Trainings:
             place.gone = True
             place.end_run(superseded=True)
             self._changed.notify_all()
+
+    def _free_of(self, owner: str, kind: str) -> None:
+        """Put away what an owner has of a kind, the lock held."""
+        for key, place in list(self._places.items()):
+            if owner and kind and (place.owner, place.kind) == (owner, kind):
+                self._free(key)
 
     def _make_room(self) -> None:
         with self._changed:

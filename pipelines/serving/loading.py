@@ -21,6 +21,7 @@ import psutil
 import torch
 from huggingface_hub.errors import (
     GatedRepoError,
+    HfHubHTTPError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -156,16 +157,18 @@ def offloads(e: ModelEntry, bytes_a_weight: int) -> bool:
     return largest <= machine_bytes() and _needed(e, bytes_a_weight) <= psutil.virtual_memory().total
 
 
-def check_memory(e: ModelEntry, bytes_a_weight: int) -> None:
+def check_memory(e: ModelEntry, bytes_a_weight: int | None = None) -> None:
     """Refuse a model that wants more memory than there is, before it is downloaded; its parts may take turns.
 
     Args:
         e: a catalogue entry; one that tells no number of parameters is let through.
-        bytes_a_weight: as it will be held.
+        bytes_a_weight: as it will be held; by default in half precision on a GPU, in full elsewhere.
 
     Raises:
         InputError: `model_needs_memory`.
     """
+    if bytes_a_weight is None:
+        bytes_a_weight = 2 if device() == "cuda" else 4
     if not fits(e, bytes_a_weight) and not offloads(e, bytes_a_weight):
         needed, there = (round(n / 2**30, 1) for n in (_needed(e, bytes_a_weight), machine_bytes()))
         raise InputError("model_needs_memory", title=e.title, needed_gib=needed, there_gib=there)
@@ -258,12 +261,18 @@ def _kind_of(error: BaseException | None) -> tuple[str, dict[str, str]]:
             return "model_not_found", {}
         if isinstance(error, ModuleNotFoundError):
             return "model_package_missing", {"package": str(error.name)}
-        if isinstance(error, _CUT_OFF):
+        if isinstance(error, _CUT_OFF) or _is_outage(error):
             return "model_download_cut", {}
         if isinstance(error, _NO_NETWORK):
             return "model_needs_network", {}
         error = error.__cause__ or error.__context__
     return "model_broken", {"reason": reason}
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Whether the hub answered that it cannot at the moment, or not to so many questions."""
+    answer = getattr(error, "response", None) if isinstance(error, HfHubHTTPError) else None
+    return answer is not None and (answer.status_code == 429 or answer.status_code >= 500)
 
 
 def whole(kind: Any, source: str, **settings: Any) -> Any:

@@ -15,7 +15,7 @@ from huggingface_hub import snapshot_download
 
 from pipelines.image.load import assemble, download_pipeline
 from pipelines.serving.catalogue import ASSETS, ModelEntry, entry
-from pipelines.serving.loading import load
+from pipelines.serving.loading import check_memory, load
 from pipelines.video.motion_unet import with_motion
 
 
@@ -53,7 +53,14 @@ def _with_half_size(kind: Any, source: str, settings: dict[str, Any]) -> Any:
 
 
 def _wan(e: ModelEntry, dtype: torch.dtype) -> WanPipeline:
-    """Wan 2.1; its autoencoder is held in full precision, as its card asks."""
+    """Wan 2.1; its autoencoder is held in full precision, as its card asks.
+
+    Raises:
+        ValueError: it is a Wan 2.2, whose steps are shared by two transformers or have times of their own.
+    """
+    config = WanPipeline.load_config(e.source)
+    if config.get("boundary_ratio") is not None or config.get("expand_timesteps"):
+        raise ValueError(f"{e.source} is a Wan 2.2; a Wan 2.1 can be drawn")
     vae = AutoencoderKLWan.from_pretrained(e.source, subfolder="vae", torch_dtype=torch.float32)
     return WanPipeline.from_pretrained(e.source, vae=vae, torch_dtype=dtype, use_safetensors=True)
 
@@ -62,12 +69,14 @@ def video_pipeline(model: str) -> Any:
     """The loaded diffusers pipeline of a catalogue id.
 
     Raises:
-        InputError: `model_unknown` for an id of another role, and what `loading.load` raises.
+        InputError: `model_unknown` for an id of another role, `model_needs_memory`, and what `loading.load`
+            raises.
     """
     return load(entry(model, "video"), load_video_model, _download)
 
 
 def _download(e: ModelEntry) -> None:
+    check_memory(e)
     if e.base:
         snapshot_download(e.source, allow_patterns=["config.json", "*.safetensors"])
     download_pipeline(e.base or e.source)

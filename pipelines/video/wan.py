@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pipelines.image.denoise import classifier_free_guidance
 from pipelines.image.schedulers import nearest_step
+from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.video.request import FEATURE_TIMESTEP, VideoRequest, VideoStep
 from pipelines.video.wan_recorder import recording_patches
@@ -86,7 +87,7 @@ def start(pipe: Any, request: VideoRequest) -> WanRun:
         InputError: `schedule_closed`: one text steers the whole film.
     """
     if request.later:
-        raise InputError("schedule_closed", title=request.model)
+        raise InputError("schedule_closed", title=catalogue.entry(request.model).title)
     scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config)
     scheduler.set_timesteps(request.num_inference_steps, device=pipe.device)
     scheduler.set_begin_index(0)

@@ -64,7 +64,8 @@ def test_at_its_own_scale_the_dial_draws() -> None:
 def test_a_sweep_without_guidance_is_refused_in_a_sentence(model: str) -> None:
     loading.unload(model)
     on_click, _ = sweep._handlers(DE)
-    ((row, figure, said, kept, _),) = list(on_click(*inputs(model, 1.0), None))
+    ((row, figure, said, kept, stop),) = list(on_click(*inputs(model, 1.0), None))
+    assert stop["interactive"] is False, "what ran there before is silenced, and would not say so itself"
     assert DE("guidance.sweep_none", title=catalogue.entry(model).title) in html.unescape(said)
     assert (row, kept, figure["visible"]) == ("", None, False)
     with pytest.raises(InputError, match="guidance_closed"):
@@ -82,9 +83,10 @@ def test_a_model_that_is_told_the_scale_can_be_swept() -> None:
 @pytest.mark.parametrize("model", [NONE[0], INPUT[0], "tiny-klein", "tiny-sprint"])
 def test_steering_away_is_refused_where_there_is_no_second_branch(model: str) -> None:
     loading.unload(model)
-    ((view, kept, _),) = list(tab._away_handler(T)(*inputs(model, 4.5), "blur", None))
+    ((view, kept, stop),) = list(tab._away_handler(T)(*inputs(model, 4.5), "blur", None))
     said = T("errors.negative_prompt_closed", title=catalogue.entry(model).title)
     assert said in html.unescape(view) and kept is None and not loading.is_loaded(model)
+    assert stop["interactive"] is False
 
 
 def test_no_sweep_of_a_transformer_comes_by_itself() -> None:

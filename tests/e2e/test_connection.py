@@ -94,7 +94,7 @@ def test_what_ran_when_the_connection_broke_is_begun_anew(page: Opener) -> None:
 
 
 def test_a_film_nobody_pressed_a_button_for_is_begun_anew_too(page: Opener) -> None:
-    """As where a laptop went over to another network while the journey drew its film: it stood there for ever."""
+    """As where a laptop went to another network while the journey drew its film: it stood there for ever."""
     opened = page("/?num_inference_steps=2&prompt=a+green+boat&seed=5")
     opened.locator("#journey-video").scroll_into_view_if_needed()
     opened.locator("#journey-video [data-state=waiting] .reel").wait_for()

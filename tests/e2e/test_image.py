@@ -40,7 +40,7 @@ def shown(page: Page) -> tuple[str | None, ...]:
 
 
 def test_a_finished_run_is_scrubbed_from_pure_noise_on_and_the_server_asked_once(
-    page: Callable[..., Page],
+    page: Callable[..., Page], open_tab: Callable[[Page, str], None]
 ) -> None:
     opened = page("/?tab=image")
     wait_for(opened, "done")
@@ -68,6 +68,12 @@ def test_a_finished_run_is_scrubbed_from_pure_noise_on_and_the_server_asked_once
     for row in ("noisy", "guided", "prompt", "empty"):
         picture = opened.locator(f"#image-trace .stage img[data-row={row}]")
         expect(picture).to_have_attribute("src", re.compile("^data:image/webp"))
+    before = shown(opened)
+    open_tab(opened, "tokens")
+    open_tab(opened, "image")  # where the run is told once more
+    expect(opened.locator("#image-trace [data-text=remark]")).to_have_text("")
+    expect(opened.locator("#image-trace .count")).to_have_text("4 / 20")
+    assert shown(opened) == before, "the decoder's own pictures, though nobody has asked for them again"
 
 
 def pixels_of(page: Page, selector: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 import json
 from itertools import permutations
 from math import exp
+from types import SimpleNamespace
 
 import numpy as np
 import open_clip
@@ -207,3 +208,16 @@ def test_the_sets_that_fail_do_fail() -> None:
     true, false = compute_clip_matrix(*pair_set("relation"), "classroom-clip").similarity[0]
     assert false >= true, "the text that says it the wrong way round"
     assert named("misnamed") == ["fish"], "a bird"
+
+
+def test_no_model_is_loaded_beside_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an engine elsewhere, the page's own process holds none."""
+    answers = {
+        "encode_images": np.eye(1, 4), "encode_texts": np.eye(1, 4),
+        "learned_logit_scale": 10.0, "learned_logit_bias": None,
+    }  # fmt: skip
+    stand_in = SimpleNamespace(call=lambda work, args, kwargs: answers[work.function.__name__])
+    monkeypatch.setattr("pipelines.serving.engine.engine", lambda: stand_in)
+    monkeypatch.setattr("pipelines.clip.model.load", lambda *_: pytest.fail("a model was loaded"))
+    found = compute_clip_matrix([Image.new("RGB", (8, 8))], ["a cat"], "classroom-clip")
+    assert found.logits_per_image.tolist() == [[10.0]]

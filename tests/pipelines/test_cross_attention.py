@@ -1,6 +1,7 @@
 """Word maps of runs and of given pictures, and what hiding a token does."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from pipelines.image.cross_attention_of_picture import (
 from pipelines.image.load import image_pipeline
 from pipelines.image.request import ImageRequest
 from pipelines.image.steering import Steering
+from pipelines.serving import loading
 from pipelines.serving.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("tiny_models")
@@ -168,6 +170,33 @@ def test_other_models_look_at_given_pictures(model):
     found = picture_maps(Image.new("RGB", (80, 40)), "two cats", model)
     assert found.maps.finest.pieces[1].text == "two"
     assert np.isfinite(found.maps.finest.maps).all()
+
+
+@pytest.mark.in_process
+def test_a_model_whose_autoencoder_alone_is_held_in_full_precision_looks_too():
+    """As SDXL on a GPU, where its autoencoder would overflow in half precision."""
+    pipe = image_pipeline("tiny-turbo")
+    try:
+        for part in (pipe.unet, pipe.text_encoder, pipe.text_encoder_2):
+            part.to(torch.bfloat16)
+        found = picture_maps(Image.new("RGB", (80, 40)), "two cats", "tiny-turbo")
+        assert np.isfinite(found.maps.finest.maps).all()
+    finally:
+        loading.unload("tiny-turbo")
+
+
+@pytest.mark.in_process
+def test_sdxl_is_told_the_size_of_the_picture_that_it_looks_at():
+    told: list[dict[str, Any]] = []
+    unet = image_pipeline("tiny-turbo").unet
+    hook = unet.register_forward_pre_hook(lambda _, args, more: told.append(more), with_kwargs=True)
+    try:
+        found = picture_maps(Image.new("RGB", (80, 40)), "two cats", "tiny-turbo")
+    finally:
+        hook.remove()
+    width, height = found.picture.size
+    assert width > height
+    assert told[0]["added_cond_kwargs"]["time_ids"][0].tolist() == [height, width, 0, 0, height, width]
 
 
 def test_an_empty_text_is_refused():

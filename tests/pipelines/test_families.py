@@ -13,7 +13,7 @@ from components.ui.language import LANGUAGES, load_texts
 from pipelines.image import conditioning, encoding, image, stepper
 from pipelines.image.control_vector import control_vector
 from pipelines.image.cross_attention_of_picture import picture_maps
-from pipelines.image.encoding import wants_empty_branch
+from pipelines.image.encoding import PromptCache, wants_empty_branch
 from pipelines.image.families.choice import family_of
 from pipelines.image.load import image_pipeline
 from pipelines.image.previews import linear_decoder
@@ -85,6 +85,16 @@ def test_at_scale_one_sd3_is_asked_with_the_prompt_alone_as_in_the_library() -> 
     assert np.array_equal(steps[-1].latents, library(request).numpy())
     below = tuple(image.generate(replace(request, guidance_scale=0)))
     assert np.array_equal(below[0].denoised_guided, below[0].denoised_empty)
+
+
+def test_without_the_text_in_time_sd3_hears_the_empty_prompt_at_any_scale() -> None:
+    pipe = image_pipeline("tiny-sd3")
+    deaf = replace(SD3, negative_prompt="", steering=Steering(text_in_time=False))
+    pooled = [
+        PromptCache().of(pipe, replace(deaf, guidance_scale=scale))[0].added["pooled_projections"][-1]
+        for scale in (1, 2)
+    ]
+    assert pooled[0].norm() > 0 and torch.equal(*pooled)
 
 
 def test_estimates_on_straight_paths_end_where_the_path_ends() -> None:

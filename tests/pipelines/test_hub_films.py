@@ -1,5 +1,7 @@
 """Other people's film models: tiny checkpoints of the published architectures, through the same functions."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +26,7 @@ from pipelines.serving.errors import InputError
 from pipelines.video import video, wan
 from pipelines.video.cost import video_cost
 from pipelines.video.latent_tokens import video_tokens
-from pipelines.video.load import video_pipeline
+from pipelines.video.load import load_video_model, video_pipeline
 from pipelines.video.request import VideoRequest
 from tests.pipelines.conftest import build_sd15
 
@@ -214,3 +216,25 @@ def test_costs_grow_with_steps_and_frames_and_long_runs_are_known(monkeypatch) -
     assert video_cost(replace(wan, num_inference_steps=20)).seconds == pytest.approx(2 * cost.seconds)
     assert video_cost(replace(wan, num_frames=41)).teraflop < cost.teraflop
     assert not video_cost(VideoRequest("a cat", model="classroom-video").validated()).long
+
+
+def test_a_wan_whose_steps_two_transformers_share_is_refused(films: Path, tmp_path: Path) -> None:
+    later = tmp_path / "wan22"
+    shutil.copytree(films / "wan", later)
+    index = json.loads((later / "model_index.json").read_text())
+    (later / "model_index.json").write_text(json.dumps(index | {"boundary_ratio": 0.875}))
+    entry = replace(catalogue.entry("tiny-wan"), id="wan-2.2", source=str(later))
+    with pytest.raises(ValueError, match=r"a Wan 2\.2"):
+        load_video_model(entry, "cpu")
+    assert load_video_model(replace(entry, source=str(films / "wan")), "cpu").transformer is not None
+
+
+def test_a_film_model_is_there_once_its_picture_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    film = catalogue.entry("animatediff-v1-5-3")
+    there = {film.source}
+    monkeypatch.setattr(
+        catalogue, "try_to_load_from_cache", lambda source, file: "/here" if source in there else None
+    )
+    assert not catalogue.on_disk(film)
+    there.add(film.base)
+    assert catalogue.on_disk(film)

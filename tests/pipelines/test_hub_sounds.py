@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html import unescape
 from importlib.util import find_spec
@@ -118,6 +119,34 @@ def test_audiogen_runs_from_audiocrafts_own_files(hub: Path) -> None:
     assert len(audio.hear(made.codes[:1], "tiny-audiogen")) == len(made.samples)
 
 
+@needs_audiocraft
+def test_audiogen_is_called_within_its_own_autocast(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU it holds its transformer alone in half precision: outside of it the types do not fit."""
+    whole = audio_model("tiny-audiogen").whole
+    depth, called = [0], []
+
+    class Autocast:
+        def __enter__(self) -> None:
+            depth[0] += 1
+
+        def __exit__(self, *_: object) -> None:
+            depth[0] -= 1
+
+    monkeypatch.setattr(whole, "autocast", Autocast())
+    parts = whole.lm, whole.lm.condition_provider
+    hooks = [
+        part.register_forward_pre_hook(lambda part, _: called.append((type(part).__name__, depth[0])))
+        for part in parts
+    ]
+    try:
+        run(AudioRequest("a dog barks", seconds=0.2, model="tiny-audiogen"))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert {name for name, _ in called} == {type(part).__name__ for part in parts}
+    assert {inside for _, inside in called} == {1} and depth == [0]
+
+
 SPEECH = AudioRequest("a cat says hello", seed=6, seconds=1.0, temperature=0.7, model="tiny-bark")
 
 
@@ -150,6 +179,25 @@ def test_bark_is_the_librarys(hub: Path) -> None:
     np.testing.assert_allclose(made.samples, bark_by_the_library(voice, greedy), atol=1e-5)
     assert (made.sample_rate, made.frame_rate) == (24_000, 75)
     np.testing.assert_allclose(audio.hear(made.codes, "tiny-bark"), made.samples, atol=1e-5)
+
+
+def test_bark_is_downloaded_beside_other_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not while it is built, which keeps all others from being built."""
+    others_can = []
+
+    def download(source: str) -> None:
+        with ThreadPoolExecutor(1) as other:
+            others_can.append(other.submit(loading._building.acquire, blocking=False).result())
+            if others_can[-1]:
+                other.submit(loading._building.release).result()
+
+    monkeypatch.setattr(bark, "snapshot_download", download)
+    monkeypatch.setattr(bark, "load_bark", lambda e, device: torch.nn.Linear(1, 1))
+    try:
+        bark_voice("bark-small")
+    finally:
+        loading.unload("bark-small")
+    assert others_can == [True]
 
 
 def test_barks_seed_decides(hub: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from pipelines.image import image
 from pipelines.image.load import image_pipeline
 from pipelines.image.request import SCHEDULERS, ImageRequest
 from pipelines.image.steering import Steering
-from pipelines.serving import catalogue
+from pipelines.serving import catalogue, loading
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 
@@ -157,6 +158,13 @@ def test_files_without_parameters_are_refused(data):
         image.read_parameters(data)
 
 
+def test_a_png_of_a_model_that_is_not_here_says_so():
+    trace = image.run(REQUEST)
+    foreign = replace(trace, request=replace(trace.request, model="a-model-of-elsewhere"))
+    with pytest.raises(InputError, match="model_unknown"):
+        image.read_parameters(image.png_with_parameters(foreign))
+
+
 def test_a_png_of_another_program_is_refused():
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, format="PNG")
@@ -222,3 +230,26 @@ def test_change_of_a_picture_is_the_mean_over_pixels_and_channels():
     first, second = Image.new("RGB", (2, 1), (10, 20, 30)), Image.new("RGB", (2, 1), (10, 20, 30))
     second.putpixel((0, 0), (16, 20, 30))
     assert image.picture_change(first, second) == pytest.approx(1.0)
+
+
+def test_an_engine_is_told_which_model_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be lent a GPU for models of the hub alone, one of which can be preselected."""
+    told = []
+    stand_in = SimpleNamespace(submit=lambda work, requests: told.extend(requests) or list(requests))
+    monkeypatch.setattr("pipelines.serving.engine.engine", lambda: stand_in)
+    image.generate(ImageRequest("a cat"))
+    assert [request.model for request in told] == [catalogue.default_id("image")]
+
+
+@pytest.mark.in_process
+def test_an_autoencoder_in_half_precision_has_a_mean_and_a_deviation_too() -> None:
+    """As Playground v2.5's."""
+    pipe = image_pipeline("tiny-turbo")
+    latents = np.random.default_rng(0).normal(size=(1, 4, 8, 8)).astype(np.float32)
+    try:
+        pipe.vae.register_to_config(latents_mean=[0.1] * 4, latents_std=[2.0] * 4)
+        expected = np.asarray(image.decode(latents, "tiny-turbo")[0], int)
+        pipe.vae.to(torch.bfloat16)
+        assert np.abs(np.asarray(image.decode(latents, "tiny-turbo")[0], int) - expected).mean() < 4
+    finally:
+        loading.unload("tiny-turbo")

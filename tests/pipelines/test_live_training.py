@@ -274,6 +274,19 @@ def test_an_owner_has_one_training_of_each_kind() -> None:
         table.free(key)
 
 
+def test_whoever_begins_anew_in_a_full_table_takes_nobody_elses_place() -> None:
+    table = Trainings(most=2)
+    mine, yours = table.begin(Small(), "me", "a"), table.begin(Small(), "you", "a")
+    again = table.begin(Small(), "me", "a")
+    assert [table.holds(key) for key in (mine, yours, again)] == [False, True, True]
+    runs = [table.run(key) for key in (yours, again)]
+    assert table.holds(table.begin(Small(), "me", "a")), "though all are busy"
+    assert len(table) == 2
+    runs.clear()
+    for owner in ("me", "you"):
+        table.leave(owner)
+
+
 def test_a_full_table_gives_the_place_of_who_rested_longest() -> None:
     clock = Clock()
     table = Trainings(most=3, clock=clock)

@@ -18,7 +18,12 @@ import httpx2
 import pytest
 import torch
 from huggingface_hub import constants, file_download, snapshot_download
-from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 
 from pipelines.audio.audio import audio_model
 from pipelines.audio.musicgen import load_musicgen
@@ -54,9 +59,9 @@ def empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "_failed", {})
 
 
-def refused(error: Exception) -> RepositoryNotFoundError:
-    response = httpx.Response(401, request=httpx.Request("GET", "https://hub"))
-    return error("refused", response=response)  # type: ignore[operator]
+def refused(error: type[HfHubHTTPError], status: int = 401) -> HfHubHTTPError:
+    response = httpx.Response(status, request=httpx.Request("GET", "https://hub"))
+    return error("refused", response=response)
 
 
 def wrapped(cause: Exception) -> Exception:
@@ -85,6 +90,9 @@ def wrapped(cause: Exception) -> Exception:
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "model_disk_full"),
         (wrapped(LocalEntryNotFoundError("not cached")), "model_needs_network"),
         (wrapped(torch.OutOfMemoryError()), "model_too_large"),
+        (refused(HfHubHTTPError, 503), "model_download_cut"),
+        (refused(HfHubHTTPError, 429), "model_download_cut"),
+        (refused(HfHubHTTPError, 400), "model_broken"),
         (ValueError("header too large"), "model_broken"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,

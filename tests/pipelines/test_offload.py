@@ -10,6 +10,8 @@ import torch
 
 from components.runs.unasked import waits_for_click
 from components.ui.language import load_texts
+from pipelines.audio.audio import audio_model
+from pipelines.audio.bark import bark_voice
 from pipelines.image import image
 from pipelines.image.load import image_pipeline, load_diffusion, weight_type
 from pipelines.image.offload import device_of, make_room, take_turns
@@ -17,6 +19,7 @@ from pipelines.image.request import ImageRequest
 from pipelines.image.stepper import Stepper
 from pipelines.serving import catalogue, loading
 from pipelines.serving.errors import InputError
+from pipelines.video.load import video_pipeline
 
 GIB = 2**30
 HALF = torch.bfloat16.itemsize
@@ -57,6 +60,16 @@ def test_parts_take_turns_where_only_the_largest_finds_room(machine, gpu, ram, k
             loading.check_memory(sd3, HALF)
     else:
         loading.check_memory(sd3, HALF)
+
+
+@pytest.mark.parametrize(
+    ("model", "load"),
+    [("wan-2.1-1.3b", video_pipeline), ("audiogen-medium", audio_model), ("bark-small", bark_voice)],
+)
+def test_films_and_sounds_are_refused_before_the_download_too(machine, model, load) -> None:
+    machine(1, 1, "cpu")
+    with pytest.raises(InputError, match="model_needs_memory"):
+        load(model)
 
 
 def test_a_unet_and_a_model_that_tells_no_largest_part_do_not(machine) -> None:

@@ -71,6 +71,7 @@ def test_large_latents_are_averaged_and_noise_is_picked() -> None:
     assert shrunk(noise).shape == shrunk(noise, noisy=True).shape == (1, 4, 16, 16)
     assert shrunk(noise).std() == pytest.approx(0.25, abs=0.02)
     assert shrunk(noise, noisy=True).std() == pytest.approx(1, abs=0.05)
+    assert shrunk(np.zeros((1, 4, 8, 256), np.float32)).shape == (1, 4, 1, 16), "no side is lost"
     small = noise[..., :16, :16]
     assert shrunk(small) is small
 

@@ -171,6 +171,7 @@ def test_runs_with_different_levers_share_a_batch():
         ({"switch_at": 1}, "prompt_b_empty"),
         ({"prompt_b": "a car", "switch_at": 4}, "switch_range"),
         ({"prompt_b": "a car", "switch_at": -1}, "switch_range"),
+        ({"prompt_b": "a car", "switch_at": 1.5}, "switch_range"),
         ({"token_weights": ((2, 2.1),)}, "token_weight_range"),
         ({"token_weights": ((2, math.nan),)}, "token_weight_range"),
         ({"token_weights": ((-1, 1.0),)}, "token_place_unknown"),
