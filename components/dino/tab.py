@@ -20,7 +20,7 @@ from components.ui.attention import attention_kinds
 from components.ui.errors import explained, message
 from components.ui.fields import told
 from components.ui.language import Texts
-from components.ui.layout import live_html, tab_frame
+from components.ui.layout import live_html, one_click_away, tab_frame
 from components.ui.numbers import fixed, of_100
 from components.ui.scene import scene
 from components.ui.uploads import open_uploads, sources_html
@@ -30,7 +30,7 @@ from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
 from pipelines.serving.measured import figure
 
-FIRST = (31, 46)  # seeds of the pictures that the tab opens with
+FIRST = (94, 109)  # seeds of the pictures that the tab opens with
 # What needs no training, beside each figure.
 _BESIDE = {"knn": "knn_raw_pixels", "foreground_miou": "foreground_miou_everywhere"}
 
@@ -105,20 +105,19 @@ class _Parts:
 
 def _layout(t: Texts) -> _Parts:
     with scene(t, "dino.patches", kind="lead"):
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=300):
-                with gr.Row():
-                    draw = gr.Button(t("dino.draw"), variant="primary", elem_id="dino-draw")
-                    swap = gr.Button(t("dino.swap"), elem_id="dino-swap")
-                choices = [(e.title, e.id) for e in catalogue.entries("dino")]
-                model = gr.Dropdown(
-                    choices, value=catalogue.default_id("dino"), label=t("dino.model"),
-                    info=t("dino.model_info"), filterable=False, elem_id="dino-model",
-                )  # fmt: skip
-            with gr.Column(scale=3, min_width=320):
-                sources = live_html("ui/uploads", "dino-sources", value=sources_html(t, "dino.drop"))
+        with gr.Row(elem_classes="image-actions"):
+            draw = gr.Button(t("dino.draw"), variant="primary", elem_id="dino-draw", scale=0, min_width=300)
+            swap = gr.Button(t("dino.swap"), elem_id="dino-swap", scale=0, min_width=180)
         patches = live_html("dino/view", "dino-patches", t("dino.patches_title"), waiting_html(t))
         gr.Markdown(_measured("foreground_miou", t), elem_classes="sv-hint")
+        with one_click_away(t("dino.more"), "dino-more"), gr.Row(equal_height=False):
+            choices = [(e.title, e.id) for e in catalogue.entries("dino")]
+            model = gr.Dropdown(
+                choices, value=catalogue.default_id("dino"), label=t("dino.model"),
+                info=t("dino.model_info"), filterable=False, elem_id="dino-model", scale=2, min_width=300,
+            )  # fmt: skip
+            with gr.Column(scale=3, min_width=320):
+                sources = live_html("ui/uploads", "dino-sources", value=sources_html(t, "dino.drop"))
     with scene(t, "dino.neighbours", t("dino.near_title"), t("dino.near_hint")):
         near = live_html("dino/view", "dino-near", t("dino.near_title"), waiting_html(t))
         gr.Markdown(_measured("knn", t), elem_classes="sv-hint")

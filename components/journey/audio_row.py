@@ -29,7 +29,7 @@ _HIGH = 60  # px of the wave
 
 def waiting_audio(t: Texts, asks: str = "") -> str:
     """The station before anything is heard, and whether it asks for its sound when it is seen."""
-    return HTML.audio("waiting", None, "…", t, asks=asks)
+    return HTML.audio("waiting", None, t("journey.when_seen") if asks else "…", t, asks=asks)
 
 
 def running_audio(progress: LiveAudio, t: Texts) -> str:

@@ -46,7 +46,7 @@ def compute_station_video() -> VideoResult:
 
 def waiting_video(t: Texts, asks: str = "") -> str:
     """The station before anything moves, and whether it asks for its film when it is seen."""
-    return HTML.video("waiting", None, "…", t, asks)
+    return HTML.video("waiting", None, t("journey.when_seen") if asks else "…", t, asks)
 
 
 def running_video(live: LiveVideo, t: Texts) -> str:

@@ -10,7 +10,8 @@ const chosen = () => (about.startsWith("lesson:") ? items.filter((item) => lesso
 const tabName = (stem) => document.querySelector(`#tab-${stem}-button`)?.textContent.trim() || stem;
 
 function topics() {
-  const stems = [...new Set(items.map((item) => item.scene.split(".")[0]))];
+  const asks = new Set(items.map((item) => item.scene.split(".")[0]));
+  const stems = [...document.querySelectorAll('#tabs [role="tab"]')].map(window.steuervektor.tabs.stem).filter((stem) => asks.has(stem)); // in the page's order
   const asked = Object.entries(lessons).filter(([, lesson]) => lesson.steps.some((step) => step.items.some((id) => items.some((item) => item.id === id))));
   part("about").replaceChildren(make("option", { value: "" }, words.all), ...asked.map(([name, lesson]) => make("option", { value: "lesson:" + name }, lesson.title)),
     ...stems.map((stem) => make("option", { value: stem }, tabName(stem))));

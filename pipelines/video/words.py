@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.serving.errors import InputError
 from pipelines.video.measures import VideoMeasures, measure
-from pipelines.world.captions import phrases
+from pipelines.world.captions import phrases, plural
 from pipelines.world.films import (
     CAMERA_MOTIONS,
     MOTION_WORDS,
@@ -38,7 +38,7 @@ def without_motion(prompt: str) -> str:
 
 
 def with_motion_word(prompt: str, motion: str) -> str:
-    """The prompt with this motion instead of its own, in the usual wording.
+    """The prompt with this motion instead of its own, in the usual wording; of several things, as "walking".
 
     What a thing does stands behind the first thing, what the camera does at the end; a prompt without a
     thing of this world gets the words at its end, too.
@@ -60,7 +60,9 @@ def with_motion_word(prompt: str, motion: str) -> str:
     if motion in CAMERA_MOTIONS or not things:
         body, stop = re.fullmatch(r"(.*?)([.!?]*)", bare, re.DOTALL).groups()  # type: ignore[union-attr]
         return f"{body}, {word}{stop}" if body else word
-    end = things[0].end
+    start, end = things[0].start, things[0].end
+    if bare[start:end].lower() == plural(str(things[0].value)):  # captions have "walks" for one thing alone
+        word = MOTION_WORDS[motion][1]
     return f"{bare[:end]} {word}{bare[end:]}"
 
 

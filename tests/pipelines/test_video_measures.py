@@ -78,6 +78,8 @@ def test_a_motion_word_takes_the_place_of_any_other(prompt: str, motion: str) ->
 def test_a_motion_word_stands_behind_the_thing() -> None:
     assert with_motion_word("A small cat on a bed.", "jumps") == "A small cat jumps on a bed."
     assert with_motion_word("A cat. Cozy atmosphere.", "pans") == "A cat. Cozy atmosphere, camera pans."
+    assert with_motion_word("two dogs on a beach", "walks right") == "two dogs walking right on a beach"
+    assert with_motion_word("two sheep jumping", "") == "two sheep"
     assert with_motion_word("Ein Auto.", "falls") == "Ein Auto, falls."
     with pytest.raises(InputError, match="word_unknown"):
         with_motion_word("a cat", "swims")
