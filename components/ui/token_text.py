@@ -12,7 +12,6 @@ from pipelines.text.foreign import foreign_syntax
 from pipelines.text.pieces import Piece, visible
 from pipelines.text.tokens import TokenView
 from pipelines.text.vocabulary import TYPOS, has_list, unread, words_in
-from pipelines.world.captions import phrases
 
 MAX_QUOTE = 60  # characters that are repeated in a sentence
 MAX_NAMED = 6  # words that are named in a sentence
@@ -88,14 +87,6 @@ def first_word(pieces: Sequence[Piece]) -> int:
     named = [i for i in wordy if len(pieces[i].text) > 2]
     content = [i for i, p in enumerate(pieces) if p.word >= 0]
     return (named or wordy or content or [0])[-1]
-
-
-def first_thing(pieces: Sequence[Piece]) -> int:
-    """The row of a map to begin with: the first thing that the classroom world knows, else `first_word`."""
-    things = [
-        i for i, p in enumerate(pieces) if p.word >= 0 and any(f.kind == "noun" for f in phrases(p.text))
-    ]
-    return things[0] if things else first_word(pieces)
 
 
 def block_name(block: str, t: Texts) -> str:

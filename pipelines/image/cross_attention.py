@@ -15,6 +15,7 @@ from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
 from pipelines.text.pieces import Piece
 from pipelines.text.tokens import token_view
+from pipelines.world.captions import phrases
 
 MAX_HIDDEN = 16  # tokens that are hidden one by one; a longer prompt's later ones are left out
 ALL = "all"
@@ -238,3 +239,10 @@ class HiddenBatch:
             tuple(images),
             reference,
         )
+
+
+def first_thing(pieces: Sequence[Piece], otherwise: int) -> int:
+    """The row of a map to begin with: the first token that is a thing of the classroom world, if there is one."""
+    things = (i for i, piece in enumerate(pieces) if piece.word >= 0
+              and any(found.kind == "noun" for found in phrases(piece.text)))  # fmt: skip
+    return next(things, otherwise)
