@@ -189,7 +189,7 @@ def _figures(name: str, parts: dict[str, nn.Module], step: Callable[[], object])
     }
 
 
-def recording_cost(repeats: int = 2) -> dict[str, Any]:
+def recording_cost() -> dict[str, Any]:
     """Seconds of one guided step through one block at 1024 px, with and without instruments."""
     torch.manual_seed(0)
     transformer = SD3Transformer2DModel(num_layers=1, dual_attention_layers=(0,), **SD3).eval()
@@ -205,7 +205,7 @@ def recording_cost(repeats: int = 2) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {"plain": [], "recorded": []}
     outs: dict[str, Tensor] = {}
     with torch.inference_mode():
-        for _ in range(repeats):
+        for _ in range(2):
             for kind in seconds:
                 record = TransformerRecord(SD3_INSTRUMENTS.layout_of(transformer), [segments], 2, (64, 64))
                 begun = time.process_time()

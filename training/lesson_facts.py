@@ -170,10 +170,10 @@ def without_its_name_another_wins() -> Fact:
     return Fact(abs(total - 1) < 1e-5, {"taken away": best, "then": left.best[0], "sum": total})
 
 
-def _trained(captions: str, steps: int = 20) -> Any:
+def _trained(captions: str) -> Any:
     learner = ContrastiveLearner(first_pairs(5), Recipe(captions=captions).validated())
     learner.build()
-    for step in range(steps):
+    for step in range(20):
         learner.update(step)
     return learner.measure()
 

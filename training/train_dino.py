@@ -105,9 +105,9 @@ def build(early: bool = False) -> PatchSelfDistillation:
     return model
 
 
-def first_gate(backbone: Dinov2Model, seed: int = 77) -> Tensor:
+def first_gate(backbone: Dinov2Model) -> Tensor:
     """`[width]` the direction of the foreground among a model's patches, of length one."""
-    patches = tokens_of(backbone, reduced(draw_singles(GATE_PICTURES, seed).pixels), "cpu")[:, 1:]
+    patches = tokens_of(backbone, reduced(draw_singles(GATE_PICTURES, seed=77).pixels), "cpu")[:, 1:]
     return torch.from_numpy(foreground_direction(patches)[1]).float()
 
 

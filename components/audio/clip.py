@@ -57,7 +57,7 @@ def open_sent(file: Any, model: str) -> AudioClip:
     """A clip out of a file that was sent.
 
     Raises:
-        InputError: `clip_not_uploaded`, and those of `open_clip`.
+        InputError: `clip_not_uploaded`, and those of `open_sound`.
     """
     rate = audio_model(model).sample_rate
     return AudioClip(sounds.open_sound(uploaded(file, "clip_not_uploaded"), rate), rate, model)

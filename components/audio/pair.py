@@ -35,6 +35,7 @@ class PairPart:
     stop: gr.Button
     feed: gr.HTML
     verdict: gr.HTML
+    made: gr.State  # the visitor's last three sounds, or None
 
 
 def build_pair_part(t: Texts) -> PairPart:
@@ -59,7 +60,7 @@ def build_pair_part(t: Texts) -> PairPart:
                     page = HTML.player("", "", t)
                     live_html("audio/player", player, t("audio.player.tracks"), page, classes=["audio-small"])
         feed = live_html("audio/feed", "audio-pair-feed", classes=["sv-sr"])
-    return PairPart(start, stop, feed, verdict)
+    return PairPart(start, stop, feed, verdict, gr.State(None))
 
 
 def verdict_html(text: str) -> str:
@@ -76,8 +77,8 @@ def wire_pair_part(part: PairPart, values: list[Any], prompt_b: gr.Textbox, slot
         prompt_b: the bar's second prompt.
     """
     part.start.click(
-        _handler(t), [*values, prompt_b, slot], [part.feed, part.stop, part.verdict],
-        trigger_mode="multiple", **AUDIO,
+        _handler(t), [*values, prompt_b, slot, part.made],
+        [part.feed, part.stop, part.verdict, part.made], trigger_mode="multiple", **AUDIO,
     )  # fmt: skip
     part.stop.click(lambda own: own.stop(), slot, queue=False, api_visibility="private")
 
@@ -85,8 +86,8 @@ def wire_pair_part(part: PairPart, values: list[Any], prompt_b: gr.Textbox, slot
 def _handler(t: Texts) -> Callable[..., Any]:
     @explained(t)
     def compare(*inputs: Any) -> Iterator[Any]:
-        *values, prompt_b, slot = inputs
-        yield from pair_run(request_of(*values), prompt_b or PARTNER, slot, t)
+        *values, prompt_b, slot, made = inputs
+        yield from pair_run(request_of(*values), prompt_b or PARTNER, slot, made, t)
 
     return compare
 
@@ -119,45 +120,66 @@ def in_turn(requests: Sequence[AudioRequest]) -> Generator[AudioFrame, None, Non
             yield from frames
 
 
-def pair_run(request: AudioRequest, prompt_b: str, slot: RunSlot, t: Texts) -> Iterator[tuple[Any, ...]]:
+def pair_run(
+    request: AudioRequest, prompt_b: str, slot: RunSlot, before: Sequence[AudioResult] | None, t: Texts
+) -> Iterator[tuple[Any, ...]]:
     """Make a sound, one with another prompt, and one with another seed.
 
     Args:
         request: of the first, checked.
         prompt_b: the other prompt.
+        before: the three sounds that are there, which come back should these not all be made.
 
     Yields:
-        Values for feed, stop button and verdict.
+        Values for feed, stop button, verdict and the three sounds.
     """
     other_seed = replace(request, seed=(request.seed + 1) % (MAX_SEED + 1))
     requests = [request, replace(request, prompt=prompt_b).validated(), other_seed]
 
-    idle = feed_html([wait_message(player, "") for player in PLAYERS])
-
     def running(live: LiveSounds) -> tuple[Any, ...]:
         if not live.sounds[0].frames:
-            waiting = feed_html([wait_message(player, t("audio.reading")) for player in PLAYERS])
-            return waiting, gr.update(interactive=True), verdict_html(t("audio.reading"))
+            waiting = _waiting(t("audio.reading"))
+            return waiting, gr.update(interactive=True), verdict_html(t("audio.reading")), gr.skip()
         done, total = live.steps()
-        return gr.skip(), gr.skip(), verdict_html(t("audio.making", step=done, total=total))
+        said = verdict_html(t("audio.making", step=done, total=total))
+        return gr.skip(), gr.skip(), said, gr.skip()
 
     def finished(live: LiveSounds) -> tuple[Any, ...]:
-        if not live.whole:
-            return idle, gr.update(interactive=False), verdict_html(t("audio.pair.stopped"))
-        made = [sound.made() for sound in live.sounds]
-        messages = [
-            made_message(one, player, t, text=t("audio.pair.of", prompt=isolated(one.sound.request.prompt),
-                                                seed=one.sound.request.seed))
-            for one, player in zip(made, PLAYERS, strict=True)
-        ]  # fmt: skip
-        return feed_html(messages), gr.update(interactive=False), verdict_html(_verdict(made, t))
+        if live.whole:
+            made = tuple(sound.made() for sound in live.sounds)
+            return *_compared(made, _verdict(made, t), t), made
+        if before is None:
+            return *_nothing(t("audio.pair.stopped")), gr.skip()
+        return *_compared(before, f"{t('audio.pair.stopped_back')} {_verdict(before, t)}", t), gr.skip()
 
     def restored() -> tuple[Any, ...]:
-        return idle, gr.update(interactive=False), verdict_html(t("audio.pair.before"))
+        if before is None:
+            return *_nothing(t("audio.pair.before")), gr.skip()
+        return *_compared(before, _verdict(before, t), t), gr.skip()
 
     live = LiveSounds([LiveAudio(each, None, "audio-pair", False) for each in requests])
     views = Views(running, finished, restored)
     yield from stream(lambda run: run.follow(in_turn(requests)), live, slot, "audio-pair", views, WHEN_DUE)
+
+
+def _waiting(text: str) -> str:
+    """All three players without a sound."""
+    return feed_html([wait_message(player, text) for player in PLAYERS])
+
+
+def _nothing(text: str) -> tuple[Any, ...]:
+    """Values for feed, stop button and verdict where there are no sounds."""
+    return _waiting(""), gr.update(interactive=False), verdict_html(text)
+
+
+def _compared(made: Sequence[AudioResult], text: str, t: Texts) -> tuple[Any, ...]:
+    """Values for feed, stop button and verdict of three sounds."""
+    messages = [
+        made_message(one, player, t, text=t("audio.pair.of", prompt=isolated(one.sound.request.prompt),
+                                            seed=one.sound.request.seed))
+        for one, player in zip(made, PLAYERS, strict=True)
+    ]  # fmt: skip
+    return feed_html(messages), gr.update(interactive=False), verdict_html(text)
 
 
 def same_codes(a: AudioResult, b: AudioResult) -> float:
@@ -165,7 +187,7 @@ def same_codes(a: AudioResult, b: AudioResult) -> float:
     return float(np.mean(a.sound.codes == b.sound.codes))
 
 
-def _verdict(made: list[AudioResult], t: Texts) -> str:
+def _verdict(made: Sequence[AudioResult], t: Texts) -> str:
     first, other_prompt, other_seed = made
     shares = [fixed(100 * same_codes(first, other), t, 1) for other in (other_prompt, other_seed)]
     return t("audio.pair.verdict", prompt=shares[0], seed=shares[1], count=first.sound.codes.size)

@@ -257,7 +257,7 @@ function paintWave() {
   }
 }
 
-// The chosen cell; `audio_guess.js` shows its neighbours in large, and what else could have been drawn. ------
+// The chosen cell; `guess.js` shows its neighbours in large, and what else could have been drawn. ------
 function choose(book, column) {
   if (!s) return;
   row = Math.max(0, Math.min(s.rows.length - 1, book));

@@ -47,6 +47,10 @@ class MatrixState:
     matrix: ClipMatrix | InputError | None = None
     zero_shot: ZeroShot | InputError | None = None
 
+    def temperature(self, moved: float | None) -> float:
+        """Where the slider stands: the model's own temperature until somebody has moved it."""
+        return self.learned if moved is None else moved
+
 
 def lines(text: str) -> tuple[str, ...]:
     """The texts of a box: one a line, blank lines left out."""
@@ -133,7 +137,7 @@ def score_panel(
 
 def panels(state: MatrixState, view: str, temperature: float | None, t: Texts) -> tuple[Markup, ...]:
     """Slider, matrix, zero-shot cards, and what the numbers come from."""
-    tau = state.learned if temperature is None else temperature
+    tau = state.temperature(temperature)
     is_sigmoid = state.bias is not None
     return (
         draw.temperature_html(tau, state.learned, t)

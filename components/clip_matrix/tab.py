@@ -22,6 +22,7 @@ from components.clip_matrix.state import (
     panels,
     score_panel,
     with_images,
+    zero_shot_panel,
 )
 from components.page.prompt_bar import PromptBar
 from components.page.vocabulary import reads, watch
@@ -279,23 +280,23 @@ def _wire_live(bar: PromptBar, t: Texts, p: _Parts) -> None:
         if lines(texts) == state.prompts:  # a button wrote them, and has compared them already
             return gr.skip(), gr.skip()
         state = compare(state, texts, model)
-        return state, panels(state, view, tau, t)[1]
+        return state, matrix_panel(state, view, state.temperature(tau), t)
 
     @explained(t)
     def named(state: MatrixState, labels: str, template: str, model: str, tau: float | None) -> Any:
         if not state.model:  # nobody has opened the tab yet
             return gr.skip(), gr.skip()
         state = name(state, labels, template, model)
-        return state, panels(state, "cosine", tau, t)[2]
+        return state, zero_shot_panel(state, state.temperature(tau), t)
 
     @explained(t)
     def turned(event: gr.EventData, state: MatrixState, view: str) -> Any:
         tau = float(np.clip(told(event, "temperature", float), draw.COLDEST, draw.HOTTEST))
-        return tau, *panels(state, view, tau, t)[1:3]
+        return tau, matrix_panel(state, view, tau, t), zero_shot_panel(state, tau, t)
 
     @explained(t)
     def viewed(state: MatrixState, view: str, tau: float | None) -> Any:
-        return panels(state, view, tau, t)[1]
+        return matrix_panel(state, view, state.temperature(tau), t)
 
     # .change, not .input: Gradio tells of typing by .input, but not of pasting.
     p.texts.change(

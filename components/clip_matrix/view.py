@@ -15,6 +15,7 @@ from pipelines.clip.clip_matrix import ClipMatrix, ZeroShot
 _VIEW = "clip_matrix/view.html"
 SIGMOID_VIEWS = ("cosine", "pairs")  # of a model that was trained with a sigmoid for each pair
 COLDEST, HOTTEST = 0.005, 1.0  # ends of the temperature slider
+_LIKELIEST = 4  # labels on a picture's card
 
 
 def matrix_html(
@@ -130,13 +131,11 @@ def sigmoid_html(logit_scale: float, logit_bias: float, t: Texts) -> Markup:
     return templates(_VIEW).sigmoid(t("clip_matrix.sigmoid", scale=scale, bias=bias), t)
 
 
-def zero_shot_html(
-    thumbs: Sequence[str], result: ZeroShot, temperature: float, t: Texts, most: int = 4
-) -> Markup:
+def zero_shot_html(thumbs: Sequence[str], result: ZeroShot, temperature: float, t: Texts) -> Markup:
     """A card for each picture: its likeliest labels as bars from 0 to 100 %."""
     cards = []
     for uri, shares in zip(thumbs, result.probabilities(temperature), strict=True):
-        order = np.argsort(-shares, kind="stable")[:most]
+        order = np.argsort(-shares, kind="stable")[:_LIKELIEST]
         bars = [
             {"label": result.labels[k], "width": f"{100 * shares[k]:.1f}", "shown": percent(shares[k], t)}
             for k in order

@@ -12,9 +12,9 @@ from components.control_vector.lever_view import (
     Extra,
     Strip,
     idle_view,
-    running_view,
     scores_text,
     strip_view,
+    unfinished_view,
 )
 from components.page.picture_tabs import request_like
 from components.page.prompt_bar import PromptBar
@@ -198,7 +198,7 @@ def draw_strip(
 
     def running(sources: Sequence[str], done: int) -> tuple[Any, ...]:
         status = t("image.step", step=done, total=first.num_inference_steps) if done else t("image.waiting")
-        page = running_view(name, first, sources, status, asked.remark, t)
+        page = unfinished_view("running", name, first, sources, status, asked.remark, t)
         if done:
             return page, gr.skip(), gr.skip(), gr.skip()
         axes = gr.update(value=lever_figure(name, None, t), visible=True)
@@ -208,8 +208,8 @@ def draw_strip(
         done, total = steps[0].index + 1, steps[0].total
         if done < total:
             status = t("control_vector.stopped", step=done, total=total)
-            page = running_view(name, first, estimates(steps, first.model), status, asked.remark, t)
-            page = page.replace("running", "stopped", 1)
+            sources = estimates(steps, first.model)
+            page = unfinished_view("stopped", name, first, sources, status, asked.remark, t)
             return page, gr.update(visible=False), gr.update(interactive=False), None
         strip = asked.strip(finish(asked.requests, steps, asked.texts))
         return *strip_values(name, strip, at, t), gr.update(interactive=False), strip

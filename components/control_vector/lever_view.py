@@ -76,12 +76,13 @@ def idle_view(lever: str, t: Texts) -> str:
     return templates(_HTML).idle(lever, _names(lever, t), hole(t(f"control_vector.{lever}_idle"), ""), t)
 
 
-def running_view(
-    lever: str, request: ImageRequest, sources: Sequence[str], status: str, remark: str, t: Texts
+def unfinished_view(
+    state: str, lever: str, request: ImageRequest, sources: Sequence[str], status: str, remark: str, t: Texts
 ) -> str:
     """All stations while they draw, or where they were stopped; the middle one large.
 
     Args:
+        state: "running" or "stopped".
         lever: "blend" or "weight".
         request: of one of them.
         sources: addresses; none before the first step.
@@ -89,7 +90,9 @@ def running_view(
         remark: what has to be said about these pictures.
     """
     empty, asked = hole(t("image.waiting"), ""), facts(request, t)
-    return templates(_HTML).running(lever, _names(lever, t), sources, empty, status, remark, asked, t)
+    return templates(_HTML).unfinished(
+        state, lever, _names(lever, t), sources, empty, status, remark, asked, t
+    )
 
 
 def strip_view(lever: str, strip: Strip, at: float, extra: Extra | None, t: Texts) -> str:
@@ -115,7 +118,6 @@ def strip_view(lever: str, strip: Strip, at: float, extra: Extra | None, t: Text
             "read": t.entries[f"control_vector.{lever}_read"],
             "between": t("control_vector.between"),
             "exact": t("control_vector.exact"),
-            "waiting": t("image.waiting"),
         },
     }
     asked = facts(strip.requests[0], t)

@@ -80,7 +80,7 @@ def exchanged(bench: DinoState) -> DinoState:
 
 
 def looked(bench: DinoState, model: str, clip: str, t: Texts) -> tuple[DinoState, str, str]:
-    """DinoState, patches and neighbours as the page shows them; what cannot be computed says why."""
+    """State, patches and neighbours as the page shows them; what cannot be computed says why."""
     bench = replace(bench, model=model)
     try:
         patches = patches_html(pipeline.look_at(bench.pictures, model), t)

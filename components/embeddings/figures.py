@@ -1,7 +1,5 @@
 """The Plotly figures of the embeddings tab."""
 
-import base64
-import io
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -9,6 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image, ImageOps
 
+from components.runs.frames import encode
 from components.ui.colors import COLOUR_A, COLOUR_B, NEUTRAL, token_colours
 from components.ui.language import Texts
 from components.ui.layout import html_escape
@@ -26,6 +25,7 @@ _MAP_HEIGHT = 620
 _THUMB = 40  # px of a picture on the map, its coloured frame included
 _FRAME = 4
 _ROW = 36  # px of one object's row in the figure of a direction
+_WORDS = 5  # that B − A points to, and as many that it leaves
 
 
 def values_of(grouping: str) -> tuple[str, ...]:
@@ -65,9 +65,7 @@ def thumb(world: WorldText, side: int = 64, frame: str = "") -> str:
         image = image.resize((inner, inner), Image.Resampling.LANCZOS)
     if frame:
         image = ImageOps.expand(image, _FRAME, frame)
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=70 if side < 64 else 85, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return encode(image, quality=70 if side < 64 else 85)
 
 
 def _axes(points: np.ndarray) -> dict[str, np.ndarray]:
@@ -208,9 +206,9 @@ def strip_figure(a: np.ndarray, b: np.ndarray, t: Texts) -> go.Figure:
     return fig
 
 
-def words_figure(difference: Difference, t: Texts, count: int = 5) -> go.Figure:
+def words_figure(difference: Difference, t: Texts) -> go.Figure:
     """Which words of the world the way from A to B points to, and which it leaves."""
-    words = [*difference.words[:count], *difference.words[-count:]] if difference.words else []
+    words = [*difference.words[:_WORDS], *difference.words[-_WORDS:]] if difference.words else []
     names = [html_escape(w.value) for w in words]
     fig = go.Figure(
         go.Bar(

@@ -24,7 +24,7 @@ def battle(prompts: Sequence[str], seed: int, t: Texts) -> Question:
         A question without a right answer; its explanation tells what CLIP says.
 
     Raises:
-        InputError: what `pipelines.image.image.generate` raises.
+        InputError: what `pipelines.image.image.run` raises.
     """
     like = example_request()
     requests = [replace(like, prompt=prompt, seed=seed).validated() for prompt in prompts]

@@ -21,7 +21,6 @@ MOST_MINUTES = 600
 MOST_OPTIONS = 5
 LESSON_WORDS = ("title", "aim", "before", "homework")
 STEP_WORDS = ("predict", "reveal", "talk")
-_KEY = re.compile(r"[a-z_]+\.[a-z_0-9]+")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 

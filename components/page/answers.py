@@ -10,8 +10,8 @@ import io
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -118,40 +118,49 @@ def _picture(content: bytes) -> Picture | None:
 
 @dataclass(frozen=True)
 class _Limits:
-    """What is kept: this many numbers of an array, entries of another list, characters of a text."""
+    """What is kept: this many numbers of an array, entries of another list, characters of a text.
+
+    Attributes:
+        names: of an object; None for all.
+    """
 
     numbers: int
     entries: int
     characters: int
+    names: int | None = None
 
 
+# Names go last: they say what the answer is about.
 LIMITS = [_Limits(2**i, max(2, 2 ** (i - 2)), max(40, 2 ** (i + 1))) for i in range(11, 1, -1)]
+LIMITS += [replace(LIMITS[-1], names=2**i) for i in range(10, 0, -1)]
 
 
-def fitted(value: Any, most: int = MOST_CHARACTERS) -> tuple[str, bool]:
-    """A value as JSON of at most `most` characters.
+def fitted(value: Any) -> tuple[str, bool]:
+    """A value as JSON of at most `MOST_CHARACTERS`.
 
     Returns:
         The JSON, and whether it is the whole value: otherwise numbers have four digits, and notes stand where
         something was left out.
     """
     text = json.dumps(value, ensure_ascii=False)
-    if len(text) <= most:
+    if len(text) <= MOST_CHARACTERS:
         return text, True
     for limits in LIMITS:
         text = json.dumps(_shortened(value, limits), ensure_ascii=False)
-        if len(text) <= most:
-            break
-    return text[:most], False
+        if len(text) <= MOST_CHARACTERS:
+            return text, False
+    # Too deep, or with names that are too long: its beginning, as a text. Half, since quotes are escaped.
+    return json.dumps(_cut(text, MOST_CHARACTERS // 2 - 50), ensure_ascii=False), False
 
 
 def _shortened(value: Any, limits: _Limits) -> Any:
     if isinstance(value, dict):
-        return {name: _shortened(part, limits) for name, part in value.items()}
+        kept = {name: _shortened(part, limits) for name, part in islice(value.items(), limits.names)}
+        return kept | ({"…": f"and {len(value) - len(kept)} more"} if len(value) > len(kept) else {})
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, str) and not isinstance(value, Address) and len(value) > limits.characters:
-        return f"{value[: limits.characters]}… ({len(value)} characters)"
+        return _cut(value, limits.characters)
     if not isinstance(value, list):
         return value
     shape = _shape(value)
@@ -162,6 +171,10 @@ def _shortened(value: Any, limits: _Limits) -> Any:
     if len(numbers) <= limits.numbers:
         return [_shortened(part, limits) for part in value]
     return f"left out: {' × '.join(map(str, shape))} numbers from {min(numbers):.4g} to {max(numbers):.4g}"
+
+
+def _cut(text: str, characters: int) -> str:
+    return f"{text[:characters]}… ({len(text)} characters)"
 
 
 def _shape(value: list[Any]) -> tuple[int, ...] | None:

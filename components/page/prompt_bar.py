@@ -96,7 +96,7 @@ class PromptBar:
         num_inference_steps: steps from noise to picture.
         clip_model: catalogue id of the role "clip".
         image_model: catalogue id of the role "image".
-        trace: this visitor's last `pipelines.image.image.Trace`, or None.
+        trace: this visitor's last `pipelines.image.request.Trace`, or None.
         run: this visitor's `components.runs.slot.RunSlot`; a new run ends the one under way.
         relays: never seen; holds a field for each function that follows what is typed, see `follow`.
         kept: what else the address holds, the tabs' own controls, by name; see `keep`.
@@ -239,12 +239,12 @@ def _model_choice(t: Texts, role: str) -> gr.Dropdown:
     )
 
 
-def _text(t: Texts, name: str, value: str = "", lines: int = 1) -> gr.Textbox:
+def _text(t: Texts, name: str, value: str = "") -> gr.Textbox:
     return gr.Textbox(
         value,
         label=t(f"prompt_bar.{name}"),
         placeholder=t(f"prompt_bar.{name}_placeholder"),
-        lines=lines,
+        lines=1,
         max_lines=3,
         elem_id=name.replace("_", "-"),
         elem_classes=["sv-text", reads()],

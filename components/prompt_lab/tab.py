@@ -161,30 +161,7 @@ def _as_pictured(prompt: str, dimension: str, value: str) -> str:
 
 def _wire_grid(bar: PromptBar, tab: gr.Tab, parts: _Parts, inputs: Sequence[Any], t: Texts) -> None:
     """Buttons, rows of the builder and opening the tab draw the variants of one dimension."""
-
-    @explained(t)
-    def draw(*values: Any) -> Iterator[Any]:
-        *rest, trace, slot, chosen, page = values
-        request = request_like(trace, *rest)
-        yield from variants_run(request, chosen, slot, page, t)
-
-    @explained(t)
-    def enter(*values: Any) -> Iterator[Any]:
-        *rest, trace, slot, chosen, page = values
-        if page is None:
-            slot.wait_idle()  # another tab's run, such as the journey's
-        if page is not None or slot.busy:
-            yield gr.skip(), gr.skip()
-            return
-        request = request_like(trace, *rest)
-        ready = compute_example_variants.cache_info().currsize
-        if ready and request == example_request() and chosen == _FIRST:
-            shown = variants_view(request, chosen, compute_example_variants(), t)
-            yield shown, shown
-        elif waits_for_click(request.model, t):
-            yield gr.skip()
-        else:
-            yield from variants_run(request, chosen, slot, page, t)
+    draw, enter = _grid_handlers(t)
 
     def choose(
         event: gr.EventData, prompt: str, negative: str, model: str, changed: tuple[str, str] | None
@@ -215,6 +192,36 @@ def _wire_grid(bar: PromptBar, tab: gr.Tab, parts: _Parts, inputs: Sequence[Any]
         ).success(draw, **call)
     tab.select(enter, **call)
     parts.grid.stop(lambda slot: slot.stop(), bar.run, queue=False, api_visibility="private")
+
+
+def _grid_handlers(t: Texts) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What a click and opening the tab do."""
+
+    @explained(t)
+    def draw(*values: Any) -> Iterator[Any]:
+        *rest, trace, slot, chosen, page = values
+        request = request_like(trace, *rest)
+        yield from variants_run(request, chosen, slot, page, t)
+
+    @explained(t)
+    def enter(*values: Any) -> Iterator[Any]:
+        *rest, trace, slot, chosen, page = values
+        if page is None:
+            slot.wait_idle()  # another tab's run, such as the journey's
+        if page is not None or slot.busy:
+            yield gr.skip(), gr.skip()
+            return
+        request = request_like(trace, *rest)
+        ready = compute_example_variants.cache_info().currsize
+        if ready and request == example_request() and chosen == _FIRST:
+            shown = variants_view(request, chosen, compute_example_variants(), t)
+            yield shown, shown
+        elif waits_for_click(request.model, t):
+            yield gr.skip()
+        else:
+            yield from variants_run(request, chosen, slot, page, t)
+
+    return draw, enter
 
 
 def variants_run(

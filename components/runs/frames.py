@@ -15,14 +15,18 @@ from pipelines.image import image
 from pipelines.image.request import DenoiseStep, ImageRequest, Trace
 
 
-def encode(picture: Image.Image) -> str:
+def encode(picture: Image.Image, quality: int = 88) -> str:
     """A preview as an address that holds the picture itself.
 
     WebP, since a trace has some sixty of them and a class of thirty loads them over one network;
     the picture for keeping is the PNG.
+
+    Args:
+        picture: of any size.
+        quality: 0..100; less for pictures so small that nobody sees what is lost.
     """
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=88)
+    picture.save(buffer, "WEBP", quality=quality)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -171,6 +175,4 @@ def thumbnail(image: Image.Image) -> str:
     square = image.crop((left, top, left + side, top + side))
     if side > THUMB:
         square = square.resize((THUMB, THUMB), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    square.save(buffer, "WEBP", quality=88)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return encode(square)

@@ -242,7 +242,7 @@ class HiddenBatch:
 
 
 def first_thing(pieces: Sequence[Piece], otherwise: int) -> int:
-    """The row of a map to begin with: the first token that is a thing of the classroom world, if there is one."""
+    """The row of a map to begin with: the first token that names a thing of the classroom world."""
     things = (i for i, piece in enumerate(pieces) if piece.word >= 0
               and any(found.kind == "noun" for found in phrases(piece.text)))  # fmt: skip
     return next(things, otherwise)

@@ -234,7 +234,7 @@ def test_a_backend_of_another_model_gives_way() -> None:
 
 
 def test_three_sounds_are_compared() -> None:
-    run = list(audio_pair.pair_run(replace(REQUEST, seconds=0.4), "fast drums", RunSlot(), EN))
+    run = list(audio_pair.pair_run(replace(REQUEST, seconds=0.4), "fast drums", RunSlot(), None, EN))
     assert [m["kind"] for m in messages(run[0][0])] == ["wait"] * 3
     told = messages(run[-1][0])
     assert [m["player"] for m in told] == list(audio_pair.PLAYERS)
@@ -249,27 +249,42 @@ def test_three_sounds_are_compared() -> None:
 
 def test_a_stopped_comparison_says_so() -> None:
     slot = RunSlot()
-    run = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "b", slot, DE)
+    run = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "b", slot, None, DE)
     next(run), next(run)
     slot.stop()
-    feed, _, verdict = list(run)[-1]
+    feed, _, verdict, _ = list(run)[-1]
     assert DE("audio.pair.stopped") in unescape(verdict)
     assert [told["text"] for told in messages(feed)] == [""] * 3, "the players would wait for ever"
 
 
 def test_a_comparison_that_never_begins_leaves_no_player_waiting() -> None:
     slot = RunSlot()
-    run = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "b", slot, DE)
+    run = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "b", slot, None, DE)
     assert [told["text"] for told in messages(next(run)[0])] == [DE("audio.reading")] * 3
     slot.stop()
     assert [told["text"] for told in messages(list(run)[-1][0])] == [""] * 3
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_of_a_comparison_that_is_stopped_the_one_before_comes_back(begun: bool) -> None:
+    slot = RunSlot()
+    *_, (feed, _, verdict, made) = audio_pair.pair_run(replace(REQUEST, seconds=0.2), "b", slot, None, EN)
+    run = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "c", slot, made, EN)
+    next(run)
+    if begun:
+        next(run)
+    slot.stop()
+    again, stop, said, kept = list(run)[-1]
+    assert again == feed and stop["interactive"] is False and kept == gr.skip()
+    assert re.sub("<.*?>", "", verdict).strip() in said
+    assert (EN("audio.pair.stopped_back") in said) is begun
+
+
 def test_a_comparison_that_another_overtakes_writes_nothing_more() -> None:
     slot = RunSlot()
-    first = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "b", slot, EN)
+    first = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "b", slot, None, EN)
     next(first), next(first)
-    second = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "c", slot, EN)
+    second = audio_pair.pair_run(replace(REQUEST, seconds=1.0), "c", slot, None, EN)
     next(second)
     assert list(first) == [], "it would switch off the stop button of the second"
     second.close()

@@ -16,6 +16,7 @@ from components.context.view import packed, view_html
 from components.ui.language import load_texts
 from pipelines.serving.errors import InputError
 from pipelines.text.context import read_contexts, shared_words
+from tests.oracles import read
 
 MODEL = "classroom-clip"
 PROMPT = "A small cat on a bed."
@@ -27,11 +28,6 @@ def _show(prompt: str, prompt_b: str = "", key: str = "", language: str = "en") 
     t = load_texts(language)
     pair = tab._compare(t, prompt, prompt_b, MODEL, key)
     return [*tab._look(t, prompt, MODEL)[1:], *tab._move(t, prompt, MODEL), *pair]
-
-
-def _text(drawn: str) -> str:
-    """What a person reads: without tags."""
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", re.sub(r"</?bdi[^>]*>", "", drawn))))
 
 
 def _data(drawn: str) -> dict[str, Any]:
@@ -101,22 +97,22 @@ def test_what_is_typed_never_becomes_html(prompt, language):
 )
 def test_without_a_second_prompt_there_is_an_example(language, sentence):
     shown = _show(PROMPT, language=language)
-    assert sentence in _text(shown[4])
+    assert sentence in read(shown[4])
     assert shown[5].value == "cat·1"
-    assert "still empty" not in _text(_show(PROMPT, "a cat")[4])
+    assert "still empty" not in read(_show(PROMPT, "a cat")[4])
 
 
 def test_what_stands_behind_a_word_cannot_change_it_and_the_tab_says_so():
     a, b, key = TRIALS["after"]
-    verdict = _text(_show(a, b, key)[7])
+    verdict = read(_show(a, b, key)[7])
     assert "“cat” cannot change at all" in verdict and "The end token has seen both sentences" in verdict
     a, b, key = TRIALS["before"]
-    verdict = _text(_show(a, b, key)[7])
+    verdict = read(_show(a, b, key)[7])
     assert "same token, same position (7)" in verdict and "Only what stands before it" in verdict
 
 
 def test_another_place_is_named_as_a_possible_cause():
-    verdict = _text(_show("a black cat", "a cat", "cat·1")[7])
+    verdict = read(_show("a black cat", "a cat", "cat·1")[7])
     assert "differ by their position alone (4 in A, 3 in B)" in verdict
     assert "here they cannot be told apart" in verdict
 
@@ -128,30 +124,30 @@ def test_every_trial_has_its_word_in_both_sentences(name):
 
 
 def test_equal_prompts_part_nowhere():
-    assert "same tokens to the model" in _text(_show("a cat", "A  cat")[7])
+    assert "same tokens to the model" in read(_show("a cat", "A  cat")[7])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_second_prompt_that_is_too_long_is_cut_and_told(language):
     shown = _show(PROMPT, "cat " * 90, language=language)
-    assert load_texts(language)("context.cut_many", name="B", needed=92, places=77, cut=15) in _text(shown[4])
+    assert load_texts(language)("context.cut_many", name="B", needed=92, places=77, cut=15) in read(shown[4])
     assert shown[5].value == "cat·1"
-    assert "Prompt B" not in _text(_show(PROMPT, "cat " * 75)[4])
+    assert "Prompt B" not in read(_show(PROMPT, "cat " * 75)[4])
     one = load_texts(language)("context.cut_one", name="A", needed=78, places=77, cut=1)
-    assert one in _text(_show("cat " * 76, language=language)[1])
+    assert one in read(_show("cat " * 76, language=language)[1])
 
 
 def test_the_chosen_word_survives_editing_while_both_have_it():
     shown = _show("A small cat on a red bed.", "A large cat on a bed.", "bed·1")
     assert shown[5].value == "bed·1"
-    assert "no longer" not in _text(shown[4])
+    assert "no longer" not in read(shown[4])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_chosen_word_that_is_gone_is_told_and_another_shown(language):
     shown = _show("A small cat.", "A large cat.", "bed·1", language)
     t = load_texts(language)
-    assert t("context.word_gone", word="bed", shown="cat") in _text(shown[4])
+    assert t("context.word_gone", word="bed", shown="cat") in read(shown[4])
     assert shown[5].value == "cat·1"
     assert [key for _, key in shown[5].choices] == ["a·1", "cat·1", ".·1", "·1"]
 
@@ -159,7 +155,7 @@ def test_a_chosen_word_that_is_gone_is_told_and_another_shown(language):
 def test_prompts_without_a_common_word_compare_their_end_marks():
     shown = _show("cat", "dog", "bed·1")
     assert shown[5].choices == [("end", "·1")]
-    assert "shown is “end”" in _text(shown[4])
+    assert "shown is “end”" in read(shown[4])
 
 
 @pytest.mark.parametrize("prompt", ["", "   ", "\n"])
@@ -172,10 +168,10 @@ def test_an_empty_prompt_is_read_nevertheless(prompt):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_bad_input_is_told_where_its_view_would_stand(language):
     refused = _show("a" * 20_001, language=language)
-    assert "20000" in _text(refused[1])
-    assert load_texts(language)("errors.text_broken") in _text(_show("\ud83d", language=language)[1])
+    assert "20000" in read(refused[1])
+    assert load_texts(language)("errors.text_broken") in read(_show("\ud83d", language=language)[1])
     shown = _show(PROMPT, "\ud83d", language=language)  # the first prompt's views are not lost
-    assert "data-context" in shown[1] and load_texts(language)("errors.text_broken") in _text(shown[4])
+    assert "data-context" in shown[1] and load_texts(language)("errors.text_broken") in read(shown[4])
 
 
 def test_the_choice_of_a_word_is_remembered():
@@ -246,5 +242,5 @@ def test_the_look_up_shows_a_row_a_token_and_says_which_are_the_same(language):
     assert len(re.findall("<tr>", shown)) == 1 + 7  # start and end included
     rows = re.findall(r'<img src="([^"]+)"', shown)
     assert rows[1] == rows[4] and len(set(rows)) == len(rows) - 1  # "a" is the same row twice
-    assert t("context.lookup_same", word="a") in _text(shown)
+    assert t("context.lookup_same", word="a") in read(shown)
     assert tab._look(t, "x" * 20_001, MODEL)[0] == ""

@@ -29,6 +29,7 @@ from pipelines.image.control_vector import Choice, choices
 from pipelines.image.request import ImageRequest
 from pipelines.serving.errors import InputError
 from pipelines.text.tokens import token_view
+from tests.oracles import data_of
 
 T, DE = load_texts("en"), load_texts("de")
 MODEL = "classroom-image"
@@ -39,10 +40,6 @@ def request(**changes) -> ImageRequest:
     return ImageRequest(
         **({"prompt": DEFAULT_PROMPT, "num_inference_steps": 2, "model": MODEL} | changes)
     ).validated()
-
-
-def data_of(page: str, name: str) -> dict:
-    return json.loads(html.unescape(re.search(rf'data-{name}="([^"]*)"', page)[1]))
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,7 @@
 """The cross-attention tab: heat maps in the page, the trial of hiding, pictures whose truth is known."""
 
 import base64
-import html
 import io
-import json
-import re
 from dataclasses import replace
 
 import gradio as gr
@@ -28,6 +25,7 @@ from pipelines.image.cross_attention_of_picture import KnownPicture, world_pictu
 from pipelines.image.image import steps_together
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving.errors import InputError
+from tests.oracles import data_of
 
 T, DE = load_texts("en"), load_texts("de")
 
@@ -40,10 +38,6 @@ def request(**changes) -> ImageRequest:
 @pytest.fixture(scope="module")
 def trace() -> Trace:
     return image.run(replace(request(), look_inside=True))
-
-
-def data_of(page: str) -> dict:
-    return json.loads(html.unescape(re.search(r'data-maps="([^"]*)"', page)[1]))
 
 
 def test_the_atlas_holds_every_map(trace):
@@ -65,7 +59,7 @@ def test_the_view_holds_both_branches_and_escapes_the_prompt(trace, texts):
     both = [pipeline.trace_maps(trace, negative) for negative in (False, True)]
     page = trace_view(trace, Frames.of(trace), *both, texts)
     assert "<b>cat</b>" not in page
-    data = data_of(page)
+    data = data_of(page, "maps")
     assert set(data["branches"]) == {"prompt", "empty"}
     assert len(data["pictures"]) == len(data["labels"]) == 2
     names = [row["name"] for row in data["branches"]["prompt"]["rows"]]

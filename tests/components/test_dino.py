@@ -1,6 +1,5 @@
 """The DINO tab without a browser: what it draws, what it accepts, what it answers."""
 
-import base64
 import io
 import json
 import math
@@ -26,6 +25,7 @@ from pipelines.dino.dino import Neighbours
 from pipelines.dino.training import PROTOTYPES, DinoRecord, Settings, look
 from pipelines.serving.errors import InputError
 from pipelines.serving.live_training import trainings
+from tests.oracles import pixels
 
 EN, DE = load_texts("en"), load_texts("de")
 MODEL, CLIP = "classroom-dino", "classroom-clip"
@@ -35,10 +35,6 @@ TOP = math.log(PROTOTYPES)
 @pytest.fixture(scope="module")
 def bench() -> tab.DinoState:
     return tab.drawn((1, 2))
-
-
-def pixels(uri: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
 def data_of(html: str) -> dict:

@@ -18,12 +18,14 @@ from components.page.prompt_bar import BarValues
 from components.runs.frames import Frames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
+from components.ui.numbers import short
 from pipelines.clip.model import clip_scores
 from pipelines.image import image, stepper
 from pipelines.image.guidance import GuidanceSweep
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving import catalogue
 from pipelines.serving.errors import InputError
+from tests.oracles import unpacked
 
 T = load_texts("en")
 
@@ -72,9 +74,14 @@ def test_formula_names_the_negative_prompt_when_it_takes_the_empty_ones_place():
 @pytest.mark.parametrize("scale", [0.0, 1.0, 7.5])
 def test_the_sum_on_the_page_holds_for_the_trace(scale):
     trace = image.run(request(guidance_scale=scale))
-    for step in trace.steps:
-        expected = step.denoised_empty + scale * (step.denoised_prompt - step.denoised_empty)
-        np.testing.assert_allclose(step.denoised_guided, expected, atol=2e-4)
+    told = sum_view(trace, Frames.of(trace), T)
+    assert f'<span class="factor">{short(scale, T)}</span>' in told["html"]
+    for sent in zip(*(told["latents"][row] for row in ("prompt", "empty", "guided")), strict=True):
+        prompt, empty, guided = (unpacked(text) for text in sent)
+        # Each value is sent as a multiple of its row's unit, so up to half of that is lost.
+        lost = [np.abs(row).max() / 127 / 2 for row in (prompt, empty, guided)]
+        rounding = abs(scale) * lost[0] + abs(1 - scale) * lost[1] + lost[2]
+        np.testing.assert_allclose(guided, empty + scale * (prompt - empty), rtol=0, atol=1.01 * rounding)
 
 
 def test_sum_shows_every_step_with_one_scale_of_colours(trace):

@@ -24,6 +24,7 @@ from components.ui.language import load_texts
 from pipelines.image import image, stepper
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving.errors import InputError
+from tests.oracles import unpacked
 
 T = load_texts("en")
 
@@ -41,11 +42,6 @@ def trace() -> Trace:
 @pytest.fixture(scope="module")
 def frames(trace) -> Frames:
     return Frames.of(trace)
-
-
-def unpacked(text: str) -> np.ndarray:
-    found = base64.b64decode(text)
-    return np.frombuffer(found, np.float32, 1) * np.frombuffer(found, np.int8, offset=4)
 
 
 def opened(uri: str) -> Image.Image:

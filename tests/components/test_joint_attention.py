@@ -1,8 +1,6 @@
 """What the cross-attention tab shows of a model in which text and picture attend to each other."""
 
 import html
-import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from pipelines.image import image
 from pipelines.image.joint_attention import who_looks, word_maps
 from pipelines.image.request import ImageRequest, TextRow, Trace
 from pipelines.serving import catalogue
+from tests.oracles import data_of
 
 T, DE = load_texts("en"), load_texts("de")
 ASKED = ImageRequest("a small cat", "", 5, 4.5, 2, "euler", "tiny-sd3", look_inside=True)
@@ -29,12 +28,8 @@ def trace(transformers_of_today: None) -> Trace:
     return image.run(ASKED)
 
 
-def data_of(page: str) -> dict:
-    return json.loads(html.unescape(re.search(r'data-maps="([^"]*)"', page)[1]))
-
-
 def test_maps_of_words_stand_over_the_pictures_by_attention_and_by_output(trace: Trace) -> None:
-    data = data_of(joint_view(trace, Frames.of(trace), T))
+    data = data_of(joint_view(trace, Frames.of(trace), T), "maps")
     branch, found = data["branches"]["prompt"], word_maps(trace)
     assert len(branch["rows"]) == len(found.rows)
     assert branch["rows"][branch["first"]]["name"] == "a"

@@ -73,9 +73,14 @@ def test_addresses_are_not_cut() -> None:
     "value",
     [
         {str(i): "a" * 100 for i in range(1000)},
+        {str(i): i for i in range(2000)},
+        {"a": {str(i): {str(j): "a" * 50 for j in range(40)} for i in range(40)}},
         [[[["a" * 50] * 9] * 9] * 9] * 9,
         [[1, 2], [3], ["a"] * 5000],
         {"a" * 20000: 1},
+        {'"' * 20000: 1},
+        {"\n" * 20000: 1},
+        [Address("http://app/" + "a" * 8000)],
         [float(i) for i in range(100000)],
         [True, None, 3] * 5000,
     ],
@@ -83,6 +88,16 @@ def test_addresses_are_not_cut() -> None:
 def test_any_answer_fits(value: Any) -> None:
     text, whole = fitted(value)
     assert not whole and len(text) <= MOST_CHARACTERS
+    json.loads(text)
+
+
+def test_of_many_names_the_first_stay_and_the_rest_is_counted() -> None:
+    value = {"model": "m", "scores": {f"word {i}": i / 7 for i in range(2000)}, "texts": ["a"] * 2000}
+    short = json.loads(fitted(value)[0])
+    kept = len(short["scores"]) - 1
+    assert list(short) == list(value), "there are few of these"
+    assert short["scores"]["word 7"] == 1.0 and kept >= 100
+    assert short["scores"]["…"] == f"and {2000 - kept} more"
 
 
 def test_pictures_leave_the_text_in_their_order_whatever_form_they_had(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from components.tokens.tab import API, PIECES, example_second, render, tokens
 from components.ui.language import load_texts
 from pipelines.serving.errors import InputError
 from pipelines.text.tokens import token_view
+from tests.oracles import read
 
 CLIP, IMAGE = "classroom-clip", "classroom-image"
 LANGUAGES = ("en", "de")
@@ -17,11 +18,6 @@ LANGUAGES = ("en", "de")
 
 def _draw(prompt: str, prompt_b: str = "", model: str = CLIP, language: str = "en") -> str:
     return "".join(render(prompt, prompt_b, model, load_texts(language)))
-
-
-def _text(drawn: str) -> str:
-    """What a person reads: without tags."""
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", re.sub(r"</?bdi[^>]*>", "", drawn))))
 
 
 def _merges(drawn: str) -> dict:
@@ -89,39 +85,39 @@ def test_letters_of_several_bytes_stand_above_them():
 )  # fmt: skip
 def test_a_sentence_says_how_many_are_cut(language, sentence):
     drawn = _draw("cat " * 90, language=language)
-    assert sentence in _text(drawn)
+    assert sentence in read(drawn)
     assert len(re.findall(r'class="tk-chip tk-cut"', _strip(drawn))) == 15
     assert 'aria-valuenow="77"' in drawn
 
 
 def test_one_token_too_many_is_told_in_the_singular():
-    assert "The last one is cut off" in _text(_draw("cat " * 76))
+    assert "The last one is cut off" in read(_draw("cat " * 76))
     fits = _draw("cat " * 75)
-    assert "Everything fits" in _text(fits)
+    assert "Everything fits" in read(fits)
     assert "tk-cut" not in _strip(fits)
 
 
 def test_thousands_of_cut_tokens_are_counted_not_drawn():
     drawn = _draw("cat " * 5000, language="de")
-    assert "Die letzten 4.925 werden abgeschnitten" in _text(drawn)
-    assert "… und 4.865 weitere" in _text(drawn)
+    assert "Die letzten 4.925 werden abgeschnitten" in read(drawn)
+    assert "… und 4.865 weitere" in read(drawn)
     assert len(drawn) < 250_000
 
 
 @pytest.mark.parametrize("prompt", ["", "   ", "\n\t", "\x00\x01"])
 def test_an_empty_prompt_shows_what_the_model_gets_nevertheless(prompt):
     drawn = _draw(prompt)
-    assert "The prompt is empty" in _text(drawn)
+    assert "The prompt is empty" in read(drawn)
     assert re.findall(r'<span class="tk-id">(\d+)</span>', _strip(drawn)) == ["49406", "49407"]
 
 
 def test_the_steps_of_cleaning_that_changed_something_are_told():
     drawn = _draw("A  cat &amp; don’t")
-    assert "HTML decoded" not in _text(drawn)  # open_clip's repair does it in its first step
+    assert "HTML decoded" not in read(drawn)  # open_clip's repair does it in its first step
     for label in ("Typed", "Cleaned up", "Spaces cleaned up", "Lower case"):
-        assert label in _text(drawn)
+        assert label in read(drawn)
     assert "<del>" in drawn
-    assert "Spaces cleaned up" not in _text(_draw("a cat", "a dog"))
+    assert "Spaces cleaned up" not in read(_draw("a cat", "a dog"))
 
 
 def test_the_data_for_the_script_build_every_word():
@@ -144,18 +140,18 @@ def test_a_word_too_long_to_draw_says_so():
 
 def test_the_two_libraries_differ_where_they_clean_differently():
     drawn = _draw("don’t")
-    assert "same ids" not in _text(drawn)
-    assert "same ids" in _text(_draw("a cat"))
-    assert "Not on this machine" in _text(drawn)
-    assert "SD-Turbo" in _text(drawn)
+    assert "same ids" not in read(drawn)
+    assert "same ids" in read(_draw("a cat"))
+    assert "Not on this machine" in read(drawn)
+    assert "SD-Turbo" in read(drawn)
 
 
 def test_the_second_prompt_is_compared():
-    assert "replaced: small → large" in _text(_draw("A small cat.", "A large cat."))
-    assert "left out: small" in _text(_draw("A small cat.", "A cat."))
-    assert "added: big ß" in _text(_draw("A cat.", "A big ß cat."))
-    assert "the model cannot tell them apart" in _text(_draw("A  CAT.", "a cat."))
-    assert "Both prompts give the model the same tokens" in _text(_draw("a cat", "a cat"))
+    assert "replaced: small → large" in read(_draw("A small cat.", "A large cat."))
+    assert "left out: small" in read(_draw("A small cat.", "A cat."))
+    assert "added: big ß" in read(_draw("A cat.", "A big ß cat."))
+    assert "the model cannot tell them apart" in read(_draw("A  CAT.", "a cat."))
+    assert "Both prompts give the model the same tokens" in read(_draw("a cat", "a cat"))
 
 
 @pytest.mark.parametrize(
@@ -163,14 +159,14 @@ def test_the_second_prompt_is_compared():
 )
 def test_without_a_second_prompt_there_is_an_example(prompt):
     assert example_second(prompt) != prompt
-    assert "so this is an example" in _text(_draw(prompt))
+    assert "so this is an example" in read(_draw(prompt))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_bad_input_is_told_where_the_tokens_would_stand(language):
     t = load_texts(language)
-    assert t("errors.text_broken") in _text(_draw("\ud83d", language=language))
-    assert "20000" in _text(_draw("a" * 20_001, language=language))
+    assert t("errors.text_broken") in read(_draw("\ud83d", language=language))
+    assert "20000" in read(_draw("a" * 20_001, language=language))
     assert t("errors.model_unknown", received="<b>", known="") != ""
     assert "<b>" not in _draw("a", model="<b>", language=language)
 
@@ -202,9 +198,9 @@ def test_the_api_has_defaults_and_refuses_bad_input():
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_syntax_of_other_programs_and_a_typed_end_are_named(language):
     t = load_texts(language)
-    drawn = _text(_draw("a (cat:1.4) [dog|cat] BREAK", language=language))
+    drawn = read(_draw("a (cat:1.4) [dog|cat] BREAK", language=language))
     assert t("tokens.foreign", parts="(cat:1.4), [dog|cat], BREAK") in drawn
-    assert t("tokens.typed_end", place=3) in _text(_draw("cat <end_of_text> dog", language=language))
+    assert t("tokens.typed_end", place=3) in read(_draw("cat <end_of_text> dog", language=language))
     assert "tk-foreign" not in _draw("A cat (small).", language=language)
 
 

@@ -6,8 +6,11 @@ import gradio as gr
 import pytest
 
 from components.audio import tab as audio_tab
+from components.conditioning import tab as conditioning_tab
+from components.cross_attention import known_pictures
 from components.image import tab as image_tab
 from components.page.picture_tabs import open_tab
+from components.prompt_lab import tab as prompt_lab_tab
 from components.runs.slot import RunSlot
 from components.runs.unasked import waits_for_click
 from components.ui.language import load_texts
@@ -73,6 +76,20 @@ def test_no_tab_with_a_run_of_its_own_begins_one() -> None:
         assert sent and all(value == SKIPPED for value in sent)
         if outputs:  # Gradio takes one value for all outputs, or one for each
             assert all(values == SKIPPED or len(values) == outputs for values in whole)
+    assert not slot.busy
+
+
+@pytest.mark.usefixtures("told")
+def test_no_part_of_a_tab_about_pictures_begins_one() -> None:
+    """Those that do not begin with `open_tab`."""
+    slot, model = RunSlot(), of_hub("image")
+    values = ("a dog", "", 1, 5.0, 2, model, None, slot)
+    grid = prompt_lab_tab._grid_handlers(T)[1](*values, "size", None)
+    first = conditioning_tab._first(conditioning_tab._handlers(T)[-1])
+    known = known_pictures._picture_handlers(T)[-1]
+    assert list(grid) == [SKIPPED]
+    assert list(first(True, False, *values, "a cat", 1)) == [(SKIPPED,) * 2]
+    assert known(None, model) == (SKIPPED,) * 3
     assert not slot.busy
 
 

@@ -1,8 +1,6 @@
 """The video tab without a browser: what it draws, how its runs go, what it answers."""
 
 import asyncio
-import base64
-import io
 import json
 import re
 import threading
@@ -36,6 +34,7 @@ from pipelines.video.latent_tokens import follow, video_tokens
 from pipelines.video.request import VideoRequest
 from pipelines.video.words import said_motion
 from pipelines.world.films import CAMERA_MOTIONS
+from tests.oracles import pixels
 
 EN, DE = load_texts("en"), load_texts("de")
 REQUEST = VideoRequest(
@@ -57,10 +56,6 @@ def shot() -> VideoResult:
 @pytest.fixture(scope="module")
 def apart() -> VideoResult:
     return video_runs.draw_video(replace(REQUEST, motion=False))
-
-
-def pixels(uri: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
 def data_of(html: str) -> dict:

@@ -3,16 +3,16 @@
 import copy
 import math
 
-import numpy as np
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 from transformers import Dinov2Config
 
 from pipelines.dino import self_distillation as sd
 from pipelines.dino.collapse import entropy, spread, variety
-from pipelines.dino.crops import Crops, MultiCrop, multi_crop
+from pipelines.dino.crops import Crops
 from pipelines.dino.self_distillation import DinoNetwork, DinoRecipe, SelfDistillation
+from tests.oracles import slow_loss, small_crops
 
 CONFIG = Dinov2Config(
     hidden_size=16, num_hidden_layers=1, num_attention_heads=2, mlp_ratio=2, image_size=16, patch_size=8
@@ -27,9 +27,7 @@ def model() -> SelfDistillation:
 
 @pytest.fixture
 def crops() -> Crops:
-    pixels = torch.rand(6, 3, 32, 32, generator=Generator().manual_seed(1)) * 2 - 1
-    how = MultiCrop(global_side=16, local_side=8, local_count=3)
-    return multi_crop(pixels, pixels, how, Generator().manual_seed(2))
+    return small_crops()
 
 
 def test_targets_are_centered_and_sharpened() -> None:
@@ -51,21 +49,6 @@ def test_the_loss_of_one_pair_by_hand() -> None:
     # Pairs (teacher 1, student 2) and (teacher 2, student 1): -ln 0.75 and -ln 0.25.
     expected = -(math.log(0.75) + math.log(0.25)) / 2
     assert sd.crop_loss(student, targets).item() == pytest.approx(expected, rel=1e-5)
-
-
-def slow_loss(student: Tensor, targets: Tensor, first: int = 0) -> float:
-    """The published pseudo-code, one pair of crops and one picture at a time, in double precision."""
-    total, terms = 0.0, 0
-    for t in range(len(targets)):
-        for s in range(len(student)):
-            if s + first == t:
-                continue
-            for b in range(student.shape[1]):
-                scores = student[s, b].double().numpy() / 0.1
-                log_p = scores - scores.max() - np.log(np.exp(scores - scores.max()).sum())
-                total += -float((targets[t, b].double().numpy() * log_p).sum())
-            terms += 1
-    return total / terms / student.shape[1]
 
 
 def test_the_loss_leaves_out_a_crop_against_itself() -> None:

@@ -2,14 +2,14 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 from transformers import Dinov2Config
 
 from pipelines.dino import self_distillation as sd
 from pipelines.dino.crops import Crops, MultiCrop, multi_crop
+from tests.oracles import slow_loss, small_crops
 from training import dino_losses as losses
 from training.dino_losses import PatchDinoNetwork, PatchSelfDistillation, TrainingRecipe, cutmix
 
@@ -26,9 +26,7 @@ def model() -> PatchSelfDistillation:
 
 @pytest.fixture
 def crops() -> Crops:
-    pixels = torch.rand(6, 3, 32, 32, generator=Generator().manual_seed(1)) * 2 - 1
-    how = MultiCrop(global_side=16, local_side=8, local_count=3)
-    return multi_crop(pixels, pixels, how, Generator().manual_seed(2))
+    return small_crops()
 
 
 def test_without_what_was_added_a_step_is_dinos(model: PatchSelfDistillation, crops: Crops) -> None:
@@ -60,21 +58,6 @@ def test_the_centers_follow_the_teacher(model: PatchSelfDistillation, crops: Cro
     losses.update_teacher_and_centers(model, done, 0.9)
     assert torch.equal(model.center, done.new_center)
     assert torch.equal(model.patch_center, done.new_patch_center) and model.patch_center.any()
-
-
-def slow_loss(student: Tensor, targets: Tensor, first: int = 0) -> float:
-    """DINO's published pseudo-code, one pair of crops and one picture at a time, in double precision."""
-    total, terms = 0.0, 0
-    for t in range(len(targets)):
-        for s in range(len(student)):
-            if s + first == t:
-                continue
-            for b in range(student.shape[1]):
-                scores = student[s, b].double().numpy() / 0.1
-                log_p = scores - scores.max() - np.log(np.exp(scores - scores.max()).sum())
-                total += -float((targets[t, b].double().numpy() * log_p).sum())
-            terms += 1
-    return total / terms / student.shape[1]
 
 
 def test_no_gradient_reaches_the_teacher(model: PatchSelfDistillation, crops: Crops) -> None:
