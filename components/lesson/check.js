@@ -1,7 +1,7 @@
 // Before the lesson: what is here, how fast it is, and what this browser can do.
 (function () {
   "use strict";
-  const { call, make, say } = window.svClass;
+  const { DRAWING_MS, call, make, say } = window.svClass;
   const words = JSON.parse(document.body.dataset.words), lang = document.documentElement.lang;
   const main = document.getElementById("main");
   document.querySelector("[data-other]").addEventListener("click", (event) => {
@@ -16,9 +16,10 @@
     line.replaceChildren(make("b", {}, `${{ good: "✓", bad: "!", waits: "…" }[state]} ${words[name]}`), " ", text, ...more);
   }
   async function look() {
-    for (const name of ["models", "speed", "phones", "disk", "network"]) row(name, "waits", "");
+    const all = (state, text) => { for (const name of ["models", "speed", "phones", "disk", "network"]) row(name, state, text); };
+    all("waits", "");
     let found;
-    try { found = await call("lesson/health?lang=" + lang); } catch { return row("models", "bad", words.no_answer); }
+    try { found = await call("lesson/health?lang=" + lang); } catch (error) { return all("bad", error.status ? error.message : words.no_answer); }
     const missing = found.models.filter((model) => !model.here), cold = found.models.filter((model) => model.here && !model.warm);
     row("models", missing.length ? "bad" : "good", missing.length ? say(words.models_missing, { LIST: missing.map((model) => model.title).join(", ") })
       : cold.length ? say(words.models_cold, { LIST: cold.map((model) => model.title).join(", ") }) : words.models_warm);
@@ -28,7 +29,7 @@
     row("phones", found.reachable ? "good" : "bad", found.reachable ? address : words.phones_unreachable,
       found.reachable ? make("p", {}, make("img", { src: "qr?text=" + encodeURIComponent(address), width: 180, height: 180, alt: address })) : "");
     try {
-      const { seconds } = await call("lesson/picture?lang=" + lang, { body: {} });
+      const { seconds } = await call("lesson/picture?lang=" + lang, { body: {}, most: DRAWING_MS });
       row("speed", seconds < 5 ? "good" : "bad", say(words.speed_seconds, { SECONDS: seconds.toLocaleString(lang) }));
     } catch (error) {
       row("speed", "bad", error.status ? error.message : words.no_answer);

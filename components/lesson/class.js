@@ -72,7 +72,8 @@
 
   // The lecturer's link never stands in an address that is asked for: logs keep those.
   function secretQr(address) {
-    const picture = make("img", { width: 200, height: 200, alt: words.class_remote });
+    const drop = () => URL.revokeObjectURL(picture.src); // it is drawn by then, or never will be
+    const picture = make("img", { width: 200, height: 200, alt: words.class_remote, load: drop, error: drop });
     fetch(`${root()}class/qr`, { method: "POST", headers: { authorization: "Bearer " + room.secret, "content-type": "application/json" }, body: JSON.stringify({ text: address }) })
       .then((answer) => (answer.ok ? answer.blob() : null)).then((code) => { if (code) picture.src = URL.createObjectURL(code); }, () => {});
     return picture;

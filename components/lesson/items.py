@@ -163,7 +163,8 @@ class FileError(Exception):
 def _parsed(text: str) -> dict[str, Any]:
     if len(text) > MOST_CHARACTERS:
         raise FileError(1, "file_size", most=MOST_CHARACTERS, length=len(text))
-    for number, written in enumerate(text.splitlines(), 1):
+    lines = text.splitlines()
+    for number, written in enumerate(lines, 1):
         if written.count(".") > MOST_DOTS:
             raise FileError(number, "file_dots", most=MOST_DOTS)
     try:
@@ -174,6 +175,10 @@ def _parsed(text: str) -> dict[str, Any]:
         found = re.search(r"at line (\d+)", str(error))
         line = int(found[1]) if found else text.count("\n") + 1
         raise FileError(line, "file_syntax", reason=str(error).partition(" (at ")[0]) from error
+    except ValueError as error:  # an integer of more digits than Python reads: it does not say where
+        digits = [sum(map(str.isdecimal, written)) for written in lines]
+        line, reason = digits.index(max(digits)) + 1, str(error).partition(";")[0]
+        raise FileError(line, "file_syntax", reason=reason) from error
 
 
 _KINDS: Mapping[Any, str] = {
@@ -226,10 +231,10 @@ class _Part:
         return value
 
     def number(self, field: str, low: float, high: float) -> float:
-        value = float(self.take(field, (int, float)))
-        if not low <= value <= high:
+        value = self.take(field, (int, float))
+        if not low <= value <= high:  # compared as it is: an integer of 400 digits is no float
             raise self.error("file_range", field, low=low, high=high)
-        return value
+        return float(value)
 
     def languages(self) -> list[str]:
         found = [language for language in LANGUAGES if language in self.values]
@@ -251,7 +256,10 @@ class _Part:
         for name, value in values.items():
             if not isinstance(value, str | int | float) or isinstance(value, bool):
                 raise self.error("file_kind", f"{field}.{name}", kind="number")
-        return urlencode({"scene": scene, **{name: str(value) for name, value in values.items()}})
+        try:
+            return urlencode({"scene": scene, **{name: str(value) for name, value in values.items()}})
+        except ValueError as error:  # a hexadecimal integer may have more digits than Python writes
+            raise self.error("file_kind", field, kind="number") from error
 
 
 def _parts(text: str, name: str) -> list[_Part]:

@@ -2,16 +2,16 @@
 // hands counted in, and what pupils sent.
 window.svLead = function (place, words, secret, base) {
   "use strict";
-  const { call, follow, make, say, bars, betweenClicks } = window.svClass;
+  const { DRAWING_MS, call, follow, make, say, bars, betweenClicks } = window.svClass;
   const lang = document.documentElement.lang;
   const line = make("p", { role: "status", class: "status" });
   const body = make("div", {});
   place.replaceChildren(line, body);
   let state = null, drawn = "", duel = []; // ids of the prompts that are to be drawn side by side
 
-  async function act(name, values = {}) {
+  async function act(name, values = {}, most) {
     try {
-      await call(`${base}class/${name}?lang=${lang}`, { body: values, secret });
+      await call(`${base}class/${name}?lang=${lang}`, { body: values, secret, most });
       line.textContent = "";
       return true;
     } catch (error) {
@@ -61,7 +61,7 @@ window.svLead = function (place, words, secret, base) {
   }
   async function fight() {
     line.textContent = words.battle_drawing;
-    if (!await act("battle", { wishes: duel, seed: Math.floor(Math.random() * 1e6), scene: state.lead.scene || "image.steps" })) return;
+    if (!await act("battle", { wishes: duel, seed: Math.floor(Math.random() * 1e6), scene: state.lead.scene || "image.steps" }, DRAWING_MS)) return;
     duel = [];
     drawn = "";
     draw();

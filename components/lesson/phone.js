@@ -133,7 +133,13 @@
         make("b", {}, letter(place)), picture ? make("img", { src: picture, alt: "" }) : null, make("span", {}, text));
     }));
   }
+  let pulled = null; // made once for each vote: whatever comes meanwhile, the slider stays where it was pulled to
   function scale(poll) {
+    const vote = `${poll.id}.${poll.round}`;
+    if (pulled?.vote !== vote) pulled = { vote, parts: slider(poll) };
+    return pulled.parts;
+  }
+  function slider(poll) {
     const [low, high] = poll.question.scale;
     const field = make("input", { id: "scale", type: "range", min: low, max: high, step: "any", value: poll.mine ?? (low + high) / 2, "aria-label": poll.question.text });
     const number = () => +(+field.value).toPrecision(3);

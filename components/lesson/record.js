@@ -99,8 +99,10 @@
       const parts = [];
       for (const scene of scenes) parts.push({ title: "", body: within(scene, await copyOf(scene)) });
       save(await write(`${words.record_journey} ${document.querySelector("#prompt :is(textarea, input)").value}`, parts, false), "journey.html");
-      delete document.documentElement.dataset.journeySaved;
-    } catch { window.steuervektor.tell(words.offline); } finally { button.disabled = false; }
+    } catch { window.steuervektor.tell(words.offline); } finally {
+      delete document.documentElement.dataset.journeySaved; // also when it failed: nothing is computed unseen any more
+      button.disabled = false;
+    }
   }
 
   // A scene is done when nothing in it runs or waits any more, for two seconds; some wait for a click, and so not for long.

@@ -33,7 +33,7 @@ from components.lesson.items import (
     shipped_lessons,
 )
 from components.lesson.network import reachable
-from components.lesson.store import ClassError, ClassState, Store
+from components.lesson.store import DAY, ClassError, ClassState, Store
 from components.lesson.view import HERE, for_lead, for_phone, item_json, lesson_json, light_page
 from components.page.qr import drawn_qr
 from components.ui.errors import message
@@ -43,6 +43,7 @@ from pipelines.serving.errors import InputError
 log = logging.getLogger(__name__)
 PAGES = {"/join": "phone", "/lead": "remote", "/check": "check"}
 Result = TypeVar("Result")
+LOOK_S: float = DAY  # s between two looks for classes that are too old
 WAIT_S = 20.0  # that a phone's question "what is new?" stays open; proxies give up after 30 to 60
 MOST_PHONE = 16_384  # bytes that a phone may send
 MOST_LEAD = 524_288  # bytes that a lecturer may send: pictures to choose from are among them
@@ -74,6 +75,7 @@ class Lessons:
     def __init__(self, app: ASGIApp, path: Path | str, scenes: Callable[[], Sequence[str]]) -> None:
         self.app, self.scenes, self.path = app, scenes, path
         self._store: Store | None = None
+        self._caretaker: asyncio.Task[None] | None = None
         # One thread: SQLite writes one thing at a time, and a busy disk must not hold the event loop.
         self._desk = ThreadPoolExecutor(1, thread_name_prefix="classes")
         self._changed: dict[tuple[str, int], asyncio.Event] = {}
@@ -107,12 +109,23 @@ class Lessons:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (self._caretaker is None or self._caretaker.done()):
+            self._caretaker = asyncio.create_task(self._care())
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
         ours = path in PAGES or path.startswith(("/class/", "/lesson/"))
         if scope["type"] == "http" and ours:
             await self._inner({**scope, "app": self._inner}, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    async def _care(self) -> None:
+        """Forget old classes as long as the app runs, also where nobody opens a new one."""
+        while True:
+            try:
+                await self._at_desk(lambda store: store.remove_old())
+            except sqlite3.Error as error:
+                log.error("old classes were not removed: %s", error)
+            await asyncio.sleep(LOOK_S)
 
     # How it answers ----------------------------------------------------------------------------------
 
@@ -259,7 +272,7 @@ class Lessons:
         self._begun.add()
         self._begun.add(f"of {where}")
         code, secret = await self._at_desk(lambda store: (store.remove_old(), store.open_class())[1])
-        return {"code": code, "secret": secret, **reachable(request)}
+        return {"code": code, "secret": secret, **await asyncio.to_thread(reachable, request)}
 
     async def _led(self, request: Request) -> ClassState:
         secret = secret_of(request)
@@ -400,7 +413,7 @@ class Lessons:
     # Before the lesson -------------------------------------------------------------------------------
 
     async def _health(self, request: Request) -> dict[str, Any]:
-        return {**await asyncio.to_thread(health), **reachable(request)}
+        return {**await asyncio.to_thread(health), **await asyncio.to_thread(reachable, request)}
 
     async def _picture(self, request: Request) -> dict[str, Any]:
         await sent_by(request, MOST_PHONE)

@@ -26,6 +26,7 @@ from pipelines.serving.temporary import own_folder
 log = logging.getLogger(__name__)
 CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ23456789"  # no vowels, so no words, and no 0, 1, I or O to mix up
 CODE_LENGTH = 5  # 28 ** 5 = 17 million codes
+DAY = 24 * 3600  # s
 KEPT_DAYS = 30
 MOST_WISHES = 20  # texts of one phone
 MOST_WISHES_OF_CLASS = 2000
@@ -137,14 +138,20 @@ class Store:
     Args:
         path: of the file, which is made where it is missing; ":memory:" keeps nothing.
         clock: s since 1970.
+        passing: s that pass, whatever the clock of the machine is set to.
 
     Raises:
         sqlite3.Error: the file cannot be written, or is none of ours.
     """
 
-    def __init__(self, path: Path | str, clock: Callable[[], float] = time.time) -> None:
-        self._clock, self._lock = clock, threading.RLock()
-        self._used: set[int] = set()  # since the start: these are in use, whatever the clock says
+    def __init__(
+        self,
+        path: Path | str,
+        clock: Callable[[], float] = time.time,
+        passing: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock, self._passing, self._lock = clock, passing, threading.RLock()
+        self._used: dict[int, float] = {}  # when, by `passing`: these are in use, whatever the clock says
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=2)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -192,7 +199,7 @@ class Store:
                     break
             row = (code, _hash(secret), self._clock())
             made = db.execute("INSERT INTO class (code, secret, used) VALUES (?, ?, ?)", row)
-            self._used.add(int(made.lastrowid or 0))
+            self._used[int(made.lastrowid or 0)] = self._passing()
         return code, secret
 
     def joined(self, code: str) -> ClassState:
@@ -219,7 +226,7 @@ class Store:
         return self._state(row[0])
 
     def _state(self, class_id: int) -> ClassState:
-        self._used.add(class_id)
+        self._used[class_id] = self._passing()
         row = self._row("SELECT id, code, version, poll, lead FROM class WHERE id = ?", class_id)
         if row is None:
             raise ClassError("class_unknown", 404)
@@ -246,19 +253,20 @@ class Store:
         """Forget a class with all that belongs to it."""
         with self._writing() as db:
             db.execute("DELETE FROM class WHERE id = ?", (class_id,))
-            self._used.discard(class_id)
+            self._used.pop(class_id, None)
 
     def remove_old(self) -> int:
-        """Forget the classes of more than `KEPT_DAYS` ago; those in use since the start stay.
+        """Forget the classes of more than `KEPT_DAYS` ago; those in use stay, see `_used`.
 
         Returns:
             How many were removed.
         """
-        before = self._clock() - KEPT_DAYS * 24 * 3600
+        before, since = self._clock() - KEPT_DAYS * DAY, self._passing() - KEPT_DAYS * DAY
         with self._writing() as db:
+            self._used = {number: used for number, used in self._used.items() if used >= since}
             old = {
                 row[0] for row in db.execute("SELECT id FROM class WHERE used < ?", (before,))
-            } - self._used
+            } - self._used.keys()
             db.executemany("DELETE FROM class WHERE id = ?", [(number,) for number in old])
         return len(old)
 

@@ -3,11 +3,12 @@
 window.svClass = (function () {
   "use strict";
   const MOST_MS = 30000; // the server answers within 20 s
+  const DRAWING_MS = 600000; // but what draws pictures may first have to load a model of the hub
   const pause = (ms) => new Promise((over) => setTimeout(over, ms));
 
   // Throws an error with `status` where the server refused, without one where it was not reached.
   async function call(address, options = {}) {
-    const stop = new AbortController(), timer = setTimeout(() => stop.abort(), MOST_MS);
+    const stop = new AbortController(), timer = setTimeout(() => stop.abort(), options.most ?? MOST_MS);
     options.signal?.addEventListener("abort", () => stop.abort());
     const headers = {};
     if (options.body) headers["content-type"] = "application/json";
@@ -52,7 +53,7 @@ window.svClass = (function () {
           if (signal.aborted) continue;
           since = "";
           if (final(error)) {
-            over = true;
+            end();
             return lost(error, true);
           }
           failed += 1;
@@ -64,8 +65,14 @@ window.svClass = (function () {
     const back = () => { if (!document.hidden) wake(); };
     document.addEventListener("visibilitychange", back);
     addEventListener("online", wake);
+    function end() {
+      over = true;
+      stop?.abort();
+      document.removeEventListener("visibilitychange", back);
+      removeEventListener("online", wake);
+    }
     run();
-    return { wake, end() { over = true; stop?.abort(); document.removeEventListener("visibilitychange", back); removeEventListener("online", wake); } };
+    return { wake, end };
   }
 
   function make(tag, attributes = {}, ...children) {
@@ -107,7 +114,15 @@ window.svClass = (function () {
       else draw();
     };
   }
-  const say = (text, values = {}) => Object.entries(values).reduce((said, [name, value]) => said.replace(name, value), text);
+  // Each name once, where it stands first: in "GB GB" the second is the unit.
+  function say(text, values = {}) {
+    const left = new Map(Object.entries(values));
+    return text.replace(/[A-Z]+/g, (name) => {
+      const value = left.has(name) ? left.get(name) : name;
+      left.delete(name);
+      return value;
+    });
+  }
   const letter = (place) => String.fromCharCode(65 + place);
 
   // Bars of one or two rounds. Of a scale they are the tenths of its range.
@@ -134,5 +149,5 @@ window.svClass = (function () {
     });
     return table;
   }
-  return { call, follow, make, say, letter, bars, shelf, save, betweenClicks };
+  return { DRAWING_MS, call, follow, make, say, letter, bars, shelf, save, betweenClicks };
 })();

@@ -7,6 +7,7 @@ import sqlite3
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from PIL import Image
 from starlette.responses import PlainTextResponse
 
 from components.lesson import server
+from components.lesson.asked import Rate
 from components.lesson.items import Question, question_from_json
 from components.lesson.server import Lessons
 from components.lesson.store import KEPT_DAYS, ClassError, Store, tally
@@ -134,6 +136,41 @@ def test_classes_end_after_thirty_days_but_none_that_is_in_use(tmp_path: Path) -
     now += 2 * DAY
     with pytest.raises(ClassError, match="unknown"):
         Store(path, clock=lambda: now).joined(code)
+
+
+def test_a_class_that_nobody_used_for_thirty_days_ends_also_while_the_app_runs(tmp_path: Path) -> None:
+    now, passed = 1e9, 0.0
+    store = Store(tmp_path / "c.sqlite", clock=lambda: now, passing=lambda: passed)
+    (idle, _), (used, _) = store.open_class(), store.open_class()
+    now, passed = now + (KEPT_DAYS - 1) * DAY, passed + (KEPT_DAYS - 1) * DAY
+    assert store.remove_old() == 0 and store.joined(used)
+    now, passed = now + 2 * DAY, passed + 2 * DAY
+    assert store.remove_old() == 1 and store.joined(used)
+    with pytest.raises(ClassError, match="unknown"):
+        store.joined(idle)
+
+
+def test_old_classes_are_looked_for_though_nobody_opens_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, days = tmp_path / "c.sqlite", 0
+    clocks = {"clock": lambda: 1e9 + days * DAY, "passing": lambda: float(days * DAY)}
+    monkeypatch.setattr(server, "Store", partial(Store, **clocks))
+    monkeypatch.setattr(server, "LOOK_S", 0.0)
+    rows = sqlite3.connect(path)
+
+    def kept() -> int:
+        return int(rows.execute("SELECT count(*) FROM class").fetchone()[0])
+
+    async def lesson(_: Room) -> None:
+        nonlocal days
+        assert kept() == 1
+        days = KEPT_DAYS + 1
+        async with asyncio.timeout(60):
+            while kept():
+                await asyncio.sleep(0)
+
+    in_a_room(path, lesson)
 
 
 @pytest.mark.parametrize(
@@ -301,6 +338,34 @@ def test_codes_cannot_be_guessed_at_speed_and_the_class_goes_on(tmp_path: Path) 
         assert (await room.phone(ANNA)).status_code == 200  # who is in stays in
 
     in_a_room(tmp_path / "c.sqlite", lesson)
+
+
+def test_a_room_behind_one_address_that_guessed_too_often_is_let_in_again_after_a_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(server, "Rate", partial(Rate, clock=lambda: now))
+
+    async def lesson(room: Room) -> None:
+        nonlocal now
+        for number in range(server.MOST_WRONG):
+            await room.phone(CARA, code=f"QQQ{number:02}")
+        now = 59.9
+        assert (await room.phone(CARA)).status_code == 429
+        now = 60.0
+        assert (await room.phone(CARA)).status_code == 200
+        assert (await room.phone(CARA, code="QQQ00")).status_code == 404
+
+    in_a_room(tmp_path / "c.sqlite", lesson)
+
+
+def test_what_happened_is_counted_anew_when_its_span_is_over() -> None:
+    now = 0.0
+    rate = Rate(60, clock=lambda: now)
+    for passed, counted in ((0.0, 1), (59.0, 2), (60.0, 1), (119.9, 2), (500.0, 1)):
+        now = passed
+        rate.add("a")
+        assert (rate.count("a"), rate.count("b")) == (counted, 0)
 
 
 def test_texts_of_pupils_are_limited_plain_and_shown_only_when_picked(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A class while somebody sends what no phone sends, and while its lecturer does two things at once."""
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import httpx
 import pytest
 from gradio.utils import get_upload_folder
 
-from components.lesson import items, server
+from components.lesson import items, network, server
 from components.lesson.items import FileError, read_items, read_lesson
 from components.lesson.server import Lessons
 from components.lesson.store import MOST_WISHES_OF_CLASS, ClassError, Store, classes_file
@@ -17,6 +18,14 @@ from components.page.qr import MAX_LINK, QrCodes, qr_svg
 from tests.components.test_class import ANNA, CARA, SHARE, WHEN, Room, elsewhere, in_a_room
 
 DEEP = "[" * 5000
+LONG = "1" * 5000  # digits of an integer; Python reads no more than 4300 and writes no more
+A_LESSON = """minutes = 45
+[en]
+title = "A lesson"
+[[step]]
+scene = "image.steps"
+minutes = 3
+"""
 
 
 def test_a_file_that_would_take_minutes_to_read_is_refused_at_once() -> None:
@@ -29,6 +38,22 @@ def test_a_file_that_would_take_minutes_to_read_is_refused_at_once() -> None:
             with pytest.raises(FileError) as found:
                 read(text)
             assert found.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key"),
+    [
+        ("minutes = 3", f"minutes = {LONG}", 6, "file_syntax"),
+        ("minutes = 45", f"minutes = {LONG}", 1, "file_syntax"),
+        ("minutes = 3", "minutes = 1" + "0" * 400, 6, "file_range"),
+        ("minutes = 45", "minutes = 1" + "0" * 400, 1, "file_range"),
+        ("minutes = 3", f"minutes = 3\nset = {{ seed = 0x{LONG} }}", 7, "file_kind"),
+    ],
+)
+def test_a_number_of_too_many_digits_is_said_with_its_line(old: str, new: str, line: int, key: str) -> None:
+    with pytest.raises(FileError) as found:
+        read_lesson(A_LESSON.replace(old, new), ("image.steps",), ())
+    assert (found.value.line, found.value.key) == (line, key)
 
 
 def test_the_lines_of_a_file_are_split_once() -> None:
@@ -72,6 +97,32 @@ def test_the_event_loop_goes_on_while_a_file_is_read_and_codes_are_drawn(
     in_a_room(tmp_path / "c.sqlite", lesson)
 
 
+def test_the_event_loop_goes_on_while_the_addresses_of_the_machine_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a name server that takes seconds."""
+    go_on, asked = threading.Event(), list[str]()
+
+    def slow(name: str) -> tuple[str, list[str], list[str]]:
+        asked.append(name)
+        assert go_on.wait(30)
+        return name, [], ["192.0.2.7"]
+
+    monkeypatch.setattr(network.socket, "gethostbyname_ex", slow)
+    here = {"host": "localhost:7860"}
+
+    async def lesson(room: Room) -> None:
+        opens = asyncio.create_task(room.post("open", {}, **here))
+        looks = asyncio.create_task(room.http.get("/lesson/health", headers=here))
+        while len(asked) < 2:
+            assert (await room.phone()).status_code == 200
+        go_on.set()
+        for answer in (await opens, await looks):
+            assert any("192.0.2.7" in address for address in answer.json()["addresses"])
+
+    in_a_room(tmp_path / "c.sqlite", lesson)
+
+
 def test_a_link_is_drawn_for_the_page_too_beside_the_loop() -> None:
     async def ask(address: str) -> httpx.Response:
         transport = httpx.ASGITransport(QrCodes(elsewhere))
@@ -90,9 +141,17 @@ def test_a_link_is_drawn_for_the_page_too_beside_the_loop() -> None:
         ("/lesson/check", '{"kind": "quiz", "text": "x = ' + DEEP + '"}'),
         ("/lesson/check", '{"kind": "quiz", "text": "[[item]]\\nid = \\"\\ud800\\""}'),
         ("/class/open", '{"a": "\\ud800"}'),
+        ("/lesson/check", json.dumps({"kind": "quiz", "text": f"x = {LONG}"})),
+        ("/lesson/check", json.dumps({"kind": "lesson", "text": A_LESSON.replace("45", LONG)})),
+        ("/lesson/check", json.dumps({"kind": "lesson", "text": A_LESSON.replace("45", "1" + "0" * 400)})),
     ],
 )
-def test_no_request_ends_as_unexpected(tmp_path: Path, path: str, body: str) -> None:
+def test_no_request_ends_as_unexpected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, body: str
+) -> None:
+    monkeypatch.setattr("tests.components.test_class.SCENES", ("image.steps",))
+    monkeypatch.setattr(server, "shipped_items", lambda scenes: ())  # they are in other scenes, too
+
     async def lesson(room: Room) -> None:
         answer = await room.http.post(path, content=body, headers={"content-type": "application/json"})
         assert answer.status_code in (200, 400) and answer.json()

@@ -105,6 +105,23 @@ def test_a_class_votes_talks_and_votes_again(page: Opener, browser: Browser, ser
     assert gone.status_code == 404
 
 
+KEPT = """() => { window.kept = new Set();
+  const { createObjectURL, revokeObjectURL } = URL;
+  URL.createObjectURL = (blob) => {
+    const made = createObjectURL.call(URL, blob);
+    kept.add(made);
+    return made;
+  };
+  URL.revokeObjectURL = (made) => { kept.delete(made); revokeObjectURL.call(URL, made); }; }"""
+
+
+def test_the_code_of_the_lecturers_link_is_drawn_and_not_kept(page: Opener) -> None:
+    opened = page("/?tab=tokens", closed=True, locale="en-US")
+    opened.evaluate(KEPT)
+    open_class(opened)
+    opened.wait_for_function("document.querySelector('#sv-class details img').naturalWidth && !kept.size")
+
+
 @pytest.mark.parametrize("path", ["/", "/de"], ids=["en", "de"])
 def test_the_lesson_goes_from_first_to_last_step_by_the_arrow_key(
     page: Opener, server: str, path: str

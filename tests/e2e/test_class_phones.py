@@ -1,14 +1,14 @@
 """Phones of a class, without the app around them: the light page, a lost network, a server that returns."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from starlette.responses import PlainTextResponse
 
 from components.lesson.items import Question
@@ -213,6 +213,29 @@ def test_a_number_on_a_scale_and_a_pupils_own_text(hall: Hall, phone: BrowserCon
     expect(opened.locator("main")).to_contain_text("94 %")
 
 
+def test_a_slider_stays_where_it_was_pulled_to_until_the_next_vote(hall: Hall, phone: BrowserContext) -> None:
+    hall.ask(Question("How many?", scale=(0, 100), unit="%", answer=94, explanation="Measured."))
+    opened = hall.phone(phone)
+    slider, shown = opened.locator("#scale"), opened.locator("output")
+    expect(shown).to_have_text("50 %")
+    box = slider.bounding_box()
+    assert box is not None
+    opened.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
+    opened.mouse.down()  # and not yet released
+    pulled = slider.input_value()
+    assert float(pulled) > 75
+    wish = {"code": hall.code, "pupil": "p" * 32, "kind": "question", "text": "Why?"}
+    httpx.post(f"{hall.address}/class/wish", json=wish).raise_for_status()
+    hall.lead("pick", wish=1, picked=True)
+    expect(opened.locator("blockquote")).to_have_text("Why?")
+    expect(slider).to_have_value(pulled)
+    expect(shown).not_to_have_text("50 %")
+    opened.mouse.up()
+    hall.phase(round=2, open=True)
+    expect(opened.locator(".status")).to_have_text(EN("lesson.phone.again"))
+    expect(shown).to_have_text("50 %")
+
+
 def test_what_a_pupil_writes_stays_while_the_lecturer_goes_on(hall: Hall, phone: BrowserContext) -> None:
     hall.ask()
     opened = hall.phone(phone)
@@ -225,6 +248,95 @@ def test_what_a_pupil_writes_stays_while_the_lecturer_goes_on(hall: Hall, phone:
     expect(opened.locator(".status")).to_have_text(EN("lesson.phone.closed"))
     expect(opened.locator("#wish")).to_have_value("a red")
     assert opened.evaluate("window.field === document.getElementById('wish')")
+
+
+HELD = 31_000  # ms; what draws no picture is given up after 30 s
+
+
+def held(opened: Page, address: str, act: Callable[[], Any]) -> Route:
+    """Do what a page asks the server for, which answers nothing yet, and let its time pass."""
+    asked: list[Route] = []
+    opened.route(address, lambda route: asked.append(route))
+    with opened.expect_request(address):
+        act()
+    opened.clock.fast_forward(HELD)
+    return asked[0]
+
+
+def test_a_battle_whose_pictures_take_minutes_is_waited_for(hall: Hall, phone: BrowserContext) -> None:
+    for text in ("a red cat", "a blue dog"):
+        wish = {"code": hall.code, "pupil": "p" * 32, "kind": "prompt", "text": text}
+        httpx.post(f"{hall.address}/class/wish", json=wish).raise_for_status()
+    opened = phone.new_page()
+    opened.clock.install()
+    opened.goto(f"{hall.address}/lead?lang=en#s={hall.secret}")
+    for place in (0, 1):
+        opened.get_by_role("button", name=EN("lesson.remote.duel")).nth(place).click()
+    fight = opened.locator("[data-act=battle]")
+    drawn = held(opened, "**/class/battle*", fight.click)
+    expect(fight).to_have_count(1)
+    drawn.fulfill(json={"done": True})
+    expect(fight).to_have_count(0)
+
+
+def test_a_picture_that_takes_minutes_is_waited_for_before_the_lesson(
+    hall: Hall, phone: BrowserContext
+) -> None:
+    opened = phone.new_page()
+    opened.clock.install()
+    drawn = held(opened, "**/lesson/picture*", lambda: opened.goto(f"{hall.address}/check?lang=en"))
+    drawn.fulfill(json={"seconds": 40})
+    said = EN("lesson.check.speed_seconds").replace("SECONDS", "40")
+    expect(opened.locator("#check-speed")).to_contain_text(said)
+
+
+@pytest.mark.parametrize("status", [None, 503])
+def test_what_cannot_be_looked_at_before_the_lesson_is_said_in_each_line(
+    hall: Hall, phone: BrowserContext, status: int | None
+) -> None:
+    opened = phone.new_page()
+
+    def refuse(route: Route) -> None:
+        route.fulfill(status=status, json={"message": "Full."}) if status else route.abort()
+
+    opened.route("**/lesson/health*", refuse)
+    opened.goto(f"{hall.address}/check?lang=de")
+    for name in ("models", "speed", "phones", "disk", "network"):
+        line = opened.locator(f"#check-{name}")
+        expect(line).to_have_attribute("data-state", "bad")
+        expect(line).to_contain_text("Full." if status else DE("lesson.check.no_answer"))
+
+
+LISTENING = """for (const [name, by] of [["addEventListener", 1], ["removeEventListener", -1]]) {
+  const usual = EventTarget.prototype[name];
+  EventTarget.prototype[name] = function (kind, ...rest) {
+    if (["visibilitychange", "online"].includes(kind)) window.listening = (window.listening || 0) + by;
+    return usual.call(this ?? window, kind, ...rest);
+  };
+}"""
+
+
+def test_a_page_that_is_refused_listens_no_more(hall: Hall, phone: BrowserContext) -> None:
+    phone.add_init_script(LISTENING)
+    opened = hall.phone(phone)
+    expect(opened.locator(".wait")).to_have_text(EN("lesson.phone.waiting"))
+    assert opened.evaluate("window.listening") == 2
+    opened.goto(f"{hall.address}/join?code=wrong&lang=en")
+    expect(opened.locator("#why")).to_have_text(EN("lesson.errors.unknown"))
+    assert opened.evaluate("window.listening") == 0
+
+
+def test_a_sentence_takes_its_values_as_they_are(hall: Hall, phone: BrowserContext) -> None:
+    hall.ask(Question("How many?", scale=(0, 100), unit="$& NUMBER", answer=94))
+    hall.phase(revealed=True)
+    opened = hall.phone(phone)
+    expect(opened.locator("main")).to_contain_text("94 $& NUMBER")
+    for text, values, said in (
+        ("NUMBER of COUNT", {"NUMBER": "COUNT", "COUNT": 3}, "COUNT of 3"),
+        ("GB GB free", {"GB": 5}, "5 GB free"),
+        ("free", {}, "free"),
+    ):
+        assert opened.evaluate("([text, values]) => svClass.say(text, values)", [text, values]) == said
 
 
 def test_the_lecturers_phone_leads(hall: Hall, phone: BrowserContext) -> None:

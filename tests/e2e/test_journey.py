@@ -80,6 +80,12 @@ def test_a_journey_is_saved_as_a_file_that_opens_without_the_app(
     expect(opened.get_by_text(t("lesson.record.record_waits"))).to_be_visible()
     opened.locator("#journey-audio audio").wait_for(timeout=WAIT)
     expect(opened.locator("#tab-journey [data-state]:not([data-state=done])")).to_have_count(0, timeout=WAIT)
+    expect(opened.locator("html[data-journey-saved]")).to_have_count(1)
+    opened.route("**/gradio_api/file=**", lambda route: route.abort())
+    opened.locator("[data-journey-save]").click()
+    expect(opened.get_by_text(t("lesson.stage.offline"))).to_be_visible()
+    expect(opened.locator("html[data-journey-saved]")).to_have_count(0)  # nothing is computed unseen any more
+    opened.unroute("**/gradio_api/file=**")
     with opened.expect_download() as saved:
         opened.locator("[data-journey-save]").click()
     file = tmp_path / "journey.html"
