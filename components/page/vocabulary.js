@@ -3,7 +3,7 @@
 // become textContent.
 (function () {
   "use strict";
-  const { word: WORD, kinds, roles, between, typos, near, german, adjectives, endings, ambiguous, tabs, listed,
+  const { word: WORD, kinds, roles, between, typos, near, german, adjectives, endings, ambiguous, tabs, apart, listed,
     chosen, labels, never_read: neverRead, chance, because } = window.svVocabulary;
   const PAUSE = 350; // ms without a key: what is being typed is not judged letter by letter
   const MOST = 3; // words that are named
@@ -247,8 +247,9 @@
   function show(field) {
     const line = lineOf(field), role = roleOf(field);
     if (!line) return;
-    const isListed = listed.includes(chosen[role]), found = isListed ? unread(field.value, role) : [];
-    const parts = line.dataset.aside === field.value ? []
+    const isApart = line.closest("#prompt-examples") && apart.includes(openTab());
+    const isListed = !isApart && listed.includes(chosen[role]), found = isListed ? unread(field.value, role) : [];
+    const parts = isApart ? [element("span", "wd-said", labels.apart)] : line.dataset.aside === field.value ? []
       : found.length ? about(field, role, found) : isListed ? aboutTypo(field, role) : [];
     if (found.length && parts.length && line.closest("#prompt-examples")) parts.push(examples(field, line));
     line.toggleAttribute("data-remark", !found.length);

@@ -24,8 +24,9 @@ TAB_ROLES = {
     "tokens": "clip", "embeddings": "clip", "context": "clip", "clip_matrix": "clip", "contrastive": "clip",
     "video": "video", "audio": "audio",
 }  # fmt: skip
+APART = ("contrastive", "clip_matrix", "dino")  # tabs that read no prompt of the bar
 THE_OPEN_TAB = "tab"
-_LABELS = ("german", "more", "replace", "typo", "why", "examples")
+_LABELS = ("german", "more", "replace", "typo", "why", "examples", "apart")
 _BY_ROLE = ("never_read", "chance", "because")
 
 
@@ -109,6 +110,7 @@ def script_data(language: str) -> str:
         "endings": related_words.ENDINGS,
         "ambiguous": related_words.AMBIGUOUS,
         "tabs": TAB_ROLES,
+        "apart": APART,
         "listed": [e.id for role in roles for e in catalogue.entries(role) if vocabulary.has_list(e.id)],
         "chosen": {role: catalogue.default_id(role) for role in roles},
         "labels": {label: t(f"vocabulary.{label}") for label in _LABELS},

@@ -224,3 +224,16 @@ def test_the_examples_stay_one_click_away(kept) -> None:
     expect(opened.locator(LINE)).to_be_hidden()
     _type(opened, "an elephant and a giraffe")  # another text, another line
     expect(opened.locator(WORDS)).to_have_text(["elephant", "giraffe"])
+
+
+def test_tabs_that_read_no_prompt_of_the_bar_say_so(kept, open_tab) -> None:
+    t = load_texts("en")
+    opened = kept("/?tab=dino")
+    line = opened.locator("#prompt-unread")
+    expect(line).to_contain_text(t("vocabulary.apart"))
+    opened.locator("#prompt textarea").fill("a walrus")
+    open_tab(opened, "clip_matrix")
+    expect(line).to_contain_text(t("vocabulary.apart"))
+    open_tab(opened, "tokens")
+    expect(line).to_contain_text("walrus")
+    expect(line).not_to_contain_text(t("vocabulary.apart"))
