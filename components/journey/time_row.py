@@ -9,7 +9,7 @@ import gradio as gr
 
 from components.journey.view import HTML
 from components.page.address import asked_tab
-from components.page.prompt_bar import PromptBar, values_from_query
+from components.page.prompt_bar import BarValues, PromptBar, values_from_query
 from components.runs.slot import RunSlot
 from components.ui.errors import explained, message
 from components.ui.language import Texts
@@ -23,6 +23,11 @@ Fill = Callable[[str, int, RunSlot], Iterator[Any]]  # prompt, seed, slot: views
 def opens_elsewhere(request: gr.Request) -> bool:
     """Whether the page's address leads to another tab than the journey."""
     return asked_tab(request.query_params) not in ("", "journey")
+
+
+def _asked(trace: Trace | None, request: gr.Request) -> ImageRequest | BarValues:
+    """The picture's own prompt and seed, whatever has been typed since; without one, the address's."""
+    return trace.request if trace is not None else values_from_query(request.query_params)
 
 
 @dataclass(frozen=True)
@@ -45,18 +50,20 @@ class TimeRow:
 def fill_when_seen(bar: PromptBar, rows: Sequence[TimeRow]) -> Callable[[Any], None]:
     """Let rows be emptied once a new picture is drawn: each is filled when it is seen.
 
-    Most who draw a picture do not scroll down to them, and a film costs as much as sixteen pictures.
+    Most who draw a picture do not scroll down to them, and a film costs as much as sixteen pictures. What is
+    there of a prompt and a seed stays, whatever else has changed of the picture.
 
     Returns:
         What has to be told of each event that draws one, by its dependency.
     """
-    filled = gr.State(None)  # whose film and sound the rows show, or ask for
+    filled = gr.State(None)  # prompt and seed whose film and sound the rows show, or ask for
 
     def empty(
-        request: gr.Request, trace: Trace | None, filled: ImageRequest | None, *slots: RunSlot
+        request: gr.Request, trace: Trace | None, filled: tuple[str, int] | None, *slots: RunSlot
     ) -> tuple[Any, ...]:
-        asked = trace.request if trace is not None else None
-        if opens_elsewhere(request) or (asked is not None and asked == filled):
+        values = _asked(trace, request)
+        asked = values.prompt, values.seed
+        if opens_elsewhere(request) or asked == filled:
             return (gr.skip(),) * (1 + len(rows))
         for row, slot in zip(rows, slots, strict=True):
             slot.silence(str(row.place.elem_id))  # what still runs there is of another picture
@@ -87,8 +94,7 @@ def build_time_row(
 
     @explained(t)
     def handler(trace: Trace | None, slot: RunSlot, request: gr.Request) -> Iterator[Any]:
-        """The picture's own prompt, whatever has been typed since; without one, the address's."""
-        asked = trace.request if trace is not None else values_from_query(request.query_params)
+        asked = _asked(trace, request)
         try:
             yield from fill(asked.prompt, asked.seed, slot)
         except InputError as error:

@@ -7,16 +7,19 @@ element.addEventListener("click", (event) => {
 });
 
 // A film and a sound cost more than all before them: they are made when somebody sees their place, or saves it.
+let wanted = false; // kept here: a view that the run before had sent already may come after the mark, and takes it away
 function ask() {
-  const row = element.querySelector("[data-asks]");
-  if (!row) return;
-  delete row.dataset.asks;
-  row.dataset.asked = "";
+  if (!wanted) return;
+  wanted = false;
+  const row = element.querySelector("[data-state]");
+  delete row?.dataset.asks;
+  row?.setAttribute("data-asked", "");
   trigger("submit");
 }
 const saved = () => "journeySaved" in document.documentElement.dataset; // asked for before there was a picture
 const sight = new IntersectionObserver((seen) => { if (seen.at(-1).isIntersecting || saved()) ask(); }, { rootMargin: "25%" });
 function look() {
+  wanted ||= Boolean(element.querySelector("[data-asks]"));
   sight.unobserve(element);
   sight.observe(element); // tells of the present state, too
 }

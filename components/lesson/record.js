@@ -91,7 +91,7 @@
 
   async function journey(button) {
     const scenes = stage().all().filter((scene) => scene.key.startsWith("journey.")).map((scene) => document.getElementById(scene.id)).filter(Boolean);
-    for (const row of document.querySelectorAll("#tab-journey [data-asks]")) row.dispatchEvent(new Event("sv-ask", { bubbles: true }));
+    for (const row of document.querySelectorAll(":is(#journey-video, #journey-audio) [data-state]")) row.dispatchEvent(new Event("sv-ask", { bubbles: true }));
     document.documentElement.dataset.journeySaved = ""; // what is not there yet is made, seen or not
     if (scenes.some((scene) => scene.querySelector('[data-state="waiting"], [data-state="running"]'))) return window.steuervektor.tell(words.record_waits);
     button.disabled = true;

@@ -64,6 +64,47 @@ def test_a_film_is_made_for_the_picture_that_is_drawn_and_only_when_somebody_see
     expect(video).not_to_contain_text("a red dog")
 
 
+def test_a_view_that_comes_late_does_not_keep_a_row_from_being_filled(kept: Opener) -> None:
+    """Sent by the run before, it takes away the mark by which the row asks: it stood there for ever."""
+    opened = kept("/?tab=tokens")
+    asked = opened.evaluate("""async () => {
+        const place = document.createElement("div"), props = { value: "" }, looks = [], asked = [];
+        Object.assign(place.style, { position: "fixed", top: 0, height: "9px" });
+        document.body.append(place);
+        const trigger = (name) => asked.push(name), watch = (_, look) => looks.push(look);
+        svViews["journey/view"](place, trigger, props, null, watch);
+        for (const mark of ['data-asks="1"', ""]) { // both before the browser draws
+            place.innerHTML = props.value = `<div data-state="waiting" ${mark}></div>`;
+            for (const look of looks) look();
+        }
+        await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn, 200)));
+        place.remove();
+        return asked;
+    }""")
+    assert asked == ["submit"]
+
+
+def test_a_film_and_a_sound_are_made_once_for_a_page(page: Opener) -> None:
+    """Asked for when the page opens, and again when its picture was there: each cost twice."""
+    opened = page("/?num_inference_steps=3&prompt=a+red+dog&seed=9", closed=True)
+    joined: list[int] = []
+    opened.on(
+        "request",
+        lambda asked: (
+            joined.append(json.loads(asked.post_data)["trigger_id"]) if "/queue/join" in asked.url else None
+        ),
+    )
+    opened.locator("#journey-video").scroll_into_view_if_needed()
+    for row in ("video", "audio"):
+        expect(opened.locator(f"#journey-{row} [data-state=done]")).to_be_visible(timeout=WAIT)
+    for row in ("video", "audio"):
+        place = opened.evaluate(
+            "id => window.gradio_config.components.find((part) => part.props.elem_id === id).id",
+            f"journey-{row}",
+        )
+        assert joined.count(place) == 1
+
+
 def test_a_station_is_a_door(page: Opener) -> None:
     opened = page(QUICK)
     opened.locator('[data-door="context"]').click()
