@@ -38,14 +38,14 @@ def heat(page: Page) -> list[int]:
 
 
 def test_heat_follows_token_step_layers_and_branch(attention: Page) -> None:
-    assert chosen(attention) == "bed"
+    assert chosen(attention) == "cat"  # the first thing
     first = heat(attention)
     assert len(first) == 256 and max(first) == 235
-    attention.locator("#attention-view [data-chips] button", has_text="cat").click()
-    expect(attention.locator("#attention-view [data-legend] b")).to_have_text("cat")
+    attention.locator("#attention-view [data-chips] button", has_text="bed").click()
+    expect(attention.locator("#attention-view [data-legend] b")).to_have_text("bed")
     assert heat(attention) != first
     attention.keyboard.press("ArrowLeft")
-    expect(attention.locator("#attention-view [data-legend] b")).to_have_text("small")
+    expect(attention.locator("#attention-view [data-legend] b")).to_have_text("a")
     attention.locator("#attention-view .pills span", has_text="8×8").click()
     expect(attention.locator("#attention-view [data-heat] canvas")).to_have_attribute("width", "8")
     attention.locator("#attention-view [data-frame]").nth(1).click()

@@ -64,6 +64,12 @@ def microphone_of(page: Page) -> Locator:
     return page.locator("#audio-clip [data-microphone]")
 
 
+def own_pictures(page: Page) -> Locator:
+    """The camera of the tab that sees without words, which is one click away."""
+    page.locator("#dino-more .sv-more-button").click()
+    return page.locator("#dino-sources .cm-camera")
+
+
 def test_a_double_click_opens_one_camera_and_a_click_closes_it(page: Opener) -> None:
     opened = page("/?tab=clip_matrix")
     expect(opened.locator("#clip-matrix .cm-paired")).to_have_count(5)
@@ -83,7 +89,7 @@ def test_a_double_click_opens_one_camera_and_a_click_closes_it(page: Opener) -> 
 
 def test_a_camera_that_is_closed_before_it_opens_stays_closed(page: Opener) -> None:
     opened = page("/?tab=dino")
-    opened.locator("#dino-sources .cm-camera").wait_for()
+    own_pictures(opened).wait_for()
     opened.evaluate(WATCH)
     opened.evaluate("""() => {
       document.querySelector("#dino-sources .cm-camera").click();
@@ -100,7 +106,7 @@ def test_who_leaves_is_no_longer_seen_or_heard(page: Opener, open_tab, way: str)
         open_tab(opened, "tokens") if way == "tab" else opened.evaluate(HIDE)
 
     opened = page("/?tab=dino")
-    camera = opened.locator("#dino-sources .cm-camera")
+    camera = own_pictures(opened)
     camera.wait_for()
     opened.evaluate(WATCH)
     camera.click()
@@ -150,7 +156,7 @@ def test_without_devices_the_page_says_what_they_need(page: Opener) -> None:
     opened.locator("#audio-clip [data-microphone]").click()
     expect(opened.locator("#audio-clip .said")).to_contain_text("https or localhost")
     go_to_tab(opened, "dino")
-    opened.locator("#dino-sources .cm-camera").click()
+    own_pictures(opened).click()
     expect(opened.locator("#dino-sources .cm-said")).to_contain_text("https or localhost")
 
 
