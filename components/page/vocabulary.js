@@ -252,7 +252,7 @@
     const parts = isApart ? [element("span", "wd-said", labels.apart)] : line.dataset.aside === field.value ? []
       : found.length ? about(field, role, found) : isListed ? aboutTypo(field, role) : [];
     if (found.length && parts.length && line.closest("#prompt-examples")) parts.push(examples(field, line));
-    line.toggleAttribute("data-remark", !found.length);
+    line.toggleAttribute("data-remark", !found.length && !isApart);
     const told = parts.map((part) => part.textContent).join("|");
     if (line.dataset.told === told) return; // nothing new: nobody is told again
     line.dataset.told = told;
