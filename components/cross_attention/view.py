@@ -13,7 +13,7 @@ from components.ui.colors import NEUTRAL, text_on, token_colours
 from components.ui.language import Texts
 from components.ui.numbers import fixed
 from components.ui.templates import templates
-from components.ui.token_text import are_unread, block_name, first_word, unread_sentence
+from components.ui.token_text import are_unread, block_name, unread_sentence
 from pipelines.image.cross_attention import ALL, TokenMaps, TraceMaps, first_thing
 from pipelines.image.request import Trace
 from pipelines.text.pieces import Piece
@@ -56,11 +56,7 @@ def maps_json(found: TraceMaps, model: str, t: Texts) -> dict[str, Any]:
     """One branch's maps for the script; `model` is the id of the one that drew."""
     groups = {name: group_of(maps.maps) for name, maps in found.groups.items()}
     pieces = found.groups[ALL].pieces
-    return {
-        "rows": _marked_rows(pieces, model, t),
-        "groups": groups,
-        "first": first_thing(pieces, first_word(pieces)),
-    }
+    return {"rows": _marked_rows(pieces, model, t), "groups": groups, "first": first_thing(pieces)}
 
 
 def group_of(maps: np.ndarray) -> dict[str, Any]:
@@ -165,7 +161,7 @@ def still_view(
         masks: name, picture of the true place and overlap (0..1) of each thing that is known to be there.
     """
     still = found.maps.mean(0, keepdims=True)
-    rows, first = token_rows(found.pieces, t), first_thing(found.pieces, first_word(found.pieces))
+    rows, first = token_rows(found.pieces, t), first_thing(found.pieces)
     data = {
         "pictures": [encode(picture)], "labels": [""], "layers": ALL,
         "proportion": picture.width / picture.height,

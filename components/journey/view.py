@@ -16,14 +16,14 @@ from components.ui.language import Texts
 from components.ui.numbers import fixed, grouped, short
 from components.ui.plots import SEQUENTIAL
 from components.ui.templates import quote, templates
-from components.ui.token_text import are_unread, first_word, foreign_sentence, unread_words
+from components.ui.token_text import are_unread, foreign_sentence, unread_words
 from pipelines.clip.world_texts import picture as world_picture
 from pipelines.image.cross_attention import first_thing, has_maps, trace_maps
 from pipelines.image.handed_over import HandedOver
 from pipelines.image.joint_attention import has_joint, word_maps
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.journey import JourneyReading
-from pipelines.text.pieces import Piece
+from pipelines.text.pieces import Piece, first_word
 from pipelines.text.tokens import colour_keys
 
 HTML = templates("journey/view.html")
@@ -174,7 +174,7 @@ def _attention(trace: Trace | None, frames: Frames, t: Texts) -> dict[str, str] 
     if trace is None or not has_maps(trace):
         return None
     maps = trace_maps(trace).finest
-    word = first_thing(maps.pieces, first_word(maps.pieces))
+    word = first_thing(maps.pieces)
     heat = _tint(maps.maps[:, word].mean(0), token_colours(colour_keys(maps.pieces))[word])
     return {"picture": frames.guided[-1], "heat": heat, "word": _name(maps.pieces[word], t)}
 

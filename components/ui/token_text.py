@@ -81,14 +81,6 @@ def are_unread(pieces: Sequence[Piece], model: str) -> list[bool]:
     return [piece.word in new and not piece.special for piece in pieces]
 
 
-def first_word(pieces: Sequence[Piece]) -> int:
-    """The row to begin with: the last word with letters, which most often is a noun, else the last token."""
-    wordy = [i for i, p in enumerate(pieces) if not p.special and any(c.isalpha() for c in p.text)]
-    named = [i for i in wordy if len(pieces[i].text) > 2]
-    content = [i for i, p in enumerate(pieces) if p.word >= 0]
-    return (named or wordy or content or [0])[-1]
-
-
 def block_name(block: str, t: Texts) -> str:
     """A block of the U-Net in words: on the way down, at the bottom, on the way up."""
     part, _, place = block.partition(".")

@@ -13,7 +13,7 @@ from pipelines.image.image import decode_steps, draw_together, picture_change
 from pipelines.image.request import AttentionMaps, DenoiseStep, ImageRequest, Inside, Trace
 from pipelines.serving.compute import on_compute_thread
 from pipelines.serving.errors import InputError
-from pipelines.text.pieces import Piece
+from pipelines.text.pieces import Piece, first_word
 from pipelines.text.tokens import token_view
 from pipelines.world.captions import phrases
 
@@ -241,8 +241,8 @@ class HiddenBatch:
         )
 
 
-def first_thing(pieces: Sequence[Piece], otherwise: int) -> int:
-    """The row of a map to begin with: the first token that names a thing of the classroom world."""
+def first_thing(pieces: Sequence[Piece]) -> int:
+    """The row of a map to begin with: the first thing of the classroom world, else `first_word`."""
     things = (i for i, piece in enumerate(pieces) if piece.word >= 0
               and any(found.kind == "noun" for found in phrases(piece.text)))  # fmt: skip
-    return next(things, otherwise)
+    return next(things, first_word(pieces))

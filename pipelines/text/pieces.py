@@ -1,7 +1,7 @@
 """Letters, pieces and words: a tokenizer's output tied back to the text that a person typed."""
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.text.bpe import Merge, first_symbols, merge_steps
@@ -186,3 +186,11 @@ def words_of(source: Reader, reading: Tokenization, limit: int) -> tuple[list[Pi
         pieces += [replace(piece, word=len(words) - 1) for piece in found]
         begin = end
     return pieces, words
+
+
+def first_word(pieces: Sequence[Piece]) -> int:
+    """The row to begin with: the last word with letters, which most often is a noun, else the last token."""
+    wordy = [i for i, p in enumerate(pieces) if not p.special and any(c.isalpha() for c in p.text)]
+    named = [i for i in wordy if len(pieces[i].text) > 2]
+    content = [i for i, p in enumerate(pieces) if p.word >= 0]
+    return (named or wordy or content or [0])[-1]

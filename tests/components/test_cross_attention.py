@@ -18,13 +18,14 @@ from components.runs.frames import Frames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
 from components.ui.templates import quote
-from components.ui.token_text import block_name, first_word
+from components.ui.token_text import block_name
 from pipelines.image import cross_attention as pipeline
 from pipelines.image import image
 from pipelines.image.cross_attention_of_picture import KnownPicture, world_picture
 from pipelines.image.image import steps_together
 from pipelines.image.request import ImageRequest, Trace
 from pipelines.serving.errors import InputError
+from pipelines.text.pieces import first_word
 from tests.oracles import data_of
 
 T, DE = load_texts("en"), load_texts("de")
@@ -74,8 +75,10 @@ def test_the_view_holds_both_branches_and_escapes_the_prompt(trace, texts):
 def test_it_begins_with_the_last_word(trace):
     pieces = pipeline.read_pieces("A small cat on a bed.", "classroom-image")
     assert pieces[first_word(pieces)].text == "bed"
+    assert pieces[pipeline.first_thing(pieces)].text == "cat"
     emoji = pipeline.read_pieces("🐈", "classroom-image")
     assert emoji[first_word(emoji)].word >= 0
+    assert pipeline.first_thing(emoji) == first_word(emoji)
     assert first_word(pipeline.read_pieces("", "classroom-image")) == 0
     rows = token_rows(pieces, T)
     assert rows[2]["colour"] != rows[3]["colour"]

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -111,7 +111,7 @@ def test_a_queue_with_nothing_to_start_looks_a_hundred_times_a_second_at_most(
     monkeypatch.setattr(demo._queue, "stopped", False)  # as it will be again
     looking = loop.create_task(demo._queue.start_processing())
     # on a thread of its own: a browser of the same process may have a loop on this one
-    with suppress(asyncio.CancelledError, CancelledError), ThreadPoolExecutor(1) as other:
+    with suppress(asyncio.CancelledError), ThreadPoolExecutor(1) as other:
         other.submit(loop.run_until_complete, looking).result()
     loop.close()
     assert len(pauses) == 3 and min(pauses) >= 0.01
