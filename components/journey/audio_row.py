@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 from PIL import Image
 
@@ -12,7 +13,6 @@ from components.audio.run import AudioResult, LiveAudio, example_if_ready, strea
 from components.audio.view import code_colours, seconds_text
 from components.journey.time_row import TimeRow, build_time_row
 from components.journey.view import HTML
-from components.page.prompt_bar import PromptBar
 from components.runs.files import save_wav, written
 from components.runs.frames import encode_exactly
 from components.runs.queues import AUDIO
@@ -87,8 +87,8 @@ def _wave_uri(samples: np.ndarray) -> str:
     return encode_exactly(Image.fromarray(rgba, "RGBA"))
 
 
-def build_audio_row(bar: PromptBar, t: Texts) -> TimeRow:
-    """Draw the row."""
+def build_audio_row(shown: gr.State, t: Texts) -> TimeRow:
+    """Draw the row, see `build_time_row`."""
 
     def fill(prompt: str, seed: int, slot: RunSlot) -> Iterator[Any]:
         """Make the sound, unless there is one already."""
@@ -99,7 +99,7 @@ def build_audio_row(bar: PromptBar, t: Texts) -> TimeRow:
             return
         yield from (page for (page,) in journey_audio_run(request, slot, t))
 
-    return build_time_row(bar, t, "audio", partial(waiting_audio, t), fill, AUDIO)
+    return build_time_row(shown, t, "audio", partial(waiting_audio, t), fill, AUDIO)
 
 
 def journey_audio_run(request: AudioRequest, slot: RunSlot, t: Texts) -> Iterator[tuple[str]]:

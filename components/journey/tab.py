@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from components.journey.audio_row import build_audio_row
-from components.journey.time_row import fill_when_seen, opens_elsewhere
+from components.journey.time_row import fill_when_seen, new_shown, opens_elsewhere
 from components.journey.video_row import build_video_row
 from components.journey.view import HTML, READING, STEERING, reading_view, steering_view, waiting_view
 from components.page.address import asked_tab
@@ -97,7 +97,8 @@ def build_journey_tab(bar: PromptBar, t: Texts) -> Landing:
                 "journey/view", "journey-steering", t("journey.steering"), waiting_view(STEERING, t)
             )
         with scene(t, "journey.time", t("journey.time_title"), kind="open"):
-            drawn = fill_when_seen(bar, [build_video_row(bar, t), build_audio_row(bar, t)])
+            shown = new_shown()
+            drawn = fill_when_seen(bar, shown, [build_video_row(shown, t), build_audio_row(shown, t)])
         gr.HTML(HTML.lessons(t), apply_default_css=False)
     read_inputs = [bar.prompt, bar.clip_model, bar.image_model]
     draw_inputs = bar.run_inputs

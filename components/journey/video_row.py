@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from functools import lru_cache, partial
 from typing import Any
 
+import gradio as gr
+
 from components.journey.time_row import TimeRow, build_time_row
 from components.journey.view import HTML
 from components.page.picture_tabs import example_request
-from components.page.prompt_bar import PromptBar
 from components.runs.queues import FILM
 from components.runs.slot import RunSlot
 from components.ui.language import Texts
@@ -78,9 +79,9 @@ def _video(sheet: str, count: int, request: VideoRequest) -> dict[str, Any]:
     return {"sheet": sheet, "count": count, "stills": stills, "prompt": request.prompt}
 
 
-def build_video_row(bar: PromptBar, t: Texts) -> TimeRow:
-    """Draw the row."""
-    return build_time_row(bar, t, "video", partial(waiting_video, t), partial(fill, t=t), FILM)
+def build_video_row(shown: gr.State, t: Texts) -> TimeRow:
+    """Draw the row, see `build_time_row`."""
+    return build_time_row(shown, t, "video", partial(waiting_video, t), partial(fill, t=t), FILM)
 
 
 def fill(prompt: str, seed: int, slot: RunSlot, t: Texts) -> Iterator[str]:

@@ -5,7 +5,6 @@ import html
 import io
 import logging
 import re
-from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
@@ -16,9 +15,8 @@ from PIL import Image
 from components.audio.run import compute_audio
 from components.journey.audio_row import audio_station, journey_audio_run, waiting_audio
 from components.journey.tab import follow_prompt, journey_run
-from components.journey.time_row import build_time_row
+from components.journey.time_row import build_time_row, new_shown
 from components.journey.view import READING, STEERING, reading_view, steering_view, waiting_view
-from components.page.prompt_bar import build_prompt_bar
 from components.runs.frames import Frames
 from components.runs.slot import RunSlot
 from components.ui.language import load_texts
@@ -131,8 +129,8 @@ def test_an_error_of_a_row_reaches_the_visitor_calmly(caplog):
         raise RuntimeError("/srv/secret")
 
     with gr.Blocks():
-        row = build_time_row(build_prompt_bar(T), T, "audio", lambda asks: "", breaks, {})
-    run = row.handler(None, RunSlot(), SimpleNamespace(query_params={"prompt": "a cat"}))
+        row = build_time_row(new_shown(), T, "audio", lambda asks: "", breaks, {})
+    run = row.handler(("a cat", 0), RunSlot())
     assert next(run) == "waiting"
     with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as caught:
         next(run)

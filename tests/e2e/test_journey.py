@@ -1,6 +1,7 @@
 """The landing tab in a browser."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,19 @@ def test_a_film_is_made_for_the_picture_that_is_drawn_and_only_when_somebody_see
     opened.locator("#prompt textarea").press("Enter")
     expect(video.locator("[data-asks]")).to_have_count(1, timeout=WAIT)
     expect(video).not_to_contain_text("a red dog")
+
+
+def test_a_film_seen_before_its_picture_is_there_is_of_the_same_prompt(page: Opener) -> None:
+    """Whatever is typed in the meantime: it was made of that, and stood there beside another picture."""
+    opened = page("/?num_inference_steps=100&prompt=a+red+dog&seed=4", height=300)
+    video = opened.locator("#journey-video")
+    expect(video.locator("[data-asks]")).to_have_count(1, timeout=WAIT)
+    opened.locator("#prompt textarea").fill("A blue boat")
+    expect(opened).to_have_url(re.compile("blue"))
+    video.scroll_into_view_if_needed()
+    expect(video.locator("[data-state=done] .say")).to_contain_text("a red dog", timeout=WAIT)
+    drawn = opened.locator("#journey-steering [data-state=done] .facts")
+    expect(drawn).to_contain_text("a red dog", timeout=WAIT)
 
 
 def test_a_view_that_comes_late_does_not_keep_a_row_from_being_filled(kept: Opener) -> None:
