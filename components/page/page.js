@@ -123,6 +123,15 @@
     };
     if (id) look(performance.now() + 60000);
   }
+  // Gradio breaks its connections as soon as a page is about to be left, and the next one may take its time to come:
+  // neither this script nor Gradio, which asks whether the server is back, may load the old one anew until then.
+  const COMES = 30000; // ms; by then the visitor has stayed
+  let stays = 0;
+  addEventListener("beforeunload", () => {
+    leaving = true;
+    clearTimeout(stays);
+    stays = setTimeout(() => { leaving = false; check(); }, COMES);
+  });
   addEventListener("pagehide", () => { leaving = true; });
   addEventListener("pageshow", () => { leaving = false; });
   function alarm(text, name) {
@@ -149,6 +158,7 @@
   }
   window.fetch = async (...request) => {
     const address = String(request[0]?.url ?? request[0]);
+    if (leaving && address.endsWith("/app_id")) throw new TypeError("this page is being left");
     try {
       const response = await ask(...request);
       if (address.includes("/heartbeat/")) beat = address;

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from components.ui.language import load_texts
 
@@ -102,6 +102,27 @@ def test_a_film_nobody_pressed_a_button_for_is_begun_anew_too(page: Opener) -> N
     opened.route("**/gradio_api/nothing", lambda route: route.abort())  # the server itself answers
     opened.evaluate("fetch(location.origin + '/gradio_api/nothing').catch(() => 0)")
     opened.wait_for_function("!window.before")
+
+
+def test_what_runs_does_not_hold_a_visitor_who_leaves(page: Opener) -> None:
+    """Gradio breaks its connections when a page is about to be left: it was taken for a break of its own."""
+    opened = page("/?num_inference_steps=2&prompt=a+green+boat&seed=6", locale="en-GB")
+    opened.locator("#journey-video").scroll_into_view_if_needed()
+    opened.locator("#journey-video [data-state=waiting] .reel").wait_for()
+    opened.evaluate("""() => {
+        const ask = window.fetch;
+        window.fetch = (...request) => {
+            if (String(request[0]).endsWith("/app_id")) console.info("is the server back?");
+            return ask(...request);
+        }; }""")
+    held: list[Route] = []
+    opened.route("**/de?**", lambda route: held.append(route))  # a server that takes its time
+    with opened.expect_console_message(lambda message: message.text == "is the server back?"):
+        opened.locator('a[data-language="de"]').evaluate("link => { link.click(); }")
+    # Gradio asks every other second, and has heard by then what it was answered the first time.
+    opened.wait_for_event("console", lambda message: message.text == "is the server back?")
+    held[0].continue_()
+    expect(opened.locator("html[data-restored]")).to_have_attribute("lang", "de")
 
 
 def test_a_page_at_rest_outlives_a_break_of_its_connection(page: Opener) -> None:
