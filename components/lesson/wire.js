@@ -100,19 +100,27 @@ window.svClass = (function () {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
-  // Draws, but not between press and release within a part: what is replaced meanwhile, as with each vote that comes
-  // in, never hears of its click. Whoever holds for longer is not waited for.
-  const PRESS = 500; // ms
+  // Draws, but not between press and click within a part: what is replaced meanwhile, as with each vote that comes in,
+  // never hears of its click. The click follows the release at once; a finger that scrolls is released without one.
+  const HOLD = 10000, CLICK = 300; // ms
   function betweenClicks(root, within, draw) {
-    let pressed = -Infinity, later = 0;
-    root.addEventListener("pointerdown", ({ target }) => { if (within(target)) pressed = performance.now(); }, true);
-    root.addEventListener("click", () => { pressed = -Infinity; }, true);
-    return function again() {
+    let until = -Infinity, later = null;
+    function again() {
       clearTimeout(later);
-      const wait = pressed + PRESS - performance.now();
-      if (wait > 0) later = setTimeout(again, wait);
-      else draw();
-    };
+      const wait = until - performance.now();
+      later = wait > 0 ? setTimeout(again, wait) : null;
+      if (wait <= 0) draw();
+    }
+    function end(ms) {
+      until = Math.min(until, performance.now() + ms);
+      if (later === null) return;
+      clearTimeout(later);
+      later = setTimeout(again, ms);
+    }
+    root.addEventListener("pointerdown", ({ target }) => { if (within(target)) until = performance.now() + HOLD; }, true);
+    for (const name of ["pointerup", "pointercancel"]) root.addEventListener(name, () => end(CLICK), true);
+    root.addEventListener("click", () => end(0), true);
+    return again;
   }
   // Each name once, where it stands first: in "GB GB" the second is the unit.
   function say(text, values = {}) {

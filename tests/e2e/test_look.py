@@ -41,7 +41,8 @@ def test_zoomed_in_the_header_scrolls_away(page: Opener) -> None:
 
 
 def test_on_paper_plots_end_within_the_page_and_nothing_is_there_to_be_pressed(page: Opener) -> None:
-    opened = page("/?tab=context", width=1280)
+    """Also while the plots are as wide as on the screen: a browser prints before they are drawn anew."""
+    opened = page("/?tab=context", width=1440)
     opened.locator("#context-moves .js-plotly-plot .main-svg").first.wait_for()
     opened.emulate_media(media="print")
     opened.set_viewport_size({"width": 720, "height": 1000})
