@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from pipelines.clip.embeddings import Neighbour, embed
-from pipelines.clip.model import clip_scores
+from pipelines.clip.model import encode_images, encode_texts
+from pipelines.clip.world_texts import map_vectors
 from pipelines.image.control_vector import ControlVector, control_vector
 from pipelines.image.handed_over import HandedOver, check_on_disk, handed_over
 from pipelines.image.request import Trace
@@ -17,7 +18,7 @@ class JourneyReading:
 
     Attributes:
         context: tokens, their vectors from layer to layer, and who looks at whom.
-        neighbours: the nearest short phrases of the classroom world in CLIP's space.
+        neighbours: the nearest short phrases of the classroom world in CLIP's space; none of a blank prompt.
         vector: what the picture model is handed; of a transformer, with what its pipeline wraps around it.
     """
 
@@ -30,7 +31,7 @@ def read(prompt: str, clip_model: str, image_model: str) -> JourneyReading:
     """Read a prompt with a CLIP and with a picture model's own encoders.
 
     Args:
-        prompt: at least one word.
+        prompt: may be blank: also then the models are handed tokens.
         clip_model: catalogue id of the role "clip".
         image_model: catalogue id of the role "image".
 
@@ -41,12 +42,29 @@ def read(prompt: str, clip_model: str, image_model: str) -> JourneyReading:
     transformer = catalogue.entry(image_model, "image").is_transformer
     if transformer:
         check_on_disk(image_model)
-    (found,) = embed([prompt], clip_model, count=3)
+    near = embed([prompt], clip_model, count=3)[0].phrases if prompt.strip() else ()
     (context,) = read_contexts([prompt], clip_model)
     hand_over = handed_over if transformer else control_vector
-    return JourneyReading(context, found.phrases, hand_over(prompt, image_model))
+    return JourneyReading(context, near, hand_over(prompt, image_model))
 
 
-def score(trace: Trace) -> float:
-    """How well a run's picture fits its prompt according to the preselected CLIP, as a cosine, -1..1."""
-    return float(clip_scores([trace.image], [trace.request.prompt], catalogue.default_id("clip"))[0, 0])
+@dataclass(frozen=True)
+class Verdict:
+    """What the preselected CLIP says of a run's picture.
+
+    Attributes:
+        score: cosine of the picture and its prompt, -1..1.
+        usual: the same picture's mean cosine with the captions of the map, to compare with: what is high
+            differs from CLIP to CLIP.
+    """
+
+    score: float
+    usual: float
+
+
+def judge(trace: Trace) -> Verdict:
+    """Compare a run's picture with its prompt, and with texts that it was not drawn for."""
+    model = catalogue.default_id("clip")
+    (image,) = encode_images([trace.image], model)
+    (text,) = encode_texts([trace.request.prompt], model)
+    return Verdict(float(image @ text), float((map_vectors(model) @ image).mean()))

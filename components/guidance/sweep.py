@@ -175,7 +175,8 @@ def guidance_sweep(
         negative_prompt: what to steer away from, such as "text, watermark, blur"; may be empty.
         seed: 0 to 4294967295; decides the noise that all pictures start from.
         scales: one to eight guidance scales, each 0 to 20; 0 ignores the prompt, 1 is the plain
-            conditional model.
+            conditional model. Models from which guidance was distilled away draw with the prompt alone up
+            to 1.
         num_inference_steps: 1 to 100 steps from noise to picture.
         scheduler: "ddim", "dpm++" or "euler".
         model: id of a picture model in the catalogue.

@@ -170,7 +170,8 @@ def generate_image(
         prompt: what the picture shall show, in English for the classroom model; up to 2000 characters.
         negative_prompt: what to steer away from, such as "text, watermark, blur"; may be empty.
         seed: 0 to 4294967295; the same seed and parameters give the same picture.
-        guidance_scale: 0 to 20; 0 ignores the prompt, 1 is the plain conditional model.
+        guidance_scale: 0 to 20; 0 ignores the prompt, 1 is the plain conditional model. Models from which
+            guidance was distilled away, such as SD-Turbo, draw with the prompt alone up to 1.
         num_inference_steps: 1 to 100 steps from noise to picture.
         scheduler: "ddim", "dpm++" or "euler".
         model: id of a picture model in the catalogue.

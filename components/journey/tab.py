@@ -179,7 +179,7 @@ def _running(request: ImageRequest, reel: Frames, t: Texts) -> tuple[Any, ...]:
 
 
 def _show(trace: Trace, slot: RunSlot, t: Texts) -> tuple[Any, ...]:
-    page = steering_view(trace.request, slot.frames_of(trace), trace, journey.score(trace), t)
+    page = steering_view(trace.request, slot.frames_of(trace), trace, journey.judge(trace), t)
     return page, gr.update(interactive=False), trace
 
 
@@ -212,11 +212,11 @@ def follow_prompt(
     Returns:
         "tokens" with their "ids"; "nearest" captions of the classroom world; "layers" and "heads" of the text
         transformer; "sequence" `[places, width]`, the size of what the picture model is handed; "clip_score"
-        of the picture, a cosine.
+        of the picture, a cosine, and "usual_clip_score", its mean with captions that it was not drawn for.
     """
     reading = journey.read(prompt, catalogue.entry(clip_model, "clip").id, image_model)
     trace = image.run(ImageRequest(prompt, "", seed, guidance_scale, num_inference_steps, model=image_model))
-    context = reading.context
+    context, verdict = reading.context, journey.judge(trace)
     return {
         "tokens": [piece.text for piece in context.tokens],
         "ids": [piece.id for piece in context.tokens],
@@ -224,7 +224,8 @@ def follow_prompt(
         "layers": context.attention.shape[0],
         "heads": context.attention.shape[1],
         "sequence": list(reading.vector.sequence.shape),
-        "clip_score": round(journey.score(trace), 6),
+        "clip_score": round(verdict.score, 6),
+        "usual_clip_score": round(verdict.usual, 6),
     }
 
 

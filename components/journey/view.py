@@ -16,13 +16,14 @@ from components.ui.language import Texts
 from components.ui.numbers import fixed, grouped, short
 from components.ui.plots import SEQUENTIAL
 from components.ui.templates import quote, templates
-from components.ui.token_text import are_unread, foreign_sentence, unread_words
+from components.ui.token_text import are_unread, foreign_sentence, limit_sentence, unread_words
+from pipelines.clip.world_texts import MAP_SIZE
 from pipelines.clip.world_texts import picture as world_picture
 from pipelines.image.cross_attention import first_thing, has_maps, trace_maps
 from pipelines.image.handed_over import HandedOver
 from pipelines.image.joint_attention import has_joint, word_maps
 from pipelines.image.request import ImageRequest, Trace
-from pipelines.journey import JourneyReading
+from pipelines.journey import JourneyReading, Verdict
 from pipelines.text.pieces import Piece, first_word
 from pipelines.text.tokens import colour_keys
 
@@ -45,7 +46,9 @@ def waiting_view(stems: Sequence[str], t: Texts) -> str:
 
 def reading_view(reading: JourneyReading, t: Texts) -> str:
     """The four stations at which the text is read."""
-    return HTML.reading(_tokens(reading, t), _embeddings(reading), _context(reading, t), _vector(reading), t)
+    return HTML.reading(
+        _tokens(reading, t), _embeddings(reading, t), _context(reading, t), _vector(reading), t
+    )
 
 
 def _tokens(reading: JourneyReading, t: Texts) -> dict[str, Any]:
@@ -53,14 +56,13 @@ def _tokens(reading: JourneyReading, t: Texts) -> dict[str, Any]:
     coloured = [
         (p, c) for p, c in zip(tokens, token_colours(colour_keys(tokens)), strict=True) if not p.special
     ]
-    pieces = [p for p, _ in coloured]
-    view = reading.context.view
+    pieces, view = [p for p, _ in coloured], reading.context.view
     new = are_unread(pieces, view.model)
     chips = [(p, c, text_on(c), is_new) for (p, c), is_new in zip(coloured, new, strict=True)]
-    cut, key = reading.context.view.cut, "say_tokens"
+    cut, key = view.cut, "say_tokens"
     if cut:
         key = "say_tokens_cut_one" if cut == 1 else "say_tokens_cut"
-    words = t(f"journey.{key}", count=len(pieces), cut=grouped(cut, t))
+    words = t(f"journey.{key}", count=len(pieces), cut=grouped(cut, t)) if pieces else limit_sentence(view, t)
     never_read = unread_words(view.prompt, view.model, t)
     unread = t.html("vocabulary.unread_short", words=never_read) if never_read else ""
     said = (words, unread, foreign_sentence(view.prompt, t))
@@ -71,11 +73,12 @@ def _tokens(reading: JourneyReading, t: Texts) -> dict[str, Any]:
     }
 
 
-def _embeddings(reading: JourneyReading) -> dict[str, Any]:
+def _embeddings(reading: JourneyReading, t: Texts) -> dict[str, Any]:
     start = reading.context.states[0]
+    key = "say_embeddings" if reading.neighbours else "say_embeddings_empty"
     return {
         "heat": heat_uri(start, float(np.abs(start).max()) or 1.0),
-        "width": start.shape[1],
+        "words": t(f"journey.{key}", width=start.shape[1]),
         "near": [(encode(world_picture(n.world)), n.world.text) for n in reading.neighbours],
     }
 
@@ -90,6 +93,8 @@ def _context(reading: JourneyReading, t: Texts) -> dict[str, Any]:
         looks[0] = 0  # where heads look that need nothing
     said = {"word": _quoted(reading.context.tokens[word], t)}
     key = ("say_context" if has_start else "say_context_plain") if looks.any() else "say_context_alone"
+    if all(piece.special for piece in reading.context.tokens):
+        key = "say_context_empty"
     if looks.any():
         said["most"] = _quoted(reading.context.tokens[int(looks.argmax())], t)
     return {"weights": _weights_uri(weights), "words": t.html(f"journey.{key}", **said)}
@@ -134,7 +139,7 @@ def _vector(reading: JourneyReading) -> dict[str, Any]:
 
 
 def steering_view(
-    request: ImageRequest, frames: Frames, trace: Trace | None, score: float | None, t: Texts
+    request: ImageRequest, frames: Frames, trace: Trace | None, verdict: Verdict | None, t: Texts
 ) -> str:
     """The four stations at which the text steers.
 
@@ -142,11 +147,11 @@ def steering_view(
         request: of the run that is shown or under way.
         frames: its pictures so far.
         trace: of the finished run; None while it draws.
-        score: CLIP's of its picture; None while it draws.
+        verdict: CLIP's on its picture; None while it draws.
     """
     return HTML.steering(
         "done" if trace else "running", _film(request, frames), _guidance(request, frames, t),
-        _attention(trace, frames, t), _picture(trace, frames, score, t), facts(request, t), t,
+        _attention(trace, frames, t), _picture(trace, frames, verdict, t), facts(request, t), t,
     )  # fmt: skip
 
 
@@ -199,8 +204,8 @@ def _tint(cells: np.ndarray, colour: str) -> str:
     return encode_exactly(Image.fromarray(rgba, "RGBA"))
 
 
-def _picture(trace: Trace | None, frames: Frames, score: float | None, t: Texts) -> dict[str, str]:
-    if trace is None or score is None:
+def _picture(trace: Trace | None, frames: Frames, verdict: Verdict | None, t: Texts) -> dict[str, str]:
+    if trace is None or verdict is None:
         source = frames.guided[-1] if frames.guided else ""
         return {
             "source": source,
@@ -209,6 +214,6 @@ def _picture(trace: Trace | None, frames: Frames, score: float | None, t: Texts)
             "words": t("journey.say_picture_none"),
         }
     return {
-        "source": encode(trace.image), "alt": trace.request.prompt, "score": fixed(score, t),
-        "words": t("journey.say_picture"),
+        "source": encode(trace.image), "alt": trace.request.prompt, "score": fixed(verdict.score, t),
+        "words": t("journey.say_picture", count=grouped(MAP_SIZE, t), usual=fixed(verdict.usual, t)),
     }  # fmt: skip

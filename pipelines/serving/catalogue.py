@@ -119,8 +119,8 @@ class ModelEntry:
 _BUILT_IN = (
     ModelEntry("classroom-clip", "clip", "classroom", "Classroom CLIP", str(ASSETS / "clip"), "Apache-2.0", 7_986_817),
     ModelEntry("clip-vit-b-32", "clip", "hub", "OpenCLIP ViT-B/32 (LAION-2B)", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "MIT", 151_277_313, 605),
-    ModelEntry("clip-xlm-roberta-b-32", "clip", "hub", "OpenCLIP XLM-RoBERTa ViT-B/32 (LAION-5B, German too)", "laion/CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k", "MIT", 366_120_000, 1465),
-    ModelEntry("siglip2-b-32", "clip", "hub", "SigLIP 2 ViT-B/32 (109 languages, German too)", "timm/ViT-B-32-SigLIP2-256", "Apache-2.0", 376_856_066, 1540),
+    ModelEntry("clip-xlm-roberta-b-32", "clip", "hub", "OpenCLIP XLM-RoBERTa ViT-B/32 (LAION-5B, multilingual)", "laion/CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k", "MIT", 366_120_000, 1465),
+    ModelEntry("siglip2-b-32", "clip", "hub", "SigLIP 2 ViT-B/32 (multilingual)", "timm/ViT-B-32-SigLIP2-256", "Apache-2.0", 376_856_066, 1540),
     ModelEntry("classroom-dino", "dino", "classroom", "Classroom DINO", str(ASSETS / "dino"), "Apache-2.0", 1_224_704),
     ModelEntry("dinov2-small", "dino", "hub", "DINOv2 ViT-S/14", "facebook/dinov2-small", "Apache-2.0", 22_056_576, 88),
     ModelEntry("dinov2-registers-small", "dino", "hub", "DINOv2 with registers ViT-S/14", "facebook/dinov2-with-registers-small", "Apache-2.0", 22_058_112, 88),

@@ -39,13 +39,23 @@ def doors(page: str) -> tuple[str, ...]:
 def test_each_station_is_a_door_before_and_after(t):
     reading = reading_view(journey.read(REQUEST.prompt, "classroom-clip", "classroom-image"), t)
     trace = image.run(REQUEST)
-    steering = steering_view(REQUEST, Frames.of(trace), trace, 0.25, t)
+    steering = steering_view(REQUEST, Frames.of(trace), trace, journey.Verdict(0.25, 0.02), t)
     assert doors(reading) == doors(waiting_view(READING, t)) == READING
     assert doors(steering) == doors(waiting_view(STEERING, t)) == STEERING
     assert "<b>red</b>" not in reading + steering
     assert 'class="hole"' not in reading + steering
-    assert ("0.25" if t is T else "0,25") in steering
+    for number in ("0.25", "0.02"):
+        assert (number if t is T else number.replace(".", ",")) in steering
     assert [int(n) for n in re.findall(r"<i>(\d)</i>", reading + steering)] == list(range(1, 9))
+
+
+@pytest.mark.parametrize("t", [T, DE])
+def test_without_a_word_each_station_says_what_there_is(t):
+    page = reading_view(journey.read(" ", "classroom-clip", "classroom-image"), t)
+    assert doors(page) == READING and "<em" not in page
+    for key in ("tokens.meter.empty", "journey.say_context_empty"):
+        assert t(key) in html.unescape(page)
+    assert t("journey.say_embeddings_empty", width=128) in html.unescape(page)
 
 
 def test_many_tokens_are_counted():
@@ -67,7 +77,7 @@ def test_a_run_fills_its_stations_and_looks_inside():
 
 def test_a_trace_without_a_look_inside_leaves_that_station_open():
     trace = image.run(ImageRequest("a car", num_inference_steps=1, model="classroom-image"))
-    page = steering_view(trace.request, Frames.of(trace), trace, 0.1, T)
+    page = steering_view(trace.request, Frames.of(trace), trace, journey.Verdict(0.1, 0.0), T)
     assert T("journey.say_attention_none") in page
 
 

@@ -43,7 +43,7 @@ def test_its_stations_show_what_the_transformer_is_handed_and_where_it_looks(mod
     page = reading_view(reading, t)
     assert t("journey.say_vector_own", places=places, width=width) in page and "marked" not in page
     trace = image.run(replace(REQUEST, model=model, look_inside=True))
-    shown = steering_view(trace.request, Frames.of(trace), trace, 0.1, t)
+    shown = steering_view(trace.request, Frames.of(trace), trace, journey.Verdict(0.1, 0.0), t)
     assert t("journey.say_guidance_none") in shown
     assert t("journey.say_attention_none") not in shown
     rows = [row for row in word_maps(trace).rows if row.kind == "word"]
