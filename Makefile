@@ -14,8 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 CHECKED := app.py pipelines components training benchmarks
-# A file's tests share what they have loaded; in the order of their folders, so that the app of the browser's
-# tests has time to start and the short files come last.
+# A file's tests share what they have loaded; in the order that tests/conftest.py gives them.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

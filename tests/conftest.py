@@ -131,6 +131,18 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["app"] = (config.stash[APP].address, str(config.stash[APP].folder))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the browser's files evenly among the others.
+
+    Their app computes on one core, so that processes which all have such a file wait for it.
+    """
+    files = dict.fromkeys(item.path for item in items)
+    browsers = [path for path in files if path.is_relative_to(E2E)]
+    others = [path for path in files if not path.is_relative_to(E2E)]
+    place = {path: (at + 0.5) / len(kind) for kind in (browsers, others) for at, path in enumerate(kind)}
+    items.sort(key=lambda item: place[item.path])
+
+
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 # What the tags leave out: headings without a gap, and labels that hold what is seen.
 RULES = {name: {"enabled": True} for name in ("heading-order", "label-content-name-mismatch")}

@@ -26,6 +26,7 @@ from components.lesson.server import Lessons
 from components.lesson.store import KEPT_DAYS, ClassError, Store, tally
 from components.lesson.view import light_page
 from components.ui.language import LANGUAGES
+from tests import loops
 
 DAY = 24 * 3600
 WHEN = Question(
@@ -258,7 +259,7 @@ def in_a_room(path: Path | str, act: Callable[[Room], Awaitable[None]]) -> None:
         async with a_room(path) as room:
             await act(room)
 
-    asyncio.run(run())
+    loops.run(run())
 
 
 def test_a_vote_from_question_to_answer(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from components.lesson.items import FileError, read_items, read_lesson
 from components.lesson.server import Lessons
 from components.lesson.store import MOST_WISHES_OF_CLASS, ClassError, Store, classes_file
 from components.page.qr import MAX_LINK, QrCodes, qr_svg
+from tests import loops
 from tests.components.test_class import ANNA, CARA, SHARE, WHEN, Room, elsewhere, in_a_room
 
 DEEP = "[" * 5000
@@ -130,8 +131,8 @@ def test_a_link_is_drawn_for_the_page_too_beside_the_loop() -> None:
             return await http.get("/qr", params={"text": address})
 
     longest = "http://" + "a" * (MAX_LINK - 7)
-    assert asyncio.run(ask(longest)).content == qr_svg(longest)
-    assert asyncio.run(ask("javascript:1")).status_code == 422
+    assert loops.run(ask(longest)).content == qr_svg(longest)
+    assert loops.run(ask("javascript:1")).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_who_guesses_codes_or_opens_classes_takes_them_from_nobody_else(
         assert opened.count(200) == server.MOST_CLASSES_OF_ONE
         assert (await other.post("open", {})).status_code == 200
 
-    asyncio.run(lesson())
+    loops.run(lesson())
 
 
 def test_a_battle_that_took_long_replaces_no_other_question(

@@ -1,6 +1,5 @@
 """What comes in and what a request is answered that failed inside."""
 
-import asyncio
 import errno
 from typing import Any
 
@@ -19,6 +18,7 @@ from components.page.doors import Doors, GuardedBlocks, _check_sendable
 from components.ui.errors import Refused
 from components.ui.language import load_texts
 from pipelines.serving.errors import InputError
+from tests import loops
 
 
 def failing(error: Exception) -> TestClient:
@@ -93,7 +93,7 @@ def test_a_handler_that_nobody_guards_tells_and_prints_nothing_of_the_inside(
         box = gr.Textbox()
         event = box.change(fails, box, box)
     with pytest.raises(gr.Error) as caught:
-        asyncio.run(page.process_api(page.fns[event["id"]], ["a cat"]))
+        loops.run(page.process_api(page.fns[event["id"]], ["a cat"]))
     assert type(caught.value) is kind and caught.value.print_exception is False
     assert caught.value.message == load_texts(language)(f"errors.{key}")
 
@@ -126,7 +126,7 @@ def test_an_event_of_the_page_refuses_what_cannot_be_its_value(given: list[Any])
         box = gr.Textbox()
         event = box.change(lambda text: text, box, box)
     with pytest.raises(Refused):
-        asyncio.run(page.process_api(page.fns[event["id"]], given))
+        loops.run(page.process_api(page.fns[event["id"]], given))
 
 
 @pytest.mark.parametrize("told", [{"step": "\ud800"}, {"step": 2**64}, FOREIGN, [FOREIGN]])
@@ -139,6 +139,6 @@ def test_an_event_refuses_what_no_script_of_the_page_tells(told: Any) -> None:
         event = box.change(handler, None, box)
         silent = box.change(None, box, box, js="(text) => text")
     with pytest.raises(Refused):
-        asyncio.run(page.process_api(page.fns[event["id"]], [], event_data=gr.EventData(None, told)))
+        loops.run(page.process_api(page.fns[event["id"]], [], event_data=gr.EventData(None, told)))
     with pytest.raises(Refused):
-        asyncio.run(page.process_api(page.fns[silent["id"]], ["a cat"]))
+        loops.run(page.process_api(page.fns[silent["id"]], ["a cat"]))

@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -34,6 +33,7 @@ from pipelines.video.latent_tokens import follow, video_tokens
 from pipelines.video.request import VideoRequest
 from pipelines.video.words import said_motion
 from pipelines.world.films import CAMERA_MOTIONS
+from tests import loops
 from tests.oracles import pixels
 
 EN, DE = load_texts("en"), load_texts("de")
@@ -190,8 +190,7 @@ def test_files_are_written_once_and_off_the_event_loop(
         answer = await demo.process_api(0, [None], state=None)
         return threading.get_ident(), answer
 
-    with ThreadPoolExecutor(1) as pool:  # a loop of its own, whatever runs in this thread
-        loop, answer = pool.submit(asyncio.run, click()).result()
+    loop, answer = loops.run(click())
     assert len(threads) == 3 and loop not in threads
     assert Path(answer["data"][0]).suffix == ".mp4"
     paths = [Path(files.save_video(shot.trace, kind)) for kind in FORMATS]

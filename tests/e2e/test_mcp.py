@@ -1,12 +1,10 @@
 """The tools as a language model's program sees them, through the official client of MCP."""
 
-import asyncio
 import base64
 import io
 import json
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from PIL import Image
 
 import app
 from components.page import mcp
+from tests import loops
 
 MOST_CHARACTERS = 8000
 BASE64_RUN = re.compile(r"[A-Za-z0-9+/]{200,}")
@@ -31,7 +30,7 @@ Call = Callable[..., types.CallToolResult]
 
 
 def session(address: str, work: Callable[[ClientSession], Any]) -> Any:
-    """What `work` gives within a session; in a thread of its own, as the browser's tests hold a loop here."""
+    """What `work` gives within a session."""
 
     async def run() -> Any:
         async with (
@@ -41,8 +40,7 @@ def session(address: str, work: Callable[[ClientSession], Any]) -> Any:
             await opened.initialize()
             return await work(opened)
 
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, run()).result()
+    return loops.run(run())
 
 
 @pytest.fixture(scope="module")
