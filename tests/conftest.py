@@ -32,7 +32,7 @@ E2E = Path(__file__).parent / "e2e"
 STARTING_S = 300
 # Generous, because a busy machine is slow: what waits, waits for a state and goes on when it is reached.
 PATIENCE_MS = 60_000
-WAIT = 600_000  # ms, for what is drawn: all tests share an app, which draws what others ask for, too
+WAIT = 240_000  # ms, for what is drawn: all tests share an app, which draws what others ask for, too
 expect.set_options(timeout=PATIENCE_MS)
 
 

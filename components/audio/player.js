@@ -3,10 +3,9 @@
 // Nothing sounds before the visitor has pressed a button: the server asks for it only in answer to one.
 const part = (name) => element.querySelector(`[data-${name}]`);
 const texts = JSON.parse(part("texts").dataset.texts);
-const { say } = window.steuervektor;
+const { fill, say } = window.steuervektor;
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const typed = (Type, text) => new Type(bytes(text).buffer);
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
 const decimal = (value, digits) => value.toFixed(digits).replace(".", texts.decimal);
 const tint = (code, alpha = 1) => `oklch(0.7 0.13 ${(code * 137.508) % 360} / ${alpha})`;
 const STOPS = [[13, 8, 135], [126, 3, 168], [204, 71, 120], [248, 149, 64], [240, 249, 33]]; // plasma

@@ -7,16 +7,7 @@ const TELL = 0.05; // weights from here on are named in the sentence
 let data = null, weights = null, parts = null;
 let first = true; // what the address asks for, is asked once
 
-function el(tag, name, text, attributes = {}) {
-  const node = document.createElement(tag);
-  if (name) node.className = name;
-  if (text !== undefined) node.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  return node;
-}
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
-const percent = (weight) => window.steuervektor.percent(weight);
-const { quote, say } = window.steuervektor;
+const { el, fill, percent, quote, say } = window.steuervektor;
 
 /** The weights of one layer and head, or the mean of its heads, as rows. */
 function table(layer, head) {

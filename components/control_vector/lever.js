@@ -3,7 +3,7 @@
 const NEAR = 0.006;
 let lever = null;
 let at = null; // where the slider stands, which a new view of the same pictures must not forget
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
+const { fill } = window.steuervektor;
 const part = (name) => element.querySelector(`[data-${name}]`);
 
 function spoken(value) {

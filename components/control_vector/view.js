@@ -2,10 +2,9 @@
 // The data come from `view._data`. Texts of visitors only ever become textContent.
 let rows = null;
 let pinned = null; // the row that was clicked; pointing elsewhere is only a glance
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
 const row = (place) => element.querySelector(`[data-place="${place}"]`);
 
-const { quote, say } = window.steuervektor;
+const { fill, quote, say } = window.steuervektor;
 
 function detail(place) {
   const { names, lengths, nearest, cosines, texts } = rows;

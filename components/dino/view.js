@@ -4,20 +4,13 @@ const dataOf = () => element.querySelector("[data-dino]");
 let shown = null; // the data that is drawn at the moment, as text
 let data, similarity, attention, chosen, layer;
 
+const { fill } = window.steuervektor;
 const pixelsOf = async (source) => {
-  const image = new Image();
-  image.src = source;
-  await image.decode();
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [image.width, image.height];
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, 0, 0);
-  const bytes = context.getImageData(0, 0, image.width, image.height).data;
-  return { width: image.width, at: (x, y) => bytes[4 * (y * image.width + x)] };
+  const { width, data: bytes } = await window.steuervektor.pixelsOf(source);
+  return { width, at: (x, y) => bytes[4 * (y * width + x)] };
 };
 
 const written = (value) => value.toFixed(2).replace("-", "−").replace(".", data.decimal);
-const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
 
 const heat = (canvas, strength) => {
   const grid = data.grid;
@@ -63,7 +56,7 @@ const drawSimilarity = () => {
   for (const tile of element.querySelectorAll("[data-tile=colours][data-picture='0']")) mark(tile, chosen, "chosen");
   const last = data.pictures.length - 1;
   const values = { cosine: written(cosine(last, best[last])), low: written(data.low) };
-  element.querySelector("[data-legend]").textContent = filled(data.words[last ? "legend_two" : "legend_one"], values);
+  element.querySelector("[data-legend]").textContent = fill(data.words[last ? "legend_two" : "legend_one"], values);
 };
 
 const drawHeads = () => {
@@ -80,8 +73,8 @@ const drawHeads = () => {
       const caption = document.createElement("figcaption");
       const held = data.registers?.[picture][layer][head] ?? 0;
       const rest = Math.round(100 * (1 - held - data.shares[picture][layer][head]));
-      const said = [filled(data.words.head, { head: head + 1 }), filled(data.words.on_itself, { share: rest })];
-      if (data.registers) said.push(filled(data.words.on_registers, { share: Math.round(100 * held) }));
+      const said = [fill(data.words.head, { head: head + 1 }), fill(data.words.on_itself, { share: rest })];
+      if (data.registers) said.push(fill(data.words.on_registers, { share: Math.round(100 * held) }));
       caption.textContent = said.join(" · ");
       figure.append(tile, caption);
       place.append(figure);
@@ -93,7 +86,7 @@ const drawHeads = () => {
 const pictureTile = (picture, tile = Object.assign(document.createElement("div"), { className: "tile" })) => {
   const image = Object.assign(document.createElement("img"), {
     src: data.pictures[picture],
-    alt: filled(data.words.picture_alt, { number: picture + 1 }),
+    alt: fill(data.words.picture_alt, { number: picture + 1 }),
   });
   tile.replaceChildren(image, document.createElement("canvas"));
   return tile;
@@ -124,7 +117,7 @@ const show = async () => {
       const image = Object.assign(document.createElement("img"), {
         src: data.colours[picture],
         className: "crisp",
-        alt: filled(data.words.picture_alt, { number: picture + 1 }),
+        alt: fill(data.words.picture_alt, { number: picture + 1 }),
       });
       tile.replaceChildren(image);
     }

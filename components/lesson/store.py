@@ -30,6 +30,7 @@ DAY = 24 * 3600  # s
 KEPT_DAYS = 30
 MOST_WISHES = 20  # texts of one phone
 MOST_WISHES_OF_CLASS = 2000
+MOST_PHONES = 5000  # that vote in one round: a course of 3,000, and more than one
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS class (
   id INTEGER PRIMARY KEY, code TEXT UNIQUE, secret TEXT UNIQUE NOT NULL, used REAL NOT NULL,
@@ -310,7 +311,7 @@ class Store:
             choice: number of the option from 0, or the number on the scale.
 
         Raises:
-            ClassError: voting is over, or there is no such option.
+            ClassError: voting is over, there is no such option, or more phones have voted than a class has.
         """
         with self._writing() as db:
             row = db.execute(
@@ -323,6 +324,10 @@ class Store:
             question = question_from_json(json.loads(row[0]))
             if not question.allows(choice):
                 raise ClassError("class_no_option", 422)
+            query = "SELECT count(*) FROM vote WHERE poll = ? AND round = ? AND pupil != ?"
+            others = db.execute(query, (poll_id, round, _hash(pupil))).fetchone()[0]
+            if others >= MOST_PHONES:  # one phone may call itself many
+                raise ClassError("class_votes", 429, most=MOST_PHONES)
             db.execute(
                 "INSERT INTO vote VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (poll, round, pupil) DO UPDATE SET choice = excluded.choice",

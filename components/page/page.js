@@ -354,6 +354,15 @@
         : share >= 1 - unit / 200 && share < 1 - unit / 2000 ? `>${(100 - unit).toFixed(digits)}` : (100 * share).toFixed(digits);
       return page === "de" ? number.replace(".", ",") + "\u202f%" : number + "%";
     },
+    // A sentence's places, as in "step {step}", with what stands there; those without a value stay.
+    fill: (text, values) => text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole),
+    el(tag, name, text, attributes = {}) {
+      const node = document.createElement(tag);
+      if (name) node.className = name;
+      if (text !== undefined) node.textContent = text;
+      for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+      return node;
+    },
     // Words that a model reads, within a sentence: what `say` writes between the isolates, no browser translates.
     quote: (text) => "\u2068" + text + "\u2069",
     say(place, sentence) {

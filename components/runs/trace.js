@@ -11,7 +11,7 @@ let at = null; // place of the slider
 let asked = false; // for the exact pictures
 let firstView = true;
 
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
+const { fill } = window.steuervektor;
 const only = (selector) => element.querySelector(selector);
 
 // Numbers to pictures --------------------------------------------------------------------------------

@@ -2,20 +2,11 @@
 // The data come from `view._merges`: per word `letters` [[label, bytes]], `bytes` (hex),
 // `merges` [[rank, positions, ranks of all pairs]] and `pieces` [[id, bytes, colour, ink]].
 // A symbol is a span [from, to) of the word's bytes. Texts of visitors only ever become textContent.
-const { asked, askedNumber } = window.steuervektor;
+const { asked, askedNumber, el, fill } = window.steuervektor;
 const state = { word: asked("tokens.word"), step: askedNumber("tokens.merge", 0, 200, null), timer: 0 };
 const reading = document.getElementById("tokens-view"); // the strip, of which this takes the words apart
 let drawnOf = ""; // word and data of the parts on the page
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-
-function el(tag, name, text, attributes = {}) {
-  const node = document.createElement(tag);
-  if (name) node.className = name;
-  if (text !== undefined) node.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  return node;
-}
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
 
 /** The symbols of a word after each number of merges, as spans of bytes. */
 function history(word) {

@@ -13,7 +13,7 @@ let picked = null; // [frame, row, column]
 let exact = null; // the decoder's own sheets of a run, or that they have been asked for; see `exact.py`
 
 const all = (selector) => element.querySelectorAll(selector);
-const filled = (text, words) => text.replace(/\{(\w+)\}/g, (_, key) => words[key]);
+const { fill } = window.steuervektor;
 const written = (value, digits) => value.toFixed(digits).replace("-", "−").replace(".", data.decimal);
 
 const rowsOf = async (source) => {
@@ -128,7 +128,7 @@ const paintTokens = () => {
     numbers.push(written(((values.at(rowOf(picked), i) - 128) / 127) * data.limit, 1));
   }
   const words = { frame: f + 1, row: y + 1, column: x + 1, numbers: numbers.join(" · "), channels: data.channels };
-  const parts = [filled(data.words[data.channels > 4 ? "token_more" : "token"], words)];
+  const parts = [fill(data.words[data.channels > 4 ? "token_more" : "token"], words)];
   if (looks) parts.push(data.words.looks);
   parts.push(data.words[features ? "follow" : "follow_none"]);
   for (const place of all("[data-said=token]")) place.textContent = parts.join(" ");

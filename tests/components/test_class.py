@@ -158,7 +158,7 @@ def test_old_classes_are_looked_for_though_nobody_opens_a_new_one(
     clocks = {"clock": lambda: 1e9 + days * DAY, "passing": lambda: float(days * DAY)}
     monkeypatch.setattr(server, "Store", partial(Store, **clocks))
     monkeypatch.setattr(server, "LOOK_S", 0.0)
-    rows = sqlite3.connect(path)
+    rows = sqlite3.connect(path, check_same_thread=False)
 
     def kept() -> int:
         return int(rows.execute("SELECT count(*) FROM class").fetchone()[0])

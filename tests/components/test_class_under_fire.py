@@ -13,7 +13,7 @@ from gradio.utils import get_upload_folder
 from components.lesson import items, network, server
 from components.lesson.items import FileError, read_items, read_lesson
 from components.lesson.server import Lessons
-from components.lesson.store import MOST_WISHES_OF_CLASS, ClassError, Store, classes_file
+from components.lesson.store import MOST_PHONES, MOST_WISHES_OF_CLASS, ClassError, Store, classes_file
 from components.page.qr import MAX_LINK, QrCodes, qr_svg
 from tests import loops
 from tests.components.test_class import ANNA, CARA, SHARE, WHEN, Room, elsewhere, in_a_room
@@ -237,6 +237,15 @@ def test_a_phone_that_calls_itself_many_fills_no_class(tmp_path: Path) -> None:
         db.executemany("INSERT INTO wish (class, pupil, kind, text) VALUES (?, ?, ?, ?)", rows)
     with pytest.raises(ClassError, match="wishes_of_class"):
         store.wish(class_id, ANNA, "question", "Why?")
+    poll = store.ask(class_id, "s", WHEN)
+    store.vote(class_id, poll.id, 1, CARA, 0)
+    with store._writing() as db:
+        votes = [(poll.id, 1, f"p{n}", 1) for n in range(MOST_PHONES - 1)]
+        db.executemany("INSERT INTO vote VALUES (?, ?, ?, ?)", votes)
+    with pytest.raises(ClassError, match="class_votes"):
+        store.vote(class_id, poll.id, 1, ANNA, 0)
+    store.vote(class_id, poll.id, 1, CARA, 1)  # who has voted may change their mind
+    assert store.votes(store.led(secret).poll)[1] == [1] * MOST_PHONES
 
 
 def test_classes_that_can_be_kept_nowhere_lie_where_nobody_is_served(

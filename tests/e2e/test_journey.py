@@ -42,7 +42,10 @@ def test_the_text_stations_follow_typing_and_enter_draws(page: Opener) -> None:
         "A blue boat", timeout=WAIT
     )
     opened.locator("#prompt textarea").fill("")
-    expect(opened.locator("#journey-reading .refused")).to_be_visible(timeout=WAIT)
+    expect(opened.locator("#journey-reading [data-door=tokens]")).to_contain_text(
+        load_texts("en")("tokens.meter.empty"), timeout=WAIT
+    )
+    expect(opened.locator("#journey-reading .near img")).to_have_count(0)
     expect(opened.locator("#journey-steering [data-state=done]")).to_be_visible()
 
 
