@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 CHECKED := app.py pipelines components training benchmarks
 # A file's tests share what they have loaded; in the order that tests/conftest.py gives them.
-TWO := -n 2 --dist loadfile --no-loadscope-reorder
+SPREAD := -n 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo cluster test test-fast check format bench load fuzz evaluate train export space clean
@@ -32,10 +32,10 @@ cluster: $(DONE)/ray ## start the app with its models in replicas of Ray Serve o
 	STEUERVEKTOR_ENGINE=ray $(BIN)/python app.py
 
 test: setup $(DONE)/chromium ## run every test, those in a browser included
-	$(BIN)/python -m pytest $(TWO)
+	$(BIN)/python -m pytest $(SPREAD)
 
 test-fast: setup ## run the tests that are quick and need no browser
-	$(BIN)/python -m pytest $(TWO) --ignore tests/e2e -m "not slow"
+	$(BIN)/python -m pytest $(SPREAD) --ignore tests/e2e -m "not slow"
 
 check: $(DONE)/app $(DONE)/dev ## lint, format and types
 	$(BIN)/ruff check .
