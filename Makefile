@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 CHECKED := app.py pipelines components training benchmarks
 # A file's tests share what they have loaded; in the order that tests/conftest.py gives them.
-SPREAD := -n 3 --dist loadfile --no-loadscope-reorder
+SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo cluster test test-fast check format bench load fuzz evaluate train export space clean

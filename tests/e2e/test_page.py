@@ -329,6 +329,7 @@ def test_one_finger_on_a_figure_scrolls_the_page(page: Opener) -> None:
 
 def test_messages_speak_the_pages_language_and_cover_no_switch(page: Opener) -> None:
     opened, t = page("/de?tab=image"), load_texts("de")
+    opened.locator("#image-trace .trace[data-state=done]").wait_for()
     opened.locator("#prompt textarea").fill("")
     opened.locator("#tab-image button.primary").first.click()
     message = opened.locator(".toast-body")
