@@ -79,6 +79,16 @@ def test_zero_terminal_snr_models_start_from_noise_alone(name):
     assert not getattr(scheduler.config, "clip_sample", False)
 
 
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_zero_terminal_snr_models_begin_with_the_last_timestep_whatever_their_config_says(name):
+    own = DDIMScheduler(
+        **_SD15, prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="leading"
+    )
+    scheduler = make_scheduler(name, SimpleNamespace(scheduler=own))
+    set_timesteps(scheduler, 10, "cpu")
+    assert scheduler.timesteps[0] == 999
+
+
 def test_latents_are_never_clipped_even_if_a_config_forgets_to_say_so():
     assert DDIMScheduler().config.clip_sample  # the library's default, a trap
     pipe = SimpleNamespace(scheduler=PNDMScheduler(**_SD15))
