@@ -31,7 +31,7 @@ def read(prompt: str, clip_model: str, image_model: str) -> JourneyReading:
     """Read a prompt with a CLIP and with a picture model's own encoders.
 
     Args:
-        prompt: may be blank: also then the models are handed tokens.
+        prompt: may be blank, as models are handed tokens also then; a transformer is asked with a word.
         clip_model: catalogue id of the role "clip".
         image_model: catalogue id of the role "image".
 

@@ -98,7 +98,10 @@ def build_time_row(
     """
 
     @explained(t)
-    def handler(shown: Shown, slot: RunSlot) -> Iterator[Any]:
+    def handler(shown: Shown | None, slot: RunSlot, request: gr.Request) -> Iterator[Any]:
+        if shown is None:  # of a session that was forgotten meanwhile, as on a phone that was locked
+            values = values_from_query(request.query_params)
+            shown = values.prompt, values.seed
         try:
             yield from fill(*shown, slot)
         except InputError as error:

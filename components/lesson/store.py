@@ -327,7 +327,7 @@ class Store:
             query = "SELECT count(*) FROM vote WHERE poll = ? AND round = ? AND pupil != ?"
             others = db.execute(query, (poll_id, round, _hash(pupil))).fetchone()[0]
             if others >= MOST_PHONES:  # one phone may call itself many
-                raise ClassError("class_votes", 429, most=MOST_PHONES)
+                raise ClassError("class_votes", 409, most=MOST_PHONES)  # 429 a phone would repeat
             db.execute(
                 "INSERT INTO vote VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (poll, round, pupil) DO UPDATE SET choice = excluded.choice",

@@ -117,8 +117,8 @@ window.svClass = (function () {
       clearTimeout(later);
       later = setTimeout(again, ms);
     }
-    root.addEventListener("pointerdown", ({ target }) => { if (within(target)) until = performance.now() + HOLD; }, true);
-    for (const name of ["pointerup", "pointercancel"]) root.addEventListener(name, () => end(CLICK), true);
+    root.addEventListener("pointerdown", ({ target, button }) => { if (button === 0 && within(target)) until = performance.now() + HOLD; }, true);
+    for (const name of ["pointerup", "pointercancel"]) (root.ownerDocument ?? root).addEventListener(name, () => end(CLICK), true);
     root.addEventListener("click", () => end(0), true);
     return again;
   }

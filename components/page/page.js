@@ -128,12 +128,17 @@
   const COMES = 30000; // ms; by then the visitor has stayed
   let stays = 0;
   addEventListener("beforeunload", () => {
+    const ran = unfinished(); // what has begun since is whole
     leaving = true;
     clearTimeout(stays);
-    stays = setTimeout(() => { leaving = false; check(); }, COMES);
+    stays = setTimeout(() => { leaving = false; check(() => ran); }, COMES);
   });
   addEventListener("pagehide", () => { leaving = true; });
-  addEventListener("pageshow", () => { leaving = false; });
+  addEventListener("pageshow", ({ persisted }) => {
+    leaving = false;
+    clearTimeout(stays);
+    if (persisted) check(); // by Back: its connections were broken when it was left
+  });
   function alarm(text, name) {
     const message = document.createElement("p");
     message.className = name;
@@ -141,14 +146,14 @@
     message.textContent = text;
     document.body.append(message);
   }
-  async function check() {
+  async function check(runs = unfinished) {
     if (leaving || checking) return;
     checking = true;
     const answer = await ask(`${root}/gradio_api/app_id`).then((a) => (a.ok ? a.json() : null), () => null);
     checking = false;
     if (leaving) return;
     const isLost = "lost" in document.documentElement.dataset;
-    if (answer && (isLost || unfinished() || String(answer.app_id) !== String(config.app_id))) return again();
+    if (answer && (isLost || runs() || String(answer.app_id) !== String(config.app_id))) return again();
     if (answer) return void (beat && window.fetch(beat).catch(() => {})); // so that the server knows of this page
     if (!isLost) {
       alarm(window.svHints.lost, "sv-lost");
@@ -162,7 +167,7 @@
     try {
       const response = await ask(...request);
       if (address.includes("/heartbeat/")) beat = address;
-      if (beat === address) response.clone().body?.pipeTo(new WritableStream()).then(check, check);
+      if (beat === address) response.clone().body?.pipeTo(new WritableStream()).then(() => check(), () => check());
       return response;
     } catch (error) {
       if (error.name !== "AbortError" && address.startsWith(root)) check();

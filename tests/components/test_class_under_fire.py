@@ -242,8 +242,9 @@ def test_a_phone_that_calls_itself_many_fills_no_class(tmp_path: Path) -> None:
     with store._writing() as db:
         votes = [(poll.id, 1, f"p{n}", 1) for n in range(MOST_PHONES - 1)]
         db.executemany("INSERT INTO vote VALUES (?, ?, ?, ?)", votes)
-    with pytest.raises(ClassError, match="class_votes"):
+    with pytest.raises(ClassError, match="class_votes") as refused:
         store.vote(class_id, poll.id, 1, ANNA, 0)
+    assert refused.value.status == 409  # 429 and what is above 500 a phone sends again, until it is heard
     store.vote(class_id, poll.id, 1, CARA, 1)  # who has voted may change their mind
     assert store.votes(store.led(secret).poll)[1] == [1] * MOST_PHONES
 

@@ -5,6 +5,7 @@ import html
 import io
 import logging
 import re
+from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
@@ -133,6 +134,21 @@ def test_who_leaves_does_not_leave_a_sound_behind():
     assert list(growing) == []
 
 
+def test_a_row_of_a_session_that_was_forgotten_is_filled_for_the_address():
+    asked = []
+
+    def fill(prompt, seed, slot):
+        asked.append((prompt, seed))
+        yield "filled"
+
+    with gr.Blocks():
+        row = build_time_row(new_shown(), T, "audio", lambda asks: "", fill, {})
+    request = SimpleNamespace(query_params={"prompt": "a blue boat", "seed": "7"})
+    for shown, expected in ((("a cat", 3), ("a cat", 3)), (None, ("a blue boat", 7))):
+        assert list(row.handler(shown, RunSlot(), request)) == ["filled"]
+        assert asked.pop() == expected
+
+
 def test_an_error_of_a_row_reaches_the_visitor_calmly(caplog):
     def breaks(prompt, seed, slot):
         yield "waiting"
@@ -140,7 +156,7 @@ def test_an_error_of_a_row_reaches_the_visitor_calmly(caplog):
 
     with gr.Blocks():
         row = build_time_row(new_shown(), T, "audio", lambda asks: "", breaks, {})
-    run = row.handler(("a cat", 0), RunSlot())
+    run = row.handler(("a cat", 0), RunSlot(), SimpleNamespace(query_params={}))
     assert next(run) == "waiting"
     with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as caught:
         next(run)

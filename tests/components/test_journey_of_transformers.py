@@ -55,6 +55,11 @@ def test_a_program_follows_a_prompt_through_a_transformer() -> None:
     assert answer["sequence"] == list(handed_over("a cat", "tiny-klein").sequence.shape)
 
 
+def test_it_is_asked_with_a_word() -> None:
+    with pytest.raises(InputError, match="prompt_empty"):
+        journey.read(" ", "classroom-clip", "tiny-sd3")
+
+
 def test_one_that_is_not_on_disk_is_not_fetched_for_it() -> None:
     with pytest.raises(InputError, match="model_not_on_disk"):
         journey.read("a cat", "classroom-clip", "flux-2-klein-4b")

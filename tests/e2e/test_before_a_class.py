@@ -59,7 +59,9 @@ def test_a_click_is_heard_though_a_vote_comes_in_between_press_and_release(page:
         f"{server}/class/lead", headers={"authorization": f"Bearer {opened.evaluate(SECRET)}"}
     ).json()["poll"]
     vote = {"code": code, "pupil": "a" * 32, "poll": poll["id"], "round": 1, "choice": 0}
+    pressed_at = opened.evaluate("performance.now()")
     heard(opened, lambda: httpx.post(f"{server}/class/vote", json=vote).raise_for_status())
+    opened.wait_for_function("at => performance.now() > at + 800", arg=pressed_at)  # a slow hand
     opened.mouse.up()
     expect(opened.locator("#sv-question .bars li").first).to_contain_text("1 · 100 %")
 
